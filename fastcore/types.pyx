@@ -1,0 +1,117 @@
+# cython: language_level=3
+"""Python's view of the enums in types.pxd: same values, checked by tests/test_types.py."""
+from enum import IntEnum, IntFlag
+
+
+class Side(IntEnum):
+    BUY = SIDE_BUY
+    SELL = SIDE_SELL
+
+
+class Code(IntEnum):
+    """Result codes of the compiled core; negative means refused or broken."""
+
+    OK = OK
+    MALFORMED = E_MALFORMED
+    RANGE = E_RANGE
+    FULL = E_FULL
+    GAP = E_GAP
+    CROSSED = E_CROSSED
+    STALE = E_STALE
+    UNKNOWN = E_UNKNOWN
+    OTHER_SYMBOL = E_OTHER_SYMBOL
+    STATE = E_STATE
+    JOURNAL = E_JOURNAL
+
+
+class Conn(IntEnum):
+    MARKET = CONN_MARKET
+    TRADE = CONN_TRADE
+    USER = CONN_USER
+
+
+class EventKind(IntEnum):
+    NONE = EV_NONE
+    BEST = EV_BEST
+    DEPTH = EV_DEPTH
+    TRADE = EV_TRADE
+    ORDER = EV_ORDER
+    REPLY = EV_REPLY
+    SNAPSHOT = EV_SNAPSHOT
+    IGNORED = EV_IGNORED
+    LISTEN_KEY_EXPIRED = EV_LISTEN_KEY_EXPIRED
+
+
+class OrderState(IntEnum):
+    FREE = ORD_FREE
+    PENDING_NEW = ORD_PENDING_NEW
+    NEW = ORD_NEW
+    PARTIALLY_FILLED = ORD_PARTIALLY_FILLED
+    PENDING_CANCEL = ORD_PENDING_CANCEL
+    FILLED = ORD_FILLED
+    CANCELED = ORD_CANCELED
+    REJECTED = ORD_REJECTED
+    EXPIRED = ORD_EXPIRED
+    UNKNOWN = ORD_UNKNOWN
+
+
+class ExecType(IntEnum):
+    NEW = EXEC_NEW
+    CANCELED = EXEC_CANCELED
+    TRADE = EXEC_TRADE
+    EXPIRED = EXEC_EXPIRED
+    AMENDMENT = EXEC_AMENDMENT
+    CALCULATED = EXEC_CALCULATED
+    REJECTED = EXEC_REJECTED
+
+
+class Verb(IntEnum):
+    PLACE = VERB_PLACE
+    CANCEL = VERB_CANCEL
+    STATUS = VERB_STATUS
+    CANCEL_ALL = VERB_CANCEL_ALL
+
+
+class SendOutcome(IntEnum):
+    SENT = SEND_SENT
+    LATE = SEND_LATE
+    PARTIAL = SEND_PARTIAL
+    FAILED = SEND_FAILED
+
+
+class SyncState(IntEnum):
+    EMPTY = SYNC_EMPTY
+    ANCHORING = SYNC_ANCHORING
+    SYNCED = SYNC_SYNCED
+    GAP = SYNC_GAP
+
+
+class SyncRule(IntEnum):
+    FUTURES = SYNC_RULE_FUTURES
+    SPOT = SYNC_RULE_SPOT
+
+
+class Halt(IntFlag):
+    """Reasons in the state word; NONE is RUNNING."""
+
+    NONE = HALT_NONE
+    BOOK = HALT_BOOK
+    FEED_STALE = HALT_FEED_STALE
+    USER_STREAM = HALT_USER_STREAM
+    LATENCY = HALT_LATENCY
+    CLOCK = HALT_CLOCK
+    RATE_LIMIT = HALT_RATE_LIMIT
+    RECONCILING = HALT_RECONCILING
+    JOURNAL = HALT_JOURNAL
+    STRATEGY = HALT_STRATEGY
+    OPERATOR = HALT_OPERATOR
+    SHUTDOWN = HALT_SHUTDOWN
+    TRADE_STREAM = HALT_TRADE_STREAM
+
+
+class Command(IntEnum):
+    START = CMD_START
+    HALT = CMD_HALT
+    RESUME = CMD_RESUME
+    SHUTDOWN = CMD_SHUTDOWN
+    RESYNC = CMD_RESYNC
