@@ -18,7 +18,7 @@ midstates are as good as the secret for signing; they are C fields that Python c
 Hmac cannot be pickled or copied, its repr names nothing, and they are wiped when it is freed.
 """
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcpy, memset
 cimport cython
 
 from fastcore.check cimport FC_DCHECK
