@@ -51,6 +51,7 @@ cdef class Sync:
     cdef bint _is_next(self, const DepthEvent* event) noexcept nogil
     cdef int _apply(self, const DepthEvent* event) noexcept nogil
     cdef int _lose(self, int code) noexcept nogil
+    cdef int _lose_with(self, int code, const DepthEvent* event) noexcept nogil
     cdef int _buffer(self, const DepthEvent* event) noexcept nogil
     cdef int _replay(self) noexcept nogil
     cdef void _drop_waiting(self, int64_t count) noexcept nogil
