@@ -23,6 +23,7 @@ from engine.errors import TickmakerError
 SEGMENT_SIZE = 16 * 1024 * 1024
 SEGMENT_HEADER_SIZE = 64
 RECORD_HEADER_SIZE = 40
+END_MARK_SIZE = 8  # of a segment that is full; no whole record header needs to fit behind it
 KIND_END = 0xFFFF
 
 _PREFIX = struct.Struct("<IH")  # payload_size, kind
@@ -62,7 +63,7 @@ class Segments:
         self.directory = directory
         self.size_bytes = size_bytes
         self.index = -1  # of the segment handed out last
-        self._maps: list[mmap.mmap] = []
+        self._maps: list[tuple[Path, mmap.mmap]] = []  # handed out, maybe still in use
         self._ready: mmap.mmap | None = None
         self._ready_bytes = 0
         self._fd = self._lock()
@@ -91,33 +92,35 @@ class Segments:
         assert ready is not None
         self._ready = None
         self.index += 1
-        self._maps.append(ready)
-        self._unmap_old(keep=1)
+        self._maps.append((segment_path(self.directory, self.index), ready))
+        self._unmap(keep=2)  # the writer fills one and holds the next
         return memoryview(ready)
 
     def close(self) -> None:
         """Give unused space back and drop the lock. Safe with readers, and to call twice."""
         if self._fd < 0:
             return
-        if self._maps:
-            _punch_tail(self._maps[-1])
-        if self._ready is not None:  # prepared, never used: no record can be in it
-            segment_path(self.directory, self.index + 1).unlink(missing_ok=True)
-            self._ready.close()
+        if self._ready is not None:
+            self._maps.append((segment_path(self.directory, self.index + 1), self._ready))
             self._ready = None
-        self._unmap_old(keep=0)
+        for path, page_map in self._maps:
+            if page_map[:1] == b"\0":  # never begun: no magic, so no record
+                path.unlink(missing_ok=True)
+            else:
+                _punch_tail(page_map)
+        self._unmap(keep=0)
         os.close(self._fd)
         self._fd = -1
 
-    def _unmap_old(self, keep: int) -> None:
+    def _unmap(self, keep: int) -> None:
         """Unmap what the writer has let go of; a map still in use stays until it is collected."""
-        count = len(self._maps) - keep
+        count = max(len(self._maps) - keep, 0)
         held = []
-        for old in self._maps[:count]:
+        for path, page_map in self._maps[:count]:
             try:
-                old.close()
+                page_map.close()
             except BufferError:
-                held.append(old)
+                held.append((path, page_map))
         self._maps[:count] = held
 
     def _lock(self) -> int:
@@ -202,11 +205,11 @@ def used_size(segment: mmap.mmap | memoryview | bytes) -> int:
     """Bytes of `segment` up to the end of its last whole record, end mark included."""
     size = len(segment)
     offset = SEGMENT_HEADER_SIZE
-    while offset + RECORD_HEADER_SIZE <= size:
+    while offset + END_MARK_SIZE <= size:
         payload_size, kind = _PREFIX.unpack_from(segment, offset)
         if kind == 0:
             break
         if kind == KIND_END:
-            return min(offset + RECORD_HEADER_SIZE, size)
+            return offset + END_MARK_SIZE
         offset += RECORD_HEADER_SIZE + -(-payload_size // 8) * 8
     return min(offset, size)
