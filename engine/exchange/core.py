@@ -15,7 +15,6 @@ from engine.exchange.clearing import Clearing
 from engine.exchange.events import (
     NEVER_NS,
     Accepted,
-    AccountUpdate,
     Advance,
     Cancel,
     CancelAll,
