@@ -393,8 +393,8 @@ cdef class SimVenue:
         self.advance(now_ns)
         answers = []
         while self.pop(now_ns, &event, &conn):
-            answers.append((conn, event.kind,
-                            event.order if event.kind == EV_ORDER else event.reply))
+            fields = dict(event.order) if event.kind == EV_ORDER else dict(event.reply)
+            answers.append((conn, event.kind, fields))
         return answers
 
     def ahead_lots(self, int64_t intent_id):
