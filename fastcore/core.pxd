@@ -115,4 +115,5 @@ cdef class Core:
     cdef bint _emit(self, int verb, seq_t intent_id, int64_t size, ns_t deadline_ns,
                     ns_t now_ns) noexcept nogil
     cdef void _sample(self, ns_t now_ns) noexcept nogil
+    cdef ns_t _deadline(self, ns_t now_ns) noexcept nogil
     cdef int64_t _utc_ms(self, ns_t now_ns) noexcept nogil
