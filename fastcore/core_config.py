@@ -6,7 +6,6 @@ import math
 import re
 from typing import Any, NamedTuple
 
-from fastcore.signals import NAMES as SIGNAL_NAMES
 from fastcore.strategy import BUILTINS, builtin_params
 from fastcore.types import SyncRule
 
@@ -45,8 +44,6 @@ SYNC_RULES = {
     "binance_coinm": SyncRule.FUTURES,
     "binance_spot": SyncRule.SPOT,
 }
-# The ABI's names of signal bits are in signals.pyx; re-exported so that Core needs one import.
-__all__ = ["CORE_KEYS", "SIGNAL_NAMES", "SYNC_RULES", "Checked", "check", "client_prefix"]
 
 
 class Checked(NamedTuple):
