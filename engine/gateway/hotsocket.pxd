@@ -35,6 +35,7 @@ cdef enum:                     # cold work, the bits that HotLoop.poll returns
     COLD_CLOSED = 1            # a socket closed; the core knows already
     COLD_SNAPSHOT = 2          # core.snapshot_wanted became true
     COLD_STATE = 4             # the core's state word changed
+    COLD_FLAT = 8              # halted, and the last working order is gone
 
 
 cdef class HotSocket:
@@ -76,6 +77,7 @@ cdef class HotLoop:
     cdef int cold                      # COLD_* not yet returned
     cdef int others_every              # USER and TRADE are read once in this many tries
     cdef bint was_snapshot_wanted
+    cdef bint was_working
     cdef uint32_t last_bits
     cdef ns_t timer_due_ns
     cdef ns_t wall_minus_monotonic_ns

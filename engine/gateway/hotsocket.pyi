@@ -5,6 +5,7 @@ from fastcore.core import Core
 CLOSED: int
 SNAPSHOT: int
 STATE: int
+FLAT: int
 
 class HotSocket:
     close_detail: int

@@ -120,9 +120,10 @@ cdef extern from * nogil:
     int64_t hs_send(int fd, const void* data, int64_t size)
 
 cdef enum:
+    UNACKED_MS_MAX = 5000      # bytes that the peer's kernel has not had for so long: it is gone
     SO_TIMESTAMPNS = 35        # asm-generic/socket.h; Python does not export it
 
-CLOSED, SNAPSHOT, STATE = COLD_CLOSED, COLD_SNAPSHOT, COLD_STATE
+CLOSED, SNAPSHOT, STATE, FLAT = COLD_CLOSED, COLD_SNAPSHOT, COLD_STATE, COLD_FLAT
 _REASONS = {
     CLOSE_NONE: "",
     CLOSE_EOF: "the peer closed the TCP connection",
@@ -250,6 +251,7 @@ cdef class HotSocket:
             raise ValueError("More bytes behind the handshake than the receive buffer holds")
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKED_MS_MAX)
         sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         memcpy(self.buffer, <const uint8_t*>leftover, len(leftover))
         self.start, self.end = 0, len(leftover)
@@ -507,6 +509,9 @@ cdef class HotLoop:
         if fc_unlikely(bits != self.last_bits):
             self.last_bits = bits
             self.cold |= COLD_STATE
+        if fc_unlikely(bits != 0) and self.was_working and self.core.orders.active_count == 0:
+            self.cold |= COLD_FLAT
+        self.was_working = self.core.orders.active_count != 0
 
     cdef void _tell_failed(self, HotSocket hot) noexcept nogil:
         if hot.fd < 0 or hot.close_reason == CLOSE_NONE or hot.is_told:
