@@ -1,6 +1,7 @@
 # cython: language_level=3
 """SHA-256 and HMAC-SHA-256 for signing orders; see sha256.pyx."""
 from libc.stdint cimport int64_t, uint8_t, uint32_t
+cimport cython
 
 cdef enum:
     SHA256_BLOCK_SIZE = 64
@@ -12,6 +13,7 @@ cdef enum:
 cdef void sha256(const uint8_t* msg, int64_t size, uint8_t* out) noexcept nogil
 
 
+@cython.final
 cdef class Hmac:
     cdef uint32_t[8] _inner        # after ipad and the prefix's whole blocks
     cdef uint32_t[8] _outer        # after opad
