@@ -20,13 +20,13 @@ LAYERS = (
     {"book", "sync", "signals"},
     {"strategy", "orders", "gate", "halts", "latency", "journal"},
     {"matching", "rows"},
-    {"core"},
+    {"core", "core_config", "core_stats"},
     {"drive", "kernels"},
 )
 # What else the core may see: libc, Cython's own, and the standard library's inert parts.
 CORE_SEES = {
-    "__future__", "collections", "cpython", "cython", "dataclasses", "decimal", "enum",
-    "fastcore", "libc", "struct", "typing",
+    "__future__", "collections", "cpython", "cython", "dataclasses", "decimal", "difflib", "enum",
+    "fastcore", "json", "libc", "math", "re", "struct", "typing",
 }  # fmt: skip
 KERNELS_SEE = CORE_SEES | {"numpy", "numba"}
 
@@ -207,7 +207,8 @@ RULES: list[Callable[[list[Source]], Iterator[str]]] = [
 def test_project_keeps_the_rule(rule: Callable[[list[Source]], Iterator[str]]) -> None:
     tree = read(ROOT)
     assert len(tree) > 5, "the sources were not found, so nothing was checked"
-    assert list(rule(tree)) == []
+    breaches = list(rule(tree))
+    assert not breaches, "\n".join(breaches)
 
 
 def test_header_files_read_no_clock() -> None:
@@ -236,7 +237,7 @@ PLANTS = [
     (engine_rooms_follow_the_arrows, "engine/risk/day.py", "from ..gateway import rest"),
     (engine_rooms_follow_the_arrows, "engine/novel/x.py", ""),
     (only_the_bench_and_cli_import_the_bench, "engine/session.py", "import bench.core"),
-    (only_the_bench_and_cli_import_the_bench, "engine/session.py", "from tests import support_sources"),
+    (only_the_bench_and_cli_import_the_bench, "engine/session.py", "from tests import twin"),
     (pure_rooms_do_no_io, "engine/execution/reconcile.py", "import socket"),
     (pure_rooms_do_no_io, "engine/risk/day.py", "from engine.clock import wall_ns"),
     (clocks_are_read_in_one_place, "engine/demo.py", "import time"),
