@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support_sources import ROOT, blank
+from support_sources import ROOT, blank
 
 FILE_LINES_MAX = 450  # style says 400; the rest is slack for a table
 FILE_LINES_MAX_OF = {"fastcore/core.pyx": 600, "tests/": 600}
@@ -237,7 +237,7 @@ def test_rule_fails_on_a_planted_breach(rule: Rule, name: str, text: str, tmp_pa
         "engine/a.py": "def f():\n    try:\n        g()\n    except OSError:\n        return 1\n",
         "fastcore/book.pyi": "",
         "fastcore/book.pyx": f"{FINAL}    cdef int f(self) noexcept nogil:\n        return 1\n",
-        "fastcore/book.pxd": "cdef class Book:\n    cdef int f(self) noexcept\n    cdef Book g()\n",
+        "fastcore/book.pxd": "cdef class Book:\n    cdef int f(self) noexcept\n    cdef Book g()",
         "README.md": "make demo  # writes to runs/; TO" + "DO(name, issue 9)\n",
     }
     for path, body in sound.items():

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from fastcore import types
-from tests.support_sources import ROOT
+from support_sources import ROOT
 
 ENUMS = {name: found for name, found in vars(types).items() if isinstance(found, enum.EnumType)}
 PREFIX = {
