@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
 from support_sources import ROOT, Source, read
 
 # fastcore, lowest first: a module may import its own layer and those beneath.

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
 from support_sources import ROOT, blank
 
 FILE_LINES_MAX = 450  # style says 400; the rest is slack for a table

@@ -5,9 +5,9 @@ import enum
 import re
 
 import pytest
+from support_sources import ROOT
 
 from fastcore import types
-from support_sources import ROOT
 
 ENUMS = {name: found for name, found in vars(types).items() if isinstance(found, enum.EnumType)}
 PREFIX = {
