@@ -12,7 +12,6 @@ each by on_send, before the next input; the bytes live until then. When the jour
 core halts and still emits cancels, nothing else (reliability.md I-33).
 """
 cimport cython
-from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.string cimport memcpy, memset
 
 from fastcore.check cimport FC_DCHECK, fc_unlikely
@@ -44,7 +43,7 @@ from fastcore.latency cimport (
     STAGE_SIGNALS,
     STAGE_STRATEGY,
 )
-from fastcore.orders cimport CHANGED, CLOCK_REJECTED, FILLED, RATE_LIMITED, STRANGER
+from fastcore.orders cimport CHANGED, CLOCK_REJECTED, FILLED, RATE_LIMITED, REASON_VENUE_QUERY, STRANGER
 from fastcore.strategy cimport (
     STRATEGY_QUOTE,
     VIEW_VERSION,
@@ -61,7 +60,6 @@ from fastcore.types cimport (
     CONN_MARKET,
     CONN_TRADE,
     CONN_USER,
-    E_FULL,
     E_OTHER_SYMBOL,
     E_STATE,
     E_UNKNOWN,
@@ -82,9 +80,11 @@ from fastcore.types cimport (
     HALT_TRADE_STREAM,
     HALT_USER_STREAM,
     OK,
+    ORD_CANCELED,
     ORD_NEW,
     ORD_PARTIALLY_FILLED,
     ORD_PENDING_CANCEL,
+    SEND_FAILED,
     SEND_LATE,
     SEND_SENT,
     SIDE_BUY,
@@ -263,13 +263,15 @@ cdef class Core:
         cdef uint32_t bits = self.halts.bits
         cdef int64_t[2] words
         cdef px_t twice_mid
+        cdef Order* order
         words[0] = position_lots
         words[1] = open_orders
         self._begin(REC_ACCOUNT, 0, words, 16, now_ns, 0)
         if open_orders == 0:
             while self.orders.active_count > 0:
-                self.orders.on_venue_has_none()
-                self._record_order(self.orders.changed, now_ns)
+                order = &self.orders.slots[self.orders.active[0]]
+                self.orders.move(order, ORD_CANCELED, REASON_VENUE_QUERY)
+                self._record_order(order, now_ns)
         if self.orders.fill_count == 0 and self.orders.position_lots == 0:
             # P&L of an adopted position counts from here: bought at the mid of now.
             twice_mid = self.book.bid_px_ticks + self.book.ask_px_ticks
@@ -523,8 +525,7 @@ cdef class Core:
                                   action.qty_lots, True, False, self._utc_ms(now_ns))
         if fc_unlikely(size < 0 or not self._emit(VERB_PLACE, order.intent_id, size,
                                                    self._deadline(now_ns), now_ns)):
-            self.orders.on_unsent(order.intent_id, VERB_PLACE, SEND_LATE)
-            self.halts.set(HALT_JOURNAL)
+            self.orders.on_unsent(order.intent_id, VERB_PLACE, SEND_FAILED)
             return
         self.gate.count_send(now_ns)
         self.orders_sent += 1
