@@ -1,0 +1,230 @@
+"""The command line. Each command parses, calls one function of its room, and prints.
+
+`--json` puts one JSON object on the last line of standard output. Exit codes: 0 ok, 1 failed,
+2 usage or configuration, 3 unsafe and refused, 4 killed or latched.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from engine.errors import EXIT_FAILED, EXIT_OK, TickmakerError
+
+app = typer.Typer(
+    help="Tickmaker: market making with a compiled hot path.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+tape_app = typer.Typer(help="Import, check and describe recorded market data.", no_args_is_help=True)
+bench_app = typer.Typer(help="Measure latency and throughput.", no_args_is_help=True)
+app.add_typer(tape_app, name="tape")
+app.add_typer(bench_app, name="bench")
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON object on the last line.")]
+RunsDir = Annotated[Path, typer.Option(help="Where run folders are made.")]
+
+
+@app.command()
+def demo(
+    seconds: Annotated[float, typer.Option(min=1.0, help="How long to quote, seconds.")] = 30.0,
+    tape: Annotated[
+        Path | None, typer.Option(help="Serve this recorded tape or raw capture instead.")
+    ] = None,
+    strategy: Annotated[str, typer.Option(help="Name of a built-in strategy.")] = "spread",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the market.")] = 7,
+    runs: RunsDir = Path("runs"),
+    as_json: JsonFlag = False,
+) -> None:
+    """Trade against a local exchange through real sockets, and watch."""
+    from engine.demo import DemoOptions, run_demo
+
+    options = DemoOptions(
+        seconds=seconds, tape=tape, strategy=strategy, seed=seed, runs_dir=runs, as_json=as_json
+    )
+    report, code = run_demo(options)
+    if as_json:
+        _print_json(report)
+    raise typer.Exit(code)
+
+
+@tape_app.command("import")
+def tape_import(
+    files: Annotated[list[Path], typer.Argument(help="Raw captures, in order (a day roll).")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The tape to write (.tape.arrow).")],
+    symbol: Annotated[str | None, typer.Option(help="Needed when files hold several.")] = None,
+    tick: Annotated[str | None, typer.Option(help="Tick size; inferred when absent.")] = None,
+    lot: Annotated[str | None, typer.Option(help="Lot size; inferred when absent.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Turn raw venue captures into one tape."""
+    from engine.tape.importer import import_files
+
+    with _progress("importing", as_json) as advance:
+        summary = import_files(
+            files, out, symbol=symbol, tick=tick, lot=lot, progress=advance
+        )
+    _print_result(summary, as_json)
+
+
+@tape_app.command("verify")
+def tape_verify(
+    tape: Annotated[Path, typer.Argument(help="A tape, or a raw capture.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Rebuild the book and hold it against the venue's own best bid and ask."""
+    from engine.tape.verify import verify_tape
+
+    with _progress("verifying", as_json) as advance:
+        result = verify_tape(tape, progress=advance)
+    _print_result(result, as_json)
+    clean = result["update_id_gaps"] == 0 and result["crossed"] == 0 and result["bbo_checks"] > 0
+    raise typer.Exit(EXIT_OK if clean else EXIT_FAILED)
+
+
+@app.command()
+def replay(
+    tape: Annotated[Path, typer.Argument(help="A tape (see `tape import`), or a raw capture.")],
+    strategy: Annotated[str, typer.Option(help="Name of a built-in strategy.")] = "spread",
+    latency_us: Annotated[
+        float, typer.Option(min=0.0, help="One way to the venue and back, microseconds each.")
+    ] = 500.0,
+    seed: Annotated[int, typer.Option(min=0)] = 7,
+    runs: RunsDir = Path("runs"),
+    as_json: JsonFlag = False,
+) -> None:
+    """Run the same core over a tape in process, with simulated matching."""
+    from engine.replay.run import replay_tape
+
+    with _progress("replaying", as_json) as advance:
+        report = replay_tape(
+            tape,
+            strategy=strategy,
+            seed=seed,
+            latency_us=latency_us,
+            runs_dir=runs,
+            progress=advance,
+        )
+    _print_result(report, as_json)
+
+
+@app.command()
+def verify(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Replay a run's journal: are the orders byte for byte the same?"""
+    from engine.replay.verify import verify_run
+
+    with _progress("verifying", as_json) as advance:
+        result = verify_run(run, progress=advance)
+    _print_result(result, as_json)
+    raise typer.Exit(EXIT_OK if result["identical"] else EXIT_FAILED)
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Build report.json and report.html of a run again, from its ledger."""
+    from engine.report.build import build_report
+
+    _print_result(build_report(run), as_json)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def exchange(context: typer.Context) -> None:
+    """Run the local exchange (`tickmaker exchange --help` lists its options)."""
+    from engine.exchange.__main__ import main as exchange_main
+
+    raise typer.Exit(exchange_main(context.args))
+
+
+@bench_app.command("core")
+def bench_core(
+    tape: Annotated[Path, typer.Option(help="A tape, or better a raw capture.")],
+    rounds: Annotated[int, typer.Option(min=1)] = 5,
+    out: Annotated[Path | None, typer.Option(help="Also write the result here.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """In process: raw frame to signed order, per order-causing frame and per stage."""
+    from bench.core import run
+
+    _print_result(run(tape, rounds=rounds, out=out), as_json)
+
+
+@bench_app.command("wire")
+def bench_wire(
+    rounds: Annotated[int, typer.Option(min=5)] = 5,
+    messages: Annotated[int, typer.Option(min=1000, help="Messages a round and client.")] = 20_000,
+    rate: Annotated[int, typer.Option(min=100, help="Messages per second.")] = 5_000,
+    out: Annotated[Path | None, typer.Option(help="Also write the result here.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Over loopback: round trip of ours, a C busy-poll client and plain `websockets`."""
+    from bench.wire import run
+
+    _print_result(run(rounds=rounds, messages=messages, rate=rate, out=out), as_json)
+
+
+def main() -> None:
+    """Entry point of the `tickmaker` command."""
+    try:
+        app()
+    except TickmakerError as e:
+        Console(stderr=True).print(f"[bold red]error:[/] {_plain(e.what)}", highlight=False)
+        if e.remedy:
+            Console(stderr=True).print(f"  {_plain(e.remedy)}", highlight=False)
+        sys.exit(e.exit_code)
+    except BrokenPipeError:
+        sys.exit(EXIT_FAILED)
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", "\\[")
+
+
+class _progress:  # noqa: N801 - reads as a verb at its call sites
+    """A progress bar on stderr; silent with --json or without a terminal."""
+
+    def __init__(self, verb: str, is_silent: bool) -> None:
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+            disable=is_silent or not sys.stderr.isatty(),
+        )
+        self._verb = verb
+
+    def __enter__(self) -> Any:
+        self._bar.start()
+        task = self._bar.add_task(self._verb, total=1.0)
+        return lambda done: self._bar.update(task, completed=done)
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._bar.stop()
+
+
+def _print_json(result: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(result, default=str) + "\n")
+
+
+def _print_result(result: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        _print_json(result)
+        return
+    from engine.view import print_result
+
+    print_result(result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,343 @@
+"""`tickmaker demo`: exchange, engine and recorder as processes, the terminal as their window.
+
+Ctrl-C reaches only this process (the others have sessions of their own): it asks the engine for
+its ordered shutdown, waits for it, and writes the report all the same.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from engine import clock
+from engine.config import demo_core
+from engine.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, TickmakerError
+from engine.status import StatusReader
+
+READY_DEADLINE_S = 15.0
+TAPE_READY_DEADLINE_S = 120.0   # a big capture is read and indexed first
+QUOTING_DEADLINE_S = 30.0
+STOP_DEADLINE_S = 20.0
+REFRESH_S = 0.2
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """What the command line says."""
+
+    seconds: float
+    tape: Path | None
+    strategy: str
+    seed: int
+    runs_dir: Path
+    as_json: bool
+
+
+@dataclass
+class _Child:
+    """A process of the demo, with its log file and the JSON lines it prints."""
+
+    name: str
+    process: asyncio.subprocess.Process
+    log: Path
+    lines: asyncio.Queue[dict[str, Any] | None] = field(default_factory=asyncio.Queue)
+    reader: asyncio.Task[None] | None = None
+
+
+def run_demo(options: DemoOptions) -> tuple[dict[str, Any], int]:
+    """Run the demo; (report, exit code). TickmakerError for what a person can mend."""
+    _check_options(options)
+    run_dir = make_run_dir(options.runs_dir, "demo")
+    return asyncio.run(_Demo(options, run_dir).run())
+
+
+def make_run_dir(runs_dir: Path, name: str) -> Path:
+    """A new run folder `<UTC time>-<name>`; TickmakerError where it can't be written."""
+    stamp = clock.utc_now().strftime("%Y%m%dT%H%M%S")
+    for suffix in ("", *(f"-{n}" for n in range(2, 100))):
+        run_dir = runs_dir / f"{stamp}-{name}{suffix}"
+        try:
+            run_dir.mkdir(parents=True)
+        except FileExistsError:
+            if runs_dir.exists() and not runs_dir.is_dir():
+                break
+            continue
+        except OSError as e:
+            raise TickmakerError(
+                f"Can't make the run folder {run_dir}: {e.strerror}",
+                "Choose a folder that you may write to with --runs FOLDER.",
+                EXIT_USAGE,
+            ) from None
+        return run_dir.resolve()
+    raise TickmakerError(
+        f"Can't make a run folder in {runs_dir}: it is not a folder, or too full of runs",
+        "Choose another with --runs FOLDER.",
+        EXIT_USAGE,
+    )
+
+
+def _check_options(options: DemoOptions) -> None:
+    from fastcore.strategy import BUILTINS
+
+    if options.strategy not in BUILTINS:
+        raise TickmakerError(
+            f"Unknown strategy {options.strategy!r}",
+            f"Built in: {', '.join(sorted(BUILTINS))}.",
+            EXIT_USAGE,
+        )
+    if options.tape is not None and not options.tape.is_file():
+        raise TickmakerError(
+            f"No tape at {options.tape}",
+            "Give a raw capture or a .tape.arrow file with --tape FILE.",
+            EXIT_USAGE,
+        )
+
+
+class _Demo:
+    def __init__(self, options: DemoOptions, run_dir: Path) -> None:
+        self.options = options
+        self.run_dir = run_dir
+        self.console = Console(stderr=options.as_json)
+        self.stop = asyncio.Event()
+        self.children: list[_Child] = []
+        cpus = sorted(os.sched_getaffinity(0))
+        # The engine polls: it gets a core of its own, everybody else shares the rest.
+        self.engine_cpu = cpus[-1] if len(cpus) > 1 else None
+        if self.engine_cpu is not None:
+            os.sched_setaffinity(0, set(cpus[:-1]))
+
+    async def run(self) -> tuple[dict[str, Any], int]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._on_signal)
+        try:
+            code = await self._trade()
+        finally:
+            for child in self.children:
+                await _end(child)
+        return self._report(code)
+
+    def _on_signal(self) -> None:
+        if self.stop.is_set():
+            self._say("still cancelling orders and closing; a moment")
+        self.stop.set()
+
+    def _say(self, text: str) -> None:
+        self.console.print(text, highlight=False, markup=False)
+
+    async def _trade(self) -> int:
+        self._say(f"run folder  {self.run_dir}")
+        exchange = await self._start_exchange()
+        deadline_s = TAPE_READY_DEADLINE_S if self.options.tape else READY_DEADLINE_S
+        ready = await self._expect(exchange, deadline_s, "to be ready")
+        if ready is None:
+            return EXIT_OK
+        symbol = ready.get("symbols", ["BTCUSDT"])[0]
+        self._say(f"exchange    {ready['rest_url']} ({symbol}, Binance USD-M protocol)")
+        engine = await self._start("engine", "engine.session", [str(self.run_dir)])
+        recorder = await self._start("recorder", "engine.recorder", [str(self.run_dir)])
+        self._configure(engine, ready, symbol)
+        try:
+            if await self._wait_for_quoting(engine):
+                await self._watch(engine)
+        finally:
+            code = await self._stop_engine(engine)
+            code = max(code, await self._stop_recorder(recorder))
+        return code
+
+    # -- CHILDREN ---
+
+    async def _start_exchange(self) -> _Child:
+        arguments = [
+            "--venue", "binance_usdm", "--seed", str(self.options.seed),
+            "--rest-port", "0", "--ws-port", "0", "--json",
+        ]  # fmt: skip
+        if self.options.tape is not None:
+            arguments += ["--tape", str(self.options.tape)]
+        else:
+            arguments += ["--symbols", "BTCUSDT"]
+        return await self._start("exchange", "engine.exchange", arguments)
+
+    async def _start(self, name: str, module: str, arguments: list[str]) -> _Child:
+        log = self.run_dir / f"{name}.log"
+        with log.open("wb") as log_file:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", module, *arguments,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log_file,
+                start_new_session=True, limit=1 << 20,
+            )  # fmt: skip
+        child = _Child(name, process, log)
+        child.reader = asyncio.create_task(_read_lines(child))
+        self.children.append(child)
+        return child
+
+    def _configure(self, engine: _Child, ready: dict[str, Any], symbol: str) -> None:
+        account = ready["accounts"][0]
+        core = demo_core(symbol, self.options.strategy, secrets.token_hex(4), self.options.seed)
+        config = {
+            "run_dir": str(self.run_dir),
+            "venue": "binance_usdm",
+            "rest_url": ready["rest_url"],
+            "ws_url": ready["ws_url"],
+            "poll": "busy",
+            "cpu": self.engine_cpu,
+            "core": core,
+            "credential": {
+                "kind": "local_exchange", "seed": self.options.seed, "account": 0,
+            },
+        }  # fmt: skip
+        del config["venue"]
+        document = {
+            "config": config,
+            "api_key": account["api_key"],
+            "secret": account["secret"],
+        }
+        assert engine.process.stdin is not None
+        # The key travels through the pipe: never an argument, never a file.
+        engine.process.stdin.write(json.dumps(document).encode() + b"\n")
+
+    async def _expect(self, child: _Child, deadline_s: float, what: str) -> dict[str, Any] | None:
+        """The child's next JSON line; None when the user stopped; TickmakerError when it failed."""
+        line = asyncio.create_task(child.lines.get())
+        stopped = asyncio.create_task(self.stop.wait())
+        done, pending = await asyncio.wait(
+            {line, stopped}, timeout=deadline_s, return_when=asyncio.FIRST_COMPLETED
+        )
+        for task in pending:
+            task.cancel()
+        if line in done:
+            result = line.result()
+            if result is not None and result.get("event") != "error":
+                return result
+            raise _child_failed(child, result)
+        if stopped in done:
+            return None
+        raise TickmakerError(
+            f"The {child.name} took more than {deadline_s:.0f} s {what}",
+            f"Its log: {child.log}",
+        )
+
+    async def _wait_for_quoting(self, engine: _Child) -> bool:
+        while True:
+            line = await self._expect(engine, QUOTING_DEADLINE_S, "to start quoting")
+            if line is None:
+                return False
+            if line.get("event") == "step":
+                self._say(f"  {line['name']:<34}{line['ms']:>9.1f} ms")
+            elif line.get("event") == "quoting":
+                return True
+
+    async def _watch(self, engine: _Child) -> None:
+        """The live view, until the time is over, the user stops it, or the engine fails."""
+        from engine.view import LiveView
+
+        status_page = StatusReader(self.run_dir / "status.page")
+        started_ns = clock.monotonic_ns()
+        with LiveView(self.console, total_s=self.options.seconds) as view:
+            while not self.stop.is_set():
+                elapsed_s = (clock.monotonic_ns() - started_ns) / 1e9
+                if elapsed_s >= self.options.seconds:
+                    return
+                while not engine.lines.empty():
+                    line = engine.lines.get_nowait()
+                    if line is None or line.get("event") == "error":
+                        raise _child_failed(engine, line)
+                    view.note(line)
+                status = status_page.read()
+                if status is not None:
+                    view.update(status, elapsed_s)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self.stop.wait(), REFRESH_S)
+
+    async def _stop_engine(self, engine: _Child) -> int:
+        """Ordered shutdown; 1 if the engine could not prove that nothing is left at the venue."""
+        if engine.process.returncode is None and engine.process.stdin is not None:
+            engine.process.stdin.close()
+        async with _deadline(STOP_DEADLINE_S):
+            while (line := await engine.lines.get()) is not None:
+                if line.get("event") == "stopped":
+                    self._say(
+                        f"stopped: {line['orders_cancelled']} orders cancelled, "
+                        f"{line['open_orders_at_venue']} left at the venue"
+                    )
+                    await engine.process.wait()
+                    return EXIT_OK if line["open_orders_at_venue"] == 0 else EXIT_FAILED
+        self._say(f"the engine did not close in order; its log: {engine.log}")
+        return EXIT_FAILED
+
+    async def _stop_recorder(self, recorder: _Child) -> int:
+        if recorder.process.returncode is None and recorder.process.stdin is not None:
+            recorder.process.stdin.close()
+        async with _deadline(STOP_DEADLINE_S):
+            if await recorder.process.wait() == 0:
+                return EXIT_OK
+        self._say(f"the recorder failed; its log: {recorder.log}")
+        return EXIT_FAILED
+
+    # -- REPORT ---
+
+    def _report(self, code: int) -> tuple[dict[str, Any], int]:
+        from engine.report.build import build_report
+        from engine.view import print_summary
+
+        if not (self.run_dir / "ledger.sqlite").exists():
+            self._say("stopped before the first record; no report")
+            return {"run_dir": str(self.run_dir), "state": "STOPPED"}, code
+        report = build_report(self.run_dir)
+        print_summary(self.console, report)
+        return report, code
+
+
+@contextlib.asynccontextmanager
+async def _deadline(seconds: float) -> AsyncIterator[None]:
+    """Leave the block quietly when it takes too long; the caller goes on after it."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            yield
+
+
+async def _read_lines(child: _Child) -> None:
+    assert child.process.stdout is not None
+    async for raw in child.process.stdout:
+        try:
+            line = json.loads(raw)
+        except ValueError:
+            continue  # a library's chatter is not part of the protocol
+        if isinstance(line, dict):
+            child.lines.put_nowait(line)
+    child.lines.put_nowait(None)
+
+
+async def _end(child: _Child) -> None:
+    """SIGTERM, then SIGKILL: nothing of the demo outlives it."""
+    if child.process.returncode is None:
+        for number, patience_s in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
+            with contextlib.suppress(ProcessLookupError):
+                child.process.send_signal(number)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(child.process.wait(), patience_s)
+                break
+    if child.reader is not None:
+        child.reader.cancel()
+
+
+def _child_failed(child: _Child, line: dict[str, Any] | None) -> TickmakerError:
+    if line is not None:
+        return TickmakerError(
+            str(line.get("what", f"The {child.name} failed")),
+            str(line.get("remedy", f"Its log: {child.log}")),
+            int(line.get("exit_code", EXIT_FAILED)),
+        )
+    tail = child.log.read_text(errors="replace").strip().splitlines()[-3:]
+    detail = "\n  ".join(tail) if tail else "it said nothing"
+    return TickmakerError(f"The {child.name} stopped: {detail}", f"Its log: {child.log}")

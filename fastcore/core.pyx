@@ -1,0 +1,764 @@
+# cython: language_level=3
+"""The composition root: one instrument's whole chain, from a frame's bytes to signed orders.
+
+    on_frame ▸ journal ▸ decode ▸ sync+book ▸ signals ▸ strategy ▸ diff ▸ gate ▸ encode+sign ▸ outs
+
+Every input is one call and one journal record; the core reads nothing else, no clock and no file,
+so a journal replayed gives the same bytes. An OUT record stands in the journal before the edge can
+see the message: the record *is* the intent, and survives SIGKILL.
+
+The edge's duties: after each input, send or refuse every message of `outs` in order, and report
+each by on_send, before the next input; the bytes live until then. When the journal has no room the
+core halts and still emits cancels, nothing else (reliability.md I-33).
+"""
+cimport cython
+from libc.string cimport memcpy, memset
+
+from fastcore.check cimport FC_DCHECK, fc_unlikely
+from fastcore.gate cimport GATE_CODES, GATE_OK
+from fastcore.hash cimport hash64
+from fastcore.journal cimport (
+    REC_ACCOUNT,
+    REC_BOOK,
+    REC_CLOCK,
+    REC_COMMAND,
+    REC_CONFIG,
+    REC_CONN,
+    REC_DENY,
+    REC_FILL,
+    REC_FRAME,
+    REC_ORDER,
+    REC_OUT,
+    REC_SAMPLE,
+    REC_SEND,
+    REC_SNAPSHOT,
+    REC_STATE,
+    REC_TIMER,
+)
+from fastcore.latency cimport (
+    STAGE_BOOK,
+    STAGE_DECODE,
+    STAGE_DIFF_GATE,
+    STAGE_ENCODE,
+    STAGE_SIGNALS,
+    STAGE_STRATEGY,
+)
+from fastcore.orders cimport CHANGED, CLOCK_REJECTED, FILLED, RATE_LIMITED, REASON_VENUE_QUERY, STRANGER
+from fastcore.strategy cimport (
+    STRATEGY_QUOTE,
+    VIEW_VERSION,
+    check_target,
+    clear_target,
+    find_builtin,
+)
+from fastcore.types cimport (
+    CMD_HALT,
+    CMD_RESUME,
+    CMD_RESYNC,
+    CMD_SHUTDOWN,
+    CMD_START,
+    CONN_MARKET,
+    CONN_TRADE,
+    CONN_USER,
+    E_OTHER_SYMBOL,
+    E_STATE,
+    E_UNKNOWN,
+    EV_BEST,
+    EV_DEPTH,
+    EV_LISTEN_KEY_EXPIRED,
+    EV_ORDER,
+    EV_REPLY,
+    EV_SNAPSHOT,
+    EV_TRADE,
+    HALT_BOOK,
+    HALT_CLOCK,
+    HALT_JOURNAL,
+    HALT_OPERATOR,
+    HALT_RECONCILING,
+    HALT_SHUTDOWN,
+    HALT_STRATEGY,
+    HALT_TRADE_STREAM,
+    HALT_USER_STREAM,
+    OK,
+    ORD_CANCELED,
+    ORD_NEW,
+    ORD_PARTIALLY_FILLED,
+    ORD_PENDING_CANCEL,
+    SEND_FAILED,
+    SEND_LATE,
+    SEND_SENT,
+    SIDE_BUY,
+    SIDE_SELL,
+    SYNC_SYNCED,
+    VERB_CANCEL,
+    VERB_PLACE,
+    VERB_STATUS,
+    VIEW_LEVELS,
+    Level,
+)
+
+from fastcore import core_config, core_stats
+
+cdef enum:
+    SAMPLE_EVERY_NS = 100_000_000
+    RATE_LIMIT_PAUSE_NS = 10_000_000_000   # a venue's order window; Retry-After is the edge's
+    OUT_HEADER_SIZE = 40
+
+
+@cython.final
+cdef class Core:
+    """One instrument's engine as a pure state machine; see the module's docstring.
+
+    `config` is the dictionary of core_config.CORE_KEYS (ValueError names what is wrong with it);
+    `journal` is where every input and output goes, or None for a run that keeps none.
+    The key and the secret are handed to the encoder and kept nowhere else.
+    """
+
+    def __cinit__(self, dict config, bytes api_key, bytes secret, JournalWriter journal=None):
+        checked = core_config.check(config)
+        prefix = core_config.client_prefix(config)
+        symbol, tick, lot = config["symbol"], config["tick"], config["lot"]
+        self.config = config
+        self.journal = journal
+        self.is_journaled = journal is not None
+        self.decoder = Decoder(symbol, tick, lot, prefix)
+        self.encoder = Encoder(symbol, tick, lot, prefix, api_key, secret,
+                               config["recv_window_ms"], config["mask_seed"])
+        self.book = Book()
+        self.sync = Sync(self.book, checked.sync_rule)
+        self.signals = Signals(checked.signal_mask, checked.ofi_tau_ns, checked.z_tau_ns)
+        self.orders = Orders(checked.requote_ticks, checked.requote_ns, checked.ack_timeout_ns)
+        self.gate = Gate(config["limits"], self.book, self.orders)
+        self.halts = Halts(self.gate.limits.book_age_ns_max)
+        self.stages = StageClock()
+        self.tick_to_order = Histogram()
+        self.budget_ns = checked.tick_to_order_ns_max
+        self.strategy = find_builtin(config["strategy"])
+        for i, value in enumerate(checked.params):
+            self.params[i] = value
+        self.out_seq = 1
+        self.last_sync_state = self.sync.state
+        self.halts.bits = (HALT_BOOK | HALT_CLOCK | HALT_RECONCILING | HALT_TRADE_STREAM
+                           | HALT_USER_STREAM)
+        if self.is_journaled:
+            text = core_config.to_json(config)
+            if not journal.append(REC_CONFIG, 0, text, 0):
+                raise ValueError("The journal's first segment has no room for the config")
+
+    # -- INPUTS ---
+
+    cdef int on_frame(self, int conn, const uint8_t* payload, int64_t size, ns_t recv_ts_ns,
+                      ns_t now_ns) noexcept nogil:
+        """One text frame's payload. Borrowed until return."""
+        cdef uint32_t bits = self.halts.bits
+        cdef int code
+        self.stages.begin()
+        self._begin(REC_FRAME, conn, payload, size, now_ns, recv_ts_ns)
+        self.cause_ts_ns = recv_ts_ns
+        self.frames += 1
+        code = self.decoder.decode(payload, size)
+        self.stages.mark(STAGE_DECODE)
+        if fc_unlikely(code < 0):
+            self._bad_frame(conn, code)
+            self._quote(now_ns)
+        else:
+            self._dispatch(&self.decoder.event, now_ns)
+        code = self._end(bits, now_ns)
+        if code > 0:
+            self.stages.flush()
+        return code
+
+    cdef int on_event(self, const Event* event, int conn, ns_t recv_ts_ns,
+                      ns_t now_ns) noexcept nogil:
+        """One decoded event of a tape: the tape is the record of it, so it is not journaled."""
+        cdef uint32_t bits = self.halts.bits
+        self.out_count = 0
+        self.arena_used = 0
+        self.first_out_seq = self.out_seq
+        self.cause_ts_ns = recv_ts_ns
+        self.frames += 1
+        self.stages.begin()
+        self._dispatch(event, now_ns)
+        return self._end(bits, now_ns)
+
+    cdef int on_snapshot(self, const uint8_t* body, int64_t size, ns_t now_ns) noexcept nogil:
+        """The body of a REST depth reply."""
+        cdef uint32_t bits = self.halts.bits
+        cdef int code
+        self._begin(REC_SNAPSHOT, 0, body, size, now_ns, 0)
+        code = self.decoder.decode(body, size)
+        if code == EV_SNAPSHOT:
+            self._dispatch(&self.decoder.event, now_ns)
+        else:
+            self.malformed += 1
+        self._end(bits, now_ns)
+        return E_STATE if code != EV_SNAPSHOT else self.out_count
+
+    cdef int on_timer(self, ns_t now_ns) noexcept nogil:
+        """Time passing: due several times a second."""
+        cdef uint32_t bits = self.halts.bits
+        self._begin(REC_TIMER, 0, NULL, 0, now_ns, 0)
+        self.halts.on_timer(now_ns)
+        if self.orders.fills_missing(now_ns) > 0:
+            self.halts.set(HALT_RECONCILING)
+        if self.orders.overdue(now_ns) > 0:
+            self._act(now_ns)
+        self._quote(now_ns)
+        if now_ns >= self.next_sample_ns:
+            self._sample(now_ns)
+            self.next_sample_ns = now_ns + SAMPLE_EVERY_NS
+        return self._end(bits, now_ns)
+
+    cdef int on_command(self, int command, ns_t now_ns) noexcept nogil:
+        cdef uint32_t bits = self.halts.bits
+        self._begin(REC_COMMAND, command, NULL, 0, now_ns, 0)
+        if command == CMD_START:
+            if not self.diverged and self.conn_up[CONN_TRADE] and self.conn_up[CONN_USER]:
+                self.halts.clear(HALT_RECONCILING)
+        elif command == CMD_HALT:
+            self.halts.set(HALT_OPERATOR)
+        elif command == CMD_RESUME:
+            self.halts.clear(HALT_OPERATOR | HALT_STRATEGY)
+            self.halts.nonsense_count = 0
+        elif command == CMD_SHUTDOWN:
+            self.halts.set(HALT_SHUTDOWN)
+        elif command == CMD_RESYNC:
+            self.sync.reset()
+            self._after_book(now_ns)
+        self._quote(now_ns)
+        return self._end(bits, now_ns)
+
+    cdef int on_conn(self, int conn, bint up, ns_t now_ns) noexcept nogil:
+        """A connection came up or went down; after a loss only a reconciliation lets us quote."""
+        cdef uint32_t bits = self.halts.bits
+        cdef int64_t up_word = up
+        self._begin(REC_CONN, conn, &up_word, 8, now_ns, 0)
+        self.conn_up[conn] = up
+        if conn == CONN_MARKET:
+            self.sync.reset()
+            self._after_book(now_ns)
+        else:
+            reason = HALT_TRADE_STREAM if conn == CONN_TRADE else HALT_USER_STREAM
+            if up:
+                self.halts.clear(reason)
+            else:
+                self.halts.set(reason | HALT_RECONCILING)
+        self._quote(now_ns)
+        return self._end(bits, now_ns)
+
+    cdef int on_clock(self, ns_t utc_minus_monotonic_ns, ns_t now_ns) noexcept nogil:
+        """The venue's UTC against our monotonic clock, as measured by the edge."""
+        cdef uint32_t bits = self.halts.bits
+        self._begin(REC_CLOCK, 0, &utc_minus_monotonic_ns, 8, now_ns, 0)
+        self.utc_minus_monotonic_ns = utc_minus_monotonic_ns
+        self.halts.clear(HALT_CLOCK)
+        return self._end(bits, now_ns)
+
+    cdef int on_account(self, qty_t position_lots, int64_t open_orders,
+                        ns_t now_ns) noexcept nogil:
+        """What a venue query, sent after our last message, says of the account.
+
+        The position is adopted before our first fill; later it must equal ours, or we stay halted.
+        """
+        cdef uint32_t bits = self.halts.bits
+        cdef int64_t[2] words
+        cdef px_t twice_mid
+        cdef Order* order
+        words[0] = position_lots
+        words[1] = open_orders
+        self._begin(REC_ACCOUNT, 0, words, 16, now_ns, 0)
+        if open_orders == 0:
+            while self.orders.active_count > 0:
+                order = &self.orders.slots[self.orders.active[0]]
+                self.orders.move(order, ORD_CANCELED, REASON_VENUE_QUERY)
+                self._record_order(order, now_ns)
+        if self.orders.fill_count == 0 and self.orders.position_lots == 0:
+            # P&L of an adopted position counts from here: bought at the mid of now.
+            twice_mid = self.book.bid_px_ticks + self.book.ask_px_ticks
+            self.orders.position_lots = position_lots
+            self.orders.cash_ticks_lots = -position_lots * twice_mid // 2
+        self.diverged = position_lots != self.orders.position_lots
+        if self.diverged or open_orders != 0:
+            self.halts.set(HALT_RECONCILING)
+        return self._end(bits, now_ns)
+
+    cdef int on_send(self, seq_t out_seq, int outcome, ns_t begin_ns, ns_t end_ns,
+                     ns_t now_ns) noexcept nogil:
+        """What became of one message of `outs`."""
+        cdef int64_t[3] words
+        cdef Out* out
+        cdef int64_t index = out_seq - self.first_out_seq
+        if index < 0 or index >= self.out_count:
+            return E_STATE
+        words[0] = out_seq
+        words[1] = begin_ns
+        words[2] = end_ns
+        self._record(REC_SEND, outcome, words, 24, now_ns)
+        out = &self.outs[index]
+        if outcome == SEND_SENT:
+            if out.cause_ts_ns != 0 and out.verb != VERB_STATUS:
+                self.tick_to_order.record(end_ns - out.cause_ts_ns)
+            return OK
+        if outcome == SEND_LATE:
+            self.late += 1
+        self.unsent += 1
+        self.orders.on_unsent(out.intent_id, out.verb, outcome)
+        if self.orders.changed != NULL:
+            self._record_order(self.orders.changed, now_ns)
+        return OK
+
+    # -- STEPS ---
+
+    cdef void _begin(self, int kind, int arg, const void* payload, int64_t size, ns_t now_ns,
+                     ns_t recv_ts_ns) noexcept nogil:
+        self.out_count = 0
+        self.arena_used = 0
+        self.first_out_seq = self.out_seq
+        self.cause_ts_ns = 0
+        if self.is_journaled and fc_unlikely(
+                self.journal.write(kind, arg, payload, size, now_ns, recv_ts_ns) != OK):
+            self.halts.set(HALT_JOURNAL)
+
+    cdef void _record(self, int kind, int arg, const void* payload, int64_t size,
+                      ns_t now_ns) noexcept nogil:
+        if self.is_journaled and fc_unlikely(
+                self.journal.write(kind, arg, payload, size, now_ns, self.cause_ts_ns) != OK):
+            self.halts.set(HALT_JOURNAL)
+
+    cdef int _end(self, uint32_t bits_before, ns_t now_ns) noexcept nogil:
+        cdef int64_t[2] words
+        if fc_unlikely(bits_before != self.halts.bits):
+            words[0] = bits_before
+            words[1] = self.halts.bits
+            self._record(REC_STATE, 0, words, 16, now_ns)
+        return self.out_count
+
+    cdef void _dispatch(self, const Event* event, ns_t now_ns) noexcept nogil:
+        self.event_counts[event.kind] += 1
+        if (event.kind == EV_BEST or event.kind == EV_DEPTH or event.kind == EV_SNAPSHOT
+                or event.kind == EV_TRADE):
+            self._on_market(event, now_ns)
+        elif event.kind == EV_ORDER:
+            self._on_order(event, now_ns)
+        elif event.kind == EV_REPLY:
+            self._on_reply(event, now_ns)
+        elif event.kind == EV_LISTEN_KEY_EXPIRED:
+            self.halts.set(HALT_USER_STREAM | HALT_RECONCILING)
+            self._quote(now_ns)
+
+    cdef void _bad_frame(self, int conn, int code) noexcept nogil:
+        """A frame that we can't use: what it may have said is unknown, so we stop believing."""
+        if code == E_OTHER_SYMBOL:
+            self.other_symbol += 1
+        elif code == E_UNKNOWN:
+            self.unknown += 1
+        else:
+            self.malformed += 1
+            if conn == CONN_MARKET:
+                self.sync.reset()
+                self.halts.set(HALT_BOOK)
+            else:
+                self.halts.set(HALT_RECONCILING)
+
+    cdef void _on_market(self, const Event* event, ns_t now_ns) noexcept nogil:
+        self.halts.on_market(now_ns)
+        if event.kind == EV_TRADE:
+            return
+        if event.kind == EV_DEPTH:
+            self.level_updates += event.depth.bid_count + event.depth.ask_count
+            self.sync.on_depth(&event.depth)
+        elif event.kind == EV_SNAPSHOT:
+            self.sync.on_snapshot(&event.depth)
+        else:
+            self.sync.on_best(&event.best)
+        self.book_ns = now_ns
+        self._after_book(now_ns)
+
+    cdef void _after_book(self, ns_t now_ns) noexcept nogil:
+        """Sync state, touch and signals after the book moved; then quote if the touch did."""
+        cdef int64_t[3] words
+        cdef bint is_usable = self.sync.state == SYNC_SYNCED and self.book.is_two_sided
+        if fc_unlikely(self.sync.state != self.last_sync_state):
+            words[0] = self.last_sync_state
+            words[1] = self.sync.state
+            words[2] = self.book.update_id
+            self._record(REC_BOOK, 0, words, 24, now_ns)
+            self.last_sync_state = self.sync.state
+        self.stages.mark(STAGE_BOOK)
+        if fc_unlikely(not is_usable):
+            self.halts.set(HALT_BOOK)
+            self.signals.reset()
+            self.touch[0] = self.touch[1] = self.touch[2] = self.touch[3] = 0
+            self._quote(now_ns)
+            return
+        self.halts.clear(HALT_BOOK)
+        if (self.book.bid_px_ticks == self.touch[0] and self.book.ask_px_ticks == self.touch[1]
+                and self.book.bid_qty_lots == self.touch[2] and self.book.ask_qty_lots == self.touch[3]):
+            return
+        self.touch[0] = self.book.bid_px_ticks
+        self.touch[1] = self.book.ask_px_ticks
+        self.touch[2] = self.book.bid_qty_lots
+        self.touch[3] = self.book.ask_qty_lots
+        self.signals.on_touch(self.book.bid_px_ticks, self.book.bid_qty_lots, self.book.ask_px_ticks,
+                              self.book.ask_qty_lots, now_ns)
+        self.stages.mark(STAGE_SIGNALS)
+        self._quote(now_ns)
+
+    cdef void _on_order(self, const Event* event, ns_t now_ns) noexcept nogil:
+        cdef int result = self.orders.on_order_event(&event.order, self.book.bid_px_ticks,
+                                                     self.book.ask_px_ticks)
+        if result & FILLED:
+            self._record(REC_FILL, 0, &self.orders.last_fill, sizeof(self.orders.last_fill),
+                         now_ns)
+        if result & CHANGED:
+            self._record_order(self.orders.changed, now_ns)
+        if result & STRANGER:
+            # Somebody else trades on this account: what we own is no longer ours to know.
+            self.halts.set(HALT_RECONCILING)
+        self._quote(now_ns)
+
+    cdef void _on_reply(self, const Event* event, ns_t now_ns) noexcept nogil:
+        cdef int result = self.orders.on_reply(&event.reply)
+        if result & CHANGED:
+            self._record_order(self.orders.changed, now_ns)
+        if result & RATE_LIMITED:
+            self.halts.on_rate_limit(now_ns + RATE_LIMIT_PAUSE_NS)
+        if result & CLOCK_REJECTED:
+            self.halts.set(HALT_CLOCK)
+        if result & (RATE_LIMITED | CLOCK_REJECTED | CHANGED):
+            self._quote(now_ns)
+
+    cdef void _record_order(self, const Order* order, ns_t now_ns) noexcept nogil:
+        cdef int64_t[8] words
+        words[0] = order.intent_id
+        words[1] = order.venue_order_id
+        words[2] = order.side
+        words[3] = order.state
+        words[4] = order.px_ticks
+        words[5] = order.qty_lots
+        words[6] = order.cum_qty_lots
+        words[7] = order.reason
+        self._record(REC_ORDER, 0, words, 64, now_ns)
+
+    # -- QUOTING ---
+
+    cdef void _quote(self, ns_t now_ns) noexcept nogil:
+        """Ask the strategy, diff against what works, act. Halted: pull what works."""
+        if self.halts.bits:
+            if self.orders.active_count == 0:
+                return
+        else:
+            self._want(now_ns)
+        self.stages.mark(STAGE_STRATEGY)
+        # A strategy that has just failed may have raised a halt: read the word again.
+        if self.orders.diff(&self.target, self.halts.bits != 0, now_ns) > 0:
+            self._act(now_ns)
+        self.stages.mark(STAGE_DIFF_GATE)
+
+    cdef void _want(self, ns_t now_ns) noexcept nogil:
+        cdef int code
+        self._fill_view(now_ns)
+        clear_target(&self.target)
+        code = self.strategy(&self.view, self.params, self.state, &self.target)
+        if fc_unlikely(code != STRATEGY_QUOTE):
+            clear_target(&self.target)
+        elif fc_unlikely(check_target(&self.target, &self.view) != OK):
+            self.halts.on_nonsense()
+            clear_target(&self.target)
+
+    cdef void _fill_view(self, ns_t now_ns) noexcept nogil:
+        cdef View* view = &self.view
+        cdef int i
+        cdef Order* order
+        view.version = VIEW_VERSION
+        view.size = sizeof(View)
+        view.now_ns = now_ns
+        view.bid_count = self.book.levels(SIDE_BUY, view.bids, VIEW_LEVELS)
+        view.ask_count = self.book.levels(SIDE_SELL, view.asks, VIEW_LEVELS)
+        view.signals = self.signals.values
+        view.position_lots = self.orders.position_lots
+        view.cash_ticks_lots = self.orders.cash_ticks_lots
+        view.own_bid_px_ticks = view.own_ask_px_ticks = 0
+        view.own_bid_leaves_lots = view.own_ask_leaves_lots = 0
+        for i in range(self.orders.active_count):
+            order = &self.orders.slots[self.orders.active[i]]
+            if order.state != ORD_NEW and order.state != ORD_PARTIALLY_FILLED:
+                continue
+            if order.side == SIDE_BUY:
+                if order.px_ticks > view.own_bid_px_ticks:
+                    view.own_bid_px_ticks = order.px_ticks
+                    view.own_bid_leaves_lots = order.qty_lots - order.cum_qty_lots
+            elif view.own_ask_px_ticks == 0 or order.px_ticks < view.own_ask_px_ticks:
+                view.own_ask_px_ticks = order.px_ticks
+                view.own_ask_leaves_lots = order.qty_lots - order.cum_qty_lots
+
+    cdef void _act(self, ns_t now_ns) noexcept nogil:
+        cdef int i
+        cdef Action* action
+        if not self.conn_up[CONN_TRADE]:
+            return                 # nothing can leave; the edge reconciles over REST
+        for i in range(self.orders.action_count):
+            action = &self.orders.actions[i]
+            if action.verb == VERB_CANCEL:
+                self._cancel(action, now_ns)
+            elif action.verb == VERB_PLACE:
+                self._place(action, now_ns)
+            else:
+                self._query(action, now_ns)
+
+    cdef void _place(self, const Action* action, ns_t now_ns) noexcept nogil:
+        cdef Order* order
+        cdef int64_t size
+        cdef int code = self.gate.check(
+            action.side, action.px_ticks, action.qty_lots, self.halts.bits != 0,
+            self.sync.state == SYNC_SYNCED, self.book_ns, now_ns)
+        if fc_unlikely(code != GATE_OK):
+            self._deny(code, action, now_ns)
+            return
+        order = self.orders.add(action.side, action.px_ticks, action.qty_lots, now_ns)
+        if fc_unlikely(order == NULL):
+            return
+        self.stages.mark(STAGE_DIFF_GATE)
+        size = self.encoder.place(self.arena + self.arena_used, OUT_BYTES - self.arena_used,
+                                  order.intent_id, action.side, action.px_ticks,
+                                  action.qty_lots, True, False, self._utc_ms(now_ns))
+        if fc_unlikely(size < 0 or not self._emit(VERB_PLACE, order.intent_id, size,
+                                                   self._deadline(now_ns), now_ns)):
+            self.orders.on_unsent(order.intent_id, VERB_PLACE, SEND_FAILED)
+            return
+        self.gate.count_send(now_ns)
+        self.orders_sent += 1
+        self._record_order(order, now_ns)
+        self.stages.mark(STAGE_ENCODE)
+
+    cdef void _cancel(self, const Action* action, ns_t now_ns) noexcept nogil:
+        cdef Order* order = self.orders.find(action.intent_id)
+        cdef int64_t size
+        FC_DCHECK(order != NULL)
+        self.stages.mark(STAGE_DIFF_GATE)
+        size = self.encoder.cancel(self.arena + self.arena_used, OUT_BYTES - self.arena_used,
+                                   order.intent_id, self._utc_ms(now_ns))
+        if fc_unlikely(size < 0 or not self._emit(VERB_CANCEL, order.intent_id, size, 0, now_ns)):
+            return                 # still working: the next input asks again
+        self.orders.move(order, ORD_PENDING_CANCEL, 0)
+        order.sent_ns = now_ns
+        self.cancels_sent += 1
+        self._record_order(order, now_ns)
+        self.stages.mark(STAGE_ENCODE)
+
+    cdef void _query(self, const Action* action, ns_t now_ns) noexcept nogil:
+        cdef int64_t size = self.encoder.status(
+            self.arena + self.arena_used, OUT_BYTES - self.arena_used, action.intent_id,
+            self._utc_ms(now_ns))
+        if size > 0:
+            self._emit(VERB_STATUS, action.intent_id, size, 0, now_ns)
+        self._record_order(self.orders.find(action.intent_id), now_ns)
+
+    cdef void _deny(self, int code, const Action* action, ns_t now_ns) noexcept nogil:
+        """Counted by the gate each time; recorded when it differs from the last one."""
+        cdef int64_t[5] words
+        if (self.denied[0] == code and self.denied[1] == action.side
+                and self.denied[2] == action.px_ticks and self.denied[3] == action.qty_lots):
+            return
+        self.denied[0] = code
+        self.denied[1] = action.side
+        self.denied[2] = action.px_ticks
+        self.denied[3] = action.qty_lots
+        words[0] = -1
+        words[1] = code
+        words[2] = action.side
+        words[3] = action.px_ticks
+        words[4] = action.qty_lots
+        self._record(REC_DENY, 0, words, 40, now_ns)
+
+    cdef bint _emit(self, int verb, seq_t intent_id, int64_t size, ns_t deadline_ns,
+                    ns_t now_ns) noexcept nogil:
+        """Journal the message just encoded at the arena's end, then put it out. False: no."""
+        cdef Out* out
+        cdef uint8_t* payload
+        cdef int64_t[5] words
+        if fc_unlikely(self.out_count >= OUT_MAX):
+            return False
+        if self.is_journaled:
+            payload = self.journal.reserve(OUT_HEADER_SIZE + self.encoder.payload_size)
+            if payload != NULL:
+                words[0] = self.out_seq
+                words[1] = intent_id
+                words[2] = CONN_TRADE
+                words[3] = deadline_ns
+                words[4] = <int64_t>hash64(0, self.arena + self.arena_used, size)
+                memcpy(payload, words, OUT_HEADER_SIZE)
+                payload += OUT_HEADER_SIZE
+                memcpy(payload, self.encoder.payload, self.encoder.payload_size)
+                memset(payload + self.encoder.key_offset, c'x', self.encoder.key_size)
+                memset(payload + self.encoder.sig_offset, c'x', 64)
+                self.journal.commit(REC_OUT, verb, OUT_HEADER_SIZE + self.encoder.payload_size,
+                                    now_ns, self.cause_ts_ns)
+            else:
+                self.halts.set(HALT_JOURNAL)
+                if verb == VERB_PLACE:
+                    return False
+        out = &self.outs[self.out_count]
+        out.out_seq = self.out_seq
+        out.intent_id = intent_id
+        out.conn = CONN_TRADE
+        out.verb = verb
+        out.data = self.arena + self.arena_used
+        out.size = size
+        out.cause_ts_ns = self.cause_ts_ns
+        out.deadline_ns = deadline_ns
+        self.out_count += 1
+        self.out_seq += 1
+        self.arena_used += size
+        return True
+
+    cdef ns_t _deadline(self, ns_t now_ns) noexcept nogil:
+        return (self.cause_ts_ns if self.cause_ts_ns else now_ns) + self.budget_ns
+
+    cdef int64_t _utc_ms(self, ns_t now_ns) noexcept nogil:
+        return (now_ns + self.utc_minus_monotonic_ns) // 1_000_000
+
+    cdef void _sample(self, ns_t now_ns) noexcept nogil:
+        cdef int64_t[14] words
+        self._fill_view(now_ns)
+        words[0] = self.book.bid_px_ticks
+        words[1] = self.book.bid_qty_lots
+        words[2] = self.book.ask_px_ticks
+        words[3] = self.book.ask_qty_lots
+        words[4] = self.view.own_bid_px_ticks
+        words[5] = self.view.own_bid_leaves_lots
+        words[6] = self.view.own_ask_px_ticks
+        words[7] = self.view.own_ask_leaves_lots
+        words[8] = self.orders.position_lots
+        words[9] = self.orders.cash_ticks_lots
+        words[10] = self.orders.fees_e8
+        words[11] = self.orders.spread_half_ticks_lots
+        words[12] = self.orders_sent
+        words[13] = self.orders.fill_count
+        self._record(REC_SAMPLE, 0, words, 112, now_ns)
+
+    # -- COLD: Python's checked face ---
+
+    def frame(self, int conn, const uint8_t[::1] payload not None, int64_t recv_ts_ns,
+              int64_t now_ns) -> int:
+        """on_frame: number of messages in outs(), or a negative Code."""
+        _check_conn(conn)
+        cdef const uint8_t* data = &payload[0] if payload.shape[0] else NULL
+        return self.on_frame(conn, data, payload.shape[0], recv_ts_ns, now_ns)
+
+    def snapshot(self, const uint8_t[::1] body not None, int64_t now_ns) -> int:
+        """on_snapshot; Code.STATE when the body is no depth snapshot."""
+        cdef const uint8_t* data = &body[0] if body.shape[0] else NULL
+        return self.on_snapshot(data, body.shape[0], now_ns)
+
+    def timer(self, int64_t now_ns) -> int:
+        return self.on_timer(now_ns)
+
+    def command(self, int command, int64_t now_ns) -> int:
+        if not CMD_START <= command <= CMD_RESYNC:
+            raise ValueError(f"Unknown command {command}")
+        return self.on_command(command, now_ns)
+
+    def conn(self, int conn, bint up, int64_t now_ns) -> int:
+        _check_conn(conn)
+        return self.on_conn(conn, up, now_ns)
+
+    def clock(self, int64_t utc_minus_monotonic_ns, int64_t now_ns) -> int:
+        return self.on_clock(utc_minus_monotonic_ns, now_ns)
+
+    def account(self, int64_t position_lots, int64_t open_orders, int64_t now_ns) -> int:
+        return self.on_account(position_lots, open_orders, now_ns)
+
+    def send(self, int64_t out_seq, int outcome, int64_t begin_ns, int64_t end_ns,
+             int64_t now_ns) -> int:
+        """on_send; Code.STATE when out_seq is not of the last input."""
+        return self.on_send(out_seq, outcome, begin_ns, end_ns, now_ns)
+
+    def outgoing(self) -> list[tuple]:
+        """The messages of the last input: (out_seq, intent_id, conn, verb, bytes, cause_ts_ns,
+        deadline_ns) each."""
+        return [
+            (self.outs[i].out_seq, self.outs[i].intent_id, self.outs[i].conn, self.outs[i].verb,
+             <bytes>self.outs[i].data[:self.outs[i].size], self.outs[i].cause_ts_ns,
+             self.outs[i].deadline_ns)
+            for i in range(self.out_count)
+        ]
+
+    def set_ticks(self, capsule, double ns_per_tick) -> None:
+        """Inject the tick source of the stage clock: a capsule named "tickmaker.tick"."""
+        self._tick_capsule = capsule
+        self.stages.set_ticks(capsule, ns_per_tick)
+
+    @property
+    def snapshot_wanted(self) -> bool:
+        return self.sync.snapshot_wanted
+
+    @property
+    def halt_bits(self) -> int:
+        return self.halts.bits
+
+    @property
+    def working_count(self) -> int:
+        """Orders that may still fill."""
+        return self.orders.active_count
+
+    @property
+    def has_diverged(self) -> bool:
+        """The venue's position differs from ours: needs a person."""
+        return self.diverged
+
+    @property
+    def histogram(self) -> Histogram:
+        """Tick-to-order, ns: receive stamp of a frame to the return of the send it caused."""
+        return self.tick_to_order
+
+    @property
+    def stage_clock(self) -> StageClock:
+        return self.stages
+
+    def numbers(self) -> dict:
+        """Raw counters and state; core_stats.stats() makes them readable."""
+        cdef Level[VIEW_LEVELS] levels
+        cdef int count
+        cdef Order* order
+        result = {
+            "halt_bits": self.halts.bits, "sync_state": self.sync.state,
+            "position_lots": self.orders.position_lots,
+            "cash_ticks_lots": self.orders.cash_ticks_lots, "fees_e8": self.orders.fees_e8,
+            "spread_half_ticks_lots": self.orders.spread_half_ticks_lots,
+            "fills": self.orders.fill_count, "duplicate_fills": self.orders.duplicate_fills,
+            "strangers": self.orders.strangers, "orders_sent": self.orders_sent,
+            "cancels_sent": self.cancels_sent, "late": self.late, "unsent": self.unsent,
+            "frames": self.frames, "malformed": self.malformed,
+            "other_symbol": self.other_symbol, "unknown": self.unknown,
+            "level_updates": self.level_updates, "gaps": self.sync.gaps,
+            "crossed": self.sync.crossed, "nonsense": self.halts.nonsense_count,
+            "bid_px_ticks": self.book.bid_px_ticks, "bid_qty_lots": self.book.bid_qty_lots,
+            "ask_px_ticks": self.book.ask_px_ticks, "ask_qty_lots": self.book.ask_qty_lots,
+            "events": [self.event_counts[i] for i in range(EVENT_KINDS)],
+            "denies": [self.gate.counts[i] for i in range(GATE_CODES)],
+        }
+        count = self.book.levels(SIDE_BUY, levels, VIEW_LEVELS)
+        result["levels_bid"] = [[levels[i].px_ticks, levels[i].qty_lots] for i in range(count)]
+        count = self.book.levels(SIDE_SELL, levels, VIEW_LEVELS)
+        result["levels_ask"] = [[levels[i].px_ticks, levels[i].qty_lots] for i in range(count)]
+        own = []
+        for i in range(self.orders.active_count):
+            order = &self.orders.slots[self.orders.active[i]]
+            own.append({"intent_id": order.intent_id, "side": order.side, "state": order.state,
+                        "px_ticks": order.px_ticks, "qty_lots": order.qty_lots,
+                        "leaves_lots": order.qty_lots - order.cum_qty_lots})
+        result["own"] = own
+        return result
+
+    def stats(self, int64_t now_ns=0) -> dict:
+        """What the status page shows; see core_stats.stats()."""
+        return core_stats.stats(self.config, self.numbers(), self.tick_to_order.summary(), now_ns)
+
+    def __reduce__(self):
+        raise TypeError("A Core holds a credential and can't be pickled")
+
+
+def _check_conn(int conn) -> None:
+    if not CONN_MARKET <= conn <= CONN_USER:
+        raise ValueError(f"Expected connection 0..2, was {conn}")

@@ -1,0 +1,58 @@
+# cython: language_level=3
+"""Snapshot + diff synchronisation as a pure state machine; rules in sync.pyx."""
+from libc.stdint cimport int64_t
+
+from fastcore.book cimport Book, LevelScratch
+from fastcore.types cimport BestEvent, DepthEvent, Level, seq_t
+
+cdef enum:
+    SYNC_EVENTS_MAX = 4096         # diffs waiting for a snapshot: 2 min of depth@0ms at 30 a second
+    SYNC_LEVELS_MAX = 262144       # their levels: 64 a diff; 4 MiB
+
+cdef struct Waiting:               # a buffered diff; its bids, then its asks, stand at level_index
+    DepthEvent event               # bids / asks pointers are set when it is replayed
+    int64_t level_index
+
+cdef class Sync:
+    cdef:
+        readonly Book book
+        readonly int state                 # SYNC_*
+        readonly int rule                  # SYNC_RULE_*
+        readonly bint snapshot_wanted      # stays True until a usable snapshot is in
+        readonly seq_t last_update_id      # of the last diff or snapshot applied; -1: none
+        readonly int64_t gaps              # chain broken
+        readonly int64_t crossed           # book crossed after a whole message
+        readonly int64_t rejected          # the book refused a diff (E_RANGE, E_FULL)
+        readonly int64_t stale_drops       # diffs older than the snapshot
+        readonly int64_t stale_snapshots   # snapshots older than the buffer
+        readonly int64_t overflows         # buffer full: everything in it dropped
+        readonly int64_t waiting_count     # diffs in the buffer
+        int64_t _events_max
+        int64_t _levels_max
+        int64_t _level_count
+        Waiting* _waiting
+        Level* _levels
+        LevelScratch _scratch
+
+    # 1 applied | 0 buffered, or dropped as stale | E_GAP, E_CROSSED, E_RANGE, E_FULL: sync is lost
+    # (state SYNC_GAP, book cleared, snapshot_wanted; this diff starts the new buffer)
+    # | E_FULL also when the buffer overflowed (state unchanged, only this diff is kept)
+    cdef int on_depth(self, const DepthEvent* event) noexcept nogil
+    # 1 synced or anchoring (see state) | E_STALE older than the buffer: another is wanted
+    # | E_STATE not asked for: ignored | E_RANGE, E_FULL, E_CROSSED unusable: another is wanted
+    # | E_GAP etc. the buffer itself is broken: another is wanted
+    cdef int on_snapshot(self, const DepthEvent* event) noexcept nogil
+    # 1 applied | 0 not SYNCED: ignored | E_STALE, E_RANGE ignored | E_CROSSED: sync is lost
+    cdef int on_best(self, const BestEvent* event) noexcept nogil
+    cpdef void reset(self) noexcept nogil  # reconnect: nothing known, snapshot wanted
+
+    cdef bint _is_stale(self, const DepthEvent* event) noexcept nogil
+    cdef bint _is_anchor(self, const DepthEvent* event) noexcept nogil
+    cdef bint _is_next(self, const DepthEvent* event) noexcept nogil
+    cdef int _apply(self, const DepthEvent* event) noexcept nogil
+    cdef int _lose(self, int code) noexcept nogil
+    cdef int _lose_with(self, int code, const DepthEvent* event) noexcept nogil
+    cdef int _buffer(self, const DepthEvent* event) noexcept nogil
+    cdef int _replay(self) noexcept nogil
+    cdef void _drop_waiting(self, int64_t count) noexcept nogil
+    cdef DepthEvent _waiting_event(self, int64_t index) noexcept nogil
