@@ -112,4 +112,3 @@ cdef class Orders:
     cdef void _want(self, int verb, int side, px_t px_ticks, qty_t qty_lots,
                     seq_t intent_id) noexcept nogil
     cdef int64_t fills_missing(self, ns_t now_ns) noexcept nogil
-    cdef void on_venue_has_none(self) noexcept nogil

@@ -376,9 +376,3 @@ cdef class Orders:
                     and now_ns - order.sent_ns > self.ack_timeout_ns):
                 total += order.venue_cum_qty_lots - order.cum_qty_lots
         return total
-
-    cdef void on_venue_has_none(self) noexcept nogil:
-        """A venue query, sent after our last message, found no open order of ours: so none is."""
-        while self.active_count > 0:
-            self.move(&self.slots[self.active[self.active_count - 1]], ORD_CANCELED,
-                      REASON_VENUE_QUERY)

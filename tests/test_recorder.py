@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from engine.errors import TickmakerError
-from engine.recorder.__main__ import catch_up, main, record
+from engine.recorder.__main__ import main
+from engine.recorder.follow import catch_up, follow
 from engine.recorder.ledger import Ledger
 from engine.recorder.segments import segment_path, used_size
 from engine.recorder.tail import JournalTail
@@ -429,7 +430,7 @@ def test_quiet_engine_that_never_ends_is_left_after_a_while(
         return False
 
     monkeypatch.setattr("engine.clock.monotonic_ns", lambda: now_ns)
-    assert record(tmp_path, wait, lambda: False) == 1
+    assert follow(tmp_path, wait, lambda: False) == 1
     assert 5_000_000_000 < now_ns < 5_100_000_000
     builder.close()
 

@@ -113,9 +113,9 @@ class Ledger:
         return count
 
     def close(self) -> None:
-        """Fold the write-ahead log into the one file and close it."""
-        with contextlib.suppress(sqlite3.Error):  # a reader in the way: the last to close does it
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        """Leave one plain file: no write-ahead log beside it to be forgotten in a copy."""
+        with contextlib.suppress(sqlite3.Error):  # a reader in the way: then the log stays
+            self._db.execute("PRAGMA journal_mode = DELETE")
         self._db.close()
 
     # -- COLD: schema and state ---

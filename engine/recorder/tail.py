@@ -10,8 +10,8 @@ import mmap
 import os
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from engine.errors import TickmakerError
 from engine.recorder.segments import (
@@ -27,8 +27,7 @@ _FIRST_WORD = struct.Struct("<IHH")  # payload_size, kind, arg
 _SEQ = struct.Struct("<Q")
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(NamedTuple):
     """Where the next record will stand."""
 
     segment: int = 0
@@ -36,8 +35,7 @@ class Position:
     next_seq: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One record. `payload` is borrowed: a view into the map, good until the next poll."""
 
     kind: int

@@ -1,0 +1,27 @@
+from typing import Any, Final
+
+from typing_extensions import Buffer
+
+from fastcore.core import Core
+from fastcore.latency import Histogram
+from fastcore.matching import SimVenue
+
+TICK_CAPSULE: Final[bytes]
+
+class Drive:
+    core: Core
+    venue: SimVenue
+    now_ns: int
+    messages: int
+    answers: int
+    best_latency: Histogram
+    depth_latency: Histogram
+    other_latency: Histogram
+    timed_levels: int
+    def __init__(self, core: Core, venue: SimVenue) -> None: ...
+    def set_ticks(self, capsule: object, ns_per_tick: float) -> None: ...
+    def start(self, now_ns: int, venue_minus_recv_ns: int = 0) -> None: ...
+    def run_rows(self, columns: tuple[Buffer, ...]) -> int: ...
+    def run_frames(self, arena: Buffer, offsets: Buffer, recv_ts_ns: Buffer) -> int: ...
+    def finish(self) -> None: ...
+    def latency_summary(self) -> dict[str, Any]: ...
