@@ -8,11 +8,16 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import fastcore
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = "safe" if fastcore.SAFE else "release"
+
+# The same examples on every machine, and no verdict on how fast that machine is.
+settings.register_profile("tickmaker", derandomize=True, database=None, deadline=None)
+settings.load_profile("tickmaker")
 
 
 def pytest_configure(config: pytest.Config) -> None:

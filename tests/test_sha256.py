@@ -206,5 +206,6 @@ def test_hmac_keeps_no_reference_to_the_secret():
     secret = bytes(bytearray(b"only one owner of these bytes"))
     before = sys.getrefcount(secret)
     signer = Hmac(secret)
-    assert sys.getrefcount(secret) == before
+    after = sys.getrefcount(secret)
+    assert after == before
     assert signer.hexdigest(b"") == hmac.new(secret, b"", "sha256").hexdigest().encode()

@@ -6,9 +6,20 @@ cd "$(dirname "$0")/.."
 python=${1:-.venv/bin/python}
 "$python" -m venv --clear build/lock
 build/lock/bin/pip install --quiet pip-tools
-compile() {
-    build/lock/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header \
-        --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options "$@" pyproject.toml
+
+# Fed by text, because an environment marker of an extra is lost otherwise.
+wanted() {
+    "$python" - "$@" <<'PY'
+import sys, tomllib
+project = tomllib.load(open("pyproject.toml", "rb"))["project"]
+groups = {"run": project["dependencies"], **project["optional-dependencies"]}
+print(*(line for group in sys.argv[1:] for line in groups[group]), sep="\n")
+PY
 }
-compile --upgrade --extra build -o requirements.lock
-compile --upgrade --extra build --extra dev -c requirements.lock -o requirements-dev.lock
+resolve() {
+    build/lock/bin/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras \
+        --no-header --no-annotate --no-emit-options --no-emit-index-url --no-emit-find-links \
+        --no-emit-trusted-host "$@" -
+}
+wanted run build | resolve --output-file requirements.lock
+wanted run build dev | resolve --constraint requirements.lock --output-file requirements-dev.lock
