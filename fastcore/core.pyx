@@ -128,7 +128,7 @@ cdef class Core:
         self.sync = Sync(self.book, checked.sync_rule)
         self.signals = Signals(checked.signal_mask, checked.ofi_tau_ns, checked.z_tau_ns)
         self.orders = Orders(checked.requote_ticks, checked.requote_ns, checked.ack_timeout_ns)
-        self.gate = Gate(config["limits"])
+        self.gate = Gate(config["limits"], self.book, self.orders)
         self.halts = Halts(self.gate.limits.book_age_ns_max)
         self.stages = StageClock()
         self.tick_to_order = Histogram()
@@ -377,12 +377,11 @@ cdef class Core:
     cdef void _after_book(self, ns_t now_ns) noexcept nogil:
         """Sync state, touch and signals after the book moved; then quote if the touch did."""
         cdef int64_t[3] words
-        cdef Book book = self.book
-        cdef bint is_usable = self.sync.state == SYNC_SYNCED and book.is_two_sided
+        cdef bint is_usable = self.sync.state == SYNC_SYNCED and self.book.is_two_sided
         if fc_unlikely(self.sync.state != self.last_sync_state):
             words[0] = self.last_sync_state
             words[1] = self.sync.state
-            words[2] = book.update_id
+            words[2] = self.book.update_id
             self._record(REC_BOOK, 0, words, 24, now_ns)
             self.last_sync_state = self.sync.state
         self.stages.mark(STAGE_BOOK)
@@ -393,15 +392,15 @@ cdef class Core:
             self._quote(now_ns)
             return
         self.halts.clear(HALT_BOOK)
-        if (book.bid_px_ticks == self.touch[0] and book.ask_px_ticks == self.touch[1]
-                and book.bid_qty_lots == self.touch[2] and book.ask_qty_lots == self.touch[3]):
+        if (self.book.bid_px_ticks == self.touch[0] and self.book.ask_px_ticks == self.touch[1]
+                and self.book.bid_qty_lots == self.touch[2] and self.book.ask_qty_lots == self.touch[3]):
             return
-        self.touch[0] = book.bid_px_ticks
-        self.touch[1] = book.ask_px_ticks
-        self.touch[2] = book.bid_qty_lots
-        self.touch[3] = book.ask_qty_lots
-        self.signals.on_touch(book.bid_px_ticks, book.bid_qty_lots, book.ask_px_ticks,
-                              book.ask_qty_lots, now_ns)
+        self.touch[0] = self.book.bid_px_ticks
+        self.touch[1] = self.book.ask_px_ticks
+        self.touch[2] = self.book.bid_qty_lots
+        self.touch[3] = self.book.ask_qty_lots
+        self.signals.on_touch(self.book.bid_px_ticks, self.book.bid_qty_lots, self.book.ask_px_ticks,
+                              self.book.ask_qty_lots, now_ns)
         self.stages.mark(STAGE_SIGNALS)
         self._quote(now_ns)
 
@@ -512,7 +511,7 @@ cdef class Core:
         cdef int64_t size
         cdef int code = self.gate.check(
             action.side, action.px_ticks, action.qty_lots, self.halts.bits != 0,
-            self.sync.state == SYNC_SYNCED, self.book, self.book_ns, self.orders, now_ns)
+            self.sync.state == SYNC_SYNCED, self.book_ns, now_ns)
         if fc_unlikely(code != GATE_OK):
             self._deny(code, action, now_ns)
             return
@@ -578,11 +577,10 @@ cdef class Core:
         cdef Out* out
         cdef uint8_t* payload
         cdef int64_t[5] words
-        cdef Encoder encoder = self.encoder
         if fc_unlikely(self.out_count >= OUT_MAX):
             return False
         if self.is_journaled:
-            payload = self.journal.reserve(OUT_HEADER_SIZE + encoder.payload_size)
+            payload = self.journal.reserve(OUT_HEADER_SIZE + self.encoder.payload_size)
             if payload != NULL:
                 words[0] = self.out_seq
                 words[1] = intent_id
@@ -591,10 +589,10 @@ cdef class Core:
                 words[4] = <int64_t>hash64(0, self.arena + self.arena_used, size)
                 memcpy(payload, words, OUT_HEADER_SIZE)
                 payload += OUT_HEADER_SIZE
-                memcpy(payload, encoder.payload, encoder.payload_size)
-                memset(payload + encoder.key_offset, c'x', encoder.key_size)
-                memset(payload + encoder.sig_offset, c'x', 64)
-                self.journal.commit(REC_OUT, verb, OUT_HEADER_SIZE + encoder.payload_size,
+                memcpy(payload, self.encoder.payload, self.encoder.payload_size)
+                memset(payload + self.encoder.key_offset, c'x', self.encoder.key_size)
+                memset(payload + self.encoder.sig_offset, c'x', 64)
+                self.journal.commit(REC_OUT, verb, OUT_HEADER_SIZE + self.encoder.payload_size,
                                     now_ns, self.cause_ts_ns)
             else:
                 self.halts.set(HALT_JOURNAL)
@@ -622,7 +620,6 @@ cdef class Core:
 
     cdef void _sample(self, ns_t now_ns) noexcept nogil:
         cdef int64_t[14] words
-        cdef Orders orders = self.orders
         self._fill_view(now_ns)
         words[0] = self.book.bid_px_ticks
         words[1] = self.book.bid_qty_lots
@@ -632,12 +629,12 @@ cdef class Core:
         words[5] = self.view.own_bid_leaves_lots
         words[6] = self.view.own_ask_px_ticks
         words[7] = self.view.own_ask_leaves_lots
-        words[8] = orders.position_lots
-        words[9] = orders.cash_ticks_lots
-        words[10] = orders.fees_e8
-        words[11] = orders.spread_half_ticks_lots
+        words[8] = self.orders.position_lots
+        words[9] = self.orders.cash_ticks_lots
+        words[10] = self.orders.fees_e8
+        words[11] = self.orders.spread_half_ticks_lots
         words[12] = self.orders_sent
-        words[13] = orders.fill_count
+        words[13] = self.orders.fill_count
         self._record(REC_SAMPLE, 0, words, 112, now_ns)
 
     # -- COLD: Python's checked face ---
