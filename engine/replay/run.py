@@ -15,7 +15,6 @@ from typing import Any
 
 from engine import clock
 from engine.config import demo_core
-from engine.demo import make_run_dir
 from engine.errors import EXIT_USAGE, TickmakerError
 from engine.recorder.follow import catch_up
 from engine.recorder.segments import Segments
@@ -64,16 +63,16 @@ def replay_tape(
     """
     if strategy not in BUILTINS:
         raise TickmakerError(
-            f"Unknown strategy {strategy!r}", f"Built in: {', '.join(sorted(BUILTINS))}.", EXIT_USAGE
+            f"Unknown strategy {strategy!r}",
+            f"Built in: {', '.join(sorted(BUILTINS))}.",
+            EXIT_USAGE,
         )
     if not 0 <= latency_us <= 60e6:
-        raise TickmakerError(
-            f"latency of {latency_us} us", "give 0 to 60,000,000 us", EXIT_USAGE
-        )
+        raise TickmakerError(f"latency of {latency_us} us", "give 0 to 60,000,000 us", EXIT_USAGE)
     with _opened(path) as tape:
         _check_replayable(tape)
         core_config = _core_config(tape.meta, strategy, params, seed)
-        run_dir = make_run_dir(runs_dir, "replay")
+        run_dir = _make_run_dir(runs_dir)
         _write_json(run_dir / "config.json", _config(path, tape.meta, core_config, latency_us))
         return _replay(tape, core_config, latency_us, run_dir, progress)
 
@@ -113,9 +112,7 @@ def _core_config(
     return config
 
 
-def _config(
-    path: Path, meta: TapeMeta, core: dict[str, Any], latency_us: float
-) -> dict[str, Any]:
+def _config(path: Path, meta: TapeMeta, core: dict[str, Any], latency_us: float) -> dict[str, Any]:
     return {
         "kind": "replay",
         "tape": path.name,
@@ -231,6 +228,29 @@ def _measured(drive: Drive, fed: _Fed) -> dict[str, Any]:
         "messages": drive.messages,
         "elapsed_s": round(fed.elapsed_s, 6),
     }
+
+
+def _make_run_dir(runs_dir: Path) -> Path:
+    """A new folder `<UTC time>-replay`, numbered where one of that second is there."""
+    stamp = clock.utc_now().strftime("%Y%m%dT%H%M%S")
+    for suffix in ("", *(f"-{n}" for n in range(2, 1000))):
+        run_dir = runs_dir / f"{stamp}-replay{suffix}"
+        try:
+            run_dir.mkdir(parents=True)
+        except FileExistsError:
+            if runs_dir.exists() and not runs_dir.is_dir():
+                break
+            continue
+        except OSError as error:
+            raise TickmakerError(
+                f"{run_dir}: can't be made: {error.strerror}",
+                "choose a folder that you may write to with --runs FOLDER",
+                EXIT_USAGE,
+            ) from None
+        return run_dir.resolve()
+    raise TickmakerError(
+        f"{runs_dir}: is no folder for runs", "choose another with --runs FOLDER", EXIT_USAGE
+    )
 
 
 def _write_json(path: Path, document: dict[str, Any]) -> None:
