@@ -17,7 +17,7 @@ from engine.report.build import build_report, latency_summary, make_report, near
 from engine.report.figures import SAMPLES_MAX, latency_figure, market_figure, state_intervals
 from engine.report.pnl import Books, Fill, sum_fills, value
 from engine.report.run import load_run
-from engine.report.text import money, quote_name, us, utc_text
+from engine.report.text import end_state, money, quote_name, us, utc_text
 from engine.status import StatusWriter
 from fastcore.types import Conn, Halt, SendOutcome, Side, Verb
 from tests.support_journal import JournalBuilder, write_run
@@ -253,6 +253,9 @@ def test_tick_to_order_counts_what_the_market_caused_and_was_sent(tmp_path: Path
         "n": 2,
     }
     assert (report["orders"], report["late"], report["unsent"]) == (3, 1, 2)
+    assert report["tick_to_order_all"]["max_us"] == 2000.0
+    assert report["tick_to_order_all"]["n"] == 3
+    assert "p50 9.0 µs, p99 2,000 µs, p99.9 2,000 µs, max 2,000 µs, n 3." in page_text(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -452,6 +455,9 @@ def test_words_of_numbers() -> None:
         "USDT", "BTC", "quote",
     )  # fmt: skip
     assert utc_text(0) == ""
+    assert end_state("RUNNING") == ("RUNNING", "")
+    assert end_state("BOOK+CLOCK") == ("BOOK + CLOCK", "")
+    assert end_state("BOOK+SHUTDOWN+TRADE_STREAM") == ("SHUTDOWN", "BOOK, TRADE_STREAM")
     assert utc_text(1_700_000_000_123_456_789) == "2023-11-14 22:13:20 UTC"
 
 

@@ -80,6 +80,8 @@ def make_report(run: Run) -> dict[str, Any]:
         "mid": _mid_text(mark, run.tick),
         "opening_position_lots": opening.position_lots,
         "tick_to_order_definition": LATENCY_DEFINITION,
+        # Also what replies and our own fills caused; it is what the live view counts.
+        "tick_to_order_all": latency_summary(run.latency_all_ns),
         **_reconcile(run, opening),
     }
 

@@ -13,7 +13,16 @@ from plotly import io, offline
 
 from engine.report.figures import latency_figure, market_figure
 from engine.report.run import Run
-from engine.report.text import bits_text, money, plain, quantity, quote_name, us, utc_text
+from engine.report.text import (
+    bits_text,
+    end_state,
+    money,
+    plain,
+    quantity,
+    quote_name,
+    us,
+    utc_text,
+)
 
 _TEMPLATE = Path(__file__).with_name("template.html")
 FILLS_SHOWN = 20
@@ -36,7 +45,7 @@ def render_page(run: Run, report: dict[str, Any]) -> str:
             if run.latency_ns
             else _none("no order or cancel was sent on a market frame in this run")
         ),
-        latency_definition=escape(report["tick_to_order_definition"]),
+        latency_definition=escape(_latency_note(report)),
         fills=_fills(run, quote),
         halts=_halts(run),
         plotly=offline.get_plotlyjs(),
@@ -97,7 +106,7 @@ def _cards(run: Run, report: dict[str, Any], quote: str) -> str:
     total = pnl["total"]
     tone = "" if not total else "gain" if total > 0 else "loss"
     denies = sum(report["denies"].values())
-    is_running = report["state"] == "RUNNING"
+    state, also = end_state(report["state"])
     return "".join(
         [
             _card(
@@ -135,11 +144,24 @@ def _cards(run: Run, report: dict[str, Any], quote: str) -> str:
             ),
             _card(
                 "State at the end",
-                report["state"].replace("+", " + "),
-                [f"{plain(report['gaps'])} update-id gaps", _reconciled(report)],
-                "" if is_running or report["state"] == "SHUTDOWN" else "loss",
+                state,
+                [
+                    f"{plain(report['gaps'])} update-id gaps",
+                    _reconciled(report),
+                    *([f"then {also}"] if also else []),
+                ],
+                "" if state in ("RUNNING", "SHUTDOWN") else "loss",
             ),
         ]
+    )
+
+
+def _latency_note(report: dict[str, Any]) -> str:
+    every = report["tick_to_order_all"]
+    return (
+        f"{report['tick_to_order_definition']}. With what replies and fills caused: "
+        f"p50 {us(every['p50_us'])}, p99 {us(every['p99_us'])}, p99.9 {us(every['p999_us'])}, "
+        f"max {us(every['max_us'])}, n {plain(every['n'])}."
     )
 
 
