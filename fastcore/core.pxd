@@ -3,7 +3,8 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
 from fastcore.book cimport Book
-from fastcore.codec.binance cimport Decoder, Encoder
+from fastcore.codec.binance_decode cimport Decoder
+from fastcore.codec.binance_encode cimport Encoder
 from fastcore.gate cimport Gate
 from fastcore.halts cimport Halts
 from fastcore.journal cimport JournalWriter

@@ -12,7 +12,6 @@ each by on_send, before the next input; the bytes live until then. When the jour
 core halts and still emits cancels, nothing else (reliability.md I-33).
 """
 cimport cython
-from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.string cimport memcpy, memset
 
 from fastcore.check cimport FC_DCHECK, fc_unlikely
@@ -44,7 +43,7 @@ from fastcore.latency cimport (
     STAGE_SIGNALS,
     STAGE_STRATEGY,
 )
-from fastcore.orders cimport CHANGED, CLOCK_REJECTED, FILLED, RATE_LIMITED, STRANGER
+from fastcore.orders cimport CHANGED, CLOCK_REJECTED, FILLED, RATE_LIMITED, REASON_VENUE_QUERY, STRANGER
 from fastcore.strategy cimport (
     STRATEGY_QUOTE,
     VIEW_VERSION,
@@ -61,7 +60,6 @@ from fastcore.types cimport (
     CONN_MARKET,
     CONN_TRADE,
     CONN_USER,
-    E_FULL,
     E_OTHER_SYMBOL,
     E_STATE,
     E_UNKNOWN,
@@ -82,9 +80,11 @@ from fastcore.types cimport (
     HALT_TRADE_STREAM,
     HALT_USER_STREAM,
     OK,
+    ORD_CANCELED,
     ORD_NEW,
     ORD_PARTIALLY_FILLED,
     ORD_PENDING_CANCEL,
+    SEND_FAILED,
     SEND_LATE,
     SEND_SENT,
     SIDE_BUY,
@@ -128,7 +128,7 @@ cdef class Core:
         self.sync = Sync(self.book, checked.sync_rule)
         self.signals = Signals(checked.signal_mask, checked.ofi_tau_ns, checked.z_tau_ns)
         self.orders = Orders(checked.requote_ticks, checked.requote_ns, checked.ack_timeout_ns)
-        self.gate = Gate(config["limits"])
+        self.gate = Gate(config["limits"], self.book, self.orders)
         self.halts = Halts(self.gate.limits.book_age_ns_max)
         self.stages = StageClock()
         self.tick_to_order = Histogram()
@@ -263,13 +263,15 @@ cdef class Core:
         cdef uint32_t bits = self.halts.bits
         cdef int64_t[2] words
         cdef px_t twice_mid
+        cdef Order* order
         words[0] = position_lots
         words[1] = open_orders
         self._begin(REC_ACCOUNT, 0, words, 16, now_ns, 0)
         if open_orders == 0:
             while self.orders.active_count > 0:
-                self.orders.on_venue_has_none()
-                self._record_order(self.orders.changed, now_ns)
+                order = &self.orders.slots[self.orders.active[0]]
+                self.orders.move(order, ORD_CANCELED, REASON_VENUE_QUERY)
+                self._record_order(order, now_ns)
         if self.orders.fill_count == 0 and self.orders.position_lots == 0:
             # P&L of an adopted position counts from here: bought at the mid of now.
             twice_mid = self.book.bid_px_ticks + self.book.ask_px_ticks
@@ -375,12 +377,11 @@ cdef class Core:
     cdef void _after_book(self, ns_t now_ns) noexcept nogil:
         """Sync state, touch and signals after the book moved; then quote if the touch did."""
         cdef int64_t[3] words
-        cdef Book book = self.book
-        cdef bint is_usable = self.sync.state == SYNC_SYNCED and book.is_two_sided
+        cdef bint is_usable = self.sync.state == SYNC_SYNCED and self.book.is_two_sided
         if fc_unlikely(self.sync.state != self.last_sync_state):
             words[0] = self.last_sync_state
             words[1] = self.sync.state
-            words[2] = book.update_id
+            words[2] = self.book.update_id
             self._record(REC_BOOK, 0, words, 24, now_ns)
             self.last_sync_state = self.sync.state
         self.stages.mark(STAGE_BOOK)
@@ -391,15 +392,15 @@ cdef class Core:
             self._quote(now_ns)
             return
         self.halts.clear(HALT_BOOK)
-        if (book.bid_px_ticks == self.touch[0] and book.ask_px_ticks == self.touch[1]
-                and book.bid_qty_lots == self.touch[2] and book.ask_qty_lots == self.touch[3]):
+        if (self.book.bid_px_ticks == self.touch[0] and self.book.ask_px_ticks == self.touch[1]
+                and self.book.bid_qty_lots == self.touch[2] and self.book.ask_qty_lots == self.touch[3]):
             return
-        self.touch[0] = book.bid_px_ticks
-        self.touch[1] = book.ask_px_ticks
-        self.touch[2] = book.bid_qty_lots
-        self.touch[3] = book.ask_qty_lots
-        self.signals.on_touch(book.bid_px_ticks, book.bid_qty_lots, book.ask_px_ticks,
-                              book.ask_qty_lots, now_ns)
+        self.touch[0] = self.book.bid_px_ticks
+        self.touch[1] = self.book.ask_px_ticks
+        self.touch[2] = self.book.bid_qty_lots
+        self.touch[3] = self.book.ask_qty_lots
+        self.signals.on_touch(self.book.bid_px_ticks, self.book.bid_qty_lots, self.book.ask_px_ticks,
+                              self.book.ask_qty_lots, now_ns)
         self.stages.mark(STAGE_SIGNALS)
         self._quote(now_ns)
 
@@ -510,7 +511,7 @@ cdef class Core:
         cdef int64_t size
         cdef int code = self.gate.check(
             action.side, action.px_ticks, action.qty_lots, self.halts.bits != 0,
-            self.sync.state == SYNC_SYNCED, self.book, self.book_ns, self.orders, now_ns)
+            self.sync.state == SYNC_SYNCED, self.book_ns, now_ns)
         if fc_unlikely(code != GATE_OK):
             self._deny(code, action, now_ns)
             return
@@ -523,8 +524,7 @@ cdef class Core:
                                   action.qty_lots, True, False, self._utc_ms(now_ns))
         if fc_unlikely(size < 0 or not self._emit(VERB_PLACE, order.intent_id, size,
                                                    self._deadline(now_ns), now_ns)):
-            self.orders.on_unsent(order.intent_id, VERB_PLACE, SEND_LATE)
-            self.halts.set(HALT_JOURNAL)
+            self.orders.on_unsent(order.intent_id, VERB_PLACE, SEND_FAILED)
             return
         self.gate.count_send(now_ns)
         self.orders_sent += 1
@@ -557,6 +557,7 @@ cdef class Core:
     cdef void _deny(self, int code, const Action* action, ns_t now_ns) noexcept nogil:
         """Counted by the gate each time; recorded when it differs from the last one."""
         cdef int64_t[5] words
+        self.orders.forget_requote(action.side)
         if (self.denied[0] == code and self.denied[1] == action.side
                 and self.denied[2] == action.px_ticks and self.denied[3] == action.qty_lots):
             return
@@ -577,11 +578,10 @@ cdef class Core:
         cdef Out* out
         cdef uint8_t* payload
         cdef int64_t[5] words
-        cdef Encoder encoder = self.encoder
         if fc_unlikely(self.out_count >= OUT_MAX):
             return False
         if self.is_journaled:
-            payload = self.journal.reserve(OUT_HEADER_SIZE + encoder.payload_size)
+            payload = self.journal.reserve(OUT_HEADER_SIZE + self.encoder.payload_size)
             if payload != NULL:
                 words[0] = self.out_seq
                 words[1] = intent_id
@@ -590,10 +590,10 @@ cdef class Core:
                 words[4] = <int64_t>hash64(0, self.arena + self.arena_used, size)
                 memcpy(payload, words, OUT_HEADER_SIZE)
                 payload += OUT_HEADER_SIZE
-                memcpy(payload, encoder.payload, encoder.payload_size)
-                memset(payload + encoder.key_offset, c'x', encoder.key_size)
-                memset(payload + encoder.sig_offset, c'x', 64)
-                self.journal.commit(REC_OUT, verb, OUT_HEADER_SIZE + encoder.payload_size,
+                memcpy(payload, self.encoder.payload, self.encoder.payload_size)
+                memset(payload + self.encoder.key_offset, c'x', self.encoder.key_size)
+                memset(payload + self.encoder.sig_offset, c'x', 64)
+                self.journal.commit(REC_OUT, verb, OUT_HEADER_SIZE + self.encoder.payload_size,
                                     now_ns, self.cause_ts_ns)
             else:
                 self.halts.set(HALT_JOURNAL)
@@ -621,7 +621,6 @@ cdef class Core:
 
     cdef void _sample(self, ns_t now_ns) noexcept nogil:
         cdef int64_t[14] words
-        cdef Orders orders = self.orders
         self._fill_view(now_ns)
         words[0] = self.book.bid_px_ticks
         words[1] = self.book.bid_qty_lots
@@ -631,12 +630,12 @@ cdef class Core:
         words[5] = self.view.own_bid_leaves_lots
         words[6] = self.view.own_ask_px_ticks
         words[7] = self.view.own_ask_leaves_lots
-        words[8] = orders.position_lots
-        words[9] = orders.cash_ticks_lots
-        words[10] = orders.fees_e8
-        words[11] = orders.spread_half_ticks_lots
+        words[8] = self.orders.position_lots
+        words[9] = self.orders.cash_ticks_lots
+        words[10] = self.orders.fees_e8
+        words[11] = self.orders.spread_half_ticks_lots
         words[12] = self.orders_sent
-        words[13] = orders.fill_count
+        words[13] = self.orders.fill_count
         self._record(REC_SAMPLE, 0, words, 112, now_ns)
 
     # -- COLD: Python's checked face ---

@@ -107,6 +107,13 @@ cdef class Drive:
         self._catch_up(self.now_ns + 1_000_000_000)
         self._check_venue()
 
+    def latency_summary(self):
+        """p50_us, p99_us, p999_us, max_us, n over all kinds; n = 0 without ticks."""
+        cdef Histogram total = Histogram()
+        for part in (self.best_latency, self.depth_latency, self.other_latency):
+            total.merge(part)
+        return total.summary()
+
     def _check_started(self):
         if self.now_ns < 0:
             raise RuntimeError("call start() first")

@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t
 
 from fastcore.book cimport Book
-from fastcore.orders cimport Orders
+from fastcore.orders cimport Order, Orders
 from fastcore.types cimport ns_t, px_t, qty_t
 
 cdef enum:
@@ -38,13 +38,13 @@ cdef class Gate:
     cdef int64_t send_count
     cdef int64_t tail_10s
     cdef int64_t tail_min
+    cdef Book book
+    cdef Orders orders
 
     cdef int check(self, int side, px_t px_ticks, qty_t qty_lots, bint is_halted,
-                   bint is_synced, Book book, ns_t book_ns, Orders orders,
-                   ns_t now_ns) noexcept nogil
+                   bint is_synced, ns_t book_ns, ns_t now_ns) noexcept nogil
     cdef void count_send(self, ns_t now_ns) noexcept nogil
-    cdef int _check_book(self, int side, px_t px_ticks, bint is_synced, Book book,
-                         ns_t book_ns, ns_t now_ns) noexcept nogil
-    cdef int _check_orders(self, int side, px_t px_ticks, qty_t qty_lots,
-                           Orders orders) noexcept nogil
+    cdef int _check_book(self, int side, px_t px_ticks, bint is_synced, ns_t book_ns,
+                         ns_t now_ns) noexcept nogil
+    cdef int _check_orders(self, int side, px_t px_ticks, qty_t qty_lots) noexcept nogil
     cdef bint _rate_is_spent(self, ns_t now_ns) noexcept nogil

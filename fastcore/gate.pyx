@@ -24,12 +24,14 @@ CODES: dict[int, tuple[str, str]] = {
 
 cdef enum:
     WINDOW_10S_NS = 10_000_000_000
-    WINDOW_MIN_NS = 60_000_000_000
+    WINDOW_MIN_NS = 60_000_000_000     # past INT_MAX: unsigned in C, so cast where subtracted
 
 
 @cython.final
 cdef class Gate:
-    def __cinit__(self, dict limits):
+    def __cinit__(self, dict limits, Book book not None, Orders orders not None):
+        self.book = book
+        self.orders = orders
         self.limits.price_collar_ticks = _required(limits, "price_collar_ticks")
         self.limits.qty_lots_max = _required(limits, "qty_lots_max")
         self.limits.position_lots_max = _required(limits, "position_lots_max")
@@ -41,8 +43,7 @@ cdef class Gate:
             raise ValueError(f"Expected order limits of at most {SENDS_MAX} a window")
 
     cdef int check(self, int side, px_t px_ticks, qty_t qty_lots, bint is_halted,
-                   bint is_synced, Book book, ns_t book_ns, Orders orders,
-                   ns_t now_ns) noexcept nogil:
+                   bint is_synced, ns_t book_ns, ns_t now_ns) noexcept nogil:
         """GATE_OK, or the first reason against this post-only order. O(open orders)."""
         cdef int code = GATE_OK
         if is_halted:
@@ -52,55 +53,55 @@ cdef class Gate:
         elif self._rate_is_spent(now_ns):
             code = GATE_RATE
         else:
-            code = self._check_book(side, px_ticks, is_synced, book, book_ns, now_ns)
+            code = self._check_book(side, px_ticks, is_synced, book_ns, now_ns)
             if code == GATE_OK:
-                code = self._check_orders(side, px_ticks, qty_lots, orders)
+                code = self._check_orders(side, px_ticks, qty_lots)
         self.counts[code] += 1
         return code
 
-    cdef int _check_book(self, int side, px_t px_ticks, bint is_synced, Book book,
-                         ns_t book_ns, ns_t now_ns) noexcept nogil:
+    cdef int _check_book(self, int side, px_t px_ticks, bint is_synced, ns_t book_ns,
+                         ns_t now_ns) noexcept nogil:
         cdef px_t distance_half_ticks
-        if not is_synced or not book.is_two_sided or book.bid_px_ticks >= book.ask_px_ticks:
+        if not is_synced or not self.book.is_two_sided or self.book.bid_px_ticks >= self.book.ask_px_ticks:
             return GATE_BOOK
         if now_ns - book_ns > self.limits.book_age_ns_max:
             return GATE_STALE
         # Twice the distance to the mid, so that a mid between two ticks stays an integer.
-        distance_half_ticks = 2 * px_ticks - book.bid_px_ticks - book.ask_px_ticks
+        distance_half_ticks = 2 * px_ticks - self.book.bid_px_ticks - self.book.ask_px_ticks
         if (px_ticks <= 0 or distance_half_ticks > 2 * self.limits.price_collar_ticks
                 or -distance_half_ticks > 2 * self.limits.price_collar_ticks):
             return GATE_PRICE
         if side == SIDE_BUY:
-            return GATE_POST_ONLY if px_ticks >= book.ask_px_ticks else GATE_OK
-        return GATE_POST_ONLY if px_ticks <= book.bid_px_ticks else GATE_OK
+            return GATE_POST_ONLY if px_ticks >= self.book.ask_px_ticks else GATE_OK
+        return GATE_POST_ONLY if px_ticks <= self.book.bid_px_ticks else GATE_OK
 
-    cdef int _check_orders(self, int side, px_t px_ticks, qty_t qty_lots,
-                           Orders orders) noexcept nogil:
+    cdef int _check_orders(self, int side, px_t px_ticks, qty_t qty_lots) noexcept nogil:
         cdef int i
+        cdef const Order* working
         cdef qty_t worst_lots = qty_lots
-        if orders.active_count >= self.limits.open_orders_max:
+        if self.orders.active_count >= self.limits.open_orders_max:
             return GATE_OPEN_ORDERS
-        for i in range(orders.active_count):
-            with_order = &orders.slots[orders.active[i]]
-            if with_order.side == side:
-                worst_lots += with_order.qty_lots - with_order.cum_qty_lots
-            elif (px_ticks >= with_order.px_ticks if side == SIDE_BUY
-                  else px_ticks <= with_order.px_ticks):
+        for i in range(self.orders.active_count):
+            working = &self.orders.slots[self.orders.active[i]]
+            if working.side == side:
+                worst_lots += working.qty_lots - working.cum_qty_lots
+            elif (px_ticks >= working.px_ticks if side == SIDE_BUY
+                  else px_ticks <= working.px_ticks):
                 return GATE_SELF_CROSS
         if side == SIDE_BUY:
-            if orders.position_lots + worst_lots > self.limits.position_lots_max:
+            if self.orders.position_lots + worst_lots > self.limits.position_lots_max:
                 return GATE_POSITION
-        elif orders.position_lots - worst_lots < -self.limits.position_lots_max:
+        elif self.orders.position_lots - worst_lots < -self.limits.position_lots_max:
             return GATE_POSITION
         return GATE_OK
 
     cdef bint _rate_is_spent(self, ns_t now_ns) noexcept nogil:
         # A send exactly one window old has left it. Each send is passed once a tail: O(1).
         while (self.tail_10s < self.send_count
-               and self.sends_ns[self.tail_10s % SENDS_MAX] <= now_ns - WINDOW_10S_NS):
+               and self.sends_ns[self.tail_10s % SENDS_MAX] <= now_ns - <ns_t>WINDOW_10S_NS):
             self.tail_10s += 1
         while (self.tail_min < self.send_count
-               and self.sends_ns[self.tail_min % SENDS_MAX] <= now_ns - WINDOW_MIN_NS):
+               and self.sends_ns[self.tail_min % SENDS_MAX] <= now_ns - <ns_t>WINDOW_MIN_NS):
             self.tail_min += 1
         return (self.send_count - self.tail_10s >= self.limits.orders_per_10s_max
                 or self.send_count - self.tail_min >= self.limits.orders_per_min_max)

@@ -35,7 +35,6 @@ Multipliers and starts are the initial values of SHA-512 (FIPS 180-4 section 5.3
 of the square roots of the first primes), made odd; G is 2^64 / golden ratio.
 """
 from libc.stdint cimport int64_t, uint8_t, uint64_t
-from libc.string cimport memcpy, memset
 
 from fastcore.check cimport FC_DCHECK, fc_likely
 
@@ -83,6 +82,23 @@ cdef inline uint64_t _rotl(uint64_t word, int count) noexcept nogil:
     return (word << count) | (word >> (64 - count))
 
 
+cdef inline uint64_t _last_word(const uint8_t* at, int64_t left, int64_t size) noexcept nogil:
+    """The last `left` (0 to 7) of `size` bytes, as a word padded with zeros.
+
+    Read as the eight bytes that end there where there are eight: no copy through memory, whose
+    reload as one word would stall (26 -> 19 ns for 250 bytes).
+    """
+    cdef uint64_t word = 0
+    if left == 0:
+        return 0
+    if fc_likely(size >= 8):
+        return fc_load_le64(at + left - 8) >> (64 - 8 * left)
+    while left > 0:
+        left -= 1
+        word = (word << 8) | at[left]
+    return word
+
+
 cdef uint64_t hash64(uint64_t seed, const uint8_t* data, int64_t size) noexcept nogil:
     """Checksum of `data[0:size]`, chained from `seed`. Its proof: the module's docstring."""
     cdef uint64_t lane0 = seed + M0
@@ -90,8 +106,8 @@ cdef uint64_t hash64(uint64_t seed, const uint8_t* data, int64_t size) noexcept 
     cdef uint64_t lane2 = M2
     cdef uint64_t lane3 = M3
     cdef uint64_t h
+    cdef uint64_t word0, word1, word2, word3
     cdef int64_t left = size
-    cdef uint8_t[BLOCK_SIZE] last
     FC_DCHECK(size >= 0)
     FC_DCHECK(size == 0 or data != NULL)
     while left >= BLOCK_SIZE:
@@ -101,13 +117,25 @@ cdef uint64_t hash64(uint64_t seed, const uint8_t* data, int64_t size) noexcept 
         lane3 = _mix(lane3 ^ fc_load_le64(data + 24), M3)
         data += BLOCK_SIZE
         left -= BLOCK_SIZE
-    if fc_likely(left > 0):
-        memset(last, 0, BLOCK_SIZE)
-        memcpy(last, data, <size_t> left)
-        lane0 = _mix(lane0 ^ fc_load_le64(last), M0)
-        lane1 = _mix(lane1 ^ fc_load_le64(last + 8), M1)
-        lane2 = _mix(lane2 ^ fc_load_le64(last + 16), M2)
-        lane3 = _mix(lane3 ^ fc_load_le64(last + 24), M3)
+    if fc_likely(left > 0):    # the block that is not whole, padded with zeros
+        word1 = word2 = word3 = 0
+        if left < 8:
+            word0 = _last_word(data, left, size)
+        else:
+            word0 = fc_load_le64(data)
+            if left < 16:
+                word1 = _last_word(data + 8, left - 8, size)
+            else:
+                word1 = fc_load_le64(data + 8)
+                if left < 24:
+                    word2 = _last_word(data + 16, left - 16, size)
+                else:
+                    word2 = fc_load_le64(data + 16)
+                    word3 = _last_word(data + 24, left - 24, size)
+        lane0 = _mix(lane0 ^ word0, M0)
+        lane1 = _mix(lane1 ^ word1, M1)
+        lane2 = _mix(lane2 ^ word2, M2)
+        lane3 = _mix(lane3 ^ word3, M3)
     h = lane0 + _rotl(lane1, 11) + _rotl(lane2, 23) + _rotl(lane3, 41) + <uint64_t> size * G
     h = (h ^ (h >> 32)) * M3
     h = (h ^ (h >> 29)) * M1

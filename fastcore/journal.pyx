@@ -36,6 +36,7 @@ MAGIC = b"TMJRNL01"
 VERSION = 1
 _SEGMENT_HEADER = struct.Struct("<8sIIQq")
 _RECORD_HEADER = struct.Struct("<IHHQqqQ")
+_RECORD_FIRST_WORD = struct.Struct("<IHH")
 
 # Field names of each record payload that is a row of int64; text payloads are not listed.
 FIELDS: dict[int, tuple[str, ...]] = {
@@ -245,14 +246,17 @@ def read_segment(buf, int64_t offset=SEGMENT_HEADER_SIZE) -> Iterator[tuple]:
     view = memoryview(buf)
     cdef const uint8_t[::1] data = view
     cdef int64_t size = len(view)
-    cdef int64_t payload_size
+    cdef int64_t payload_size, start
     cdef object last_seq = None
-    while offset + RECORD_HEADER_SIZE <= size:
+    while offset + 8 <= size:
+        # The end mark is one word, and may stand where no header fits any more.
+        if _RECORD_FIRST_WORD.unpack_from(view, offset)[1] == RECORD_END_OF_SEGMENT:
+            yield offset, RECORD_END_OF_SEGMENT, 0, -1, 0, 0, view[:0]
+            return
+        if offset + RECORD_HEADER_SIZE > size:
+            return
         (payload_size, kind, arg, seq, now_ns, recv_ts_ns,
          checksum) = _RECORD_HEADER.unpack_from(view, offset)
-        if kind == RECORD_END_OF_SEGMENT:
-            yield offset, kind, 0, -1, 0, 0, view[:0]
-            return
         if kind == 0:
             # The first word is published whole: half of one is damage, not a record being written.
             if payload_size or arg:

@@ -13,7 +13,7 @@ integer: side * (bid + ask - 2 px) * qty.
 cimport cython
 from libc.string cimport memset
 
-from fastcore.check cimport FC_DCHECK, fc_likely, fc_unlikely
+from fastcore.check cimport FC_DCHECK, fc_unlikely
 from fastcore.types cimport (
     EXEC_TRADE,
     ORD_CANCELED,
@@ -26,6 +26,7 @@ from fastcore.types cimport (
     ORD_PENDING_NEW,
     ORD_REJECTED,
     ORD_UNKNOWN,
+    SEND_LATE,
     SEND_PARTIAL,
     SEND_SENT,
     SIDE_BUY,
@@ -252,7 +253,7 @@ cdef class Orders:
             self.move(order, ORD_UNKNOWN, REASON_SEND_PARTIAL)
         elif verb == VERB_PLACE:
             self.move(order, ORD_REJECTED,
-                      REASON_LATE if outcome == 1 else REASON_SEND_FAILED)
+                      REASON_LATE if outcome == SEND_LATE else REASON_SEND_FAILED)
         elif verb == VERB_CANCEL:
             self.move(order, ORD_PARTIALLY_FILLED if order.cum_qty_lots else ORD_NEW,
                       REASON_SEND_FAILED)
@@ -332,6 +333,23 @@ cdef class Orders:
             if missing & (<uint32_t>1 << level):
                 self._want(VERB_PLACE, side, wanted[level].px_ticks, wanted[level].qty_lots, -1)
 
+    cdef void _want(self, int verb, int side, px_t px_ticks, qty_t qty_lots,
+                    seq_t intent_id) noexcept nogil:
+        cdef Action* action
+        if fc_unlikely(self.action_count >= OUT_MAX):
+            return                 # the next input asks again
+        action = &self.actions[self.action_count]
+        action.verb = verb
+        action.side = side
+        action.px_ticks = px_ticks
+        action.qty_lots = qty_lots
+        action.intent_id = intent_id
+        self.action_count += 1
+
+    cdef void forget_requote(self, int side) noexcept nogil:
+        """A side whose order was denied may try again at the next look."""
+        self.last_requote_ns[side] = -(<ns_t>1 << 62)
+
     cdef int overdue(self, ns_t now_ns) noexcept nogil:
         """Fill `actions` with queries for orders whose answer is late or whose fate is unknown."""
         cdef int i
@@ -362,9 +380,3 @@ cdef class Orders:
                     and now_ns - order.sent_ns > self.ack_timeout_ns):
                 total += order.venue_cum_qty_lots - order.cum_qty_lots
         return total
-
-    cdef void on_venue_has_none(self) noexcept nogil:
-        """A venue query, sent after our last message, found no open order of ours: so none is."""
-        while self.active_count > 0:
-            self.move(&self.slots[self.active[self.active_count - 1]], ORD_CANCELED,
-                      REASON_VENUE_QUERY)

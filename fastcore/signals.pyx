@@ -26,6 +26,11 @@ from libc.string cimport memset
 
 from fastcore.types cimport ns_t, px_t, qty_t
 
+SIGNALS = {                           # names for Python; a mask is the sum of some
+    "ofi": SIG_OFI, "queue_imbalance": SIG_QUEUE_IMBALANCE,
+    "microprice": SIG_MICROPRICE, "ewma_z": SIG_EWMA_Z,
+}
+
 cdef double OFI_NORM_MAX = 3.0
 cdef double WARM_UP_TAUS = 3.0        # weight of the first value is then under 5 %
 cdef double VARIANCE_MIN = 1e-12      # ticks^2: a price that never moved

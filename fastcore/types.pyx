@@ -11,7 +11,7 @@ class Side(IntEnum):
 class Code(IntEnum):
     """Result codes of the compiled core; negative means refused or broken."""
 
-    OK = OK
+    OK = 0
     MALFORMED = E_MALFORMED
     RANGE = E_RANGE
     FULL = E_FULL

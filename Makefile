@@ -1,0 +1,95 @@
+# Everything a person types; `make help` lists it. No target does a thing twice: each is cheap to repeat.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+VENV    ?= .venv
+ARGS    ?=
+JOBS    ?= $(shell nproc)
+BIN     := $(abspath $(VENV))/bin
+PY      := $(BIN)/python
+PIP     := $(PY) -m pip --disable-pip-version-check --no-input install --quiet --require-hashes --only-binary :all:
+SAFE    := build/safe
+SAFE_BUILT := $(SAFE)/.built-by-$(notdir $(VENV))
+SOURCES := $(shell find fastcore engine -name '*.pyx' -o -name '*.pxd' -o -name '*.h' -o -name '*_impl.c')
+
+# Recorded market data for tests; none ships with the project.
+ifneq ($(wildcard ../shared/data),)
+export TICKMAKER_DATA ?= $(abspath ../shared/data)
+endif
+
+.PHONY: help demo test check safe release bench lint types mutants build clean lock
+
+help: ## this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+demo: build ## watch a market maker trade on a local exchange (ARGS="--seconds 10")
+	@$(BIN)/tickmaker demo $(ARGS)
+
+test: release safe ## all tests, on the release build and then on the safe build
+
+release: build $(VENV)/.dev ## tests on the release build (ARGS="-k book")
+	@TICKMAKER_BUILD=release $(PY) -m pytest $(ARGS)
+
+safe: $(SAFE_BUILT) $(VENV)/.dev ## tests on the build with bounds checks and aborting assertions
+	@tools/mirror.sh $(SAFE)
+	@cd $(SAFE) && TICKMAKER_BUILD=safe $(PY) -m pytest $(ARGS)
+
+check: lint types test ## what a commit must pass
+
+lint: $(VENV)/.dev ## ruff on Python, cython-lint on Cython
+	@$(BIN)/ruff check .
+	@PATH="$(BIN):$$PATH" cython-lint fastcore engine
+
+types: $(VENV)/.dev ## mypy --strict on the engine and on the stubs of the core
+	@$(BIN)/mypy
+
+mutants: build $(VENV)/.dev ## plant known bugs one at a time: the tests must notice each
+	@$(PY) tests/mutants/run.py $(ARGS)
+
+bench: build $(VENV)/.dev ## measure core and wire; results go to bench/results
+	@$(BIN)/tickmaker bench core $(ARGS)
+	@$(BIN)/tickmaker bench wire $(ARGS)
+
+build: $(VENV)/.installed ## .venv, pinned packages, compiled modules
+
+lock: $(VENV)/.runtime ## resolve the newest allowed packages into the lock files
+	@tools/lock.sh $(PY)
+
+clean: ## remove all that the other targets made, .venv too
+	rm -rf build $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find fastcore engine -name '*.so' -delete
+
+# -- what the targets stand on: each stamp is newer than all that it was made from ---------
+
+$(PY):
+	@tools/venv.sh $(VENV)
+
+$(VENV)/.runtime: requirements.lock | $(PY)
+	@echo "==> Installing pinned packages into $(VENV) (20 to 60 seconds)"
+	@$(PIP) -r $<
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
+	@echo "==> Installing pinned test tools into $(VENV) (10 to 30 seconds)"
+	@$(PIP) -r $<
+	@touch $@
+
+# A changed recipe or compiler recompiles everything; a changed module, only what reads it.
+FORCE = $(if $(filter setup.py $(VENV)/.runtime,$?),--force)
+
+$(VENV)/.built: setup.py $(SOURCES) $(VENV)/.runtime
+	@echo "==> Compiling (a minute or so the first time)"
+	@$(PY) setup.py -q build_ext --inplace -j $(JOBS) $(FORCE) | sed '/^Compiling /d'
+	@touch $@
+
+$(VENV)/.installed: pyproject.toml $(VENV)/.built
+	@FASTCORE_COMPILE=0 $(PY) -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(SAFE_BUILT): setup.py $(SOURCES) $(VENV)/.runtime
+	@echo "==> Compiling the safe build into $(SAFE)"
+	@FASTCORE_SAFE=1 $(PY) setup.py -q build_ext --build-lib $(SAFE) -j $(JOBS) $(FORCE) | sed '/^Compiling /d'
+	@touch $@

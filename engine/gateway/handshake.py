@@ -1,0 +1,165 @@
+"""The WebSocket upgrade, on a plain non-blocking socket.
+
+`websockets`' sans-IO ClientProtocol writes the request and checks the answer; the socket then
+goes to the hot socket as it is, so no library stands between the kernel and the core. Bytes that
+came behind the answer are handed over with it.
+"""
+
+import asyncio
+import ipaddress
+import logging
+import os
+import socket
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from websockets.client import ClientProtocol
+from websockets.exceptions import InvalidHandshake, InvalidStatus
+from websockets.protocol import OPEN
+from websockets.uri import parse_uri
+
+from engine.errors import EXIT_UNSAFE, EXIT_USAGE, TickmakerError
+
+HEAD_BYTES_MAX = 65536  # of an answer, before we stop reading it
+READ_BYTES = 16384
+# Request lines hold listen keys: the library must not log them, whatever the level of the root.
+_quiet = logging.getLogger("engine.gateway.handshake")
+_quiet.setLevel(logging.ERROR)
+
+
+class Upgraded(NamedTuple):
+    """A connected socket past its handshake, and the frames' bytes that came with the answer."""
+
+    sock: socket.socket
+    leftover: bytes
+
+
+def require_loopback(url: str, what: str) -> None:
+    """Refuse any host but this one: there is no guardian beside the engine yet."""
+    host = urlsplit(url).hostname or ""
+    try:
+        is_local = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_local = host == "localhost"
+    if not is_local:
+        raise TickmakerError(
+            f"{what} points at {host or 'no host'}: refused, no guardian process runs beside "
+            "the engine",
+            "use the local exchange (a loopback address); real venues need the guardian",
+            EXIT_UNSAFE,
+        )
+
+
+def strerror(error: OSError) -> str:
+    """What the system says, without the address that asyncio puts into its own text."""
+    return os.strerror(error.errno) if error.errno else type(error).__name__
+
+
+async def upgrade(url: str, what: str, timeout_s: float) -> Upgraded:
+    """Connect and upgrade. `what` names the connection in errors; `url` may hold a listen key and
+    is never shown, nor is anything of its path."""
+    parts = urlsplit(url)
+    if parts.scheme != "ws" or not parts.hostname:
+        raise TickmakerError(
+            f"{what}: Expected a ws:// URL with a host, was scheme {parts.scheme!r}",
+            "correct the WebSocket URL in the config (TLS is not built yet)",
+            EXIT_USAGE,
+        )
+    where = f"{what} at {parts.hostname}:{parts.port or 80}"
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await _upgrade(url, where)
+    except TimeoutError:
+        raise TickmakerError(
+            f"{where}: no WebSocket handshake within {timeout_s:g} s",
+            "check that the exchange runs and answers at this address",
+        ) from None
+
+
+async def _upgrade(url: str, where: str) -> Upgraded:
+    loop = asyncio.get_running_loop()
+    uri = parse_uri(url)
+    protocol = ClientProtocol(uri, logger=_quiet)
+    sock = await _connect(loop, uri.host, uri.port, where)
+    try:
+        protocol.send_request(protocol.connect())
+        await loop.sock_sendall(sock, b"".join(protocol.data_to_send()))
+        leftover = await _read_answer(loop, sock, protocol)
+    except OSError as error:
+        sock.close()
+        raise TickmakerError(
+            f"{where}: connection lost during the handshake: {strerror(error)}",
+            "check the exchange's log",
+        ) from None
+    except BaseException:
+        sock.close()
+        raise
+    if protocol.state is OPEN:
+        return Upgraded(sock, leftover)
+    sock.close()
+    raise _refused(where, protocol.handshake_exc)
+
+
+async def _connect(
+    loop: asyncio.AbstractEventLoop, host: str, port: int, where: str
+) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setblocking(False)
+    try:
+        await loop.sock_connect(sock, ("127.0.0.1" if host == "localhost" else host, port))
+    except OSError as error:
+        sock.close()
+        raise TickmakerError(
+            f"{where}: cannot connect: {strerror(error)}",
+            "check that the exchange runs and listens there",
+        ) from None
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def _read_answer(
+    loop: asyncio.AbstractEventLoop, sock: socket.socket, protocol: ClientProtocol
+) -> bytes:
+    """Feed the head of the answer to `protocol`, and only that while it may be a success."""
+    answer = b""
+    while (head_end := answer.find(b"\r\n\r\n")) < 0 and len(answer) <= HEAD_BYTES_MAX:
+        data = await loop.sock_recv(sock, READ_BYTES)
+        if not data:
+            break
+        answer += data
+    head_size = head_end + 4 if head_end >= 0 else len(answer)
+    protocol.receive_data(answer[:head_size])
+    if protocol.state is OPEN:
+        return answer[head_size:]
+    # A refusal: its body may still be on the way.
+    if len(answer) > head_size:
+        protocol.receive_data(answer[head_size:])
+    size = len(answer)
+    while protocol.handshake_exc is None:
+        data = await loop.sock_recv(sock, READ_BYTES) if size <= HEAD_BYTES_MAX else b""
+        size += len(data)
+        if data:
+            protocol.receive_data(data)
+        else:
+            protocol.receive_eof()
+    return b""
+
+
+def _refused(where: str, cause: Exception | None) -> TickmakerError:
+    if isinstance(cause, InvalidStatus):
+        status = cause.response.status_code
+        remedy = {
+            401: "check the listen key and the credential",
+            403: "the venue refuses this client: check the key's permissions and address list",
+            404: "check the WebSocket path in the config",
+            429: "too many connections: wait before the next start",
+        }.get(status, "check the exchange's log")
+        return TickmakerError(f"{where}: handshake refused with HTTP status {status}", remedy)
+    kind = str(cause) if isinstance(cause, InvalidHandshake) else type(cause).__name__
+    return TickmakerError(
+        f"{where}: the answer is no valid WebSocket handshake ({kind})",
+        "check that this address is the exchange's WebSocket port",
+    )

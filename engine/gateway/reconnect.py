@@ -1,0 +1,23 @@
+"""How long to wait before the next try: pure, so that a test sees every schedule."""
+
+from random import Random
+
+BASE_S = 0.05  # the first wait: a venue that merely restarted a gateway is back at once
+CAP_S = 10.0  # a venue allows few connection attempts (Binance: 300 in 5 minutes per address)
+STABLE_S = 30.0  # a connection that lived this long starts again from the first wait
+
+
+def backoff_s(attempt: int, rng: Random, *, base_s: float = BASE_S, cap_s: float = CAP_S) -> float:
+    """Seconds to wait after the failed try number `attempt` (0-based).
+
+    Exponential with jitter over its upper half: never nothing, never in step with other clients.
+    """
+    if attempt < 0:
+        raise ValueError(f"attempt is {attempt}, not 0 or more")
+    ceiling_s = min(cap_s, base_s * 2.0 ** min(attempt, 32))
+    return ceiling_s * (0.5 + 0.5 * rng.random())
+
+
+def next_attempt(attempt: int, lived_s: float) -> int:
+    """The attempt number after a connection that lived `lived_s` was lost."""
+    return 0 if lived_s >= STABLE_S else attempt + 1

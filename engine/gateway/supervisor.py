@@ -1,0 +1,187 @@
+"""Keeps three connections up and the core in agreement with the venue.
+
+The core halts by itself the moment a connection is lost; what is left to do here is slow: connect
+again with backoff, cancel everything over REST, compare, and let the core start again.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from random import Random
+from typing import Any
+
+from engine import clock
+from engine.errors import TickmakerError
+from engine.gateway.hotsocket import HotLoop
+from engine.gateway.reconnect import backoff_s, next_attempt
+from engine.gateway.trading import Account
+from engine.gateway.transport import Transport
+from engine.venues import binance_usdm as venue
+from fastcore.types import Command, Conn, Halt
+
+CONNECT_TIMEOUT_S = 5.0
+CANCEL_TIMEOUT_S = 10.0
+SETTLE_S = 0.1  # for fills that were on their way when the venue was asked
+PRIVATE = (Conn.TRADE, Conn.USER)
+
+Emit = Callable[..., None]
+
+
+class Supervisor:
+    """`on_lost` and `on_state` are called from the event loop, and return at once."""
+
+    def __init__(
+        self,
+        hot: HotLoop,
+        transport: Transport,
+        account: Account,
+        urls: dict[Conn, str],
+        traded: venue.Instrument,
+        *,
+        ack_ms_max: float,
+        rng: Random,
+        emit: Emit,
+        on_fault: Callable[[BaseException], None],
+    ) -> None:
+        self._hot = hot
+        self._transport = transport
+        self._account = account
+        self._urls = urls  # of USER: its root, the listen key is added at each connection
+        self._traded = traded
+        self._settle_timeout_s = 2 * ack_ms_max / 1e3
+        self._rng = rng
+        self._emit = emit
+        self._on_fault = on_fault
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._up_ns: dict[Conn, int] = {}
+        self._attempts: dict[Conn, int] = dict.fromkeys(Conn, 0)
+        self._flat = asyncio.Event()
+        self.is_active = False  # start-up connects by itself; shutdown wants no reconnection
+        self.reconnects = 0
+
+    async def connect(self, conn: Conn) -> None:
+        """One try; TickmakerError when it fails."""
+        url = self._urls[conn]
+        if conn is Conn.USER:
+            url = venue.user_url(url, await self._account.renew_listen_key())
+        await self._transport.connect(conn, url, f"{conn.name} connection", CONNECT_TIMEOUT_S)
+        self._up_ns[conn] = clock.monotonic_ns()
+
+    def on_lost(self) -> None:
+        """Some connection is lost: bring each that is back up."""
+        for conn in Conn:
+            if self.is_active and not self._transport.is_open(conn):
+                self._spawn(f"restore {conn.name}", self._restore(conn))
+
+    def on_state(self) -> None:
+        """The state word changed: see whether anything of it is ours to clear."""
+        if not self.is_active:
+            return
+        bits = self._hot.bits
+        if bits & Halt.USER_STREAM and self._transport.is_open(Conn.USER):
+            # The venue says that the listen key has expired: the stream is dead, not the socket.
+            self.drop(Conn.USER)
+        elif bits & Halt.RECONCILING and all(map(self._transport.is_open, PRIVATE)):
+            self._spawn("reconcile", self._reconcile())
+
+    def on_flat(self) -> None:
+        """Halted, and no order works any more."""
+        self._flat.set()
+
+    def drop(self, conn: Conn) -> None:
+        """Close a connection that is of no use, and bring it back."""
+        self._transport.disconnect(conn)
+        self.on_lost()
+
+    async def wait_flat(self, timeout_s: float) -> bool:
+        """Wait until no order works; False when the time is over. The core must be halted."""
+        self._flat.clear()
+        if self._hot.core.working_count == 0:
+            return True
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._flat.wait()
+        except TimeoutError:
+            return self._hot.core.working_count == 0
+        return True
+
+    async def close(self) -> None:
+        self.is_active = False
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """At most one task of a name."""
+        running = self._tasks.get(name)
+        if running is not None and not running.done():
+            work.close()
+            return
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        task.add_done_callback(self._on_done)
+        self._tasks[name] = task
+
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._on_fault(error)
+
+    async def _restore(self, conn: Conn) -> None:
+        lived_s = (clock.monotonic_ns() - self._up_ns.get(conn, 0)) / 1e9
+        attempt = next_attempt(self._attempts[conn], lived_s)
+        self._emit("connection", name=conn.name, state="down",
+                   why=self._transport.close_text(conn))
+        if conn is Conn.TRADE:
+            # What rests at the venue can be pulled over REST only; that does not wait.
+            self._spawn("cancel all", self._cancel_all())
+        while True:
+            await asyncio.sleep(backoff_s(attempt, self._rng))
+            self._attempts[conn] = attempt
+            attempt += 1
+            try:
+                await self.connect(conn)
+                break
+            except TickmakerError as error:
+                self._emit("connection", name=conn.name, state="down", why=error.what)
+        self.reconnects += 1
+        self._emit("connection", name=conn.name, state="up", why="")
+        self.on_state()
+
+    async def _cancel_all(self) -> None:
+        try:
+            await self._account.cancel_all(CANCEL_TIMEOUT_S)
+        except TickmakerError as error:
+            self._emit("warning", what=error.what, remedy=error.remedy)
+
+    async def _reconcile(self) -> None:
+        """Until the core no longer asks for it, or a private connection is lost."""
+        attempt = 0
+        while all(map(self._transport.is_open, PRIVATE)):
+            try:
+                await self.agree()
+                if not self._hot.bits & Halt.RECONCILING:
+                    self._emit("reconciled", attempt=attempt)
+                    return
+                if attempt == 2 and self._hot.core.has_diverged:
+                    self._emit(
+                        "warning",
+                        what="the venue's position differs from the one that our fills add up to",
+                        remedy="quotes stay pulled; compare the fills, then restart the engine",
+                    )
+            except TickmakerError as error:
+                self._emit("warning", what=error.what, remedy=error.remedy)
+            await asyncio.sleep(backoff_s(attempt, self._rng))
+            attempt += 1
+
+    async def agree(self) -> int:
+        """Nothing working here, nothing open there, then the position; let the core start.
+
+        The order matters. An order still unacknowledged could reach the venue after the question
+        whether any is open, so the halted core first cancels what it knows. Returns the position.
+        """
+        await self.wait_flat(self._settle_timeout_s)
+        await self._account.cancel_all(CANCEL_TIMEOUT_S)
+        await asyncio.sleep(SETTLE_S)
+        lots = await self._account.position_lots(self._traded)
+        self._hot.account(lots, 0)
+        self._hot.command(Command.START)
+        return lots

@@ -1,0 +1,140 @@
+"""The account's cold side: clock, instrument, position, open orders, listen key, over REST."""
+
+import asyncio
+from random import Random
+from typing import Any, NamedTuple
+
+from engine import clock
+from engine.errors import TickmakerError
+from engine.gateway.reconnect import backoff_s
+from engine.gateway.rest import RestClient, VenueError
+from engine.venues import binance_usdm as venue
+
+CLOCK_SAMPLES = 5
+MS_NS = 1_000_000
+
+
+class ClockSample(NamedTuple):
+    """The venue's UTC less our monotonic clock; wrong by at most half the round trip."""
+
+    offset_ns: int
+    round_trip_ns: int
+
+
+class Account:
+    """One account at one venue, one instrument."""
+
+    def __init__(self, rest: RestClient, symbol: str, rng: Random) -> None:
+        self._rest = rest
+        self._symbol = symbol
+        self._rng = rng
+        self._listen_key = ""
+
+    def __repr__(self) -> str:
+        return f"Account({self._symbol!r})"
+
+    async def clock_sample(self, samples: int = CLOCK_SAMPLES) -> ClockSample:
+        """Venue time against the middle of the round trip; the quickest of `samples`."""
+        best: ClockSample | None = None
+        for _ in range(samples):
+            before_ns = clock.monotonic_ns()
+            answer = await self._rest.get(venue.TIME)
+            after_ns = clock.monotonic_ns()
+            try:
+                # Whole milliseconds, cut off: on average half of one is missing.
+                venue_ns = int(answer["serverTime"]) * MS_NS + MS_NS // 2
+            except (KeyError, TypeError, ValueError):
+                raise TickmakerError(
+                    f"GET {venue.TIME}: the answer holds no serverTime",
+                    "check that rest_url is the exchange's REST address",
+                ) from None
+            sample = ClockSample(venue_ns - (before_ns + after_ns) // 2, after_ns - before_ns)
+            if best is None or sample.round_trip_ns < best.round_trip_ns:
+                best = sample
+        assert best is not None
+        return best
+
+    async def instrument(self) -> venue.Instrument:
+        info = await self._rest.get(venue.EXCHANGE_INFO)
+        if not isinstance(info, dict):
+            raise TickmakerError(
+                f"GET {venue.EXCHANGE_INFO}: Expected an object, was {type(info).__name__}",
+                "check that rest_url is the exchange's REST address",
+            )
+        return venue.instrument(info, self._symbol)
+
+    async def open_orders(self) -> list[dict[str, Any]]:
+        """Every open order of the symbol, ours or not."""
+        rows: list[dict[str, Any]] = await self._rest.get(
+            venue.OPEN_ORDERS, {"symbol": self._symbol}, is_signed=True
+        )
+        return rows
+
+    async def position_lots(self, traded: venue.Instrument) -> int:
+        rows = await self._rest.get(
+            venue.POSITION_RISK, {"symbol": self._symbol}, is_signed=True
+        )
+        return venue.position_lots(rows, traded)
+
+    async def cancel_all(self, timeout_s: float) -> int:
+        """Cancel until the venue itself says that nothing is open; how many were, at most.
+
+        Safe to repeat: a cancel whose answer was lost is followed by the query, not by hope.
+        """
+        found = 0
+        problem = "orders stay open"
+        attempt = 0
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    try:
+                        found = max(found, await self._cancel_once())
+                        left = len(await self.open_orders())
+                        if left == 0:
+                            return found
+                        problem = f"{left} orders stay open"
+                    except TickmakerError as error:
+                        problem = error.what
+                        if isinstance(error, VenueError):
+                            if error.code in venue.CODES_CREDENTIAL:
+                                raise
+                            await asyncio.sleep(error.retry_after_s * (error.status in
+                                                venue.STATUS_THROTTLED))
+                    await asyncio.sleep(backoff_s(attempt, self._rng, cap_s=1.0))
+                    attempt += 1
+        except TimeoutError:
+            raise TickmakerError(
+                f"could not prove within {timeout_s:g} s that no order is open: {problem}",
+                f"look at the open orders of {self._symbol} at the venue and cancel them there",
+            ) from None
+
+    async def _cancel_once(self) -> int:
+        before = len(await self.open_orders())
+        await self._rest.send("DELETE", venue.ALL_OPEN_ORDERS, {"symbol": self._symbol})
+        return before
+
+    # -- LISTEN KEY: a secret; it is handed to user_url() and nowhere else ---
+
+    async def renew_listen_key(self) -> str:
+        """The account's listen key, made or extended to 60 more minutes."""
+        answer = await self._rest.send("POST", venue.LISTEN_KEY, is_signed=False)
+        key = answer.get("listenKey") if isinstance(answer, dict) else None
+        if not isinstance(key, str) or not key:
+            raise TickmakerError(
+                f"POST {venue.LISTEN_KEY}: the answer holds no listen key",
+                "check that rest_url is the exchange's REST address",
+            )
+        self._listen_key = key
+        return key
+
+    async def keep_listen_key(self) -> bool:
+        """Extend it; False when the venue no longer knows it, and USER must be connected anew."""
+        try:
+            await self._rest.send(
+                "PUT", venue.LISTEN_KEY, {"listenKey": self._listen_key}, is_signed=False
+            )
+        except VenueError as error:
+            if error.code == venue.CODE_LISTEN_KEY_GONE:
+                return False
+            raise
+        return True

@@ -1,0 +1,1 @@
+"""From the engine's journal to files a person keeps: segments, tail, ledger."""

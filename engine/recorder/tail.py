@@ -1,0 +1,196 @@
+"""Follow a journal while it is written: whole records, in order, each checked, none twice.
+
+A segment is mapped once and read in place; a poll that finds nothing costs one look at eight
+bytes. Every record's checksum is verified, and its seq must be the one after the last. The
+position (segment, offset, next seq) is all there is to resume from.
+"""
+
+import contextlib
+import mmap
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from engine.errors import TickmakerError
+from engine.recorder.segments import (
+    END_MARK_SIZE,
+    KIND_END,
+    RECORD_HEADER_SIZE,
+    SEGMENT_HEADER_SIZE,
+    segment_path,
+)
+from fastcore.journal import JournalError, read_segment, segment_header
+
+_FIRST_WORD = struct.Struct("<IHH")  # payload_size, kind, arg
+_SEQ = struct.Struct("<Q")
+
+
+class Position(NamedTuple):
+    """Where the next record will stand."""
+
+    segment: int = 0
+    offset: int = SEGMENT_HEADER_SIZE
+    next_seq: int = 0
+
+
+class Record(NamedTuple):
+    """One record. `payload` is borrowed: a view into the map, good until the next poll."""
+
+    kind: int
+    arg: int
+    seq: int
+    now_ns: int
+    recv_ts_ns: int
+    payload: memoryview
+
+
+class JournalTail:
+    """Reads `directory`/NNNNNN.jnl from `position` on; `poll` as often as one likes."""
+
+    def __init__(self, directory: Path, position: Position | None = None) -> None:
+        self.directory = directory
+        self.position = position or Position()
+        self.wall_minus_monotonic_ns = 0
+        self._map: mmap.mmap | None = None
+
+    def poll(self, count_max: int = 5000) -> Iterator[Record]:
+        """Whole records that are there now, at most `count_max`; `position` moves as they come.
+
+        Raises TickmakerError at a damaged record, naming segment, offset and seq; everything
+        before it has been yielded.
+        """
+        count = 0
+        while count < count_max:
+            if self._map is None and not self._open():
+                return
+            assert self._map is not None
+            suspect = -1
+            while True:
+                try:
+                    for record in self._records(self._map):
+                        yield record
+                        count += 1
+                        if count >= count_max:
+                            return
+                    break
+                except JournalError as error:
+                    # A record may be published between two loads of its first word: look again.
+                    if suspect == self.position.next_seq:
+                        raise self._damaged(str(error)) from error
+                    suspect = self.position.next_seq
+            if not self._at_end_mark(self._map):
+                return
+            self._leave()
+
+    def check_end(self) -> None:
+        """After the last poll of a journal whose writer is gone: did it end, or was it broken?
+
+        A byte flipped in a record's first word can make it look unwritten. If a whole record
+        stands behind the supposed end, or the segment that should follow is not there, the
+        journal is damaged: TickmakerError.
+        """
+        path = segment_path(self.directory, self.position.segment)
+        if self._map is None:
+            if self.position.segment > 0 and not path.exists():
+                raise TickmakerError(
+                    f"journal segment {path} is missing; the one before it says that it follows",
+                    "restore it from a copy; the ledger is complete up to "
+                    f"record {self.position.next_seq - 1}",
+                )
+            return
+        following = _SEQ.pack(self.position.next_seq + 1)
+        at = self._map.find(following, self.position.offset)
+        while at >= 0:
+            start = at - END_MARK_SIZE
+            if start % 8 == 0 and _is_whole(self._map, start, self.position.next_seq + 1):
+                raise self._damaged("record looks unwritten, and another one follows it")
+            at = self._map.find(following, at + 1)
+
+    def close(self) -> None:
+        if self._map is not None:
+            # A caller may still hold a payload; then the map goes with the last of them.
+            with contextlib.suppress(BufferError):
+                self._map.close()
+            self._map = None
+
+    def _open(self) -> bool:
+        """Map the current segment; False while it is not there or its header is not written."""
+        path = segment_path(self.directory, self.position.segment)
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise TickmakerError(
+                f"cannot read {path}: {error.strerror}", "check the run folder's permissions"
+            ) from error
+        try:
+            if os.fstat(fd).st_size < SEGMENT_HEADER_SIZE:
+                return False
+            segment = mmap.mmap(fd, 0, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
+        finally:
+            os.close(fd)
+        if segment[:1] == b"\0":
+            segment.close()
+            return False
+        self._check_header(path, segment)
+        self._map = segment
+        return True
+
+    def _check_header(self, path: Path, segment: mmap.mmap) -> None:
+        try:
+            index, first_seq, offset_ns = segment_header(segment[:SEGMENT_HEADER_SIZE])
+        except JournalError as error:
+            raise TickmakerError(
+                f"{path} is not a journal segment: {error}", "name a run folder of tickmaker"
+            ) from error
+        expected_seq = self.position.next_seq
+        is_start = self.position.offset == SEGMENT_HEADER_SIZE
+        if index != self.position.segment or (is_start and first_seq != expected_seq):
+            raise TickmakerError(
+                f"{path} is out of its place: it says segment {index}, first record {first_seq}; "
+                f"expected segment {self.position.segment}, record {expected_seq}",
+                "the journal was renamed or mixed with another; restore it from a copy",
+            )
+        self.wall_minus_monotonic_ns = offset_ns
+
+    def _records(self, segment: mmap.mmap) -> Iterator[Record]:
+        whole = read_segment(memoryview(segment), self.position.offset)
+        for at, kind, arg, seq, now_ns, recv_ts_ns, payload in whole:
+            if kind == KIND_END:
+                return
+            if seq != self.position.next_seq:
+                raise self._damaged(f"expected record {self.position.next_seq}, was {seq}")
+            after = at + RECORD_HEADER_SIZE + -(-len(payload) // 8) * 8
+            self.position = Position(self.position.segment, after, seq + 1)
+            yield Record(kind, arg, seq, now_ns, recv_ts_ns, payload)
+
+    def _at_end_mark(self, segment: mmap.mmap) -> bool:
+        offset = self.position.offset
+        if offset + END_MARK_SIZE > len(segment):
+            return False
+        kind: int = _FIRST_WORD.unpack_from(segment, offset)[1]
+        return kind == KIND_END
+
+    def _leave(self) -> None:
+        self.close()
+        self.position = Position(self.position.segment + 1, next_seq=self.position.next_seq)
+
+    def _damaged(self, detail: str) -> TickmakerError:
+        path = segment_path(self.directory, self.position.segment)
+        return TickmakerError(
+            f"journal damaged: {path} at offset {self.position.offset}, "
+            f"record {self.position.next_seq}: {detail}",
+            "the ledger keeps everything before it; check the disk, then restore the segment "
+            "from a copy",
+        )
+
+
+def _is_whole(segment: mmap.mmap, start: int, seq: int) -> bool:
+    try:
+        record = next(iter(read_segment(memoryview(segment), start)), None)
+    except JournalError:
+        return False
+    return record is not None and record[3] == seq

@@ -1,0 +1,1 @@
+"""The core over recorded data: replay of tapes, and of journals (verify)."""

@@ -1,0 +1,274 @@
+"""`tickmaker verify RUN`: feed a run's journaled inputs to a new core, and compare every record.
+
+The new core writes a journal of its own; byte for byte it must be the recorded one: inputs,
+orders as sent (their text, and a hash of the signed and masked frame), order states, fills, halts,
+samples. The first record that differs is named.
+
+The journal holds no key. Where the run traded on the local exchange its keys are worthless
+constants that the seed gives back, so signatures are checked too; otherwise the order text is, and
+`signatures_checked` says false.
+"""
+
+import hashlib
+import json
+import re
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from engine.errors import EXIT_USAGE, TickmakerError
+from fastcore.core import Core
+from fastcore.journal import (
+    END_OF_SEGMENT,
+    INPUT_LAST,
+    KIND,
+    NAMES,
+    OUT_HEADER,
+    JournalError,
+    JournalWriter,
+    read_segment,
+    segment_header,
+    unpack,
+)
+from fastcore.types import Verb
+
+SCRATCH_SIZE = 4 << 20  # one input's records fit many times over
+PROGRESS_EVERY = 2_000  # records between two progress calls
+
+
+class Record(NamedTuple):
+    """One journal record, and where it stands."""
+
+    segment: str
+    offset: int
+    kind: int
+    arg: int
+    seq: int
+    now_ns: int
+    recv_ts_ns: int
+    payload: bytes
+
+    @property
+    def words(self) -> tuple[int, int, int, int, int, bytes]:
+        """What a replay must reproduce."""
+        return self.kind, self.arg, self.seq, self.now_ns, self.recv_ts_ns, self.payload
+
+    def __str__(self) -> str:
+        name = NAMES.get(self.kind, str(self.kind))
+        return f"record {self.seq} ({name}, {self.segment} offset {self.offset})"
+
+
+class _Different(Exception):
+    """The first difference, as a sentence."""
+
+
+def verify_run(
+    run_dir: Path, progress: Callable[[float], None] | None = None
+) -> dict[str, Any]:
+    """Result with `identical`, `orders` (place messages), `messages`, `sha256` of all message
+    bytes in order, `signatures_checked`, `records`, and `first_difference` (None or a sentence).
+
+    Raises TickmakerError when there is no journal to verify.
+    """
+    segments = journal_segments(run_dir)
+    replay = _Replay(run_dir)
+    difference = None
+    total = sum(path.stat().st_size for path in segments)
+    done = 0
+    try:
+        for path in segments:
+            for record in read_records(path):
+                replay.step(record)
+                if progress is not None and record.seq % PROGRESS_EVERY == 0:
+                    progress((done + record.offset) / total)
+            done += path.stat().st_size
+        replay.finish()
+    except (_Different, JournalError) as e:
+        difference = str(e)
+    if progress is not None:
+        progress(1.0)
+    return {
+        "identical": difference is None,
+        "orders": replay.orders,
+        "messages": replay.messages,
+        "sha256": replay.digest.hexdigest(),
+        "signatures_checked": replay.has_credential,
+        "records": replay.records,
+        "first_difference": difference,
+        "run_dir": str(run_dir),
+    }
+
+
+def journal_segments(run_dir: Path) -> list[Path]:
+    """The run's journal files in order; TickmakerError when there are none, or one is missing."""
+    folder = run_dir / "journal"
+    paths = sorted(folder.glob("*.jnl"))
+    if not paths:
+        raise TickmakerError(
+            f"No journal in {run_dir}",
+            "Give the folder of a run: `tickmaker demo` prints its path.",
+            EXIT_USAGE,
+        )
+    for index, path in enumerate(paths):
+        if path.name != f"{index:06d}.jnl":
+            raise TickmakerError(
+                f"Journal segment {index:06d}.jnl is missing in {folder}",
+                "A run can only be verified whole: restore the file.",
+            )
+    return paths
+
+
+def read_records(path: Path) -> Iterator[Record]:
+    """Records of one segment; JournalError for damage, bytes after the last record included."""
+    data = path.read_bytes()
+    name = path.name
+    try:
+        segment_header(data)
+        end = 64
+        for offset, kind, arg, seq, now_ns, recv_ts_ns, payload in read_segment(data):
+            if kind == END_OF_SEGMENT:
+                return
+            end = offset + 40 + (len(payload) + 7) // 8 * 8
+            yield Record(name, offset, kind, arg, seq, now_ns, recv_ts_ns, bytes(payload))
+    except JournalError as e:
+        raise JournalError(f"{name}: {e}") from None
+    if data[end:].strip(b"\0"):
+        raise JournalError(f"{name}: offset {end}: bytes after the last whole record")
+
+
+class _Replay:
+    """A second core, fed with recorded inputs, its records compared one by one."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self._run_dir = run_dir
+        self._core: Core | None = None
+        self._scratch = JournalWriter(bytearray(SCRATCH_SIZE))
+        self._expected: deque[Record] = deque()
+        self._credential = _credential(run_dir)
+        self.has_credential = self._credential is not None
+        self.orders = 0
+        self.messages = 0
+        self.records = 0
+        self.digest = hashlib.sha256()
+
+    def step(self, record: Record) -> None:
+        """Compare one recorded record; feed it first when it is an input."""
+        if record.kind <= INPUT_LAST:
+            if self._expected:
+                raise _Different(f"{record}: the replay says {self._expected[0]} comes first")
+            self._feed(record)
+        if not self._expected:
+            raise _Different(f"{record}: the replay has no such record")
+        self._compare(record, self._expected.popleft())
+        self.records += 1
+
+    def finish(self) -> None:
+        if self._core is None:
+            raise _Different("the journal holds no record")
+        if self._expected:
+            raise _Different(f"the journal ends before {self._expected[0]}")
+
+    def _feed(self, record: Record) -> None:
+        if self._core is None:
+            self._start(record)
+        else:
+            self._scratch.rewind()
+            _apply(self._core, record)
+        self._expected.extend(
+            Record("replay", offset, *rest[:5], bytes(rest[5]))
+            for offset, *rest in read_segment(self._scratch.current())
+        )
+        if self._core is not None and record.kind != KIND["SEND"]:
+            self._count(self._core)
+
+    def _start(self, record: Record) -> None:
+        if record.kind != KIND["CONFIG"]:
+            raise _Different(f"{record}: expected the configuration first")
+        api_key, secret = self._credential or (b"x" * _key_size(self._run_dir), b"unknown")
+        try:
+            self._core = Core(json.loads(record.payload), api_key, secret, self._scratch)
+        except ValueError as e:
+            raise _Different(f"{record}: {e}") from None
+
+    def _count(self, core: Core) -> None:
+        for _, _, _, verb, data, _, _ in core.outgoing():
+            self.messages += 1
+            self.orders += verb == Verb.PLACE
+            if self.has_credential:
+                self.digest.update(data)
+
+    def _compare(self, recorded: Record, replayed: Record) -> None:
+        if recorded.kind == KIND["OUT"] and not self.has_credential:
+            recorded, replayed = _unsigned(recorded), _unsigned(replayed)
+            self.digest.update(recorded.payload[OUT_HEADER.size :])
+        if recorded.words == replayed.words:
+            return
+        if recorded.kind != replayed.kind:
+            raise _Different(f"{recorded}: the replay gives {NAMES.get(replayed.kind)}")
+        names = ("kind", "arg", "seq", "now_ns", "recv_ts_ns", "payload")
+        for name, was, now in zip(names, recorded.words, replayed.words, strict=True):
+            if was != now:
+                raise _Different(f"{recorded}: {name} was {_short(was)}, replayed {_short(now)}")
+
+
+def _apply(core: Core, record: Record) -> None:
+    """Give one recorded input to the core."""
+    kind, now_ns, payload = record.kind, record.now_ns, record.payload
+    if kind == KIND["FRAME"]:
+        core.frame(record.arg, payload, record.recv_ts_ns, now_ns)
+    elif kind == KIND["SNAPSHOT"]:
+        core.snapshot(payload, now_ns)
+    elif kind == KIND["TIMER"]:
+        core.timer(now_ns)
+    elif kind == KIND["COMMAND"]:
+        core.command(record.arg, now_ns)
+    else:
+        values = unpack(kind, payload)
+        if kind == KIND["SEND"]:
+            core.send(values["out_seq"], record.arg, values["begin_ns"], values["end_ns"], now_ns)
+        elif kind == KIND["CLOCK"]:
+            core.clock(values["utc_minus_monotonic_ns"], now_ns)
+        elif kind == KIND["CONN"]:
+            core.conn(record.arg, bool(values["up"]), now_ns)
+        elif kind == KIND["ACCOUNT"]:
+            core.account(values["position_lots"], values["open_orders"], now_ns)
+        else:
+            raise _Different(f"{record}: an input that this version does not know")
+
+
+def _unsigned(record: Record) -> Record:
+    """The record without the hash over signed bytes (the key is not ours to know)."""
+    out_seq, intent, conn, deadline_ns, _ = OUT_HEADER.unpack_from(record.payload)
+    head = OUT_HEADER.pack(out_seq, intent, conn, deadline_ns, 0)
+    return record._replace(payload=head + record.payload[OUT_HEADER.size :])
+
+
+def _credential(run_dir: Path) -> tuple[bytes, bytes] | None:
+    """The run's key where anybody may know it: the local exchange derives it from a seed."""
+    try:
+        config = json.loads((run_dir / "config.json").read_text())
+        credential = config["credential"]
+    except (OSError, ValueError, KeyError):
+        return None
+    if credential.get("kind") != "local_exchange":
+        return None
+    from engine.exchange.accounts import derive_keys
+
+    pair = derive_keys(int(credential["seed"]))[int(credential["account"])].keys[0]
+    return pair.api_key.encode(), pair.secret.encode()
+
+
+def _key_size(run_dir: Path) -> int:
+    """Length of the key that was used, from the first order's blanked one."""
+    for path in journal_segments(run_dir):
+        for record in read_records(path):
+            if record.kind == KIND["OUT"]:
+                found = re.search(rb'"apiKey":"(x+)"', record.payload)
+                return len(found.group(1)) if found else 64
+    return 64
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:60]}… ({len(text)} characters)"

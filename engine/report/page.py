@@ -1,0 +1,196 @@
+"""report.html: one file, no network, readable as it is and in ten years.
+
+Everything that comes from the run is escaped; plotly.js is inlined.
+"""
+
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly import io, offline
+
+from engine.report.figures import latency_figure, market_figure
+from engine.report.run import Run
+from engine.report.text import bits_text, money, plain, quantity, quote_name, us, utc_text
+
+_TEMPLATE = Path(__file__).with_name("template.html")
+FILLS_SHOWN = 20
+_BUTTONS = ["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]
+
+
+def render_page(run: Run, report: dict[str, Any]) -> str:
+    """The whole page as text."""
+    quote = quote_name(run.symbol)
+    return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
+        title=escape(f"{run.symbol} {report['strategy']}"),
+        subtitle=_subtitle(run, report),
+        alerts=_alerts(report),
+        cards=_cards(run, report, quote),
+        market=_plot(market_figure(run, quote))
+        if run.samples
+        else _none("no samples in this run"),
+        latency=(
+            _plot(latency_figure(run.latency_ns))
+            if run.latency_ns
+            else _none("no order or cancel was sent on a market frame in this run")
+        ),
+        latency_definition=escape(report["tick_to_order_definition"]),
+        fills=_fills(run, quote),
+        halts=_halts(run),
+        plotly=offline.get_plotlyjs(),
+    )
+
+
+def _plot(figure: go.Figure) -> str:
+    config = {
+        "displaylogo": False,
+        "modeBarButtons": [_BUTTONS],
+        "responsive": True,
+        "scrollZoom": True,
+    }
+    html: str = io.to_html(figure, full_html=False, include_plotlyjs=False, config=config)
+    return html
+
+
+def _none(text: str) -> str:
+    return f'<p class="none">{escape(text)}</p>'
+
+
+def _subtitle(run: Run, report: dict[str, Any]) -> str:
+    parts = [
+        utc_text(run.first_ts_ns + int(run.meta["wall_minus_monotonic_ns"])),
+        f"{report['duration_s']:,.1f} s",
+        f"{plain(report['events'])} events, {report['events_per_s']:,.0f} events/s",
+        f"tick {report['tick']}, lot {report['lot']}",
+        str(run.run_dir.name),
+    ]
+    return " · ".join(escape(part) for part in parts)
+
+
+def _alerts(report: dict[str, Any]) -> str:
+    alerts = []
+    if report.get("journal_error"):
+        alerts.append(f"The journal could not be read to its end: {report['journal_error']}")
+    if report["reconciled"] is False:
+        both = report["reconciliation"]
+        differing = [
+            f"{key} {both['ledger'][key]} in the ledger, {both['core'][key]} in the core"
+            for key in both["ledger"]
+            if both["ledger"][key] != both["core"][key]
+        ]
+        alerts.append("Ledger and core disagree: " + "; ".join(differing))
+    return "".join(f'<p class="alert">{escape(alert)}</p>' for alert in alerts)
+
+
+def _card(label: str, value: str, lines: list[str], tone: str = "") -> str:
+    details = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return (
+        f'<section class="card"><h2>{escape(label)}</h2>'
+        f'<p class="value {tone}">{escape(value)}</p><ul>{details}</ul></section>'
+    )
+
+
+def _cards(run: Run, report: dict[str, Any], quote: str) -> str:
+    pnl, latency = report["pnl"], report["tick_to_order"]
+    total = pnl["total"]
+    tone = "" if not total else "gain" if total > 0 else "loss"
+    denies = sum(report["denies"].values())
+    is_running = report["state"] == "RUNNING"
+    return "".join(
+        [
+            _card(
+                "P&L",
+                f"{money(total)} {quote}",
+                [f"{key} {money(pnl[key])}" for key in ("spread", "fees", "inventory")],
+                tone,
+            ),
+            _card(
+                "Tick-to-order, p50",
+                us(latency["p50_us"]),
+                [
+                    f"p99 {us(latency['p99_us'])}, p99.9 {us(latency['p999_us'])}",
+                    f"max {us(latency['max_us'])}",
+                    f"n {plain(latency['n'])}",
+                ],
+            ),
+            _card(
+                "Fills",
+                plain(report["fills"]) if report["fills"] else "no fills in this run",
+                [
+                    f"{plain(report['orders'])} orders, {plain(report['cancels'])} cancels",
+                    f"{plain(report['late'])} late, {plain(report['unsent'])} unsent",
+                    f"{plain(denies)} denied" + _most(report["denies"]),
+                ],
+                "" if report["fills"] else "quiet",
+            ),
+            _card(
+                "Position",
+                f"{plain(report['position_lots'])} lots",
+                [
+                    quantity(report["position_lots"], run.lot) + " of the base asset",
+                    f"mid {report['mid'] or 'unknown'} {quote}",
+                ],
+            ),
+            _card(
+                "State at the end",
+                report["state"].replace("+", " + "),
+                [f"{plain(report['gaps'])} update-id gaps", _reconciled(report)],
+                "" if is_running or report["state"] == "SHUTDOWN" else "loss",
+            ),
+        ]
+    )
+
+
+def _most(denies: dict[str, int]) -> str:
+    if not denies:
+        return ""
+    name = max(denies, key=lambda key: denies[key])
+    return f" (most: {name})"
+
+
+def _reconciled(report: dict[str, Any]) -> str:
+    words = {True: "ledger and core agree", False: "ledger and core DISAGREE", None: "no samples"}
+    return words[report["reconciled"]]
+
+
+def _table(heads: list[str], rows: list[list[str]]) -> str:
+    head = "".join(f"<th>{escape(text)}</th>" for text in heads)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(text)}</td>" for text in row) + "</tr>" for row in rows
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _fills(run: Run, quote: str) -> str:
+    if not run.fills:
+        return _none("no fills in this run")
+    rows = [
+        [
+            f"{run.elapsed_s(fill.ts_ns):,.3f}",
+            "buy" if fill.sign > 0 else "sell",
+            str(fill.px_ticks * run.tick),
+            quantity(fill.qty_lots, run.lot),
+            f"{fill.fee_e8 / 1e8:.8f}",
+            plain(fill.position_after_lots),
+        ]
+        for fill in reversed(run.fills[-FILLS_SHOWN:])
+    ]
+    heads = ["time, s", "side", f"price, {quote}", "quantity", f"fee, {quote}", "position, lots"]
+    note = f"the last {len(rows)} of {len(run.fills):,}; all of them are in ledger.sqlite, v_fills"
+    return _table(heads, rows) + f'<p class="note">{escape(note)}</p>'
+
+
+def _halts(run: Run) -> str:
+    if not run.states:
+        return _none("no halts in this run")
+    rows = [
+        [
+            f"{run.elapsed_s(row['ts_ns']):,.3f}",
+            bits_text(row["old_bits"]),
+            bits_text(row["new_bits"]),
+        ]
+        for row in run.states[-FILLS_SHOWN:]
+    ]
+    return _table(["time, s", "from", "to"], rows)

@@ -1,0 +1,55 @@
+"""Numbers and units as people read them; shared by the page and the terminal."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from engine.recorder.ledger import state_text
+
+NONE = "—"
+_QUOTES = ("USDT", "USDC", "FDUSD", "TUSD", "BUSD", "USD", "EUR", "BTC", "ETH", "BNB")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def quote_name(symbol: str) -> str:
+    """Quote currency by the symbol's ending; "quote" where it can't be told."""
+    for name in _QUOTES:
+        if symbol.endswith(name) and symbol != name:
+            return name
+    return "quote"
+
+
+def is_number(value: Any) -> bool:
+    return value is not None and Decimal(str(value)).is_finite()
+
+
+def money(value: Any) -> str:
+    """Signed amount with four digits behind the point: +1,234.5678."""
+    return f"{Decimal(str(value)):+,.4f}" if is_number(value) else NONE
+
+
+def us(value: Any) -> str:
+    """Microseconds: 8.1 µs, 1,234 µs."""
+    if not is_number(value):
+        return NONE
+    return f"{value:,.0f} µs" if value >= 1000 else f"{value:,.1f} µs"
+
+
+def plain(value: Any) -> str:
+    return f"{value:,}" if is_number(value) else NONE
+
+
+def quantity(lots: int, lot: Decimal) -> str:
+    """Exact quantity: lots x lot size, in the lot's digits."""
+    return f"{lots * lot:,}"
+
+
+def bits_text(bits: int) -> str:
+    return state_text(bits).replace("+", " + ")
+
+
+def utc_text(wall_ns: int) -> str:
+    """2026-01-02 03:04:05 UTC; empty when there is no wall clock in the run."""
+    if wall_ns <= 0:
+        return ""
+    return f"{_EPOCH + timedelta(microseconds=wall_ns // 1000):%Y-%m-%d %H:%M:%S} UTC"

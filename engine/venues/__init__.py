@@ -1,0 +1,1 @@
+"""Venue facts: URLs, streams, filters, error codes. No sockets, no state."""

@@ -1,0 +1,302 @@
+"""The arrows of ARCHITECTURE.md, and who may read clocks, loops and dice; each rule can fail.
+
+A rule is a function from a tree of sources to the list of its breaches. To allow something new,
+edit a table here, in the commit that edits ARCHITECTURE.md, and say why.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support_sources import ROOT, Source, read
+
+# fastcore, lowest first: a module may import its own layer and those beneath.
+LAYERS = (
+    {"types", "check", "build"},
+    {"scan", "fixed", "hash", "ws", "sha256"},
+    {"codec"},
+    {"book", "sync", "signals"},
+    {"strategy", "orders", "gate", "halts", "latency", "journal"},
+    {"matching", "rebuild", "rows"},
+    {"core", "core_config", "core_stats"},
+    {"drive", "kernels"},
+)
+# What else the core may see: libc, Cython's own, and the standard library's inert parts.
+CORE_SEES = {
+    "__future__", "collections", "cpython", "cython", "dataclasses", "decimal", "difflib", "enum",
+    "fastcore", "json", "libc", "math", "re", "struct", "typing",
+}  # fmt: skip
+KERNELS_SEE = CORE_SEES | {"numpy", "numba"}
+STUBS_SEE = CORE_SEES | {"numpy", "typing_extensions"}  # a stub is read by tools, never run
+
+# engine: which rooms, or single modules of them, each room may import. `*`: any.
+BASE = {"errors", "clock"}
+ENGINE: dict[str, set[str]] = {
+    "": set(),  # engine/__init__.py
+    "errors": set(),
+    "clock": set(),
+    "config": BASE,
+    "status": BASE,
+    "view": BASE | {"status"},
+    "venues": {"errors"},
+    "execution": {"errors"},
+    "risk": {"errors"},
+    "gateway": BASE | {"config", "venues"},
+    "tape": BASE | {"venues"},
+    "exchange": BASE | {"tape"},
+    "recorder": BASE | {"status"},
+    "report": BASE | {"recorder", "status"},
+    # The session lays out the segment files that the recorder reads.
+    "session": BASE
+    | {"config", "execution", "gateway", "recorder.segments", "risk", "status", "venues"},
+    # The local exchange's keys come from its seed: so its runs can be verified, signatures too.
+    # The edge's tick counter times the stages of a replay; none of its sockets.
+    "replay": BASE
+    | {"config", "exchange.accounts", "gateway.hotsocket", "recorder", "report", "tape", "venues"},
+    "demo": BASE | {"config", "recorder", "report", "status", "tape", "view"},
+    "cli": {"*"},
+}
+PURE = {"execution", "risk", "venues"}  # decide from arguments: no I/O, no clock
+IO = {
+    "aiohttp", "asyncio", "http", "select", "selectors", "socket", "ssl", "urllib", "uvloop",
+    "websockets",
+}  # fmt: skip
+
+CLOCKS = ("engine/clock.py", "engine/gateway/hotsocket.pyx", "bench/")
+LOOPS = (
+    "engine/gateway/", "engine/exchange/server.py", "engine/exchange/__main__.py",
+    "engine/session.py", "engine/demo.py", "bench/",
+)  # fmt: skip
+CLOCK_READ = re.compile(
+    r"\b(?:datetime|date)\s*\.\s*(?:now|utcnow|today)\b"
+    r"|\b(?:clock_gettime\w*|gettimeofday|perf_counter\w*|monotonic)\s*\("
+    r"|\b(?:_*rdtscp?|__builtin_ia32_rdtsc\w*)\s*\("
+)
+
+
+def in_any(source: Source, places: tuple[str, ...]) -> bool:
+    return any(str(source).startswith(place) for place in places)
+
+
+def top(name: str) -> str:
+    return name.split(".")[0]
+
+
+def room(module: str) -> str:
+    """Second part of a dotted name: `engine.gateway.rest` is in the room `gateway`."""
+    return [*module.split("."), ""][1]
+
+
+# -- RULES -----------------------------------------------------------------------------------
+
+
+def core_sees_only_inert_things(tree: list[Source]) -> Iterator[str]:
+    for source in tree:
+        if top(source.module) == "fastcore":
+            allowed = STUBS_SEE if source.path.suffix == ".pyi" else CORE_SEES
+            if source.path.name == "kernels.py":
+                allowed = KERNELS_SEE
+            for name in source.imports:
+                if top(name) not in allowed:
+                    yield f"{source} imports {name}"
+
+
+def core_layers_point_down(tree: list[Source]) -> Iterator[str]:
+    layer = {name: index for index, names in enumerate(LAYERS) for name in names}
+    for source in tree:
+        if top(source.module) != "fastcore" or not room(source.module):
+            continue
+        own = layer.get(room(source.module))
+        if own is None:
+            yield f"{source} has no layer"
+            continue
+        for name in source.imports:
+            if top(name) == "fastcore" and layer.get(room(name), 0) > own:
+                yield f"{source} imports {name}, which stands above it"
+
+
+def core_does_not_import_itself_in_a_circle(tree: list[Source]) -> Iterator[str]:
+    arrows: dict[str, set[str]] = {}
+    for source in tree:
+        if top(source.module) == "fastcore":
+            inside = {name for name in source.imports if top(name) == "fastcore"}
+            arrows.setdefault(source.module, set()).update(inside - {source.module, "fastcore"})
+    while leaves := {name for name, targets in arrows.items() if not targets & arrows.keys()}:
+        for name in leaves:
+            del arrows[name]
+    if arrows:
+        yield f"circle among {sorted(arrows)}"
+
+
+def engine_rooms_follow_the_arrows(tree: list[Source]) -> Iterator[str]:
+    for source in tree:
+        if top(source.module) != "engine":
+            continue
+        own = room(source.module)
+        if own not in ENGINE:
+            yield f"{source} is in a room without arrows: {own}"
+            continue
+        for name in source.imports:
+            target = room(name)
+            allowed = {own, "", *ENGINE[own]}
+            inside = name.removeprefix("engine.")
+            if top(name) == "engine" and not allowed & {target, inside, "*"}:
+                yield f"{source} imports {name}"
+
+
+def only_the_bench_and_cli_import_the_bench(tree: list[Source]) -> Iterator[str]:
+    for source in tree:
+        if top(source.module) != "bench" and source.module != "engine.cli":
+            for name in source.imports:
+                if top(name) in {"bench", "tests"}:
+                    yield f"{source} imports {name}"
+
+
+def pure_rooms_do_no_io(tree: list[Source]) -> Iterator[str]:
+    for source in tree:
+        if top(source.module) == "engine" and room(source.module) in PURE:
+            for name in source.imports:
+                if top(name) in IO | {"time"} or name == "engine.clock":
+                    yield f"{source} imports {name}"
+
+
+def clocks_are_read_in_one_place(tree: list[Source]) -> Iterator[str]:
+    for source in tree:
+        if in_any(source, CLOCKS):
+            continue
+        for name in source.imports:
+            if name in {"time", "libc.time", "posix.time", "timeit"}:
+                yield f"{source} imports {name}"
+        for match in CLOCK_READ.finditer(source.code):
+            yield f"{source} reads a clock: {match.group()}"
+
+
+def event_loops_stay_at_the_edges(tree: list[Source]) -> Iterator[str]:
+    for source in tree:
+        if not in_any(source, LOOPS):
+            for name in source.imports:
+                if top(name) in {"asyncio", "uvloop", "aiohttp", "threading"}:
+                    yield f"{source} imports {name}"
+
+
+def engine_never_imports_ccxt(tree: list[Source]) -> Iterator[str]:
+    for source in tree:
+        for name in source.imports:
+            if top(name) == "ccxt":
+                yield f"{source} imports {name}"
+
+
+def dice_are_seeded(tree: list[Source]) -> Iterator[str]:
+    """Only `random.Random(seed)` and `numpy.random.default_rng(seed)`: a run can be repeated."""
+    for source in tree:
+        shared = r"\brandom\s*\.\s*(?!Random\b|default_rng\b|Generator\b)\w+"
+        unseeded = rf"{shared}|\bRandom\(\s*\)"
+        for match in re.finditer(unseeded, source.code):
+            yield f"{source} throws unseeded dice: {match.group()}"
+        imported = r"^\s*from\s+random\s+import\s+(?!Random\s*$).*"
+        for match in re.finditer(imported, source.code, re.MULTILINE):
+            yield f"{source} imports a shared die: {match.group().strip()}"
+
+
+RULES: list[Callable[[list[Source]], Iterator[str]]] = [
+    core_sees_only_inert_things,
+    core_layers_point_down,
+    core_does_not_import_itself_in_a_circle,
+    engine_rooms_follow_the_arrows,
+    only_the_bench_and_cli_import_the_bench,
+    pure_rooms_do_no_io,
+    clocks_are_read_in_one_place,
+    event_loops_stay_at_the_edges,
+    engine_never_imports_ccxt,
+    dice_are_seeded,
+]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_project_keeps_the_rule(rule: Callable[[list[Source]], Iterator[str]]) -> None:
+    tree = read(ROOT)
+    assert len(tree) > 5, "the sources were not found, so nothing was checked"
+    breaches = list(rule(tree))
+    assert not breaches, "\n".join(breaches)
+
+
+def test_header_files_read_no_clock() -> None:
+    for path in [*ROOT.glob("fastcore/**/*.h"), *ROOT.glob("fastcore/**/*_impl.c")]:
+        assert not CLOCK_READ.search(path.read_text()), f"{path.name} reads a clock"
+
+
+# -- EACH RULE CAN FAIL ----------------------------------------------------------------------
+
+PLANTS = [
+    (core_sees_only_inert_things, "fastcore/book.pyx", "import engine.clock"),
+    (core_sees_only_inert_things, "fastcore/book.pyx", "cimport numpy as np"),
+    (core_sees_only_inert_things, "fastcore/book.pxd", "from posix.unistd cimport read"),
+    (core_sees_only_inert_things, "fastcore/core.pyi", "from bench import core"),
+    (core_sees_only_inert_things, "fastcore/book.pyx", "def f():\n    import socket"),
+    (core_sees_only_inert_things, "fastcore/book.pyx", "from ..engine import clock"),
+    (core_layers_point_down, "fastcore/book.pyx", "from fastcore.core cimport Core"),
+    (core_layers_point_down, "fastcore/scan.pxd", "from fastcore cimport book"),
+    (core_layers_point_down, "fastcore/codec/binance.pyx", "from ..book cimport Book"),
+    (core_layers_point_down, "fastcore/book.pyx", "from fastcore.gate cimport (\n    Gate,\n)"),
+    (core_layers_point_down, "fastcore/novel.pyx", ""),
+    (core_does_not_import_itself_in_a_circle, "fastcore/book.pyx", "from fastcore.sync cimport S"),
+    (engine_rooms_follow_the_arrows, "engine/tape/reader.py", "from engine import session"),
+    (engine_rooms_follow_the_arrows, "engine/exchange/core.py", "from engine.gateway import rest"),
+    (engine_rooms_follow_the_arrows, "engine/gateway/rest.py", "from engine.exchange import core"),
+    (engine_rooms_follow_the_arrows, "engine/risk/day.py", "from ..gateway import rest"),
+    (engine_rooms_follow_the_arrows, "engine/session.py", "from engine.recorder import ledger"),
+    (engine_rooms_follow_the_arrows, "engine/novel/x.py", ""),
+    (only_the_bench_and_cli_import_the_bench, "engine/session.py", "import bench.core"),
+    (only_the_bench_and_cli_import_the_bench, "engine/session.py", "from tests import twin"),
+    (pure_rooms_do_no_io, "engine/execution/reconcile.py", "import socket"),
+    (pure_rooms_do_no_io, "engine/risk/day.py", "from engine.clock import wall_ns"),
+    (clocks_are_read_in_one_place, "engine/demo.py", "import time"),
+    (clocks_are_read_in_one_place, "engine/demo.py", "from time import monotonic"),
+    (clocks_are_read_in_one_place, "engine/report/page.py", "x = datetime.now(UTC)"),
+    (clocks_are_read_in_one_place, "fastcore/latency.pyx", "clock_gettime(CLOCK_MONOTONIC, &t)"),
+    (clocks_are_read_in_one_place, "fastcore/latency.pyx", "t = __rdtsc()"),
+    (event_loops_stay_at_the_edges, "engine/tape/reader.py", "import asyncio"),
+    (event_loops_stay_at_the_edges, "engine/exchange/core.py", "from asyncio import sleep"),
+    (engine_never_imports_ccxt, "engine/gateway/rest.py", "import ccxt.async_support as ccxt"),
+    (dice_are_seeded, "engine/exchange/agents.py", "import random\nx = random.gauss(0, 1)"),
+    (dice_are_seeded, "engine/exchange/agents.py", "x = random.Random()"),
+    (dice_are_seeded, "engine/exchange/agents.py", "from random import choice"),
+    (dice_are_seeded, "engine/exchange/agents.py", "from random import Random\nx = Random()"),
+    (dice_are_seeded, "engine/exchange/agents.py", "x = np.random.normal(0, 1)"),
+]
+
+
+@pytest.mark.parametrize(("rule", "name", "text"), PLANTS)
+def test_rule_fails_on_a_planted_breach(
+    rule: Callable[[list[Source]], Iterator[str]], name: str, text: str, tmp_path: Path
+) -> None:
+    sound = {
+        "fastcore/__init__.py": "from fastcore.types import Side",
+        "fastcore/types.pyx": "from enum import IntEnum",
+        "fastcore/book.pyx": "from libc.stdint cimport int64_t\nfrom fastcore.types cimport px_t",
+        "fastcore/sync.pyx": "from fastcore.book cimport Book",
+        "fastcore/gate.pyx": "from fastcore.book cimport Book",
+        "fastcore/core.pyx": 'from fastcore.sync cimport Sync  # import time\nx = "import time"',
+        "fastcore/kernels.py": "import numpy as np",
+        "engine/clock.py": "import time\nfrom datetime import datetime\nx = datetime.now(UTC)",
+        "engine/session.py": "import asyncio\nfrom engine.gateway import rest",
+        "engine/exchange/core.py": '"""\nimport asyncio\n"""\nimport random\nx = random.Random(1)',
+        "engine/gateway/rest.py": "import asyncio",
+        "engine/cli.py": "from bench import core",
+        "bench/core.py": "import time",
+    }
+    for path, body in sound.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(body)
+    assert list(rule(read(tmp_path))) == []
+    planted = tmp_path / name
+    planted.parent.mkdir(parents=True, exist_ok=True)
+    planted.write_text(text)
+    found = list(rule(read(tmp_path)))
+    assert len(found) == 1, found
+    assert name in found[0] or planted.stem in found[0]
+
+
+def test_every_rule_has_a_plant() -> None:
+    assert {rule for rule, _, _ in PLANTS} == set(RULES)
