@@ -58,9 +58,7 @@ class Desk:
         body = {"lastUpdateId": self.update_id, "E": 1, "T": 1, "bids": bids, "asks": asks}
         return self.collect(self.core.snapshot(json.dumps(body).encode(), self.now_ns))
 
-    def depth(
-        self, bids: list[list[str]], asks: list[list[str]], prev: int | None = None
-    ) -> int:
+    def depth(self, bids: list[list[str]], asks: list[list[str]], prev: int | None = None) -> int:
         first, self.update_id = self.update_id, self.update_id + 1
         return self.frame(
             Conn.MARKET,
@@ -133,9 +131,7 @@ class Desk:
             "l": "0", "z": "0", "L": "0", "T": 1, "t": 0, "b": "0", "a": "0", "m": True,
             "R": False, "ps": "BOTH", "rp": "0",
         } | fields  # fmt: skip
-        self.frame(
-            Conn.USER, {"e": "ORDER_TRADE_UPDATE", "T": 1, "E": 1, "o": order}
-        )
+        self.frame(Conn.USER, {"e": "ORDER_TRADE_UPDATE", "T": 1, "E": 1, "o": order})
 
     def fill(
         self, params: dict[str, Any], qty: str, cum: str, px: str | None = None,
