@@ -76,6 +76,26 @@ def test_order_rate_window_slides(after_ms: int, passes: bool) -> None:
     assert (placed(desk) == ["BUY", "SELL"]) is passes
 
 
+@pytest.mark.parametrize("limit", [1, 2, 3, 8, 9, 5_000])
+def test_order_rate_limit_holds_round_the_ring(limit: int) -> None:
+    """Three windows: in each, exactly `limit` orders pass, however often the ring went round."""
+    desk = Desk(
+        journal=False, limits__orders_per_10s_max=limit, limits__orders_per_min_max=3 * limit,
+        limits__book_age_ms_max=60_000,
+    )  # fmt: skip
+    desk.start()
+    for window in range(1, 4):
+        for _ in range(limit):
+            for params in desk.take_sent():
+                desk.reply(params, 400, code=-5022)
+            px = 60_000 + desk.update_id % 2
+            desk.best(f"{px}.20", "1.000", f"{px}.30", "1.000")
+        assert desk.numbers["orders_sent"] == window * limit
+        assert denied(desk, "RATE") > 0
+        desk.now_ns += 10_000 * MS
+        desk.take_sent()
+
+
 @pytest.mark.parametrize(("limit", "passes"), [(2, False), (3, True), (4, True)])
 def test_price_collar_is_measured_from_the_mid(limit: int, passes: bool) -> None:
     # Quotes stand 2.5 ticks from the mid: a collar of 2 denies, of 3 lets pass.
