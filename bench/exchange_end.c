@@ -29,7 +29,7 @@ enum {
     ANSWER_MAX = 1024,
     ANSWERS_MAX = 64,        /* answers that one recv() may cause before they are sent */
     SLOTS = 1000,            /* ticks that the ask walks before it starts again */
-    PRICE_SIZE = 8,          /* "61800.10" */
+    PRICE_INTEGERS = 5,      /* digits before the point; behind it one counts: a tick is 0.10 */
     ID_SIZE = 13,            /* verb digit, 12 hexadecimal digits of the intent */
     OTHERS_EVERY = 4096,     /* idle turns between two looks at the market and user sockets */
 };
@@ -92,15 +92,21 @@ static void build_event(int64_t event, int64_t burst) {
 
 /* -- ORDERS ---------------------------------------------------------------------------------- */
 
+/* `price`: "61800.1", "61800.10"; bounded by the quote that ends it. */
 static void on_price(const uint8_t *price, int64_t now_ns) {
     int64_t ticks = 0, event;
-    for (int i = 0; i < PRICE_SIZE - 1; i++) {     /* the last digit is 0: a tick is 0.10 */
-        if (i != 5) {
-            ticks = 10 * ticks + (price[i] - '0');
-        }
+    int i = 0;
+    for (; i < PRICE_INTEGERS && price[i] >= '0' && price[i] <= '9'; i++) {
+        ticks = 10 * ticks + (price[i] - '0');
     }
-    event = ticks - BASE_TICKS;
-    if (event < 0 || event >= SLOTS || next_event == 0) {
+    if (i != PRICE_INTEGERS || price[i] != '.' || price[i + 1] < '0' || price[i + 1] > '9') {
+        die("an order at the price %.8s", (const char *) price);
+    }
+    event = 10 * ticks + (price[i + 1] - '0') - BASE_TICKS;
+    if (next_event == 0) {
+        return;                                    /* on the book as it was before event 0 */
+    }
+    if (event < 0 || event >= SLOTS) {
         die("an order at a price that was never quoted: %.8s", (const char *) price);
     }
     event += (next_event - 1) / SLOTS * SLOTS;
@@ -147,7 +153,7 @@ static void on_request(const uint8_t *text, int64_t size, int64_t now_ns) {
         verb = id[6];
     }
     if (verb == '1') {
-        if (price == NULL || price + 9 + PRICE_SIZE > text + size) {
+        if (price == NULL || price + 9 + PRICE_INTEGERS + 2 > text + size) {
             die("an order without a price");
         }
         orders++;

@@ -1,6 +1,6 @@
 """The market of the wire bench: what its client is told before the exchange's end takes over.
 
-exchange_end.c walks the ask from BASE_PX up by a tick an event, SLOTS ticks, and round again.
+exchange_end.c walks the ask up from there by a tick an event, SLOTS ticks, and round again.
 """
 
 import json
@@ -10,7 +10,7 @@ from engine.config import demo_core
 
 API_KEY = b"bench0000000000000000000000000000000000000000000000000000000key0"
 SECRET = b"bench-has-no-secret"
-BASE_PX_TICKS = 618_001  # exchange_end.c: BASE_TICKS, in ticks of 0.10
+FIRST_ASK_TICKS = 618_000  # of 0.10; event 0 moves it up: exchange_end.c, BASE_TICKS
 LAST_UPDATE_ID = 5_123_107_830_000  # below exchange_end.c's BASE_UPDATE_ID
 LEVELS_COUNT = 100
 
@@ -46,8 +46,8 @@ SNAPSHOT = json.dumps(
         "lastUpdateId": LAST_UPDATE_ID,
         "E": 1723161256313,
         "T": 1723161256313,
-        "bids": _levels(BASE_PX_TICKS - 1, -1),
-        "asks": _levels(BASE_PX_TICKS, 1),
+        "bids": _levels(FIRST_ASK_TICKS - 1, -1),
+        "asks": _levels(FIRST_ASK_TICKS, 1),
     },
     separators=(",", ":"),
 ).encode()
