@@ -22,7 +22,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-tape_app = typer.Typer(help="Import, check and describe recorded market data.", no_args_is_help=True)
+tape_app = typer.Typer(help="Import and check recorded market data.", no_args_is_help=True)
 bench_app = typer.Typer(help="Measure latency and throughput.", no_args_is_help=True)
 app.add_typer(tape_app, name="tape")
 app.add_typer(bench_app, name="bench")
@@ -188,7 +188,7 @@ def main() -> None:
         sys.exit(EXIT_FAILED)
 
 
-class _progress:  # noqa: N801 - reads as a verb at its call sites
+class _progress:
     """A progress bar on stderr; silent with --json or without a terminal."""
 
     def __init__(self, verb: str, is_silent: bool) -> None:

@@ -79,9 +79,8 @@ class Desk:
         )  # fmt: skip
 
     def frame(self, conn: Conn, message: dict[str, Any]) -> int:
-        return self.collect(
-            self.core.frame(conn, json.dumps(message, separators=(",", ":")).encode(), self.now_ns, self.now_ns)
-        )
+        payload = json.dumps(message, separators=(",", ":")).encode()
+        return self.collect(self.core.frame(conn, payload, self.now_ns, self.now_ns))
 
     def timer(self, after_ms: int = 10) -> int:
         self.now_ns += after_ms * MS

@@ -13,7 +13,7 @@ from engine.recorder.segments import segment_path
 from engine.report.build import build_report, make_report
 from engine.report.figures import SAMPLES_MAX, latency_figure, market_figure, state_intervals
 from engine.report.run import load_run
-from engine.report.text import end_state, money, quote_name, us, utc_text
+from engine.report.text import money, quote_name, us, utc_text
 from engine.status import StatusWriter
 from fastcore.types import Halt, Side
 from tests.support_journal import JournalBuilder, page_text, write_run
@@ -223,9 +223,6 @@ def test_words_of_numbers() -> None:
         "USDT", "BTC", "quote",
     )  # fmt: skip
     assert utc_text(0) == ""
-    assert end_state("RUNNING") == ("RUNNING", "")
-    assert end_state("BOOK+CLOCK") == ("BOOK + CLOCK", "")
-    assert end_state("BOOK+SHUTDOWN+TRADE_STREAM") == ("SHUTDOWN", "BOOK, TRADE_STREAM")
     assert utc_text(1_700_000_000_123_456_789) == "2023-11-14 22:13:20 UTC"
 
 

@@ -15,7 +15,6 @@ from engine.report.figures import latency_figure, market_figure
 from engine.report.run import Run
 from engine.report.text import (
     bits_text,
-    end_state,
     money,
     plain,
     quantity,
@@ -43,7 +42,7 @@ def render_page(run: Run, report: dict[str, Any]) -> str:
         latency=(
             _plot(latency_figure(run.latency_ns))
             if run.latency_ns
-            else _none("no order or cancel was sent on a market frame in this run")
+            else _none("no order or cancel was sent in this run")
         ),
         latency_definition=escape(_latency_note(report)),
         fills=_fills(run, quote),
@@ -106,7 +105,6 @@ def _cards(run: Run, report: dict[str, Any], quote: str) -> str:
     total = pnl["total"]
     tone = "" if not total else "gain" if total > 0 else "loss"
     denies = sum(report["denies"].values())
-    state, also = end_state(report["state"])
     return "".join(
         [
             _card(
@@ -144,25 +142,19 @@ def _cards(run: Run, report: dict[str, Any], quote: str) -> str:
             ),
             _card(
                 "State at the end",
-                state,
+                report["state"].replace("+", " + "),
                 [
                     f"{plain(report['gaps'])} update-id gaps",
                     _reconciled(report),
-                    *([f"then {also}"] if also else []),
                 ],
-                "" if state in ("RUNNING", "SHUTDOWN") else "loss",
+                "" if report["state"] in ("RUNNING", "STOPPED") else "loss",
             ),
         ]
     )
 
 
 def _latency_note(report: dict[str, Any]) -> str:
-    every = report["tick_to_order_all"]
-    return (
-        f"{report['tick_to_order_definition']}. With what replies and fills caused: "
-        f"p50 {us(every['p50_us'])}, p99 {us(every['p99_us'])}, p99.9 {us(every['p999_us'])}, "
-        f"max {us(every['max_us'])}, n {plain(every['n'])}."
-    )
+    return f"{report['tick_to_order_definition']}."
 
 
 def _most(denies: dict[str, int]) -> str:

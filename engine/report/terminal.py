@@ -9,7 +9,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from engine.report.text import NONE, end_state, is_number, money, plain, quote_name, us
+from engine.report.text import NONE, is_number, money, plain, quote_name, us
 
 GOOD, BAD, SOFT, EDGE = "green", "red", "dim", "grey50"
 
@@ -50,7 +50,7 @@ def summary(report: dict[str, Any]) -> RenderableType:
         ("  p99, p99.9", f"{us(latency['p99_us'])}, {us(latency['p999_us'])}", ""),
         ("  max, n", f"{us(latency['max_us'])}, {plain(latency['n'])}", ""),
         ("events", f"{events}, {report.get('duration_s', 0.0):,.1f} s)", ""),
-        ("state at the end", end_state(report["state"])[0], ""),
+        ("state at the end", report["state"].replace("+", " + "), ""),
     ]
     if report.get("reconciled") is False:
         rows.append(("ledger and core", "DISAGREE; report.json has both", f"bold {BAD}"))

@@ -48,14 +48,6 @@ def bits_text(bits: int) -> str:
     return state_text(bits).replace("+", " + ")
 
 
-def end_state(state: str) -> tuple[str, str]:
-    """(state, what else was in force) at the end: after a shutdown the rest is its consequence."""
-    reasons = state.split("+")
-    if "SHUTDOWN" not in reasons:
-        return " + ".join(reasons), ""
-    return "SHUTDOWN", ", ".join(reason for reason in reasons if reason != "SHUTDOWN")
-
-
 def utc_text(wall_ns: int) -> str:
     """2026-01-02 03:04:05 UTC; empty when there is no wall clock in the run."""
     if wall_ns <= 0:
