@@ -43,7 +43,7 @@ def test_position_limit_counts_what_is_open_at_full_size(limit: int, passes: boo
     for params in desk.take_sent():
         desk.ack(params)
     # Both quotes move: the old ones await their cancel and may still fill.
-    desk.best("60002.00", "1.000", "60002.10", "1.000")
+    desk.best("60000.20", "1.000", "60000.30", "1.000")
     assert (placed(desk) == ["BUY", "SELL"]) is passes
     assert (denied(desk, "POSITION") == 0) is passes
 
@@ -72,8 +72,32 @@ def test_order_rate_window_slides(after_ms: int, passes: bool) -> None:
     for params in desk.take_sent():
         desk.ack(params)
     desk.now_ns += after_ms * MS
-    desk.best("60002.00", "1.000", "60002.10", "1.000")
+    desk.best("60000.20", "1.000", "60000.30", "1.000")
     assert (placed(desk) == ["BUY", "SELL"]) is passes
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 8, 9, 130])
+def test_order_rate_denies_at_the_limit_and_only_there(limit: int) -> None:
+    """Sends at uneven times, so that the ring of send times goes round several times."""
+    desk = Desk(
+        journal=False, limits__orders_per_10s_max=limit, limits__orders_per_min_max=limit,
+        limits__book_age_ms_max=200_000,
+    )  # fmt: skip
+    desk.start()
+    sent_ns = [desk.now_ns] * desk.numbers["orders_sent"]
+    for step in range(2 * limit + 20):
+        desk.now_ns += 60_000 * MS * (step % 3) // limit
+        denies = denied(desk, "RATE")
+        for params in desk.take_sent():
+            desk.reply(params, 400, code=-5022)
+        px = 60_000 + step % 2
+        desk.best(f"{px}.20", "1.000", f"{px}.30", "1.000")
+        sent_ns += [desk.now_ns] * (desk.numbers["orders_sent"] - len(sent_ns))
+        in_window = sum(at > desk.now_ns - 60_000 * MS for at in sent_ns[-limit - 4 :])
+        assert in_window <= limit
+        assert denied(desk, "RATE") == denies or in_window == limit
+    assert denied(desk, "RATE") > 0
+    assert len(sent_ns) > 2 * limit
 
 
 @pytest.mark.parametrize(("limit", "passes"), [(2, False), (3, True), (4, True)])
@@ -89,16 +113,14 @@ def test_price_collar_is_measured_from_the_mid(limit: int, passes: bool) -> None
 def test_book_age(age_ms: int, passes: bool) -> None:
     desk = Desk()
     desk.start()
-    for params in desk.take_sent():
-        desk.reply(params, 400, code=-5022)
-        desk.take_sent()
-    # An order event, not a market one: the book is as old as the last depth message.
-    for params in list(desk.sent):
-        desk.reply(params, 400, code=-5022)
-    desk.take_sent()
+    orders = desk.take_sent()
     desk.collect(desk.core.command(Command.HALT, desk.now_ns))
+    for params in orders:
+        desk.update(params, "EXPIRED", "EXPIRED")
+    # No market message since: the book is as old as its last one, and no timer has looked.
     desk.now_ns += age_ms * MS
     desk.collect(desk.core.command(Command.RESUME, desk.now_ns))
+    assert (placed(desk) == ["BUY", "SELL"]) is passes
     assert (denied(desk, "STALE") == 0) is passes
 
 

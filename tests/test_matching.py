@@ -95,6 +95,18 @@ def test_own_order_ahead_at_the_same_price_is_served_first(venue: Any) -> None:
     assert fills_of(venue.run_to(10_000)) == [(1, 100, 2, 1), (2, 100, 1, 1)]
 
 
+def test_own_fill_ahead_leaves_less_of_the_trade_for_the_queue_behind(venue: Any) -> None:
+    place(venue, 1, Side.BUY, 100, 2)
+    venue.book.apply_depth_lists(2, 2, 1, [(100, 9)], [])
+    venue.book_moved(2_000)
+    venue.send(Verb.PLACE, 2, 2_000, Side.BUY, 100, 2)
+    venue.run_to(4_000)
+    assert (venue.ahead_lots(1), venue.ahead_lots(2)) == (5, 9)
+    venue.trade(100, 7, Side.SELL, 5_000)
+    assert fills_of(venue.run_to(10_000)) == [(1, 100, 2, 1)]
+    assert venue.ahead_lots(2) == 4
+
+
 def test_decrease_of_the_level_moves_the_queue_only_where_it_must(venue: Any) -> None:
     place(venue, 1, Side.BUY, 100, 3)
     venue.book.apply_depth_lists(2, 2, 1, [(100, 9)], [])
@@ -220,21 +232,25 @@ def test_intent_in_use_is_refused(venue: Any) -> None:
 
 
 def test_full_queue_of_verbs_is_an_error() -> None:
-    sim = fast.SimVenue(
-        a_book([], []), "0.1", "0.1", entry_latency_ns=1, response_latency_ns=1
-    )
+    sim = fast.SimVenue(a_book([], []), "0.1", "0.1", entry_latency_ns=1, response_latency_ns=1)
+    for intent_id in range(1, 1_025):
+        sim.send(Verb.STATUS, intent_id, 0)
+    assert not sim.is_overflown
     with pytest.raises(OverflowError):
-        for intent_id in range(1, 2_000):
-            sim.send(Verb.STATUS, intent_id, 0)
+        sim.send(Verb.STATUS, 1_025, 0)
     assert sim.is_overflown
 
 
 @pytest.mark.parametrize(
-    "bad",
-    [{"entry_latency_ns": -1}, {"response_latency_ns": -1}, {"maker_fee_ppm": 100_001}],
+    ("bad", "word"),
+    [
+        ({"entry_latency_ns": -1}, "latency"),
+        ({"response_latency_ns": -1}, "latency"),
+        ({"maker_fee_ppm": 100_001}, "fee"),
+    ],
 )
-def test_bad_parameters_are_refused(bad: dict[str, int]) -> None:
-    with pytest.raises(ValueError):
+def test_bad_parameters_are_refused(bad: dict[str, int], word: str) -> None:
+    with pytest.raises(ValueError, match=word):
         fast.SimVenue(
             Book(), "0.1", "0.1", **({"entry_latency_ns": 0, "response_latency_ns": 0} | bad)
         )
@@ -298,14 +314,10 @@ class _History:
         elif action[0] == "depth":
             sides: tuple[list[Any], list[Any]] = ([], [])
             sides[action[1]].append(action[2:])
-            self.book.apply_depth_lists(
-                self.update_id, self.update_id, self.update_id - 1, *sides
-            )
+            self.book.apply_depth_lists(self.update_id, self.update_id, self.update_id - 1, *sides)
         else:
             _, bid_px, bid_qty, spread, ask_qty = action
-            self.book.apply_best_values(
-                self.update_id, bid_px, bid_qty, bid_px + spread, ask_qty
-            )
+            self.book.apply_best_values(self.update_id, bid_px, bid_qty, bid_px + spread, ask_qty)
 
 
 @settings(max_examples=300, deadline=None)

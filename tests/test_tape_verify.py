@@ -1,6 +1,7 @@
 """Verifying a tape: clean ones pass, each planted fault is found, recorded ones are exact."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -105,10 +106,7 @@ def test_no_tickers_is_no_verdict(tmp_path: Path) -> None:
 
 
 def test_snapshot_older_than_every_diff_is_refused(tmp_path: Path) -> None:
-    lines = capture()
-    n = next(n for n, line in enumerate(lines) if "lastUpdateId" in line)
-    lines[n] = lines[n].replace('"lastUpdateId":1', '"lastUpdateId":0')
-    lines[n] = lines[n].replace('"lastUpdateId":0', '"lastUpdateId":')
+    lines = [re.sub(r'"lastUpdateId":\d+', '"lastUpdateId":7', line) for line in capture()]
     with pytest.raises(TickmakerError, match="joins none") as caught:
         verified(tmp_path, lines)
     assert caught.value.remedy
@@ -118,6 +116,15 @@ def test_snapshot_newer_than_every_diff_is_refused(tmp_path: Path) -> None:
     lines = [line.replace('"lastUpdateId":', '"lastUpdateId":9') for line in capture()]
     with pytest.raises(TickmakerError, match="joins none"):
         verified(tmp_path, lines)
+
+
+def test_snapshot_that_nobody_needs_changes_nothing(tmp_path: Path) -> None:
+    lines = capture()
+    clean = verified(tmp_path, lines)
+    snapshot = next(line for line in lines if "lastUpdateId" in line).split(" ", 1)[1]
+    result = verified(tmp_path, [*lines, f"{lines[-1].split(' ', 1)[0]} {snapshot}"])
+    for key in ("bbo_checks", "bbo_match", "depth_applied", "update_id_gaps"):
+        assert result[key] == clean[key]
 
 
 def test_second_snapshot_restores_the_book_after_a_gap(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ came behind the answer are handed over with it.
 import asyncio
 import ipaddress
 import logging
+import os
 import socket
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -49,6 +50,11 @@ def require_loopback(url: str, what: str) -> None:
         )
 
 
+def strerror(error: OSError) -> str:
+    """What the system says, without the address that asyncio puts into its own text."""
+    return os.strerror(error.errno) if error.errno else type(error).__name__
+
+
 async def upgrade(url: str, what: str, timeout_s: float) -> Upgraded:
     """Connect and upgrade. `what` names the connection in errors; `url` may hold a listen key and
     is never shown, nor is anything of its path."""
@@ -82,7 +88,7 @@ async def _upgrade(url: str, where: str) -> Upgraded:
     except OSError as error:
         sock.close()
         raise TickmakerError(
-            f"{where}: connection lost during the handshake: {error.strerror or 'error'}",
+            f"{where}: connection lost during the handshake: {strerror(error)}",
             "check the exchange's log",
         ) from None
     except BaseException:
@@ -105,7 +111,7 @@ async def _connect(
     except OSError as error:
         sock.close()
         raise TickmakerError(
-            f"{where}: cannot connect: {error.strerror or 'error'}",
+            f"{where}: cannot connect: {strerror(error)}",
             "check that the exchange runs and listens there",
         ) from None
     except BaseException:

@@ -1,7 +1,8 @@
 """REST: signed requests, and errors that never hold a URL, a key or a signature.
 
-Only GETs are tried again by themselves: a POST or DELETE whose answer is lost may have worked,
-and its caller must find out instead.
+Only GETs are tried again by themselves: a POST whose answer is lost may have worked, and its
+caller must find out instead. (aiohttp repeats a PUT or DELETE once when a kept connection turns
+out to be dead: ours extend a listen key and cancel everything, which twice is the same as once.)
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from yarl import URL
 
 from engine import clock
 from engine.errors import EXIT_FAILED, TickmakerError
+from engine.gateway.handshake import strerror
 from engine.gateway.reconnect import backoff_s
 from engine.venues import binance_usdm as venue
 
@@ -122,7 +124,7 @@ class RestClient:
         except TimeoutError:
             failure = f"no answer within {TIMEOUT_S:g} s"
         except aiohttp.ClientConnectorError as error:
-            failure = f"cannot connect ({error.os_error.strerror or 'no route'})"
+            failure = f"cannot connect ({strerror(error.os_error)})"
         except aiohttp.ClientError as error:
             failure = type(error).__name__
         if failure:
