@@ -39,8 +39,8 @@ def test_start_quotes_both_sides_of_the_microprice() -> None:
     desk = Desk()
     desk.start()
     bid, ask = desk.sent
-    assert (bid["side"], bid["price"], bid["quantity"]) == ("BUY", "59999.80", "0.010")
-    assert (ask["side"], ask["price"], ask["quantity"]) == ("SELL", "60000.30", "0.010")
+    assert (bid["side"], bid["price"], bid["quantity"]) == ("BUY", "59999.8", "0.010")
+    assert (ask["side"], ask["price"], ask["quantity"]) == ("SELL", "60000.3", "0.010")
     assert bid["timeInForce"] == ask["timeInForce"] == "GTX"
 
 
@@ -62,7 +62,7 @@ def test_a_moved_touch_replaces_both_quotes_cancels_first() -> None:
     assert [params["verb"] for params in desk.sent] == [
         Verb.CANCEL, Verb.CANCEL, Verb.PLACE, Verb.PLACE,
     ]  # fmt: skip
-    assert [params["price"] for params in desk.sent[2:]] == ["60000.00", "60000.50"]
+    assert [params["price"] for params in desk.sent[2:]] == ["60000.0", "60000.5"]
 
 
 def test_an_unmoved_touch_sends_nothing() -> None:
@@ -124,7 +124,7 @@ def test_inventory_leans_the_quotes_against_the_position() -> None:
     desk.fill(bid, "0.010", "0.010")
     placed = [params for params in desk.sent if params["verb"] == Verb.PLACE]
     # Long ten lots of ten: the fair value is one tick lower, so is each new quote.
-    assert [params["price"] for params in placed] == ["59999.70", "60000.20"]
+    assert [params["price"] for params in placed] == ["59999.7", "60000.2"]
 
 
 def test_a_lost_market_connection_pulls_the_quotes() -> None:
@@ -334,7 +334,9 @@ def test_a_venue_query_that_finds_nothing_clears_our_orders() -> None:
 def test_a_full_journal_halts_and_still_cancels() -> None:
     desk = quoting_desk()
     desk.take_sent()
-    while desk.core.frame(Conn.TRADE, b'{"id":null,"status":200,"result":{}}', 1, desk.now_ns) >= 0:
+    while (
+        desk.core.frame(Conn.TRADE, b'{"id":null,"status":200,"result":{}}', 1, desk.now_ns) >= 0
+    ):
         if Halt.JOURNAL in Halt(desk.core.halt_bits):
             break
     desk.timer()

@@ -27,7 +27,6 @@ from fastcore.core import Core
 from fastcore.core_stats import halt_names
 from fastcore.drive import Drive
 from fastcore.journal import JournalWriter
-from fastcore.matching import SimVenue
 from fastcore.strategy import BUILTINS
 from fastcore.types import Halt
 
@@ -155,16 +154,13 @@ def _drive(config: dict[str, Any], journal: JournalWriter, latency_us: float) ->
     except ValueError as error:
         raise TickmakerError(f"replay: {error}", "correct that parameter", EXIT_USAGE) from None
     latency_ns = round(latency_us * 1000)
-    venue = SimVenue(
-        core.book,
-        config["tick"],
-        config["lot"],
+    drive = Drive(
+        core,
         entry_latency_ns=latency_ns,
         response_latency_ns=latency_ns,
         maker_fee_ppm=MAKER_FEE_PPM,
         taker_fee_ppm=TAKER_FEE_PPM,
     )
-    drive = Drive(core, venue)
     ticks = _ticks()
     if ticks is not None:
         drive.set_ticks(*ticks)
@@ -192,7 +188,7 @@ def _feed(
     for index, columns in enumerate(tape.batches()):
         if index == 0:
             drive.start(int(columns[0][0]), round((tape.meta.clock_offset_ms or 0.0) * 1e6))
-        if journal.needs_segment():
+        if journal.needs_segment:
             journal.add_segment(segments.next())
         begin_ns = clock.monotonic_ns()
         try:
