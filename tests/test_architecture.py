@@ -16,7 +16,7 @@ LAYERS = (
     {"types", "check", "build"},
     {"scan", "fixed", "hash", "ws", "sha256"},
     {"codec"},
-    {"book", "sync", "signals"},
+    {"ladder", "book", "sync", "signals"},
     {"strategy", "orders", "gate", "halts", "latency", "journal"},
     {"matching", "rebuild", "rows"},
     {"core", "core_config", "core_stats"},
