@@ -187,6 +187,14 @@ def test_post_only_sees_the_ticker_ahead_of_depth(tmp_path: Path) -> None:
     assert market.touch()[2:] == (600_003, 1_000)
 
 
+def test_ticker_that_arrives_late_is_not_believed(tmp_path: Path) -> None:
+    lines = (best(105, "59999.90", "1.000", "60000.30", "1.000"),
+             best(104, "60000.00", "1.000", "60000.20", "1.000"))  # fmt: skip
+    core, market = core_of(tmp_path, *lines)
+    play(core, market, 3)
+    assert market.touch() == (599_999, 1_000, 600_003, 1_000)
+
+
 def test_queue_counts_each_order_once() -> None:
     """Trade then the depth that shows it: what is ahead shrinks once."""
     book = TapeBook()
