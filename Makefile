@@ -2,6 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
 VENV    ?= .venv
@@ -11,6 +12,7 @@ BIN     := $(abspath $(VENV))/bin
 PY      := $(BIN)/python
 PIP     := $(PY) -m pip --disable-pip-version-check --no-input install --quiet --require-hashes --only-binary :all:
 SAFE    := build/safe
+SAFE_BUILT := $(SAFE)/.built-by-$(notdir $(VENV))
 SOURCES := $(shell find fastcore engine -name '*.pyx' -o -name '*.pxd' -o -name '*.h' -o -name '*_impl.c')
 
 # Recorded market data for tests; none ships with the project.
@@ -31,7 +33,7 @@ test: release safe ## all tests, on the release build and then on the safe build
 release: build $(VENV)/.dev ## tests on the release build (ARGS="-k book")
 	@TICKMAKER_BUILD=release $(PY) -m pytest $(ARGS)
 
-safe: $(SAFE)/.built $(VENV)/.dev ## tests on the build with bounds checks and aborting assertions
+safe: $(SAFE_BUILT) $(VENV)/.dev ## tests on the build with bounds checks and aborting assertions
 	@tools/mirror.sh $(SAFE)
 	@cd $(SAFE) && TICKMAKER_BUILD=safe $(PY) -m pytest $(ARGS)
 
@@ -87,7 +89,7 @@ $(VENV)/.installed: pyproject.toml $(VENV)/.built
 	@FASTCORE_COMPILE=0 $(PY) -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(SAFE)/.built: setup.py $(SOURCES) $(VENV)/.runtime
+$(SAFE_BUILT): setup.py $(SOURCES) $(VENV)/.runtime
 	@echo "==> Compiling the safe build into $(SAFE)"
 	@FASTCORE_SAFE=1 $(PY) setup.py -q build_ext --build-lib $(SAFE) -j $(JOBS) $(FORCE) | sed '/^Compiling /d'
 	@touch $@

@@ -5,13 +5,13 @@ from libc.stdint cimport int64_t, uint64_t
 from fastcore.types cimport BestEvent, DepthEvent, Level, px_t, qty_t, seq_t
 
 cdef enum:
-    BOOK_WINDOW_TICKS = 32768      # BTCUSDT perp: +-1,638 USDT, 2.6 %; qty array of a side = 256 KiB
+    BOOK_WINDOW_TICKS = 32768      # BTCUSDT perp: +-1,638 USDT, 2.6 %; 256 KiB a side
     BOOK_WINDOW_TICKS_MIN = 256    # four words: a quarter of the window is one 64-tick block
     BOOK_WINDOW_TICKS_MAX = 262144
-    BOOK_LEVELS_MAX = 65536        # levels a side that the book holds; a day of spot BTC leaves ~30,000
+    BOOK_LEVELS_MAX = 65536        # a side; BTCUSDT perp grows to 5,000 in six minutes
 
-cdef struct Ladder:                # one side. key = px for bids, -px for asks: better is higher on both
-    int64_t base                   # lowest key of the window, a multiple of 64; highest is base + mask
+cdef struct Ladder:                # one side; key = px for bids, -px for asks: better is higher
+    int64_t base                   # lowest key of the window, a multiple of 64
     int64_t best                   # highest key that holds a level, NO_KEY when the side is empty
     int64_t mask                   # window size - 1
     int64_t sign                   # +1 bids, -1 asks
@@ -20,14 +20,15 @@ cdef struct Ladder:                # one side. key = px for bids, -px for asks: 
     qty_t* qty                     # [window], at key & mask; 0 = no level
     uint64_t* words                # [window / 64], bit key & 63 of word (key >> 6)
     uint64_t* summary              # [window / 4096 or 1], bit = word not zero
-    Level* far                     # [BOOK_LEVELS_MAX] worse than the window, ascending, px_ticks = key
+    Level* far                     # [levels_max] worse than the window, ascending; px is the key
 
 cdef class LevelScratch:
     """A DepthEvent filled from Python lists: the Python faces' way into the C ones. Cold."""
     cdef DepthEvent event
     cdef Level* _levels
     cdef int64_t _room
-    cdef const DepthEvent* load(self, seq_t first, seq_t final_, seq_t prev, bids, asks) except NULL
+    cdef const DepthEvent* load(self, seq_t first, seq_t final_, seq_t prev, bids,
+                                asks) except NULL
 
 cdef class Book:
     cdef:
@@ -53,7 +54,7 @@ cdef class Book:
     cdef int apply_best(self, const BestEvent* event) noexcept nogil
     # Fused, best first; how many were written.
     cdef int levels(self, int side, Level* out, int count) noexcept nogil
-    # OK | E_STATE (a side is absent: its px and qty are 0) | E_CROSSED. Depth alone, no bookTicker.
+    # Depth alone: OK | E_STATE (a side is absent: its px and qty are 0) | E_CROSSED.
     cdef int depth_touch(self, Level* bid, Level* ask) noexcept nogil
     # Fused; 0 where no level stands.
     cpdef qty_t qty_at(self, int side, px_t px_ticks) noexcept nogil

@@ -145,7 +145,8 @@ cdef void _recentre(Ladder* side, int64_t key) noexcept nogil:
 
 
 cdef void _set_far(Ladder* side, int64_t key, qty_t qty_lots) noexcept nogil:
-    """Set or delete a level worse than the window. O(log far + levels between it and the window)."""
+    """Set or delete a level worse than the window. O(log far + levels between it and the
+    window)."""
     cdef int64_t index = _far_bound(side, key)
     cdef bint is_present = index < side.far_count and side.far[index].px_ticks == key
     if qty_lots == 0:
@@ -654,7 +655,7 @@ def repeat_depth(Book book not None, messages, int64_t rounds):
 
 
 def repeat_levels(Book book not None, int side, int count, int64_t rounds):
-    """levels(side, count) `rounds` times over. Returns the sum of the quantities seen last."""
+    """levels(side, count) `rounds` times over. Returns the sum of all quantities seen."""
     cdef Level out[64]
     cdef int64_t seen = 0
     cdef int written = 0, index
@@ -664,5 +665,5 @@ def repeat_levels(Book book not None, int side, int count, int64_t rounds):
         for _ in range(rounds):
             written = book.levels(side, out, count)
             for index in range(written):
-                seen ^= out[index].qty_lots
-    return sum(out[index].qty_lots for index in range(written)) + 0 * seen
+                seen += out[index].qty_lots
+    return seen

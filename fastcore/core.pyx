@@ -557,6 +557,7 @@ cdef class Core:
     cdef void _deny(self, int code, const Action* action, ns_t now_ns) noexcept nogil:
         """Counted by the gate each time; recorded when it differs from the last one."""
         cdef int64_t[5] words
+        self.orders.forget_requote(action.side)
         if (self.denied[0] == code and self.denied[1] == action.side
                 and self.denied[2] == action.px_ticks and self.denied[3] == action.qty_lots):
             return

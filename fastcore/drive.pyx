@@ -15,21 +15,21 @@ from libc.string cimport memset
 from fastcore.orders cimport Order
 from fastcore.types cimport *
 
-TICK_CAPSULE = b"tickmaker.tick"
-
 
 @cython.final
 cdef class Drive:
-    """One core and one simulated venue over one tape. `venue.book` must be the core's book.
+    """One core and its simulated venue over one tape; latencies and fees as SimVenue's.
 
     The core comes configured but not started; `start` connects it.
     """
 
-    def __init__(self, Core core not None, SimVenue venue not None):
-        if venue.book is not core.book:
-            raise ValueError("the venue reads another book than the core's")
+    def __init__(self, Core core not None, *, ns_t entry_latency_ns, ns_t response_latency_ns,
+                 int64_t maker_fee_ppm=200, int64_t taker_fee_ppm=500):
         self.core = core
-        self.venue = venue
+        self.venue = SimVenue(
+            core.book, core.config["tick"], core.config["lot"],
+            entry_latency_ns=entry_latency_ns, response_latency_ns=response_latency_ns,
+            maker_fee_ppm=maker_fee_ppm, taker_fee_ppm=taker_fee_ppm)
         self.now_ns = -1
         self.messages = self.answers = self.timed_levels = 0
         self.best_latency = Histogram()
@@ -44,7 +44,7 @@ cdef class Drive:
         """Count computing time by a capsule "tickmaker.tick" (`uint64_t (*)(void)`)."""
         if not ns_per_tick > 0:
             raise ValueError("ns_per_tick must be positive")
-        self._tick = <tick_fn>PyCapsule_GetPointer(capsule, TICK_CAPSULE)
+        self._tick = <tick_fn>PyCapsule_GetPointer(capsule, "tickmaker.tick")
         self._ns_per_tick = ns_per_tick
         self._capsule = capsule
 

@@ -9,7 +9,7 @@
 
 Exact or refused: text that is finer than the grid, off it, or too large is E_RANGE, never
 rounded. Extra zeros ("61837.63000000" at tick 0.01) say nothing and pass.
-parse_units stands in fixed.pxd, so that decoders inline it.
+The fast path of parse_units stands in fixed.pxd, so that decoders inline it.
 """
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
@@ -45,6 +45,46 @@ cdef int scale_from_text(const uint8_t* text, int64_t size, Scale* scale) noexce
     scale.decimals = <int> part_count
     scale.step = <int64_t> (whole * fc_pow10[part_count] + part)
     return OK if scale.step > 0 else E_RANGE
+
+
+cdef int parse_units_slow(
+    const uint8_t** cursor, const uint8_t* end, const Scale* scale, int64_t* out
+) noexcept nogil:
+    """As parse_units says, byte by byte."""
+    cdef const uint8_t* p = cursor[0]
+    cdef const uint8_t* start
+    cdef uint64_t units = 0
+    cdef int64_t count
+    cdef int code = OK
+    cdef bint is_negative = p < end and p[0] == 45
+    if is_negative:
+        p += 1
+    start = p
+    count = scan_digits(p, end, &units)
+    if count == 0 or (count > 1 and p[0] == 48):
+        return E_MALFORMED
+    if count + scale.decimals > UNITS_DIGITS_MAX and p[0] != 48:
+        code = E_RANGE
+    units *= fc_pow10[scale.decimals]
+    p += count
+    if p < end and p[0] == 46:
+        start = p + 1
+        p = start
+        while p < end and is_digit(p[0]):
+            if p - start < scale.decimals:
+                units += (p[0] - 48) * fc_pow10[scale.decimals - 1 - (p - start)]
+            elif p[0] != 48:
+                code = E_RANGE
+            p += 1
+        if p == start:
+            return E_MALFORMED
+    cursor[0] = p
+    if code == OK and units % <uint64_t> scale.step != 0:
+        code = E_RANGE
+    if code == OK:
+        units //= <uint64_t> scale.step
+        out[0] = -(<int64_t> units) if is_negative else <int64_t> units
+    return code
 
 
 cdef int format_units(uint8_t* out, int64_t units, const Scale* scale) noexcept nogil:

@@ -24,7 +24,7 @@ CODES: dict[int, tuple[str, str]] = {
 
 cdef enum:
     WINDOW_10S_NS = 10_000_000_000
-    WINDOW_MIN_NS = 60_000_000_000
+    WINDOW_MIN_NS = 60_000_000_000     # past INT_MAX: unsigned in C, so cast where subtracted
 
 
 @cython.final
@@ -98,10 +98,10 @@ cdef class Gate:
     cdef bint _rate_is_spent(self, ns_t now_ns) noexcept nogil:
         # A send exactly one window old has left it. Each send is passed once a tail: O(1).
         while (self.tail_10s < self.send_count
-               and self.sends_ns[self.tail_10s % SENDS_MAX] <= now_ns - WINDOW_10S_NS):
+               and self.sends_ns[self.tail_10s % SENDS_MAX] <= now_ns - <ns_t>WINDOW_10S_NS):
             self.tail_10s += 1
         while (self.tail_min < self.send_count
-               and self.sends_ns[self.tail_min % SENDS_MAX] <= now_ns - WINDOW_MIN_NS):
+               and self.sends_ns[self.tail_min % SENDS_MAX] <= now_ns - <ns_t>WINDOW_MIN_NS):
             self.tail_min += 1
         return (self.send_count - self.tail_10s >= self.limits.orders_per_10s_max
                 or self.send_count - self.tail_min >= self.limits.orders_per_min_max)

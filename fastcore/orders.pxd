@@ -99,6 +99,7 @@ cdef class Orders:
     cdef int on_reply(self, const ReplyEvent* event) noexcept nogil
     cdef void on_unsent(self, seq_t intent_id, int verb, int outcome) noexcept nogil
     cdef int diff(self, const Target* target, bint is_halted, ns_t now_ns) noexcept nogil
+    cdef void forget_requote(self, int side) noexcept nogil
     cdef int overdue(self, ns_t now_ns) noexcept nogil
     cdef void _fill(self, const OrderEvent* event, Order* order, px_t bid_px_ticks,
                     px_t ask_px_ticks) noexcept nogil

@@ -346,6 +346,10 @@ cdef class Orders:
         action.intent_id = intent_id
         self.action_count += 1
 
+    cdef void forget_requote(self, int side) noexcept nogil:
+        """A side whose order was denied may try again at the next look."""
+        self.last_requote_ns[side] = -(<ns_t>1 << 62)
+
     cdef int overdue(self, ns_t now_ns) noexcept nogil:
         """Fill `actions` with queries for orders whose answer is late or whose fate is unknown."""
         cdef int i

@@ -1,7 +1,6 @@
 from typing import Any, Final
 
 import numpy.typing as npt
-from typing_extensions import Buffer
 
 from fastcore.book import Book
 from fastcore.sync import Sync
@@ -14,4 +13,4 @@ class Rebuild:
     anchor_update_id: int
     applied: int
     def __init__(self, rule: int) -> None: ...
-    def run(self, columns: tuple[Buffer, ...], touches: npt.NDArray[Any]) -> int: ...
+    def run(self, columns: tuple[npt.NDArray[Any], ...], touches: npt.NDArray[Any]) -> int: ...

@@ -1,9 +1,9 @@
 from enum import IntEnum, IntFlag
 from typing import Any, Final
 
-from typing_extensions import Buffer
+import numpy.typing as npt
 
-from fastcore.codec.binance import Decoder
+from fastcore.codec.binance_decode import Decoder
 
 COLUMNS_INT64: Final[tuple[str, ...]]
 COLUMNS_INT8: Final[tuple[str, ...]]
@@ -24,12 +24,12 @@ class RowFlag(IntFlag):
 class RowWriter:
     count: int
     capacity: int
-    def __init__(self, columns: tuple[Buffer, ...]) -> None: ...
+    def __init__(self, columns: tuple[npt.NDArray[Any], ...]) -> None: ...
     def clear(self) -> None: ...
     def append(self, decoder: Decoder, frame: bytes, recv_ts_ns: int) -> int: ...
 
 class RowReader:
     index: int
     count: int
-    def bind(self, columns: tuple[Buffer, ...]) -> None: ...
+    def bind(self, columns: tuple[npt.NDArray[Any], ...]) -> None: ...
     def read(self) -> tuple[int, int, dict[str, Any]] | None: ...

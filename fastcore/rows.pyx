@@ -15,7 +15,7 @@ cimport cython
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-from fastcore.codec.binance cimport Decoder
+from fastcore.codec.binance_decode cimport Decoder
 from fastcore.types cimport *
 
 COLUMNS_INT64 = (

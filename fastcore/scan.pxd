@@ -6,10 +6,12 @@ returns the cursor after what it read, or NULL when the bytes are not that. Text
 bytes: an escaped spelling of a name ("\\u0065" for "e") is another name, and UTF-8 inside strings
 is not validated (nothing that we use holds any). Otherwise what is malformed JSON is refused.
 
-Eight bytes at a time (SWAR) wherever eight remain: a digit run is one load, one count of trailing
-zeros and three multiplications, without a branch per digit.
+Sixteen bytes at a time wherever sixteen remain: what bounds the speed is the chain of loads that
+find where the next value starts, so one load and one bit scan find the end of a number (and its
+point) or of a string, and the digits' values are computed beside that chain, eight by three
+multiplications. Within the last sixteen bytes the same is done byte by byte.
 """
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
 from fastcore.check cimport fc_likely, fc_unlikely
@@ -20,6 +22,9 @@ cdef extern from *:
     #define FC_SCAN_H
     #include <stdint.h>
     #include <string.h>
+    #if defined(__SSE2__) && !defined(FC_PORTABLE)
+    #include <emmintrin.h>
+    #endif
     #define FC_EACH_BYTE(value) ((uint64_t) (value) * 0x0101010101010101ULL)
 
     static const uint64_t fc_pow10[20] = {
@@ -34,6 +39,14 @@ cdef extern from *:
         memcpy(&word, at, 8);
     #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
         word = __builtin_bswap64(word);
+    #endif
+        return word;
+    }
+    static inline uint32_t fc_load4(const uint8_t* at) {
+        uint32_t word;
+        memcpy(&word, at, 4);
+    #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+        word = __builtin_bswap32(word);
     #endif
         return word;
     }
@@ -54,24 +67,57 @@ cdef extern from *:
     static inline uint64_t fc_byte_range(uint64_t x, int from, int to) {
         return (x << (64 - 8 * to)) >> (64 - 8 * to) >> (8 * from);
     }
-    /* Bytes from the lowest up before a quote, a backslash or a control character; 8: none. */
-    static inline int fc_plain_run(uint64_t word) {
-        uint64_t quote = word ^ FC_EACH_BYTE('"');
-        uint64_t slash = word ^ FC_EACH_BYTE('\\\\');
-        uint64_t hit = ((quote - FC_EACH_BYTE(1)) & ~quote) | ((slash - FC_EACH_BYTE(1)) & ~slash)
-                       | ((word - FC_EACH_BYTE(0x20)) & ~word);
-        hit &= FC_EACH_BYTE(0x80);
-        return hit ? __builtin_ctzll(hit) >> 3 : 8;
+    /* One bit a byte of at[0:16], the first one lowest. SSE2 is there on every x86-64. */
+    #if defined(__SSE2__) && !defined(FC_PORTABLE)
+    static inline uint32_t fc_other_mask(const uint8_t* at) {            /* is no digit */
+        __m128i x = _mm_xor_si128(_mm_loadu_si128((const __m128i*) at), _mm_set1_epi8(48));
+        __m128i digit = _mm_cmpeq_epi8(_mm_min_epu8(x, _mm_set1_epi8(9)), x);
+        return (uint32_t) _mm_movemask_epi8(digit) ^ 0xFFFFu;
+    }
+    static inline uint32_t fc_special_mask(const uint8_t* at) {  /* quote, backslash, control */
+        __m128i x = _mm_loadu_si128((const __m128i*) at);
+        __m128i hit = _mm_or_si128(
+            _mm_cmpeq_epi8(x, _mm_set1_epi8('"')), _mm_cmpeq_epi8(x, _mm_set1_epi8('\\\\')));
+        hit = _mm_or_si128(hit, _mm_cmpeq_epi8(_mm_min_epu8(x, _mm_set1_epi8(31)), x));
+        return (uint32_t) _mm_movemask_epi8(hit);
+    }
+    #else
+    /* The top bits of eight bytes, gathered; x has no other bits. */
+    static inline uint32_t fc_gather(uint64_t x) {
+        return (uint32_t) (((x >> 7) * 0x0102040810204080ULL) >> 56);
+    }
+    static inline uint64_t fc_above(uint64_t x, uint8_t limit) {       /* byte > limit < 128 */
+        return (((x & FC_EACH_BYTE(127)) + FC_EACH_BYTE(127 - limit)) | x) & FC_EACH_BYTE(128);
+    }
+    static inline uint64_t fc_special8(uint64_t x) {
+        uint64_t plain = fc_above(x ^ FC_EACH_BYTE('"'), 0) & fc_above(x ^ FC_EACH_BYTE('\\\\'), 0)
+                         & fc_above(x, 31);
+        return plain ^ FC_EACH_BYTE(128);
+    }
+    static inline uint32_t fc_other_mask(const uint8_t* at) {
+        return fc_gather(fc_above(fc_load8(at) ^ FC_EACH_BYTE(48), 9))
+               | fc_gather(fc_above(fc_load8(at + 8) ^ FC_EACH_BYTE(48), 9)) << 8;
+    }
+    static inline uint32_t fc_special_mask(const uint8_t* at) {
+        return fc_gather(fc_special8(fc_load8(at))) | fc_gather(fc_special8(fc_load8(at + 8))) << 8;
+    }
+    #endif
+    /* Index of the lowest bit; 16: none. */
+    static inline int fc_lowest(uint32_t mask) {
+        return __builtin_ctz(mask | 0x10000u);
     }
     #endif
     """
     const uint64_t* fc_pow10
     uint64_t FC_EACH_BYTE(uint64_t value) noexcept nogil
+    uint32_t fc_load4(const uint8_t* at) noexcept nogil
     uint64_t fc_load8(const uint8_t* at) noexcept nogil
     int fc_digit_run(uint64_t x) noexcept nogil
     uint64_t fc_digits_value(uint64_t x, int run) noexcept nogil
     uint64_t fc_byte_range(uint64_t x, int first, int last) noexcept nogil
-    int fc_plain_run(uint64_t word) noexcept nogil
+    uint32_t fc_other_mask(const uint8_t* at) noexcept nogil
+    uint32_t fc_special_mask(const uint8_t* at) noexcept nogil
+    int fc_lowest(uint32_t mask) noexcept nogil
 
 cdef enum:
     NESTING_MAX = 32           # objects and arrays within one skipped value; venues nest 4 deep
@@ -121,7 +167,16 @@ cdef inline const uint8_t* scan_uint(
     NULL: no digits here, or a fraction or an exponent follows.
     """
     cdef uint64_t value = 0
-    cdef int64_t count = scan_digits(p, end, &value)
+    cdef int64_t count = 16
+    if fc_likely(end - p >= 16):
+        count = fc_lowest(fc_other_mask(p))
+        if count > 8:
+            value = fc_digits_value(fc_load8(p) ^ FC_EACH_BYTE(48), 8) * fc_pow10[count - 8]
+            value += fc_digits_value(fc_load8(p + 8) ^ FC_EACH_BYTE(48), <int> count - 8)
+        elif count > 0:
+            value = fc_digits_value(fc_load8(p) ^ FC_EACH_BYTE(48), <int> count)
+    if fc_unlikely(count == 16):
+        count = scan_digits(p, end, &value)
     if count == 0 or (count > 1 and p[0] == 48):
         return NULL
     if fc_unlikely(count > 18) and (count > 19 or value >> 63 != 0):
@@ -156,14 +211,14 @@ cdef inline const uint8_t* skip_string(const uint8_t* p, const uint8_t* end) noe
     """After a string's closing quote; p is after its opening one."""
     cdef int run
     while True:
-        if fc_likely(end - p >= 8):
-            run = fc_plain_run(fc_load8(p))
+        if fc_likely(end - p >= 16):
+            run = fc_lowest(fc_special_mask(p))
             p += run
-            if run == 8:
+            if run == 16:
                 continue
         elif p >= end:
             return NULL
-        if p[0] == 34:
+        if fc_likely(p[0] == 34):
             return p + 1
         if p[0] == 92:
             p = skip_escape(p, end)
@@ -171,7 +226,7 @@ cdef inline const uint8_t* skip_string(const uint8_t* p, const uint8_t* end) noe
                 return NULL
         elif p[0] < 32:
             return NULL
-        else:                  # only within the last seven bytes
+        else:                  # only within the last sixteen bytes
             p += 1
 
 

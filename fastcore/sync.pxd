@@ -6,8 +6,8 @@ from fastcore.book cimport Book, LevelScratch
 from fastcore.types cimport BestEvent, DepthEvent, Level, seq_t
 
 cdef enum:
-    SYNC_EVENTS_MAX = 4096         # diffs waiting for a snapshot: 2 min of depth@0ms at 30 a second
-    SYNC_LEVELS_MAX = 262144       # their levels: 64 a diff; 4 MiB
+    SYNC_EVENTS_MAX = 4096         # diffs: 3 min of BTCUSDT perp's depth@0ms (19 a second)
+    SYNC_LEVELS_MAX = 262144       # their levels (68 a diff on that tape); 4 MiB
 
 cdef struct Waiting:               # a buffered diff; its bids, then its asks, stand at level_index
     DepthEvent event               # bids / asks pointers are set when it is replayed

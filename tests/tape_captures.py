@@ -24,7 +24,9 @@ def shared(name: str) -> Path:
 class Market:
     """A book that moves at random; every method returns JSON frames of the venue's shape."""
 
-    def __init__(self, venue: str = "binance_usdm", symbol: str = "BTCUSDT", seed: int = 1) -> None:
+    def __init__(
+        self, venue: str = "binance_usdm", symbol: str = "BTCUSDT", seed: int = 1
+    ) -> None:
         self.venue = venue
         self.symbol = symbol
         self.random = random.Random(seed)
@@ -62,7 +64,8 @@ class Market:
     def best(self) -> str:
         bid, ask = max(self.bids), min(self.asks)
         data = {"e": "bookTicker", "u": self.update_id} | self._symbol()
-        data |= {"b": _px(bid), "B": _qty(self.bids[bid]), "a": _px(ask), "A": _qty(self.asks[ask])}
+        data |= {"b": _px(bid), "B": _qty(self.bids[bid])}
+        data |= {"a": _px(ask), "A": _qty(self.asks[ask])}
         data |= {"T": self._event_ms(), "E": self._event_ms()}
         if self.venue == "binance_spot":
             del data["e"], data["T"], data["E"]

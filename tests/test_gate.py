@@ -43,7 +43,7 @@ def test_position_limit_counts_what_is_open_at_full_size(limit: int, passes: boo
     for params in desk.take_sent():
         desk.ack(params)
     # Both quotes move: the old ones await their cancel and may still fill.
-    desk.best("60002.00", "1.000", "60002.10", "1.000")
+    desk.best("60000.20", "1.000", "60000.30", "1.000")
     assert (placed(desk) == ["BUY", "SELL"]) is passes
     assert (denied(desk, "POSITION") == 0) is passes
 
@@ -72,7 +72,7 @@ def test_order_rate_window_slides(after_ms: int, passes: bool) -> None:
     for params in desk.take_sent():
         desk.ack(params)
     desk.now_ns += after_ms * MS
-    desk.best("60002.00", "1.000", "60002.10", "1.000")
+    desk.best("60000.20", "1.000", "60000.30", "1.000")
     assert (placed(desk) == ["BUY", "SELL"]) is passes
 
 
@@ -89,16 +89,14 @@ def test_price_collar_is_measured_from_the_mid(limit: int, passes: bool) -> None
 def test_book_age(age_ms: int, passes: bool) -> None:
     desk = Desk()
     desk.start()
-    for params in desk.take_sent():
-        desk.reply(params, 400, code=-5022)
-        desk.take_sent()
-    # An order event, not a market one: the book is as old as the last depth message.
-    for params in list(desk.sent):
-        desk.reply(params, 400, code=-5022)
-    desk.take_sent()
+    orders = desk.take_sent()
     desk.collect(desk.core.command(Command.HALT, desk.now_ns))
+    for params in orders:
+        desk.update(params, "EXPIRED", "EXPIRED")
+    # No market message since: the book is as old as its last one, and no timer has looked.
     desk.now_ns += age_ms * MS
     desk.collect(desk.core.command(Command.RESUME, desk.now_ns))
+    assert (placed(desk) == ["BUY", "SELL"]) is passes
     assert (denied(desk, "STALE") == 0) is passes
 
 

@@ -220,21 +220,25 @@ def test_intent_in_use_is_refused(venue: Any) -> None:
 
 
 def test_full_queue_of_verbs_is_an_error() -> None:
-    sim = fast.SimVenue(
-        a_book([], []), "0.1", "0.1", entry_latency_ns=1, response_latency_ns=1
-    )
+    sim = fast.SimVenue(a_book([], []), "0.1", "0.1", entry_latency_ns=1, response_latency_ns=1)
+    for intent_id in range(1, 1_025):
+        sim.send(Verb.STATUS, intent_id, 0)
+    assert not sim.is_overflown
     with pytest.raises(OverflowError):
-        for intent_id in range(1, 2_000):
-            sim.send(Verb.STATUS, intent_id, 0)
+        sim.send(Verb.STATUS, 1_025, 0)
     assert sim.is_overflown
 
 
 @pytest.mark.parametrize(
-    "bad",
-    [{"entry_latency_ns": -1}, {"response_latency_ns": -1}, {"maker_fee_ppm": 100_001}],
+    ("bad", "word"),
+    [
+        ({"entry_latency_ns": -1}, "latency"),
+        ({"response_latency_ns": -1}, "latency"),
+        ({"maker_fee_ppm": 100_001}, "fee"),
+    ],
 )
-def test_bad_parameters_are_refused(bad: dict[str, int]) -> None:
-    with pytest.raises(ValueError):
+def test_bad_parameters_are_refused(bad: dict[str, int], word: str) -> None:
+    with pytest.raises(ValueError, match=word):
         fast.SimVenue(
             Book(), "0.1", "0.1", **({"entry_latency_ns": 0, "response_latency_ns": 0} | bad)
         )
@@ -298,14 +302,10 @@ class _History:
         elif action[0] == "depth":
             sides: tuple[list[Any], list[Any]] = ([], [])
             sides[action[1]].append(action[2:])
-            self.book.apply_depth_lists(
-                self.update_id, self.update_id, self.update_id - 1, *sides
-            )
+            self.book.apply_depth_lists(self.update_id, self.update_id, self.update_id - 1, *sides)
         else:
             _, bid_px, bid_qty, spread, ask_qty = action
-            self.book.apply_best_values(
-                self.update_id, bid_px, bid_qty, bid_px + spread, ask_qty
-            )
+            self.book.apply_best_values(self.update_id, bid_px, bid_qty, bid_px + spread, ask_qty)
 
 
 @settings(max_examples=300, deadline=None)

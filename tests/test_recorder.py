@@ -17,7 +17,7 @@ from engine.recorder.__main__ import main
 from engine.recorder.follow import catch_up, follow
 from engine.recorder.ledger import Ledger
 from engine.recorder.segments import segment_path, used_size
-from engine.recorder.tail import JournalTail
+from engine.recorder.tail import JournalTail, Position
 from fastcore.journal import read_segment
 from fastcore.types import Conn, OrderState, SendOutcome, Side
 from tests.support_journal import MESSAGE, JournalBuilder, write_run
@@ -347,6 +347,25 @@ def test_configuration_without_tick_is_named(tmp_path: Path) -> None:
     assert next_seq(tmp_path) == "0"
 
 
+def test_record_that_fails_half_way_leaves_nothing_of_itself(tmp_path: Path) -> None:
+    builder = JournalBuilder(tmp_path / "journal")
+    builder.config()
+    builder.config(lot="a few")
+    builder.close()
+    with pytest.raises(TickmakerError, match=r"record 1 \(CONFIG\)"):
+        catch_up(tmp_path)
+    assert rows(tmp_path, "SELECT lot FROM instrument") == [{"lot": "0.001"}]
+    assert next_seq(tmp_path) == "1"
+
+
+def test_position_of_another_journal_is_named(run_dir: Path) -> None:
+    path = segment_path(run_dir / "journal", 0)
+    offset, seq, _ = list(record_offsets(path))[3]
+    tail = JournalTail(run_dir / "journal", Position(0, offset, seq + 2))
+    with pytest.raises(TickmakerError, match="expected record 5, was 3"):
+        next(tail.poll())
+
+
 def test_ledger_of_another_version_is_refused(run_dir: Path) -> None:
     catch_up(run_dir)
     database = sqlite3.connect(run_dir / "ledger.sqlite")
@@ -433,6 +452,17 @@ def test_quiet_engine_that_never_ends_is_left_after_a_while(
     assert follow(tmp_path, wait, lambda: False) == 1
     assert 5_000_000_000 < now_ns < 5_100_000_000
     builder.close()
+
+
+def test_eof_after_the_engine_has_ended_does_not_wait(run_dir: Path) -> None:
+    waits: list[float] = []
+
+    def wait(seconds: float) -> bool:
+        waits.append(seconds)
+        return False
+
+    assert follow(run_dir, wait, lambda: False) == 35
+    assert len(waits) == 1
 
 
 def test_damage_exits_1_with_the_place_on_stderr(run_dir: Path) -> None:

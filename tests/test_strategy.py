@@ -61,7 +61,7 @@ def test_spread_stands_aside_on_a_fair_value_that_is_no_number(value: float) -> 
 
 def test_defaults_fill_in_and_order_is_the_abis() -> None:
     assert builtin_params("spread", {"qty_lots": 3}) == [1.0, 3.0, 0.5, 0.5, 10.0]
-    assert [name for name, _ in BUILTINS["spread"][0]][0] == "half_spread_ticks"
+    assert BUILTINS["spread"][0][0][0] == "half_spread_ticks"
 
 
 @pytest.mark.parametrize(

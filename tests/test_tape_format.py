@@ -76,9 +76,11 @@ def test_others_open_it_as_it_is(tape: Path) -> None:
 def test_nothing_is_left_when_writing_fails(tmp_path: Path) -> None:
     out = tmp_path / "a.tape.arrow"
     out.write_bytes(b"what was there")
-    with pytest.raises(RuntimeError), TapeWriter(out, META) as writer:
-        writer.write(batch(1, 400))
-        raise RuntimeError
+    writer = TapeWriter(out, META)
+    writer.__enter__()
+    writer.write(batch(1, 400))
+    error = RuntimeError()
+    writer.__exit__(RuntimeError, error, None)
     assert out.read_bytes() == b"what was there"
     assert [path.name for path in tmp_path.iterdir()] == [out.name]
 

@@ -164,7 +164,7 @@ def test_frames_of_no_use_are_counted(tmp_path: Path, out: Path) -> None:
 
 def mixed(venue: str = "binance_usdm") -> list[str]:
     """Two symbols, the other's prices far away, interleaved by line."""
-    others = [line.replace(":[[\"", ":[[\"1") for line in capture(venue, seed=2, symbol="ETHUSDT")]
+    others = [line.replace(':[["', ':[["1') for line in capture(venue, seed=2, symbol="ETHUSDT")]
     others = [line.replace('"b":"', '"b":"1').replace('"a":"', '"a":"1') for line in others]
     others = [line.replace('],["', '],["1').replace('"p":"', '"p":"1') for line in others]
     return sorted(capture(venue) + others, key=lambda line: line[:19])

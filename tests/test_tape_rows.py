@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from engine.tape.format import Columns, new_columns
-from fastcore.codec.binance import Decoder
+from fastcore.codec.binance_decode import Decoder
 from fastcore.rows import COLUMNS, LEVELS_PER_MESSAGE_MAX, RowFlag, RowKind, RowReader, RowWriter
 from fastcore.types import Code, EventKind, Side
 from tests.tape_captures import capture

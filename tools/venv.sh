@@ -30,20 +30,23 @@ missing() {
         echo "C compiler ${compiler%% *} can't compile Python.h (apt install libc6-dev): $(grep -m1 error "$probe/log" || head -1 "$probe/log")"; }
 }
 
-reasons=
+reasons= seen=" "
 for candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11}; do
-    python=$(command -v "$candidate") || { reasons+="  $candidate: not found"$'\n'; continue; }
+    python=$(command -v "$candidate") || continue
+    real=$(readlink -f "$python")
+    [[ $seen == *" $real "* ]] && continue
+    seen+="$real "
     why=$(missing "$python")
     if [ -z "$why" ]; then
         echo "==> Creating $venv with $("$python" -VV | head -1) ($python)"
         "$python" -m venv --clear "$venv"
         exit 0
     fi
-    reasons+="  $candidate ($python): $why"$'\n'
+    reasons+="${reasons:+$'\n'}  $python: $why"
 done
 {
     echo "error: no Python here can build Tickmaker:"
-    printf '%s' "$reasons"
+    printf '%s\n' "${reasons:-  ${PYTHON:-python3} is not on the PATH}"
     echo "Install what is named above (on Debian or Ubuntu: apt install python3 python3-venv python3-dev gcc make),"
     echo "or choose another Python: make PYTHON=/path/to/python3 ..."
 } >&2

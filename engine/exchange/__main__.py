@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import json
 import logging
+import math
 import signal
 import sys
 from collections.abc import Callable
@@ -31,7 +32,7 @@ log = logging.getLogger("tickmaker.exchange")
 def parser() -> argparse.ArgumentParser:
     args = argparse.ArgumentParser(prog="python -m engine.exchange", description=__doc__)
     args.add_argument("--venue", choices=VENUES, default=VENUES[0])
-    args.add_argument("--symbols", default="BTCUSDT", help="comma-separated")
+    args.add_argument("--symbols", help="comma-separated; BTCUSDT, or what the tape holds")
     args.add_argument("--seed", type=int, default=1, help="fixes keys and the agents' flow")
     args.add_argument("--tape", type=Path, help="serve this recording instead of agents")
     args.add_argument("--speed", type=float, default=1.0, help="times the tape's own pace")
@@ -45,7 +46,10 @@ def parser() -> argparse.ArgumentParser:
 
 def build_markets(args: argparse.Namespace, start_ns: int) -> list[Market]:
     """TickmakerError for a symbol or a tape that can't be served."""
-    symbols = [symbol for symbol in args.symbols.upper().split(",") if symbol]
+    names = args.symbols if args.symbols is not None else "" if args.tape else "BTCUSDT"
+    symbols = [symbol for symbol in names.upper().split(",") if symbol]
+    if args.tape is not None:
+        return [tape_market(args.tape, symbols, args.speed)]
     if not symbols:
         raise TickmakerError("--symbols names no symbol", "Pass one, as BTCUSDT.", EXIT_USAGE)
     for symbol in symbols:
@@ -58,6 +62,21 @@ def build_markets(args: argparse.Namespace, start_ns: int) -> list[Market]:
     return [
         AgentMarket(CATALOGUE[symbol], args.seed, start_ns) for symbol in dict.fromkeys(symbols)
     ]
+
+
+def tape_market(path: Path, symbols: list[str], speed: float) -> Market:
+    """TickmakerError for a file that can't be served, several symbols or no speed."""
+    # Arrow is heavy to load, and agents don't need it.
+    from engine.exchange.tape_frames import open_recording
+    from engine.exchange.tape_market import TapeMarket
+
+    if not 0 < speed < math.inf:
+        raise TickmakerError(f"--speed is {speed}", "Pass a number above 0.", EXIT_USAGE)
+    if len(symbols) > 1:
+        raise TickmakerError(
+            f"--tape serves one symbol, --symbols names {len(symbols)}", "Pass one.", EXIT_USAGE
+        )
+    return TapeMarket(open_recording(path, symbols[0] if symbols else None), speed)
 
 
 async def serve(args: argparse.Namespace, emit: Callable[[str], object]) -> None:

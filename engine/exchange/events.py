@@ -253,7 +253,14 @@ class TapeFrame(NamedTuple):
     data: str
 
 
-MarketEvent = Trade | DepthChange | BestChange | TapeFrame
+class Notice(NamedTuple):
+    """Something the operator should know; the server logs it."""
+
+    is_error: bool
+    text: str
+
+
+MarketEvent = Trade | DepthChange | BestChange | TapeFrame | Notice
 Output = Refused | Accepted | OrderUpdate | AccountUpdate | ListenKeyExpired | MarketEvent
 
 

@@ -49,6 +49,15 @@ class Grid:
         mean_e5 = abs(cost) * self._step_units * 100_000 // (abs(count) * self._unit_scale)
         return f"{mean_e5 // 100_000}.{mean_e5 % 100_000:05d}"
 
+    def recorded_units(self, text: str) -> int:
+        """`units` for text that a venue wrote: fast when it has exactly our decimals."""
+        whole, _, part = text.partition(".")
+        if len(part) == self.decimals and text.isascii() and (whole + part).isdigit():
+            units, rest = divmod(int(whole + part), self._step_units)
+            if not rest:
+                return units
+        return self.units(text)
+
     def units(self, text: str) -> int:
         """Steps in `text`. ValueError: not a decimal; OffGridError, OffStepError: not ours."""
         if not DECIMAL_TEXT.fullmatch(text):

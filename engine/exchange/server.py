@@ -24,7 +24,7 @@ from engine.errors import EXIT_USAGE, TickmakerError
 from engine.exchange.binance_errors import VenueError
 from engine.exchange.binance_usdm import Answer, BinanceUsdm, RestRequest
 from engine.exchange.core import Core
-from engine.exchange.events import Advance, Output
+from engine.exchange.events import Advance, Notice, Output
 from engine.exchange.streams import REALTIME_DEPTH_MS, PublicStreams
 
 log = logging.getLogger("tickmaker.exchange")
@@ -136,6 +136,9 @@ class ExchangeServer:
         self._publish(self.core.step(Advance(), now_ns), now_ns)
 
     def _publish(self, outputs: list[Output], now_ns: int) -> None:
+        for output in outputs:
+            if isinstance(output, Notice):
+                log.log(logging.ERROR if output.is_error else logging.INFO, "%s", output.text)
         for connections, text in self.streams.frames(outputs, now_ns):
             _send(connections, text)
         if not self._private or not outputs:

@@ -551,6 +551,8 @@ cdef class HotLoop:
         """
         cdef HotSocket hot = self._hot(conn)
         hot._attach(sock, leftover)
+        if conn == CONN_MARKET:
+            self.was_snapshot_wanted = False     # one asked for before could not be fetched
         self.core.on_conn(conn, True, hs_monotonic_ns())
         self._send_outs()
         self._deliver(hot, 0, hot.drained_ns)

@@ -15,7 +15,6 @@ from typing import Any
 
 from engine import clock
 from engine.config import demo_core
-from engine.demo import make_run_dir
 from engine.errors import EXIT_USAGE, TickmakerError
 from engine.recorder.follow import catch_up
 from engine.recorder.segments import Segments
@@ -28,7 +27,6 @@ from fastcore.core import Core
 from fastcore.core_stats import halt_names
 from fastcore.drive import Drive
 from fastcore.journal import JournalWriter
-from fastcore.matching import SimVenue
 from fastcore.strategy import BUILTINS
 from fastcore.types import Halt
 
@@ -64,16 +62,16 @@ def replay_tape(
     """
     if strategy not in BUILTINS:
         raise TickmakerError(
-            f"Unknown strategy {strategy!r}", f"Built in: {', '.join(sorted(BUILTINS))}.", EXIT_USAGE
+            f"Unknown strategy {strategy!r}",
+            f"Built in: {', '.join(sorted(BUILTINS))}.",
+            EXIT_USAGE,
         )
     if not 0 <= latency_us <= 60e6:
-        raise TickmakerError(
-            f"latency of {latency_us} us", "give 0 to 60,000,000 us", EXIT_USAGE
-        )
+        raise TickmakerError(f"latency of {latency_us} us", "give 0 to 60,000,000 us", EXIT_USAGE)
     with _opened(path) as tape:
         _check_replayable(tape)
         core_config = _core_config(tape.meta, strategy, params, seed)
-        run_dir = make_run_dir(runs_dir, "replay")
+        run_dir = _make_run_dir(runs_dir)
         _write_json(run_dir / "config.json", _config(path, tape.meta, core_config, latency_us))
         return _replay(tape, core_config, latency_us, run_dir, progress)
 
@@ -113,9 +111,7 @@ def _core_config(
     return config
 
 
-def _config(
-    path: Path, meta: TapeMeta, core: dict[str, Any], latency_us: float
-) -> dict[str, Any]:
+def _config(path: Path, meta: TapeMeta, core: dict[str, Any], latency_us: float) -> dict[str, Any]:
     return {
         "kind": "replay",
         "tape": path.name,
@@ -158,16 +154,13 @@ def _drive(config: dict[str, Any], journal: JournalWriter, latency_us: float) ->
     except ValueError as error:
         raise TickmakerError(f"replay: {error}", "correct that parameter", EXIT_USAGE) from None
     latency_ns = round(latency_us * 1000)
-    venue = SimVenue(
-        core.book,
-        config["tick"],
-        config["lot"],
+    drive = Drive(
+        core,
         entry_latency_ns=latency_ns,
         response_latency_ns=latency_ns,
         maker_fee_ppm=MAKER_FEE_PPM,
         taker_fee_ppm=TAKER_FEE_PPM,
     )
-    drive = Drive(core, venue)
     ticks = _ticks()
     if ticks is not None:
         drive.set_ticks(*ticks)
@@ -195,7 +188,7 @@ def _feed(
     for index, columns in enumerate(tape.batches()):
         if index == 0:
             drive.start(int(columns[0][0]), round((tape.meta.clock_offset_ms or 0.0) * 1e6))
-        if journal.needs_segment():
+        if journal.needs_segment:
             journal.add_segment(segments.next())
         begin_ns = clock.monotonic_ns()
         try:
@@ -231,6 +224,29 @@ def _measured(drive: Drive, fed: _Fed) -> dict[str, Any]:
         "messages": drive.messages,
         "elapsed_s": round(fed.elapsed_s, 6),
     }
+
+
+def _make_run_dir(runs_dir: Path) -> Path:
+    """A new folder `<UTC time>-replay`, numbered where one of that second is there."""
+    stamp = clock.utc_now().strftime("%Y%m%dT%H%M%S")
+    for suffix in ("", *(f"-{n}" for n in range(2, 1000))):
+        run_dir = runs_dir / f"{stamp}-replay{suffix}"
+        try:
+            run_dir.mkdir(parents=True)
+        except FileExistsError:
+            if runs_dir.exists() and not runs_dir.is_dir():
+                break
+            continue
+        except OSError as error:
+            raise TickmakerError(
+                f"{run_dir}: can't be made: {error.strerror}",
+                "choose a folder that you may write to with --runs FOLDER",
+                EXIT_USAGE,
+            ) from None
+        return run_dir.resolve()
+    raise TickmakerError(
+        f"{runs_dir}: is no folder for runs", "choose another with --runs FOLDER", EXIT_USAGE
+    )
 
 
 def _write_json(path: Path, document: dict[str, Any]) -> None:

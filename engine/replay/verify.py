@@ -255,8 +255,8 @@ def _credential(run_dir: Path) -> tuple[bytes, bytes] | None:
         return None
     from engine.exchange.accounts import derive_keys
 
-    account = derive_keys(int(credential["seed"]))[int(credential["account"])]
-    return account.api_key.encode(), account.secret.encode()
+    pair = derive_keys(int(credential["seed"]))[int(credential["account"])].keys[0]
+    return pair.api_key.encode(), pair.secret.encode()
 
 
 def _key_size(run_dir: Path) -> int:

@@ -128,7 +128,7 @@ def _mark(run: Run) -> int | None:
     for sample in reversed(run.samples):
         if sample["bid_px_ticks"] and sample["ask_px_ticks"]:
             return int(sample["bid_px_ticks"] + sample["ask_px_ticks"])
-    return run.fills[-1].twice_mid_ticks if run.fills else None
+    return (run.fills[-1].twice_mid_ticks or None) if run.fills else None
 
 
 def _reconcile(run: Run, opening: Books) -> dict[str, Any]:

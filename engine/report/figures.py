@@ -49,7 +49,9 @@ def market_figure(run: Run, quote: str) -> go.Figure:
     end_s = max(run.duration_s, 1e-3)
     figure.update_xaxes(range=[0, end_s], hoverformat=",.3f")
     figure.update_xaxes(title_text="time since the start, s", row=4, col=1)
-    figure.update_layout(hovermode="x", legend={"orientation": "h", "y": 1.06, "x": 0})
+    figure.update_layout(
+        hovermode="x", legend={"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom"}
+    )
     return figure
 
 
@@ -68,8 +70,11 @@ def latency_figure(latency_ns: list[int]) -> go.Figure:
     ticks = [2, 10, 100, 1000, 10_000]
     labels = ["p50", "p90", "p99", "p99.9", "p99.99"]
     figure.update_xaxes(type="log", tickvals=ticks, ticktext=labels, row=1, col=1)
-    figure.update_xaxes(type="log", title_text="µs", dtick="D2", row=1, col=2)
-    figure.update_yaxes(title_text="µs", type="log", dtick="D2", row=1, col=1)
+    microseconds = [step * 10**power for power in range(-1, 8) for step in (1, 2, 5)]
+    texts = [f"{value:,g}" for value in microseconds]
+    log = {"type": "log", "title_text": "µs", "tickvals": microseconds, "ticktext": texts}
+    figure.update_xaxes(**log, row=1, col=2)
+    figure.update_yaxes(**log, row=1, col=1)
     figure.update_yaxes(title_text="messages", row=1, col=2)
     figure.update_annotations(font={"size": 13, "color": TEXT})
     figure.update_layout(showlegend=False)
@@ -270,12 +275,13 @@ def _style(figure: go.Figure, height: int) -> None:
     figure.update_layout(
         template="none",
         height=height,
-        margin={"l": 78, "r": 16, "t": 44, "b": 48},
+        margin={"l": 78, "r": 16, "t": 64, "b": 48},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"family": "system-ui, sans-serif", "size": 12, "color": TEXT},
         hoverlabel={"font": {"size": 12}},
         bargap=0,
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": GRID, "activecolor": BUY},
     )
     axis = {"gridcolor": GRID, "zerolinecolor": GRID, "linecolor": GRID, "automargin": False}
     figure.update_xaxes(**axis)

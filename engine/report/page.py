@@ -17,6 +17,7 @@ from engine.report.text import bits_text, money, plain, quantity, quote_name, us
 
 _TEMPLATE = Path(__file__).with_name("template.html")
 FILLS_SHOWN = 20
+_BUTTONS = ["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]
 
 
 def render_page(run: Run, report: dict[str, Any]) -> str:
@@ -43,7 +44,12 @@ def render_page(run: Run, report: dict[str, Any]) -> str:
 
 
 def _plot(figure: go.Figure) -> str:
-    config = {"displaylogo": False, "responsive": True, "scrollZoom": True}
+    config = {
+        "displaylogo": False,
+        "modeBarButtons": [_BUTTONS],
+        "responsive": True,
+        "scrollZoom": True,
+    }
     html: str = io.to_html(figure, full_html=False, include_plotlyjs=False, config=config)
     return html
 

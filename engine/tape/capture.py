@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from engine.errors import EXIT_USAGE, TickmakerError
 
-LINE_BYTES_MAX = 16 << 20  # the WebSocket frame limit of fastcore/ws; a 1000-level snapshot has 60 KB
+LINE_BYTES_MAX = 16 << 20  # the frame limit of fastcore/ws; a 1000-level snapshot has 60 KB
 LINES_PER_PROGRESS = 4096
 NS_DIGITS = 19
 US_DIGITS = 16
@@ -30,7 +30,7 @@ _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 ARROW_MAGIC = b"ARROW1"
 _FOREIGN = {
-    ARROW_MAGIC: ("a tape (Arrow IPC)", "it needs no import: pass it to `tape verify` or `replay`"),
+    ARROW_MAGIC: ("a tape (Arrow IPC)", "it needs no import: verify or replay it"),
     b"PAR1": ("a Parquet file", f"give a raw capture: {FORMAT}"),
     b"PK\x03\x04": ("a zip archive", "unpack it and give the files inside"),
     b"BZh": ("a bzip2 file", "recompress it with gzip or zstd"),

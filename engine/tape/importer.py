@@ -28,7 +28,7 @@ from engine.tape.format import (
 )
 from engine.tape.identity import Identity, identify
 from fastcore import rows
-from fastcore.codec.binance import Decoder
+from fastcore.codec.binance_decode import Decoder
 from fastcore.types import Code, EventKind
 
 # (tick, lot) of the survey: int64 units of 1e-8 hold sizes up to 9.2e10; coins that trade in
@@ -36,7 +36,7 @@ from fastcore.types import Code, EventKind
 FINE_GRIDS = (("0.00000001", "0.00000001"), ("0.00000001", "0.0001"), ("0.00000001", "1"))
 OFFSETS_MAX = 1 << 20  # clock-offset samples kept; beyond it every other one is dropped
 
-_NAMES = {
+_NAMES: dict[int, str] = {
     EventKind.DEPTH: "depth",
     EventKind.BEST: "best",
     EventKind.TRADE: "trade",
@@ -198,7 +198,7 @@ class _Tally:
             raise TickmakerError(
                 f"{source.name}: holds no REST depth snapshot of {identity.symbol}",
                 "a book needs one: capture GET /depth?limit=1000 into the file after the stream "
-                "starts, as a line `<local stamp> {\"lastUpdateId\":...}`",
+                'starts, as a line `<local stamp> {"lastUpdateId":...}`',
             )
         if not self._px_gcd or not self._qty_gcd:
             raise TickmakerError(

@@ -97,9 +97,7 @@ def _verify(tape: Tape, progress: Callable[[float], None] | None) -> dict[str, A
     }
 
 
-def _take(
-    tape: Tape, rebuild: Rebuild, gathered: _Gathered, batch: int, columns: Columns
-) -> None:
+def _take(tape: Tape, rebuild: Rebuild, gathered: _Gathered, batch: int, columns: Columns) -> None:
     kind = columns[_INDEX["kind"]]
     depth = kind == RowKind.LEVEL
     last = (columns[_INDEX["flags"]] & RowFlag.LAST) != 0

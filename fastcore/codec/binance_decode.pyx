@@ -34,7 +34,7 @@ from fastcore.types cimport (
     EXEC_CALCULATED, EXEC_CANCELED, EXEC_EXPIRED, EXEC_NEW, EXEC_REJECTED, EXEC_TRADE, LEVELS_MAX,
     OK, ORD_CANCELED, ORD_EXPIRED, ORD_FILLED, ORD_FREE, ORD_NEW, ORD_PARTIALLY_FILLED,
     ORD_PENDING_CANCEL, ORD_REJECTED, ORD_UNKNOWN, SIDE_BUY, SIDE_SELL, VERB_CANCEL_ALL,
-    BestEvent, DepthEvent, Event, Level, OrderEvent, ReplyEvent, Scale, TradeEvent, ns_t, seq_t,
+    CLIENT_ID_SIZE,    BestEvent, DepthEvent, Event, Level, OrderEvent, ReplyEvent, Scale, TradeEvent, ns_t, seq_t,
 )
 
 from fastcore.types import Code, EventKind
@@ -326,7 +326,7 @@ cdef class Decoder:
 
     cdef seq_t _own_intent(self, const Text* client_id) noexcept nogil:
         """Intent of a client order id of ours, else -1."""
-        if (not self._has_prefix or client_id.size != CLIENT_PREFIX_SIZE + INTENT_DIGITS
+        if (not self._has_prefix or client_id.size != <int64_t> CLIENT_ID_SIZE
                 or memcmp(client_id.at, self._prefix, CLIENT_PREFIX_SIZE) != 0):
             return -1
         return hex_value(client_id.at + CLIENT_PREFIX_SIZE, INTENT_DIGITS)
@@ -378,7 +378,7 @@ cdef class Decoder:
             reply.order_status = order_state(&frame.order_status)
         reply.verb = 0
         reply.intent_id = -1
-        if frame.have & FC_BIT_ID and frame.request_id.size == REQUEST_ID_SIZE:
+        if frame.have & FC_BIT_ID and frame.request_id.size == <int64_t> REQUEST_ID_SIZE:
             if 49 <= frame.request_id.at[0] <= 48 + VERB_CANCEL_ALL:
                 reply.intent_id = hex_value(frame.request_id.at + 1, INTENT_DIGITS)
                 if reply.intent_id >= 0:

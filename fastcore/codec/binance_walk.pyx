@@ -23,6 +23,19 @@ from fastcore.types cimport (
     E_MALFORMED, E_RANGE, LEVELS_MAX, OK, Level, Scale, px_t, qty_t, seq_t,
 )
 
+cdef extern from *:
+    """
+    /* Are the bytes these? Four bytes must be readable. */
+    static inline int fc_are4(const uint8_t* at, uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
+        return (uint32_t) fc_load4(at) == (a | b << 8 | c << 16 | d << 24);
+    }
+    static inline int fc_are3(const uint8_t* at, uint32_t a, uint32_t b, uint32_t c) {
+        return (fc_load4(at) & 0xFFFFFFu) == (a | b << 8 | c << 16);
+    }
+    """
+    bint fc_are3(const uint8_t* at, uint8_t a, uint8_t b, uint8_t c) noexcept nogil
+    bint fc_are4(const uint8_t* at, uint8_t a, uint8_t b, uint8_t c, uint8_t d) noexcept nogil
+
 cdef enum:                     # which object the walk is in
     IN_TOP
     IN_DATA                    # of a combined frame
@@ -126,51 +139,56 @@ cdef int walk_order(Frame* frame) noexcept nogil:
 cdef const uint8_t* _object(Frame* frame, const uint8_t* p, int where) noexcept nogil:
     """Names and values up to and past the closing brace; p is after the opening one."""
     cdef const uint8_t* end = frame.end
-    cdef const uint8_t* name
-    cdef int64_t name_size
     p = skip_space(p, end)
     if p < end and p[0] == 125:
         return p + 1
     while True:
-        if fc_unlikely(p >= end or p[0] != 34):
-            return NULL
-        name = p + 1
-        if fc_likely(end - p > 3 and p[2] == 34 and is_letter(p[1])):
-            p += 3
+        if fc_likely(end - p > 4 and p[2] == 34 and p[0] == 34 and p[3] == 58 and p[4] > 32
+                     and where <= IN_DATA and is_letter(p[1])):
+            p = _letter(frame, p[1], p + 4)
         else:
-            p = skip_string(name, end)
+            p = _member(frame, p, &where)
         if fc_unlikely(p == NULL):
             return NULL
-        name_size = p - name - 1
-        p = skip_space(p, end)
-        if fc_unlikely(p >= end or p[0] != 58):
-            return NULL
-        p = skip_space(p + 1, end)
-        if fc_unlikely(p >= end):
-            return NULL
-        if name_size == 1 and where <= IN_DATA and is_letter(name[0]):
-            p = _letter(frame, name[0], p)
-        elif where >= IN_ORDER:
-            p = _inner_name(frame, where, name, name_size, p)
-        elif name_size == 4 and memcmp(name, b"data", 4) == 0 and p[0] == 123:
-            if where != IN_TOP:
-                return NULL
-            where = IN_REST
-            frame.seen = frame.have = 0
-            frame.off = frame.full = 0
-            p = _object(frame, p + 1, IN_DATA)
-        elif where != IN_REST:
-            p = _name(frame, name, name_size, p)
-        else:
-            p = skip_value(p, end)
-        if fc_unlikely(p == NULL):
-            return NULL
+        if fc_likely(end - p > 1 and p[0] == 44 and p[1] == 34):
+            p += 1
+            continue
         p = skip_space(p, end)
         if fc_unlikely(p >= end):
             return NULL
         if p[0] != 44:
             return p + 1 if p[0] == 125 else NULL
         p = skip_space(p + 1, end)
+
+
+cdef const uint8_t* _member(Frame* frame, const uint8_t* p, int* where) noexcept nogil:
+    """A name and its value, whatever they are and whatever space is around them."""
+    cdef const uint8_t* end = frame.end
+    cdef const uint8_t* name = p + 1
+    cdef int64_t size
+    if fc_unlikely(p >= end or p[0] != 34):
+        return NULL
+    p = skip_string(name, end)
+    if fc_unlikely(p == NULL):
+        return NULL
+    size = p - name - 1
+    p = skip_space(p, end)
+    if fc_unlikely(p >= end or p[0] != 58):
+        return NULL
+    p = skip_space(p + 1, end)
+    if fc_unlikely(p >= end):
+        return NULL
+    if where[0] >= IN_ORDER:
+        return _inner_name(frame, where[0], name, size, p)
+    if where[0] == IN_TOP and size == 4 and p[0] == 123 and memcmp(name, b"data", 4) == 0:
+        where[0] = IN_REST
+        frame.seen = frame.have = frame.off = frame.full = 0
+        return _object(frame, p + 1, IN_DATA)
+    if where[0] == IN_REST:
+        return NULL if size == 4 and memcmp(name, b"data", 4) == 0 else skip_value(p, end)
+    if size == 1 and is_letter(name[0]):
+        return _letter(frame, name[0], p)
+    return _name(frame, name, size, p)
 
 
 cdef const uint8_t* _letter(Frame* frame, uint8_t letter, const uint8_t* p) noexcept nogil:
@@ -184,41 +202,42 @@ cdef const uint8_t* _letter(Frame* frame, uint8_t letter, const uint8_t* p) noex
         if p[0] == 91:
             return _levels(frame, FC_BIT_BIDS, frame.bids, &frame.bid_count, p)
         return read_units(frame, bit, &frame.px_scale, &frame.bid_px_ticks, p, end)
-    if letter == c"a":
+    elif letter == c"a":
         if p[0] == 91:
             return _levels(frame, FC_BIT_ASKS, frame.asks, &frame.ask_count, p)
         return read_units(frame, bit, &frame.px_scale, &frame.ask_px_ticks, p, end)
-    if letter == c"B":
+    elif letter == c"B":
         return read_units(frame, bit, &frame.qty_scale, &frame.bid_qty_lots, p, end)
-    if letter == c"A":
+    elif letter == c"A":
         return read_units(frame, bit, &frame.qty_scale, &frame.ask_qty_lots, p, end)
-    if letter == c"p":
+    elif letter == c"p":
         return read_units(frame, bit, &frame.px_scale, &frame.px_ticks, p, end)
-    if letter == c"q":
+    elif letter == c"q":
         return read_units(frame, bit, &frame.qty_scale, &frame.qty_lots, p, end)
-    if letter == c"E":
+    elif letter == c"E":
         return read_uint(frame, bit, &frame.event_ms, p, end)
-    if letter == c"T":
+    elif letter == c"T":
         return read_uint(frame, bit, &frame.transaction_ms, p, end)
-    if letter == c"U":
+    elif letter == c"U":
         return read_uint(frame, bit, &frame.first_update_id, p, end)
-    if letter == c"u":
+    elif letter == c"u":
         return read_uint(frame, bit, &frame.update_id, p, end)
-    if letter == c"t":
+    elif letter == c"t":
         return read_uint(frame, bit, &frame.trade_id, p, end)
-    if letter == c"e":
+    elif letter == c"e":
         return read_text(frame, bit, &frame.event, p, end)
-    if letter == c"s":
+    elif letter == c"s":
         return read_text(frame, bit, &frame.symbol, p, end)
-    if letter == c"X":
+    elif letter == c"X":
         return read_text(frame, bit, &frame.trade_type, p, end)
-    if letter == c"m" and (p[0] == 116 or p[0] == 102):
-        frame.buyer_is_maker = p[0] == 116
-        frame.have |= bit
-        return skip_scalar(p, end)
-    if letter == c"o" and p[0] == 123:
-        frame.order = p + 1
-        frame.have |= bit
+    elif letter == c"m":
+        if p[0] == 116 or p[0] == 102:
+            frame.buyer_is_maker = p[0] == 116
+            frame.have |= bit
+    elif letter == c"o":
+        if p[0] == 123:
+            frame.order = p + 1
+            frame.have |= bit
     return skip_value(p, end)
 
 
@@ -335,6 +354,25 @@ cdef const uint8_t* _error_code(Frame* frame, const uint8_t* p) noexcept nogil:
     return after
 
 
+cdef inline bint fast_level(
+    const uint8_t** cursor, const uint8_t* end, const Frame* frame, Level* level
+) noexcept nogil:
+    """`["px","qty"],` with another level after it, on the grid, without space. Else False."""
+    cdef const uint8_t* p = cursor[0] + 2
+    if end - p < 32 or (p - 1)[0] != 34:
+        return False
+    if (fc_unlikely(parse_units(&p, end, &frame.px_scale, &level.px_ticks) != OK)
+            or fc_unlikely(end - p < 4 or not fc_are3(p, 34, 44, 34))):
+        return False
+    p += 3
+    if (fc_unlikely(parse_units(&p, end, &frame.qty_scale, &level.qty_lots) != OK)
+            or fc_unlikely(end - p < 4 or not fc_are4(p, 34, 93, 44, 91))
+            or fc_unlikely(level.px_ticks < 0 or level.qty_lots < 0)):
+        return False
+    cursor[0] = p + 3
+    return True
+
+
 cdef const uint8_t* _levels(
     Frame* frame, uint64_t bit, Level* levels, int64_t* count, const uint8_t* p
 ) noexcept nogil:
@@ -349,6 +387,11 @@ cdef const uint8_t* _levels(
     cdef int code = OK
     p = skip_space(p + 1, end)
     while p < end and p[0] == 91:
+        if fc_likely(fast_level(&p, end, frame, &level)):
+            if fc_likely(filled < <int64_t> LEVELS_MAX):
+                levels[filled] = level
+            filled += 1
+            continue
         p += 1
         if not read_level_units(&p, end, &frame.px_scale, &level.px_ticks, &code):
             return skip_value(start, end)
@@ -364,7 +407,7 @@ cdef const uint8_t* _levels(
             p = skip_space(p, end)
         if fc_unlikely(p >= end or p[0] != 93):
             return skip_value(start, end)
-        if fc_likely(filled < LEVELS_MAX):
+        if fc_likely(filled < <int64_t> LEVELS_MAX):
             levels[filled] = level
         filled += 1
         p = skip_space(p + 1, end)
@@ -376,7 +419,7 @@ cdef const uint8_t* _levels(
     if fc_unlikely(p >= end or p[0] != 93):
         return skip_value(start, end)
     count[0] = filled
-    if fc_unlikely(filled > LEVELS_MAX):
+    if fc_unlikely(filled > <int64_t> LEVELS_MAX):
         frame.full |= bit
     elif fc_unlikely(code != OK):
         frame.off |= bit

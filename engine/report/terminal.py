@@ -1,0 +1,109 @@
+"""Results in the terminal: the summary of a run, and any command's result as names and values."""
+
+from decimal import Decimal
+from typing import Any
+
+from rich.box import ROUNDED, SIMPLE_HEAD
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from engine.report.text import NONE, is_number, money, plain, quote_name, us
+
+GOOD, BAD, SOFT, EDGE = "green", "red", "dim", "grey50"
+
+
+def rows_table(rows: list[tuple[str, str, str]]) -> Table:
+    """Names left, values right; each row is (name, value, style of the value)."""
+    table = Table.grid(expand=True, padding=(0, 1))
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    for name, value, style in rows:
+        table.add_row(Text(name, SOFT), Text(value, style))
+    return table
+
+
+def tone(amount: Any) -> str:
+    if not is_number(amount) or not Decimal(str(amount)):
+        return ""
+    return GOOD if Decimal(str(amount)) > 0 else BAD
+
+
+def summary(report: dict[str, Any]) -> RenderableType:
+    """What report.json says, for people."""
+    quote = quote_name(str(report.get("symbol", "")))
+    pnl, latency = report["pnl"], report["tick_to_order"]
+    events = f"{plain(report['events'])} ({report['events_per_s']:,.0f}/s"
+    denied = sum(report.get("denies", {}).values())
+    rows = [
+        ("P&L total", f"{money(pnl['total'])} {quote}", f"bold {tone(pnl['total'])}"),
+        ("  spread", f"{money(pnl['spread'])} {quote}", ""),
+        ("  fees", f"{money(pnl['fees'])} {quote}", ""),
+        ("  inventory", f"{money(pnl['inventory'])} {quote}", ""),
+        ("position", f"{plain(report['position_lots'])} lots", ""),
+        ("fills", plain(report["fills"]) if report["fills"] else "no fills in this run", ""),
+        ("orders, cancels", f"{plain(report['orders'])}, {plain(report.get('cancels', 0))}", ""),
+        ("denied, late", f"{plain(denied)}, {plain(report.get('late', 0))}", ""),
+        ("tick-to-order p50", us(latency["p50_us"]), "bold"),
+        ("  p99, p99.9", f"{us(latency['p99_us'])}, {us(latency['p999_us'])}", ""),
+        ("  max, n", f"{us(latency['max_us'])}, {plain(latency['n'])}", ""),
+        ("events", f"{events}, {report.get('duration_s', 0.0):,.1f} s)", ""),
+        ("state at the end", report["state"].replace("+", " + "), ""),
+    ]
+    if report.get("reconciled") is False:
+        rows.append(("ledger and core", "DISAGREE; report.json has both", f"bold {BAD}"))
+    if report.get("journal_error"):
+        rows.append(("journal", "DAMAGED; report.json says where", f"bold {BAD}"))
+    title = f"{report.get('symbol', 'run')} {report.get('strategy', '')}".rstrip()
+    files = Text(f"{report['run_dir']}/report.html", overflow="fold")
+    table = rows_table(rows)
+    panel = Panel(
+        table, title=Text(title), title_align="left", box=ROUNDED, border_style=EDGE, width=58
+    )
+    return Group(panel, files)
+
+
+def print_summary(console: Console, report: dict[str, Any]) -> None:
+    console.print(summary(report), highlight=False)
+
+
+def print_result(result: dict[str, Any], console: Console | None = None) -> None:
+    """Any command's result for people: a run's summary, or names and values, rows as a table."""
+    console = console or Console()
+    if "pnl" in result and "tick_to_order" in result and "run_dir" in result:
+        print_summary(console, result)
+        return
+    flat = Table.grid(padding=(0, 2))
+    tables: list[tuple[str, Table]] = []
+    for name, value in result.items():
+        if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
+            tables.append((name, _row_table(value)))
+        elif isinstance(value, dict):
+            tables.append((name, _row_table([value])))
+        else:
+            flat.add_row(Text(name, SOFT), Text(_cell(value)))
+    console.print(flat, highlight=False)
+    for name, table in tables:
+        console.print(Text(name, "bold"), table, highlight=False, sep="\n")
+
+
+def _row_table(rows: list[dict[str, Any]]) -> Table:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    table = Table(box=SIMPLE_HEAD)
+    for name in names:
+        is_text = any(isinstance(row.get(name), str) for row in rows)
+        table.add_column(Text(name), justify="left" if is_text else "right")
+    for row in rows:
+        table.add_row(*(Text(_cell(row.get(name))) for name in names))
+    return table
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return NONE
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,33 @@
+"""Signed Binance USD-M order requests as WebSocket frames; see binance_encode.pyx."""
+
+from typing import NoReturn, final
+
+@final
+class Encoder:
+    def __new__(
+        cls,
+        symbol: str,
+        tick: str,
+        lot: str,
+        client_prefix: str,
+        api_key: bytes,
+        secret: bytes,
+        recv_window_ms: int,
+        mask_seed: int,
+    ) -> Encoder: ...
+    def place_bytes(
+        self,
+        intent_id: int,
+        side: int,
+        px_ticks: int,
+        qty_lots: int,
+        post_only: bool,
+        reduce_only: bool,
+        utc_ms: int,
+        room: int = ...,
+    ) -> bytes: ...
+    def cancel_bytes(self, intent_id: int, utc_ms: int, room: int = ...) -> bytes: ...
+    def status_bytes(self, intent_id: int, utc_ms: int, room: int = ...) -> bytes: ...
+    def payload_bytes(self) -> bytes: ...
+    def bench_place(self, count: int) -> int: ...
+    def __reduce__(self) -> NoReturn: ...

@@ -1,0 +1,126 @@
+"""The demo as a person runs it: real processes, real sockets; then its promises, one by one."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.exchange.accounts import derive_keys
+from engine.replay.verify import verify_run
+
+SEED = 11
+KEYS = {
+    "orders", "fills", "position_lots", "pnl", "tick_to_order", "state", "run_dir", "events",
+    "events_per_s",
+}  # fmt: skip
+
+
+def command(runs: Path, *arguments: str) -> list[str]:
+    return [
+        sys.executable, "-m", "engine.cli", "demo", "--json", "--seed", str(SEED),
+        "--runs", str(runs), *arguments,
+    ]  # fmt: skip
+
+
+def demo(runs: Path, *arguments: str) -> tuple[dict[str, Any], subprocess.CompletedProcess[str]]:
+    done = subprocess.run(command(runs, *arguments), capture_output=True, text=True, timeout=90,
+                          check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1]), done
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
+    report, done = demo(tmp_path_factory.mktemp("runs"), "--seconds", "6")
+    return report, done.stdout + done.stderr
+
+
+def test_demo_trades_and_reports(finished: tuple[dict[str, Any], str]) -> None:
+    report, _ = finished
+    assert report.keys() >= KEYS
+    assert report["orders"] > 0
+    assert report["fills"] > 0
+    assert report["tick_to_order"]["n"] > 0
+    assert report["state"] == "STOPPED"
+    pnl = report["pnl"]
+    assert pnl["total"] == pytest.approx(pnl["spread"] + pnl["inventory"] + pnl["fees"])
+    assert report["reconciled"] is True
+
+
+def test_demo_leaves_a_whole_run_folder(finished: tuple[dict[str, Any], str]) -> None:
+    run_dir = Path(finished[0]["run_dir"])
+    for name in ("report.json", "report.html", "ledger.sqlite", "config.json"):
+        assert (run_dir / name).stat().st_size > 0
+    assert json.loads((run_dir / "report.json").read_text())["fills"] == finished[0]["fills"]
+    with sqlite3.connect(run_dir / "ledger.sqlite") as ledger:
+        fills = ledger.execute("SELECT count(*), sum(qty_lots) FROM fills").fetchone()
+    assert fills[0] == finished[0]["fills"]
+
+
+def test_demo_replays_byte_for_byte(finished: tuple[dict[str, Any], str]) -> None:
+    result = verify_run(Path(finished[0]["run_dir"]))
+    assert result["first_difference"] is None
+    assert result["signatures_checked"] is True
+    assert result["orders"] >= finished[0]["orders"]
+
+
+def test_demo_shows_no_secret_anywhere(finished: tuple[dict[str, Any], str]) -> None:
+    report, printed = finished
+    pairs = [pair for account in derive_keys(SEED) for pair in account.keys]
+    files = [path for path in Path(report["run_dir"]).rglob("*") if path.is_file()]
+    texts = [path.read_bytes() for path in files] + [printed.encode()]
+    assert len(files) >= 8
+    for text in texts:
+        for pair in pairs:
+            assert pair.secret.encode() not in text
+            assert pair.api_key.encode() not in text
+
+
+def test_demo_pulls_every_order_on_ctrl_c(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        command(tmp_path, "--seconds", "60"), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, start_new_session=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    seen = ""
+    for line in process.stderr:
+        seen += line
+        if "position agreed" in line:
+            break
+    # The whole foreground group, as a terminal does it.
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, seen + err
+    report = json.loads(out.splitlines()[-1])
+    assert "0 left at the venue" in err
+    assert Path(report["run_dir"], "report.html").exists()
+    assert verify_run(Path(report["run_dir"]))["identical"] is True
+
+
+def test_demo_serves_a_recorded_tape(tmp_path: Path, data_dir: Path) -> None:
+    tape = data_dir / "binance_usdm" / "btcusdt_20220811_7s.gz"
+    report, _ = demo(tmp_path, "--seconds", "4", "--tape", str(tape))
+    assert report["symbol"] == "BTCUSDT"
+    assert report["orders"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--tape", "nowhere.gz"], "No tape at nowhere.gz"),
+        (["--strategy", "nope"], "Unknown strategy 'nope'"),
+        (["--runs", "/proc/runs"], "Can't make the run folder"),
+    ],
+)
+def test_demo_refuses_what_cannot_work(tmp_path: Path, arguments: list[str], text: str) -> None:
+    done = subprocess.run(command(tmp_path, *arguments), capture_output=True, text=True,
+                          timeout=60, check=False)  # fmt: skip
+    assert done.returncode == 2
+    assert text in done.stderr
+    assert "Traceback" not in done.stderr

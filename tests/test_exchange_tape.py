@@ -1,0 +1,358 @@
+"""engine.exchange.tape_*: recordings served byte for byte, users matched by queue position."""
+
+import asyncio
+import gzip
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from exchange_client import PlainBook, place, serving
+from websockets.asyncio.client import connect
+
+from engine.errors import TickmakerError
+from engine.exchange.book import BookOrder, Change, Side
+from engine.exchange.core import Core
+from engine.exchange.events import (
+    Advance,
+    Exec,
+    Notice,
+    OrderUpdate,
+    Reason,
+    Refused,
+    TapeFrame,
+    Tif,
+)
+from engine.exchange.tape_book import TapeBook
+from engine.exchange.tape_frames import DepthMessage, open_recording
+from engine.exchange.tape_market import TapeMarket
+from engine.exchange.tape_queue import TapeQueue
+
+DATA = Path(os.environ.get("TICKMAKER_DATA", Path(__file__).parents[2] / "shared" / "data"))
+START_NS = 1_723_161_255_000_000_000
+MS = 1_000_000
+LONG_NS = 1 << 61
+
+
+def shared(name: str) -> Path:
+    path = DATA / name
+    if not path.exists():
+        pytest.skip(f"recorded data is absent: {path} (set TICKMAKER_DATA)")
+    return path
+
+
+# -- A SMALL CAPTURE ---
+
+
+def snapshot(update_id: int) -> str:
+    bids = [[f"{60_000 - n / 10:.2f}", f"{5 + n}.000"] for n in range(5)]
+    asks = [[f"{60_000.1 + n / 10:.2f}", f"{5 + n}.000"] for n in range(5)]
+    return json.dumps({"lastUpdateId": update_id, "E": 1, "T": 1, "bids": bids, "asks": asks})
+
+
+def frame(stream: str, **data: Any) -> str:
+    document = {"stream": f"btcusdt@{stream}", "data": {**data, "s": "BTCUSDT", "E": 1, "T": 1}}
+    return json.dumps(document, separators=(",", ":"))
+
+
+def diff(
+    first: int, last: int, prev: int, bids: dict[str, str] | None = None,
+    asks: dict[str, str] | None = None,
+) -> str:  # fmt: skip
+    levels = {"b": list((bids or {}).items()), "a": list((asks or {}).items())}
+    return frame("depth@0ms", e="depthUpdate", U=first, u=last, pu=prev, **levels)
+
+
+def best(update_id: int, bid: str, bid_qty: str, ask: str, ask_qty: str) -> str:
+    return frame("bookTicker", e="bookTicker", u=update_id, b=bid, B=bid_qty, a=ask, A=ask_qty)
+
+
+def trade(px: str, qty: str, is_buyer_maker: bool, kind: str = "MARKET") -> str:
+    return frame("trade", e="trade", t=1, p=px, q=qty, X=kind, m=is_buyer_maker)
+
+
+def write(path: Path, *lines: str) -> Path:
+    path.write_text("".join(f"{START_NS + n * MS} {line}\n" for n, line in enumerate(lines)))
+    return path
+
+
+def core_of(tmp_path: Path, *lines: str) -> tuple[Core, TapeMarket]:
+    """A core on a capture that starts with snapshot 100 and a diff that joins it."""
+    path = write(tmp_path / "small.raw", snapshot(100), diff(99, 101, 98), *lines)
+    market = TapeMarket(open_recording(path, None))
+    return Core([market], 1), market
+
+
+def play(core: Core, market: TapeMarket, messages: int) -> list[OrderUpdate]:
+    """Serve the head of the recording; returns what users felt. Line n is due at n ms."""
+    market.on_public_subscriber(1)
+    outputs = core.step(Advance(), 1 + messages * MS)
+    return [o for o in outputs if isinstance(o, OrderUpdate)]
+
+
+# -- QUEUE POSITION ---
+
+
+def test_order_joins_behind_the_visible_lots(tmp_path: Path) -> None:
+    core, market = core_of(
+        tmp_path,
+        trade("60000.00", "3.000", True),
+        trade("60000.00", "2.004", True),
+        trade("60000.00", "9.000", True),
+    )
+    core.step(place(0, Side.BUY, 10, 600_000, tif=Tif.GTX), 1)
+    assert not play(core, market, 2)
+    fills = play(core, market, 3)
+    assert [(u.last_lots, u.is_maker, u.last_px_ticks) for u in fills] == [(4, True, 600_000)]
+    assert [u.last_lots for u in play(core, market, 4)] == [6]
+
+
+def test_two_users_orders_share_one_trade_in_time_priority(tmp_path: Path) -> None:
+    core, market = core_of(tmp_path, trade("60000.00", "5.015", True))
+    core.step(place(0, Side.BUY, 10, 600_000), 1)
+    core.step(place(1, Side.BUY, 10, 600_000), 1)
+    fills = play(core, market, 2)
+    assert [(u.order.account, u.last_lots) for u in fills] == [(0, 10), (1, 5)]
+
+
+def test_level_that_shrinks_pulls_the_order_forward(tmp_path: Path) -> None:
+    core, market = core_of(
+        tmp_path,
+        diff(102, 103, 101, bids={"60000.00": "1.000"}),
+        trade("60000.00", "1.010", True),
+    )
+    core.step(place(0, Side.BUY, 10, 600_000), 1)
+    assert not play(core, market, 2)
+    assert [u.last_lots for u in play(core, market, 3)] == [10]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        trade("59999.90", "0.001", True),
+        best(103, "59999.00", "1.000", "59999.90", "1.000"),
+        best(103, "59999.00", "1.000", "60000.00", "1.000"),
+        diff(102, 103, 101, {f"{60_000 - n / 10:.2f}": "0.000" for n in range(5)},
+             {"59999.90": "1.000"}),
+    ],
+    ids=["trade through", "ticker crosses", "ticker touches", "depth crosses"],
+)  # fmt: skip
+def test_market_through_the_price_fills_all(tmp_path: Path, line: str) -> None:
+    core, market = core_of(tmp_path, line)
+    core.step(place(0, Side.BUY, 10, 600_000), 1)
+    fills = play(core, market, 2)
+    assert [(u.last_lots, u.last_px_ticks, u.is_maker) for u in fills] == [(10, 600_000, True)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        trade("60000.00", "9.000", False),
+        trade("60000.10", "9.000", True),
+        trade("60000.00", "9.000", True, kind="INSURANCE_FUND"),
+        best(50, "59999.00", "1.000", "59999.10", "1.000"),
+    ],
+    ids=["other side", "above", "not a book trade", "old ticker"],
+)
+def test_market_elsewhere_fills_nothing(tmp_path: Path, line: str) -> None:
+    core, market = core_of(tmp_path, line)
+    core.step(place(0, Side.BUY, 10, 600_000), 1)
+    assert not play(core, market, 2)
+
+
+def test_taker_fills_visible_levels_and_does_not_find_them_again(tmp_path: Path) -> None:
+    core, market = core_of(tmp_path, diff(102, 103, 101, asks={"60000.10": "4.000"}))
+    assert market.touch() == (600_000, 5_000, 600_001, 5_000)
+    outputs = core.step(place(0, Side.BUY, 7_000, 600_002, tif=Tif.IOC), 1)
+    fills = [o for o in outputs if isinstance(o, OrderUpdate) and o.exec_type is Exec.TRADE]
+    assert [(u.last_px_ticks, u.last_lots, u.is_maker) for u in fills] == [
+        (600_001, 5_000, False),
+        (600_002, 2_000, False),
+    ]
+    again = core.step(place(0, Side.BUY, 100, 600_001, tif=Tif.IOC), 1)
+    assert sum(isinstance(o, OrderUpdate) and o.exec_type is Exec.TRADE for o in again) == 0
+    play(core, market, 2)
+    fresh = core.step(place(0, Side.BUY, 100, 600_001, tif=Tif.IOC), 2 * MS)
+    assert [o.last_lots for o in fresh if isinstance(o, OrderUpdate) and o.trade_id] == [100]
+
+
+def test_post_only_sees_the_ticker_ahead_of_depth(tmp_path: Path) -> None:
+    core, market = core_of(tmp_path, best(103, "60000.00", "5.000", "60000.30", "1.000"))
+    gtx = place(0, Side.BUY, 10, 600_001, tif=Tif.GTX)
+    assert core.step(gtx, 1) == [Refused(Reason.WOULD_TAKE)]
+    play(core, market, 2)
+    assert not isinstance(core.step(gtx, 2 * MS)[0], Refused)
+    assert market.touch()[2:] == (600_003, 1_000)
+
+
+def test_queue_counts_each_order_once() -> None:
+    """Trade then the depth that shows it: what is ahead shrinks once."""
+    book = TapeBook()
+    book.apply_snapshot(DepthMessage(0, None, -1, 1, -1, [(100, 10)], [(101, 10)]))
+    queue = TapeQueue(book)
+    queue.rest(BookOrder(1, Side.BUY, 100, 5, 0))
+    queue.on_trade(100, 4, Side.SELL)
+    queue.on_changes([Change(Side.BUY, 100, 6)])
+    assert queue.ahead_lots(1) == 6
+    queue.on_changes([Change(Side.BUY, 100, 30)])
+    assert queue.ahead_lots(1) == 6
+    assert queue.cancel(1)
+    assert not queue.on_trade(100, 50, Side.SELL)
+
+
+# -- SERVING ---
+
+
+def test_stale_diffs_are_served_and_not_applied(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "t.raw",
+        diff(90, 95, 89, bids={"59999.00": "1.000"}),
+        snapshot(100),
+        diff(96, 99, 95, bids={"60000.00": "1.000"}),
+        diff(100, 104, 99, bids={"60000.00": "2.000"}),
+    )
+    market = TapeMarket(open_recording(path, "BTCUSDT"))
+    assert market.snapshot(5).update_id == 100
+    market.on_public_subscriber(1)
+    market.advance(LONG_NS)
+    events = market.drain()
+    assert [type(e) for e in events] == [TapeFrame, TapeFrame, TapeFrame, Notice]
+    assert market.snapshot(5).bids[0] == (600_000, 2_000)
+    assert (market.book.update_id, market.book.gaps) == (104, 0)
+
+
+def test_quiet_after_the_end_and_orders_still_answered(tmp_path: Path) -> None:
+    core, market = core_of(tmp_path, trade("60000.00", "1.000", True))
+    play(core, market, 9)
+    assert market.next_due_ns() > LONG_NS
+    assert not isinstance(core.step(place(0, Side.BUY, 10, 600_000), LONG_NS)[0], Refused)
+
+
+def test_speed_divides_the_recorded_gaps(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "t.raw",
+        diff(98, 99, 98),
+        snapshot(100),
+        *[trade("60000.00", "1.000", True)] * 10,
+    )
+    market = TapeMarket(open_recording(path, None), speed=5.0)
+    market.advance(LONG_NS)
+    assert not market.drain()  # nobody listens yet
+    market.on_public_subscriber(1_000)
+    market.advance(1_000 + MS - 1)
+    assert len(market.drain()) == 4  # the diff, and trades due at 2, 3 and 4 ms of the tape
+    market.advance(1_000 + MS)
+    assert len(market.drain()) == 1
+
+
+def test_frames_reach_the_client_byte_for_byte_and_rebuild_the_book() -> None:
+    path = shared("binance_usdm/btcusdt_20220811_7s.gz")
+    with gzip.open(path, "rt") as file:
+        recorded = [line.split(" ", 1)[1].rstrip("\n") for line in file]
+    expected = [text for text in recorded if '"stream"' in text]
+
+    async def body() -> None:
+        market = TapeMarket(open_recording(path, None), speed=20.0)
+        async with serving([market]) as (server, client, _):
+            url = server.ws_url["public"]
+            streams = "btcusdt@depth@0ms/btcusdt@trade"
+            async with (
+                connect(f"{url}/stream?streams={streams}") as combined,
+                connect(f"{url}/ws/btcusdt@depth@100ms") as raw,
+            ):
+                async with asyncio.timeout(10):
+                    got = [await combined.recv() for _ in expected]
+                    diffs = [json.loads(await raw.recv()) for _ in range(206)]
+            assert got == expected
+            first = next(json.loads(text) for text in recorded if '"stream"' not in text)
+            book = PlainBook(first)
+            for each in diffs:
+                book.apply(each)
+            _, last = await client.rest("GET", "/fapi/v1/depth", symbol="BTCUSDT", limit=1000)
+            assert last["lastUpdateId"] == book.last_id
+            bids, asks = book.sorted_levels()
+            assert last["bids"] == [list(level) for level in bids[:1000]]
+            assert last["asks"] == [list(level) for level in asks[:1000]]
+
+    asyncio.run(body())
+
+
+def test_recorded_book_equals_the_recorded_ticker() -> None:
+    """A stretch of a volatile day: 0 gaps, and the touch is bookTicker's at the same id."""
+    recording = open_recording(shared("binance_usdm/btcusdt_20240808.gz"), "BTCUSDT")
+    assert (recording.instrument.px.text(1), recording.instrument.qty.text(1)) == ("0.10", "0.001")
+    market = TapeMarket(recording)
+    market.on_public_subscriber(1)
+    touches: dict[int, tuple[int, ...]] = {}
+    compared = 0
+    while compared < 60:
+        market.advance(market.next_due_ns())
+        for event in market.drain():
+            assert isinstance(event, TapeFrame)
+            data = json.loads(event.data)
+            if data["e"] == "bookTicker":
+                px, qty = recording.instrument.px.units, recording.instrument.qty.units
+                touches[data["u"]] = (px(data["b"]), qty(data["B"]), px(data["a"]), qty(data["A"]))
+            elif data.get("u") == market.book.update_id in touches and market.book.is_anchored:
+                bid, ask = (market.book.depth(side, 1)[0] for side in Side)
+                assert (*bid, *ask) == touches[data["u"]]
+                compared += 1
+    assert market.book.gaps == 0
+
+
+# -- BROKEN FILES ---
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"stream":"btcusdt@trade","data":{"e":"tr',
+        '{"stream":"btcusdt@trade","data":[]}',
+        "[]",
+        trade("60000.00", "x", True),
+        trade("60000.05", "0.001", True),
+    ],
+    ids=["cut JSON", "wrong shape", "no object", "bad number", "off the grid"],
+)
+def test_damaged_line_is_refused_by_file_and_number(tmp_path: Path, line: str) -> None:
+    path = write(tmp_path / "bad.raw", snapshot(1), diff(1, 2, 0), line)
+    with pytest.raises(TickmakerError) as caught:
+        list(open_recording(path, "BTCUSDT").messages)
+    assert f"{path}, line 3" in str(caught.value)
+
+
+def test_damage_far_into_the_file_ends_the_market_with_a_notice(tmp_path: Path) -> None:
+    fine = [trade("60000.00", "0.001", True)] * 5_001
+    path = write(tmp_path / "bad.raw", snapshot(1), diff(1, 2, 0), *fine, "{")
+    market = TapeMarket(open_recording(path, None))
+    market.on_public_subscriber(1)
+    for _ in range(7):
+        market.advance(LONG_NS)
+    notices = [event for event in market.drain() if isinstance(event, Notice)]
+    assert [notice.is_error for notice in notices] == [True, False]
+    assert f"{path}, line 5004" in notices[0].text
+
+
+def test_capture_without_a_snapshot_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "bad.raw", diff(1, 2, 0, {"60000.00": "1.000"}), diff(3, 4, 2))
+    with pytest.raises(TickmakerError, match=r"bad\.raw: holds no REST snapshot"):
+        open_recording(path, "BTCUSDT")
+
+
+def test_capture_cut_in_its_compression_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "cut.gz"
+    whole = gzip.compress(
+        "".join(f"{START_NS + n} {diff(n, n, n)}\n" for n in range(999)).encode()
+    )
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(TickmakerError, match=r"cut\.gz.*cut"):
+        open_recording(path, None)
+
+
+def test_other_symbol_and_other_venue_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.raw", snapshot(100), diff(99, 101, 98))
+    with pytest.raises(TickmakerError, match="ETHUSDT"):
+        open_recording(path, "ETHUSDT")
+    with pytest.raises(TickmakerError, match="binance_spot"):
+        open_recording(shared("binance_spot/btcusdt_20240808.gz"), None)
