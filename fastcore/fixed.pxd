@@ -52,7 +52,9 @@ cdef inline int parse_units(
     after = p + whole_count
     used = 0
     x = fc_load8(p)
-    if fc_likely(whole_count < 8 and after[0] == 46):
+    if fc_likely(after[0] == 46):
+        if fc_unlikely(whole_count >= 8):
+            return parse_units_slow(cursor, end, scale, out)
         part_count = fc_lowest(others & (others - 1)) - whole_count - 1
         used = part_count if part_count < scale.decimals else scale.decimals
         whole_mask = (<uint64_t> 1 << (8 * whole_count)) - 1
