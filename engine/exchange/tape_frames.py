@@ -193,19 +193,24 @@ def _survey(source: Source, identity: Identity) -> Instrument:
     return instrument_of(identity.symbol, _grid(px_texts), _grid(qty_texts))
 
 
-def instrument_of(symbol: str, px: Grid, qty: Grid) -> Instrument:
-    """The catalogue's instrument where its grid is finer but fits, else one of what was seen."""
+def instrument_of(symbol: str, px: Grid, qty: Grid, has_text: bool = True) -> Instrument:
+    """The catalogue's instrument where its grid is finer but fits, else one of what was seen.
+
+    `has_text`: the decimals are those that the venue wrote, not the fewest that the step needs.
+    """
     listing = CATALOGUE.get(symbol)
     if listing is not None:
         known = listing.instrument
-        if _fits(known.px, px) and _fits(known.qty, qty):
+        if _fits(known.px, px, has_text) and _fits(known.qty, qty, has_text):
             return known
     quote = next((asset for asset in QUOTE_ASSETS if symbol.endswith(asset)), "USDT")
     return Instrument(symbol, symbol.removesuffix(quote), quote, px, qty)
 
 
-def _fits(known: Grid, seen: Grid) -> bool:
-    return known.decimals == seen.decimals and seen.step % known.step == 0
+def _fits(known: Grid, seen: Grid, has_text: bool) -> bool:
+    if has_text and known.decimals != seen.decimals:
+        return False
+    return known.decimals >= seen.decimals and seen.step % known.step == 0
 
 
 def _grid(texts: set[str]) -> Grid:

@@ -38,7 +38,7 @@ def open_rows(path: Path, symbol: str | None) -> Recording:
         raise TickmakerError(
             f"{path}: holds no snapshot", "Its book can't be rebuilt: give a tape with one."
         )
-    instrument = instrument_of(meta.symbol, _grid(meta.tick), _grid(meta.lot))
+    instrument = instrument_of(meta.symbol, _grid(meta.tick), _grid(meta.lot), has_text=False)
     return Recording(instrument, _messages(tape, instrument))
 
 
