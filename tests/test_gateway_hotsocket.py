@@ -121,10 +121,8 @@ def test_message_of_64_bit_length_fills_most_of_the_buffer(wire: Wire) -> None:
     venue.sock.setblocking(False)
     while wire.hot.market.messages < 3:
         if sent < len(data):
-            try:
+            with contextlib.suppress(BlockingIOError):
                 sent += venue.sock.send(data[sent : sent + 100_000])
-            except BlockingIOError:
-                pass
         wire.hot.poll(1)
     # The journal of a test is smaller than such a run of messages; the last one says enough.
     assert wire.hot.market.bytes_received == len(data)
@@ -193,10 +191,8 @@ def feed(wire: Wire, chunk: bytes) -> None:
     sock = wire.venues[Conn.MARKET].sock
     sock.setblocking(False)
     while wire.hot.market.is_open:
-        try:
+        with contextlib.suppress(BlockingIOError):
             sock.send(chunk)
-        except BlockingIOError:
-            pass
         wire.hot.poll(1)
 
 
