@@ -1,12 +1,12 @@
 """One engine process: wiring, start-up, running, ordered shutdown. `python -m engine.session DIR`.
 
-Standard input holds one JSON document {"config", "api_key", "secret"} and then stays open: its
-end, a line `stop`, SIGTERM and SIGINT all mean ordered shutdown. Progress goes to standard output
-as JSON lines. Nothing here ever prints or stores the key or the secret.
+What it is told and what it says: engine/gateway/parent.py. The end of standard input, a line
+`stop`, SIGTERM and SIGINT all mean ordered shutdown, and a second one changes nothing: orders are
+cancelled, the venue says that none is open, the journal is closed, and only then the process ends.
+Nothing here ever prints or stores the key or the secret.
 """
 
 import asyncio
-import contextlib
 import gc
 import json
 import os
@@ -27,6 +27,7 @@ from engine.gateway import hotsocket
 from engine.gateway.handshake import require_loopback
 from engine.gateway.hotsocket import HotLoop
 from engine.gateway.market import Snapshots
+from engine.gateway.parent import Input, Output
 from engine.gateway.rest import RestClient
 from engine.gateway.supervisor import Supervisor
 from engine.gateway.trading import Account
@@ -48,19 +49,6 @@ STATUS_EVERY_S = 0.2
 HOUSEKEEPING_S = 0.02
 PREPARE_BYTES = 1 << 20  # of the next journal segment, per housekeeping turn: ~0.1 ms
 T = TypeVar("T")
-
-
-class Output:
-    """JSON lines on standard output; a reader that went away must not stop a shutdown."""
-
-    def __init__(self) -> None:
-        self.is_broken = False
-
-    def emit(self, event: str, **fields: Any) -> None:
-        try:
-            print(json.dumps({"event": event, **fields}), flush=True)
-        except OSError:
-            self.is_broken = True
 
 
 class Session:
@@ -159,7 +147,10 @@ class Session:
         await self._rest.open()
         await self._step("clock in step with the venue", self._sync_clock())
         traded = await self._step("instrument filters read", self._account.instrument())
-        self._check_limits(traded)
+        limits = config.core.limits
+        venue.check_limits(
+            traded, limits.qty_lots_max, limits.orders_per_10s_max, limits.orders_per_min_max
+        )
         started_ns = clock.monotonic_ns()
         core = self._build(traded)
         self._say_step("core and journal ready", started_ns)
@@ -171,7 +162,10 @@ class Session:
         for conn in (Conn.USER, Conn.TRADE, Conn.MARKET):
             await self._step(f"{conn.name} connection up", self.supervisor.connect(conn))
         await self._step("book synced", self._book_synced(core), BOOK_DEADLINE_S)
-        await self._step("position agreed with the venue", self._agree())
+        venue.check_size(
+            traded, config.core.params.get("qty_lots"), core.numbers()["bid_px_ticks"]
+        )
+        await self._step("position agreed with the venue", self.supervisor.agree())
         self.supervisor.is_active = True
         self._warm_up()
         self._tasks += [
@@ -188,23 +182,6 @@ class Session:
         require_loopback(self.config.rest_url, "rest_url")
         for name in ("public", "private", "ws_api"):
             require_loopback(getattr(urls, name), f"ws_url.{name}")
-
-    def _check_limits(self, traded: venue.Instrument) -> None:
-        """Our limits must lie inside the venue's, and our sizes on its grid: refuse, don't hope."""
-        limits = self.config.core.limits
-        lots_max = int(traded.qty_max / venue.Decimal(traded.lot))
-        pairs = (
-            ("limits.qty_lots_max", limits.qty_lots_max, lots_max),
-            ("limits.orders_per_10s_max", limits.orders_per_10s_max, traded.orders_per_10s_max),
-            ("limits.orders_per_min_max", limits.orders_per_min_max, traded.orders_per_min_max),
-        )
-        for name, ours, theirs in pairs:
-            if theirs is not None and ours > theirs:
-                raise TickmakerError(
-                    f"Configuration: {name} is {ours}, over the venue's {theirs}",
-                    f"lower core.{name}",
-                    EXIT_USAGE,
-                )
 
     def _build(self, traded: venue.Instrument) -> Core:
         """Journal, core, hot loop, transport: everything between REST and the first socket."""
@@ -223,7 +200,7 @@ class Session:
         self._page = StatusWriter(config.run_dir / "status.page")
         hot = self._hot = HotLoop(core)
         self.transport = HotTransport(hot, is_busy=config.poll == "busy")
-        self.snapshots = Snapshots(hot, self._rest, config.core.symbol, self._rng)
+        self.snapshots = Snapshots(hot, self._rest, config.core.symbol, self._rng, self.fault)
         self.supervisor = Supervisor(
             hot, self.transport, self._account,
             {
@@ -242,14 +219,11 @@ class Session:
             self._changed.clear()
             await self._changed.wait()
 
-    async def _agree(self) -> None:
-        await self.supervisor.agree()
-
     def _warm_up(self) -> None:
         """Busy mode: what exists now stays, and no collection ever scans it again."""
-        gc.collect()
-        gc.freeze()
         if self.config.poll == "busy":
+            gc.collect()
+            gc.freeze()
             gc.disable()
 
     # -- RUN ---
@@ -343,18 +317,15 @@ class Session:
             try:
                 found = await self._account.cancel_all(PROOF_DEADLINE_S)
                 cancelled = max(cancelled, found)
-                await self._last_account(is_flat)
+                if self._hot is not None and not is_flat:
+                    # What the core still believes in is gone: the venue has just said so.
+                    self._hot.account(self._hot.core.numbers()["position_lots"], 0)
             except TickmakerError as error:
                 left = None
                 self.fail(error)
         await self._close()
         self._output.emit("stopped", orders_cancelled=cancelled, open_orders_at_venue=left)
         return self._error.exit_code if self._error is not None else EXIT_OK
-
-    async def _last_account(self, is_flat: bool) -> None:
-        """Orders that the core still believes in are gone: the venue has just said so."""
-        if self._hot is not None and not is_flat:
-            self._hot.account(self._hot.core.numbers()["position_lots"], 0)
 
     async def _close(self) -> None:
         for task in self._tasks:
@@ -404,67 +375,9 @@ def _write_config(
         ) from None
 
 
-class _Stdin:
-    """The document on standard input, then its end or a line `stop`."""
-
-    def __init__(self, fd: int = 0) -> None:
-        self._fd = fd
-        self._rest = b""
-
-    async def document(self, deadline_s: float = 30.0) -> dict[str, Any]:
-        """The first line, parsed."""
-        loop = asyncio.get_running_loop()
-        readable = asyncio.Event()
-        loop.add_reader(self._fd, readable.set)
-        data = b""
-        try:
-            async with asyncio.timeout(deadline_s):
-                while b"\n" not in data:
-                    await readable.wait()
-                    readable.clear()
-                    chunk = os.read(self._fd, 65536)
-                    if not chunk:
-                        break
-                    data += chunk
-        except TimeoutError:
-            raise _bad_document("none came within 30 s") from None
-        finally:
-            loop.remove_reader(self._fd)
-        line, _, self._rest = data.partition(b"\n")
-        try:
-            document = json.loads(line)
-        except ValueError:
-            raise _bad_document("it is no JSON") from None
-        if not isinstance(document, dict) or set(document) != {"config", "api_key", "secret"}:
-            raise _bad_document("Expected the keys config, api_key and secret")
-        return document
-
-    def watch(self, session: Session) -> None:
-        """Call session.stop() at a line `stop` or at the end."""
-        loop = asyncio.get_running_loop()
-
-        def on_readable() -> None:
-            chunk = os.read(self._fd, 4096)
-            self._rest += chunk
-            if not chunk or b"stop\n" in self._rest:
-                loop.remove_reader(self._fd)
-                session.stop()
-            self._rest = self._rest[-16:]
-
-        loop.add_reader(self._fd, on_readable)
-
-
-def _bad_document(why: str) -> TickmakerError:
-    return TickmakerError(
-        f"the document on standard input can't be used: {why}",
-        'write one line of JSON: {"config": {...}, "api_key": "...", "secret": "..."}',
-        EXIT_USAGE,
-    )
-
-
 async def _main(run_dir: Path, output: Output) -> int:
     loop = asyncio.get_running_loop()
-    stdin = _Stdin()
+    stdin = Input()
     stopped = asyncio.Event()
     session: Session | None = None
 
@@ -476,14 +389,14 @@ async def _main(run_dir: Path, output: Output) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     document = await stdin.document()
-    config = load(dict(document["config"]) | {"run_dir": str(run_dir)})
+    config = load(document["config"] | {"run_dir": str(run_dir)})
     session = Session(config, str(document["api_key"]), str(document["secret"]), output)
     document.clear()
     loop.set_exception_handler(lambda _, context: session.fault(
         context.get("exception") or RuntimeError()))
     if stopped.is_set():
         session.stop()
-    stdin.watch(session)
+    stdin.watch(session.stop)
     return await session.run()
 
 
@@ -507,5 +420,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(BrokenPipeError):
-        sys.exit(main())
+    sys.exit(main())

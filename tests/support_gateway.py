@@ -15,7 +15,7 @@ from engine.gateway.hotsocket import HotLoop
 from fastcore.journal import KIND, OUT_FIELDS, OUT_HEADER, read_segment, unpack
 from fastcore.types import Command, Conn
 
-TRIES_MAX = 200_000  # of a poll that waits for something: seconds; a failure, never a hang
+PATIENCE_NS = 10_000_000_000  # of a poll that waits for something: a failure, never a hang
 
 
 def tcp_pair(server_receive_bytes: int = 0, client_send_bytes: int = 0) -> list[socket.socket]:
@@ -73,7 +73,9 @@ class Wire:
     """A core behind a HotLoop, with the venue's end of each connection that was opened."""
 
     def __init__(self, **overrides: Any) -> None:
-        self.desk = Desk(**overrides)
+        # A test machine may stall for longer than any budget that is worth having.
+        patient = {"budgets__tick_to_order_us_max": 30e6, "budgets__ack_ms_max": 30e3}
+        self.desk = Desk(**(patient | overrides))
         self.hot = HotLoop(self.desk.core, others_every=1)
         self.venues: dict[Conn, Venue] = {}
 
@@ -92,15 +94,17 @@ class Wire:
     def poll_until(self, is_done: Callable[[], bool]) -> int:
         """Poll until `is_done`; the COLD_* bits seen on the way."""
         cold = 0
-        for _ in range(TRIES_MAX):
+        deadline_ns = clock.monotonic_ns() + PATIENCE_NS
+        while clock.monotonic_ns() < deadline_ns:
             cold |= self.hot.poll(1)
             if is_done():
                 return cold
         raise AssertionError("nothing came of it")
 
-    def start(self) -> list[dict[str, Any]]:
+    def start(self, **sizes: int) -> list[dict[str, Any]]:
         """Three connections, a synced book, started: the venue has two orders, acknowledged."""
-        self.open(*Conn)
+        self.open(Conn.MARKET, Conn.USER)
+        self.open(Conn.TRADE, **sizes)
         self.hot.clock(UTC_OFFSET_NS)
         self.desk.now_ns = clock.monotonic_ns()
         self.hot.snapshot(json.dumps({

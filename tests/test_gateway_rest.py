@@ -293,6 +293,21 @@ def test_position_is_exact_in_lots_and_hedge_mode_is_refused() -> None:
         venue.position_lots([{**rows[0], "positionSide": "SHORT"}], traded)
 
 
+def test_limits_and_sizes_must_fit_the_venues() -> None:
+    traded = venue.instrument(INFO, "BTCUSDT")
+    venue.check_limits(traded, 1_000_000, 300, 1_200)
+    venue.check_size(traded, 1.0, 600_000)
+    venue.check_size(traded, None, 600_000)
+    for ours in ((1_000_001, 300, 1_200), (1, 301, 1_200), (1, 300, 1_201)):
+        with pytest.raises(TickmakerError, match="over the venue's") as caught:
+            venue.check_limits(traded, *ours)
+        assert caught.value.exit_code == EXIT_USAGE
+    with pytest.raises(TickmakerError, match="qty_lots"):
+        venue.check_size(traded, 1.0, 40_000)  # 0.001 BTC at 4,000: 4 USDT, below 5
+    with pytest.raises(TickmakerError, match="qty_lots"):
+        venue.check_size(traded, 0.5, 600_000)
+
+
 def test_urls_take_roots_with_and_without_their_path() -> None:
     streams = "streams=btcusdt@depth@0ms/btcusdt@bookTicker/btcusdt@trade"
     assert venue.market_url("ws://h:1", "BTCUSDT") == f"ws://h:1/public/stream?{streams}"

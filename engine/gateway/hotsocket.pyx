@@ -526,8 +526,8 @@ cdef class HotLoop:
         makes the stamps of what is still in the sockets suspect."""
         cdef ns_t before_ns, wall_ns, after_ns, offset_ns = 0
         cdef ns_t best_gap_ns = <ns_t>1 << 62
-        cdef int i
-        for i in range(3):
+        cdef int _
+        for _ in range(3):
             before_ns = hs_monotonic_ns()
             wall_ns = hs_wall_ns()
             after_ns = hs_monotonic_ns()

@@ -1,6 +1,7 @@
 """Market data's cold side: REST depth snapshots for as long as the core wants one."""
 
 import asyncio
+from collections.abc import Callable
 from random import Random
 
 from engine.errors import TickmakerError
@@ -16,11 +17,19 @@ RETRY_CAP_S = 5.0
 class Snapshots:
     """At most one snapshot request in flight; backs off while they fail or come too old."""
 
-    def __init__(self, hot: HotLoop, rest: RestClient, symbol: str, rng: Random) -> None:
+    def __init__(
+        self,
+        hot: HotLoop,
+        rest: RestClient,
+        symbol: str,
+        rng: Random,
+        on_fault: Callable[[BaseException], None],
+    ) -> None:
         self._hot = hot
         self._rest = rest
         self._symbol = symbol
         self._rng = rng
+        self._on_fault = on_fault
         self._task: asyncio.Task[None] | None = None
         self.fetched = 0
         self.last_error = ""
@@ -29,6 +38,11 @@ class Snapshots:
         """The core wants a snapshot, or may: fetch until it does not."""
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._fetch())
+            self._task.add_done_callback(self._on_done)
+
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._on_fault(error)
 
     async def close(self) -> None:
         if self._task is not None:
@@ -45,14 +59,19 @@ class Snapshots:
                     {"symbol": self._symbol, "limit": str(venue.SNAPSHOT_LEVELS)},
                     tries=1,
                 )
-                self._hot.snapshot(body)
-                self.fetched += 1
-                self.last_error = ""
             except TickmakerError as error:
                 self.last_error = error.what
                 if isinstance(error, VenueError):
                     wait_s = max(wait_s, error.retry_after_s)
-            if not self._hot.is_snapshot_wanted:
-                return
+            else:
+                if self._took(body):
+                    return
             await asyncio.sleep(wait_s)
             attempt += 1
+
+    def _took(self, body: bytes) -> bool:
+        """Hand a snapshot to the core; False when it still wants one."""
+        self._hot.snapshot(body)
+        self.fetched += 1
+        self.last_error = ""
+        return not self._hot.is_snapshot_wanted

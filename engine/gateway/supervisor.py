@@ -5,6 +5,7 @@ again with backoff, cancel everything over REST, compare, and let the core start
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Any
@@ -95,14 +96,12 @@ class Supervisor:
     async def wait_flat(self, timeout_s: float) -> bool:
         """Wait until no order works; False when the time is over. The core must be halted."""
         self._flat.clear()
-        if self._hot.core.working_count == 0:
-            return True
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                await self._flat.wait()
-        except TimeoutError:
-            return self._hot.core.working_count == 0
-        return True
+                while self._hot.core.working_count:
+                    await self._flat.wait()
+                    self._flat.clear()
+        return not self._hot.core.working_count
 
     async def close(self) -> None:
         self.is_active = False

@@ -125,6 +125,39 @@ def _step(filters: dict[str, Any], symbol: str, name: str, key: str) -> str:
     return text
 
 
+def check_limits(
+    traded: Instrument, qty_lots_max: int, orders_per_10s_max: int, orders_per_min_max: int
+) -> None:
+    """Our limits must lie inside the venue's: refuse what could only fail later."""
+    pairs = (
+        ("qty_lots_max", qty_lots_max, int(traded.qty_max / Decimal(traded.lot))),
+        ("orders_per_10s_max", orders_per_10s_max, traded.orders_per_10s_max),
+        ("orders_per_min_max", orders_per_min_max, traded.orders_per_min_max),
+    )
+    for name, ours, theirs in pairs:
+        if theirs is not None and ours > theirs:
+            raise TickmakerError(
+                f"Configuration: core.limits.{name} is {ours}, over the venue's {theirs}",
+                f"lower core.limits.{name}",
+                EXIT_USAGE,
+            )
+
+
+def check_size(traded: Instrument, qty_lots: float | None, px_ticks: int) -> None:
+    """Would the venue refuse an order of this size at this price as too small?"""
+    if qty_lots is None:
+        return
+    qty = Decimal(qty_lots) * Decimal(traded.lot)
+    notional = qty * px_ticks * Decimal(traded.tick)
+    if qty < traded.qty_min or notional < traded.notional_min:
+        raise TickmakerError(
+            f"Configuration: core.params.qty_lots is {qty_lots:g}, {notional:.2f} in the quote "
+            f"asset: {traded.symbol} orders are {traded.qty_min} and {traded.notional_min} up",
+            "raise core.params.qty_lots",
+            EXIT_USAGE,
+        )
+
+
 def position_lots(rows: list[dict[str, Any]], traded: Instrument) -> int:
     """Signed net position in lots, from positionRisk; one-way mode only."""
     total = 0
