@@ -183,7 +183,8 @@ class _Demo:
 
     def _configure(self, engine: _Child, ready: dict[str, Any], symbol: str) -> None:
         account = ready["accounts"][0]
-        core = demo_core(symbol, self.options.strategy, secrets.token_hex(4), self.options.seed)
+        run_tag = secrets.token_hex(4)
+        core = demo_core(symbol, self.options.strategy, run_tag, self.options.seed)
         config = {
             "run_dir": str(self.run_dir),
             "venue": "binance_usdm",

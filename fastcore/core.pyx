@@ -86,6 +86,7 @@ from fastcore.types cimport (
     ORD_PENDING_CANCEL,
     SEND_FAILED,
     SEND_LATE,
+    SEND_PARTIAL,
     SEND_SENT,
     SIDE_BUY,
     SIDE_SELL,
@@ -295,6 +296,9 @@ cdef class Core:
         words[2] = end_ns
         self._record(REC_SEND, outcome, words, 24, now_ns)
         out = &self.outs[index]
+        if outcome == SEND_SENT or outcome == SEND_PARTIAL:
+            self.orders_sent += out.verb == VERB_PLACE
+            self.cancels_sent += out.verb == VERB_CANCEL
         if outcome == SEND_SENT:
             if out.cause_ts_ns != 0 and out.verb != VERB_STATUS:
                 self.tick_to_order.record(end_ns - out.cause_ts_ns)
@@ -527,7 +531,6 @@ cdef class Core:
             self.orders.on_unsent(order.intent_id, VERB_PLACE, SEND_FAILED)
             return
         self.gate.count_send(now_ns)
-        self.orders_sent += 1
         self._record_order(order, now_ns)
         self.stages.mark(STAGE_ENCODE)
 
@@ -542,7 +545,6 @@ cdef class Core:
             return                 # still working: the next input asks again
         self.orders.move(order, ORD_PENDING_CANCEL, 0)
         order.sent_ns = now_ns
-        self.cancels_sent += 1
         self._record_order(order, now_ns)
         self.stages.mark(STAGE_ENCODE)
 

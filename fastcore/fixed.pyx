@@ -129,7 +129,7 @@ cdef Scale _checked_scale(str tick) except *:
 
 
 def parse(bytes text not None, str tick not None) -> int:
-    """`text` as a whole number of `tick`s. ValueError if it is no decimal, too large or off-grid."""
+    """`text` as a number of `tick`s. ValueError if it is no decimal, too large or off-grid."""
     cdef Scale scale = _checked_scale(tick)
     cdef const uint8_t* p = text
     cdef const uint8_t* end = p + len(text)

@@ -19,7 +19,7 @@ cdef enum:
     GATE_SELF_CROSS = 9        # would meet our own order
     GATE_POST_ONLY = 10        # would take
     GATE_CODES = 11
-    SENDS_MAX = 4096           # order sends remembered; above any venue's per-minute limit
+    SENDS_MAX = 1048576        # highest limit of a window: 8 MB of send times, for benches
 
 cdef struct Limits:
     px_t price_collar_ticks
@@ -34,7 +34,8 @@ cdef struct Limits:
 cdef class Gate:
     cdef Limits limits
     cdef int64_t counts[GATE_CODES]
-    cdef ns_t sends_ns[SENDS_MAX]
+    cdef ns_t* sends_ns        # ring of a power of two that holds the greater window's limit
+    cdef int64_t sends_mask
     cdef int64_t send_count
     cdef int64_t tail_10s
     cdef int64_t tail_min

@@ -6,6 +6,7 @@ counter; position and open orders count what is in flight at full size (RTS 6 ar
 at send). Cancels do not pass here: nothing may hold a cancel back.
 """
 cimport cython
+from libc.stdlib cimport calloc, free
 
 from fastcore.types cimport SIDE_BUY
 
@@ -39,8 +40,17 @@ cdef class Gate:
         self.limits.orders_per_10s_max = _required(limits, "orders_per_10s_max")
         self.limits.orders_per_min_max = _required(limits, "orders_per_min_max")
         self.limits.book_age_ns_max = _required(limits, "book_age_ms_max") * 1_000_000
-        if max(self.limits.orders_per_10s_max, self.limits.orders_per_min_max) > SENDS_MAX:
+        sends_max = max(self.limits.orders_per_10s_max, self.limits.orders_per_min_max)
+        if sends_max > SENDS_MAX:
             raise ValueError(f"Expected order limits of at most {SENDS_MAX} a window")
+        # A send past a limit is denied, so no window ever holds more than its limit.
+        self.sends_mask = (1 << int(sends_max - 1).bit_length()) - 1
+        self.sends_ns = <ns_t*>calloc(self.sends_mask + 1, sizeof(ns_t))
+        if self.sends_ns == NULL:
+            raise MemoryError()
+
+    def __dealloc__(self):
+        free(self.sends_ns)
 
     cdef int check(self, int side, px_t px_ticks, qty_t qty_lots, bint is_halted,
                    bint is_synced, ns_t book_ns, ns_t now_ns) noexcept nogil:
@@ -98,16 +108,16 @@ cdef class Gate:
     cdef bint _rate_is_spent(self, ns_t now_ns) noexcept nogil:
         # A send exactly one window old has left it. Each send is passed once a tail: O(1).
         while (self.tail_10s < self.send_count
-               and self.sends_ns[self.tail_10s % SENDS_MAX] <= now_ns - <ns_t>WINDOW_10S_NS):
+               and self.sends_ns[self.tail_10s & self.sends_mask] <= now_ns - <ns_t>WINDOW_10S_NS):
             self.tail_10s += 1
         while (self.tail_min < self.send_count
-               and self.sends_ns[self.tail_min % SENDS_MAX] <= now_ns - <ns_t>WINDOW_MIN_NS):
+               and self.sends_ns[self.tail_min & self.sends_mask] <= now_ns - <ns_t>WINDOW_MIN_NS):
             self.tail_min += 1
         return (self.send_count - self.tail_10s >= self.limits.orders_per_10s_max
                 or self.send_count - self.tail_min >= self.limits.orders_per_min_max)
 
     cdef void count_send(self, ns_t now_ns) noexcept nogil:
-        self.sends_ns[self.send_count % SENDS_MAX] = now_ns
+        self.sends_ns[self.send_count & self.sends_mask] = now_ns
         self.send_count += 1
 
 

@@ -29,14 +29,15 @@ from fastcore.types cimport E_JOURNAL, OK
 cdef extern from *:
     """
     #define fc_store_release_u64(ptr, value) __atomic_store_n((uint64_t *)(ptr), (value), __ATOMIC_RELEASE)
+    #define fc_load_acquire_u64(ptr) __atomic_load_n((const uint64_t *)(ptr), __ATOMIC_ACQUIRE)
     """
     void fc_store_release_u64(void* ptr, uint64_t value) noexcept nogil
+    uint64_t fc_load_acquire_u64(const void* ptr) noexcept nogil
 
 MAGIC = b"TMJRNL01"
 VERSION = 1
 _SEGMENT_HEADER = struct.Struct("<8sIIQq")
-_RECORD_HEADER = struct.Struct("<IHHQqqQ")
-_RECORD_FIRST_WORD = struct.Struct("<IHH")
+_RECORD_REST = struct.Struct("<HQqqQ")   # behind payload_size and kind
 
 # Field names of each record payload that is a row of int64; text payloads are not listed.
 FIELDS: dict[int, tuple[str, ...]] = {
@@ -247,24 +248,26 @@ def read_segment(buf, int64_t offset=SEGMENT_HEADER_SIZE) -> Iterator[tuple]:
     cdef const uint8_t[::1] data = view
     cdef int64_t size = len(view)
     cdef int64_t payload_size, start
+    cdef uint64_t first_word
+    cdef int kind
     cdef object last_seq = None
     while offset + 8 <= size:
-        # The end mark is one word, and may stand where no header fits any more.
-        if _RECORD_FIRST_WORD.unpack_from(view, offset)[1] == RECORD_END_OF_SEGMENT:
-            yield offset, RECORD_END_OF_SEGMENT, 0, -1, 0, 0, view[:0]
+        # One load: a writer may be publishing this very word.
+        first_word = fc_load_acquire_u64(&data[offset])
+        kind = (first_word >> 32) & 0xFFFF
+        payload_size = first_word & 0xFFFFFFFF
+        if kind == RECORD_END_OF_SEGMENT:   # may stand where no whole header fits any more
+            yield offset, kind, 0, -1, 0, 0, view[:0]
             return
-        if offset + RECORD_HEADER_SIZE > size:
-            return
-        (payload_size, kind, arg, seq, now_ns, recv_ts_ns,
-         checksum) = _RECORD_HEADER.unpack_from(view, offset)
         if kind == 0:
-            # The first word is published whole: half of one is damage, not a record being written.
-            if payload_size or arg:
+            # The word is published whole: half of one is damage, not a record being written.
+            if first_word != 0:
                 raise JournalError(f"offset {offset}: damaged record header (kind 0)")
             return
         if offset + RECORD_HEADER_SIZE + payload_size > size:
             raise JournalError(f"offset {offset}: record of {payload_size} bytes runs past the "
                                f"segment's end at {size}")
+        arg, seq, now_ns, recv_ts_ns, checksum = _RECORD_REST.unpack_from(view, offset + 6)
         start = offset + RECORD_HEADER_SIZE
         if hash64(hash64(0, &data[offset], 32), &data[0] + start, payload_size) != checksum:
             raise JournalError(f"offset {offset}: checksum of record {seq} "

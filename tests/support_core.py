@@ -58,9 +58,7 @@ class Desk:
         body = {"lastUpdateId": self.update_id, "E": 1, "T": 1, "bids": bids, "asks": asks}
         return self.collect(self.core.snapshot(json.dumps(body).encode(), self.now_ns))
 
-    def depth(
-        self, bids: list[list[str]], asks: list[list[str]], prev: int | None = None
-    ) -> int:
+    def depth(self, bids: list[list[str]], asks: list[list[str]], prev: int | None = None) -> int:
         first, self.update_id = self.update_id, self.update_id + 1
         return self.frame(
             Conn.MARKET,
@@ -81,9 +79,8 @@ class Desk:
         )  # fmt: skip
 
     def frame(self, conn: Conn, message: dict[str, Any]) -> int:
-        return self.collect(
-            self.core.frame(conn, json.dumps(message, separators=(",", ":")).encode(), self.now_ns, self.now_ns)
-        )
+        payload = json.dumps(message, separators=(",", ":")).encode()
+        return self.collect(self.core.frame(conn, payload, self.now_ns, self.now_ns))
 
     def timer(self, after_ms: int = 10) -> int:
         self.now_ns += after_ms * MS
@@ -133,9 +130,7 @@ class Desk:
             "l": "0", "z": "0", "L": "0", "T": 1, "t": 0, "b": "0", "a": "0", "m": True,
             "R": False, "ps": "BOTH", "rp": "0",
         } | fields  # fmt: skip
-        self.frame(
-            Conn.USER, {"e": "ORDER_TRADE_UPDATE", "T": 1, "E": 1, "o": order}
-        )
+        self.frame(Conn.USER, {"e": "ORDER_TRADE_UPDATE", "T": 1, "E": 1, "o": order})
 
     def fill(
         self, params: dict[str, Any], qty: str, cum: str, px: str | None = None,

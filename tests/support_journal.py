@@ -1,8 +1,11 @@
 """Journals for tests: a run's records through the real writer, without a core."""
 
 import json
+import sqlite3
 import struct
+from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 from engine.recorder.segments import SEGMENT_SIZE, Segments
 from fastcore.journal import FIELDS, KIND, OUT_HEADER, JournalWriter
@@ -155,3 +158,44 @@ def write_run(builder: JournalBuilder) -> None:
     builder.command(Command.SHUTDOWN)
     builder.state(Halt.BOOK, Halt.SHUTDOWN)
     builder.sample()
+
+
+def rows(run_dir: Path, query: str) -> list[dict[str, Any]]:
+    database = sqlite3.connect(run_dir / "ledger.sqlite")
+    database.row_factory = sqlite3.Row
+    found = [dict(row) for row in database.execute(query)]
+    database.close()
+    return found
+
+
+def dump(run_dir: Path) -> list[str]:
+    database = sqlite3.connect(run_dir / "ledger.sqlite")
+    lines = list(database.iterdump())
+    database.close()
+    return lines
+
+
+def next_seq(run_dir: Path) -> str:
+    (row,) = rows(run_dir, "SELECT value FROM meta WHERE key = 'next_seq'") or [{"value": "0"}]
+    return str(row["value"])
+
+
+def page_text(run_dir: Path) -> str:
+    """What a reader sees: the page's text without its scripts and styles."""
+    texts: list[str] = []
+
+    class Text(HTMLParser):
+        skipped = 0
+
+        def handle_starttag(self, tag: str, attrs: object) -> None:
+            self.skipped += tag in ("script", "style")
+
+        def handle_endtag(self, tag: str) -> None:
+            self.skipped -= tag in ("script", "style")
+
+        def handle_data(self, data: str) -> None:
+            if not self.skipped and data.strip():
+                texts.append(data.strip())
+
+    Text().feed((run_dir / "report.html").read_text(encoding="utf-8"))
+    return "\n".join(texts)

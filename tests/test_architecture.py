@@ -38,7 +38,7 @@ ENGINE: dict[str, set[str]] = {
     "clock": set(),
     "config": BASE,
     "status": BASE,
-    "view": BASE | {"status"},
+    "view": BASE | {"report", "status"},
     "venues": {"errors"},
     "execution": {"errors"},
     "risk": {"errors"},

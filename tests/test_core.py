@@ -334,7 +334,9 @@ def test_a_venue_query_that_finds_nothing_clears_our_orders() -> None:
 def test_a_full_journal_halts_and_still_cancels() -> None:
     desk = quoting_desk()
     desk.take_sent()
-    while desk.core.frame(Conn.TRADE, b'{"id":null,"status":200,"result":{}}', 1, desk.now_ns) >= 0:
+    while (
+        desk.core.frame(Conn.TRADE, b'{"id":null,"status":200,"result":{}}', 1, desk.now_ns) >= 0
+    ):
         if Halt.JOURNAL in Halt(desk.core.halt_bits):
             break
     desk.timer()

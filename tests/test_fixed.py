@@ -99,7 +99,7 @@ def test_scale_of_tick_drops_trailing_zeros(fixed, tick, expected):
     ["", "0", "0.000", "-0.1", "1e-3", "01", ".1", "1.", "0.0000000000001", "1" * 19, "½", "a"],
 )
 def test_scale_of_bad_tick_raises(fixed, tick):
-    with pytest.raises(ValueError, match="decimal|zero"):
+    with pytest.raises(ValueError, match=r"decimal|zero"):
         fixed.scale(tick)
 
 

@@ -76,6 +76,30 @@ def test_order_rate_window_slides(after_ms: int, passes: bool) -> None:
     assert (placed(desk) == ["BUY", "SELL"]) is passes
 
 
+@pytest.mark.parametrize("limit", [1, 2, 3, 8, 9, 130])
+def test_order_rate_denies_at_the_limit_and_only_there(limit: int) -> None:
+    """Sends at uneven times, so that the ring of send times goes round several times."""
+    desk = Desk(
+        journal=False, limits__orders_per_10s_max=limit, limits__orders_per_min_max=limit,
+        limits__book_age_ms_max=200_000,
+    )  # fmt: skip
+    desk.start()
+    sent_ns = [desk.now_ns] * desk.numbers["orders_sent"]
+    for step in range(2 * limit + 20):
+        desk.now_ns += 60_000 * MS * (step % 3) // limit
+        denies = denied(desk, "RATE")
+        for params in desk.take_sent():
+            desk.reply(params, 400, code=-5022)
+        px = 60_000 + step % 2
+        desk.best(f"{px}.20", "1.000", f"{px}.30", "1.000")
+        sent_ns += [desk.now_ns] * (desk.numbers["orders_sent"] - len(sent_ns))
+        in_window = sum(at > desk.now_ns - 60_000 * MS for at in sent_ns[-limit - 4 :])
+        assert in_window <= limit
+        assert denied(desk, "RATE") == denies or in_window == limit
+    assert denied(desk, "RATE") > 0
+    assert len(sent_ns) > 2 * limit
+
+
 @pytest.mark.parametrize(("limit", "passes"), [(2, False), (3, True), (4, True)])
 def test_price_collar_is_measured_from_the_mid(limit: int, passes: bool) -> None:
     # Quotes stand 2.5 ticks from the mid: a collar of 2 denies, of 3 lets pass.

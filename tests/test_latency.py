@@ -97,7 +97,7 @@ def test_exported_counts_rebuild_the_same_hdrhistogram():
     st.lists(st.integers(0, HIGHEST_NS) | st.integers(0, 5000), min_size=1, max_size=60),
     st.floats(0, 100),
 )
-@example([1, 2], 75.0)           # rank int(1.5 + 0.5): halves round up
+@example([1, 2], 75.0)  # rank int(1.5 + 0.5): halves round up
 @example([1, 2, 3], 50.0)
 def test_percentile_equals_twin_and_hdrhistogram(values, percent):
     histogram, slow, reference = fast.Histogram(), twin.Histogram(), hdr()
@@ -172,7 +172,7 @@ def test_summary_is_in_microseconds_and_never_past_the_greatest(histogram):
     assert summary["p99_us"] == pytest.approx(99.9, rel=1e-3)
     assert summary["p50_us"] <= summary["p99_us"] <= summary["p999_us"] <= summary["max_us"]
     histogram.reset()
-    histogram.record(5001)      # its counter reaches to 5003
+    histogram.record(5001)  # its counter reaches to 5003
     assert histogram.percentile(50) == 5003
     assert histogram.summary()["p50_us"] == histogram.summary()["max_us"] == 5.001
 
@@ -196,7 +196,7 @@ def test_merge_equals_recording_everything_in_one(histogram):
         (histogram if index % 3 else other).record(ns)
         together.record(ns)
     histogram.merge(other)
-    histogram.merge(type(histogram)())      # nothing of nothing
+    histogram.merge(type(histogram)())  # nothing of nothing
     for name in ("count", "min_ns", "max_ns", "over_range", "negative"):
         assert getattr(histogram, name) == getattr(together, name)
     assert histogram.summary() == together.summary()
@@ -256,7 +256,7 @@ class FakeTicks:
 
     def __init__(self, *values: int, name: bytes = b"tickmaker.tick") -> None:
         self._values = iter(values)
-        self._name = name                  # a capsule borrows its name
+        self._name = name  # a capsule borrows its name
         self._function = ctypes.CFUNCTYPE(ctypes.c_uint64)(lambda: next(self._values))
         new = ctypes.pythonapi.PyCapsule_New
         new.restype = ctypes.py_object
@@ -310,7 +310,7 @@ def test_stage_clock_marked_twice_is_summed_and_unmarked_records_nothing():
     clock = StageClock(FakeTicks(0, 5, 12, 20, 100, 103, 107).capsule)
     clock.run([Stage.DECODE, Stage.BOOK, Stage.DECODE])
     assert stage_values(clock) == {"DECODE": (1, 13), "BOOK": (1, 7)}
-    clock.run([Stage.STRATEGY, Stage.BOOK])      # nothing of the tick before is left
+    clock.run([Stage.STRATEGY, Stage.BOOK])  # nothing of the tick before is left
     assert stage_values(clock) == {"DECODE": (1, 13), "BOOK": (2, 7), "STRATEGY": (1, 3)}
 
 
@@ -360,7 +360,7 @@ def test_stage_clock_keeps_its_capsule_alive():
     ticks = FakeTicks()
     before = sys.getrefcount(ticks.capsule)
     clock = StageClock(ticks.capsule)
-    held = sys.getrefcount(ticks.capsule)      # outside the assert, which holds one more
+    held = sys.getrefcount(ticks.capsule)  # outside the assert, which holds one more
     clock.set_ticks(None)
     after = sys.getrefcount(ticks.capsule)
     assert (held, after) == (before + 1, before)
@@ -378,7 +378,7 @@ def test_stage_clock_refuses_other_sources_and_units():
     clock = StageClock(FakeTicks(0, 5).capsule)
     with pytest.raises(ValueError, match="PyCapsule_GetPointer"):
         clock.set_ticks("tick")
-    assert clock.is_on                  # a refused source changes nothing
+    assert clock.is_on  # a refused source changes nothing
     for stage in (-1, 6):
         with pytest.raises(IndexError, match="stage"):
             clock.histogram(stage)

@@ -95,6 +95,18 @@ def test_own_order_ahead_at_the_same_price_is_served_first(venue: Any) -> None:
     assert fills_of(venue.run_to(10_000)) == [(1, 100, 2, 1), (2, 100, 1, 1)]
 
 
+def test_own_fill_ahead_leaves_less_of_the_trade_for_the_queue_behind(venue: Any) -> None:
+    place(venue, 1, Side.BUY, 100, 2)
+    venue.book.apply_depth_lists(2, 2, 1, [(100, 9)], [])
+    venue.book_moved(2_000)
+    venue.send(Verb.PLACE, 2, 2_000, Side.BUY, 100, 2)
+    venue.run_to(4_000)
+    assert (venue.ahead_lots(1), venue.ahead_lots(2)) == (5, 9)
+    venue.trade(100, 7, Side.SELL, 5_000)
+    assert fills_of(venue.run_to(10_000)) == [(1, 100, 2, 1)]
+    assert venue.ahead_lots(2) == 4
+
+
 def test_decrease_of_the_level_moves_the_queue_only_where_it_must(venue: Any) -> None:
     place(venue, 1, Side.BUY, 100, 3)
     venue.book.apply_depth_lists(2, 2, 1, [(100, 9)], [])

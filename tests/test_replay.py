@@ -16,6 +16,7 @@ from engine.tape.importer import import_files
 from fastcore.core import Core
 from fastcore.drive import Drive
 from fastcore.rows import RowFlag
+from fastcore.types import Side
 from tests.tape_captures import START_NS, capture, shared, write
 
 KEYS = {
@@ -108,13 +109,29 @@ def test_venue_and_core_agree_on_the_position(tape: Path) -> None:
 
 def test_time_never_goes_back(tape: Path) -> None:
     columns = [column.copy() for column in Tape(tape).columns()]
-    columns[0][len(columns[0]) // 2 :] -= 2_000_000_000
+    columns[0][len(columns[0]) // 2 :] -= 6_000_000_000
     drive = a_drive()
     drive.start(START_NS)
-    before = drive.now_ns
     drive.run_rows(tuple(columns))
-    assert drive.now_ns >= before
+    assert drive.now_ns >= columns[0].max() > columns[0][-1]
     assert drive.core.numbers()["halt_bits"] == 0
+
+
+@pytest.mark.parametrize(("kind", "fills"), [("MARKET", 1), ("INSURANCE_FUND", 0)])
+def test_trade_through_our_bid_fills_it(tape: Path, kind: str, fills: int) -> None:
+    drive = by_rows(tape)
+    before = drive.core.numbers()
+    (bid,) = [own for own in before["own"] if own["side"] == Side.BUY]
+    trade = {"e": "trade", "E": 1, "T": 1, "s": "BTCUSDT", "t": 1, "p": "0.10", "q": "0.001"}
+    frame = json.dumps(trade | {"X": kind, "m": True}).encode()
+    # The second is there to let time pass: the fill takes one latency to come back.
+    stamps = np.array([drive.now_ns, drive.now_ns + 2 * LATENCY_NS], np.int64)
+    offsets = np.array([0, len(frame), 2 * len(frame)], np.int64)
+    drive.run_frames(frame * 2, offsets, stamps)
+    numbers = drive.core.numbers()
+    assert numbers["fills"] - before["fills"] == fills
+    moved = numbers["position_lots"] - before["position_lots"]
+    assert moved == fills * bid["leaves_lots"]
 
 
 def test_silence_on_the_tape_makes_the_feed_stale(tape: Path) -> None:
@@ -134,7 +151,7 @@ def test_silence_on_the_tape_makes_the_feed_stale(tape: Path) -> None:
 def test_gap_in_the_tape_pulls_the_quotes(tape: Path) -> None:
     columns = Tape(tape).columns()
     ends = np.flatnonzero(columns[10] & RowFlag.LAST) + 1
-    depth = [n for n in range(3_000, 3_100) if columns[8][ends[n] - 1] == 1][0]
+    depth = next(n for n in range(3_000, 3_100) if columns[8][ends[n] - 1] == 1)
     drive = a_drive()
     drive.start(START_NS)
     drive.run_rows(tuple(column[: ends[depth - 1]] for column in columns))

@@ -116,14 +116,14 @@ def test_sha256_equals_hashlib(msg):
 
 @STEADY
 @given(st.binary(max_size=200), st.binary(max_size=300), st.binary(max_size=300), st.booleans())
-@example(b"k" * 64, b"p" * 64, b"", False)      # key of one block; message is all prefix
+@example(b"k" * 64, b"p" * 64, b"", False)  # key of one block; message is all prefix
 @example(b"k" * 65, b"p" * 128, b"m", True)
 @example(b"", b"", b"", False)
 def test_hmac_equals_hmac_module(key, prefix, rest, portable):
     expected = hmac.new(key, prefix + rest, "sha256").hexdigest().encode()
     signer = Hmac(key, prefix=prefix, portable=portable)
     assert signer.hexdigest(prefix + rest) == expected
-    assert signer.hexdigest(prefix + rest) == expected      # a signature leaves no trace
+    assert signer.hexdigest(prefix + rest) == expected  # a signature leaves no trace
     assert signer.repeat(prefix + rest, 3) == expected
 
 

@@ -11,7 +11,7 @@ import pytest
 from engine.errors import EXIT_USAGE, TickmakerError
 from engine.tape.format import Columns, Tape
 from engine.tape.importer import import_files
-from fastcore.rows import COLUMNS, RowFlag
+from fastcore.rows import COLUMNS, LEVELS_PER_MESSAGE_MAX, RowFlag
 from tests.tape_captures import CLOCK_OFFSET_MS, START_NS, capture, shared, write
 
 VENUES = ["binance_usdm", "binance_spot", "binance_coinm"]
@@ -101,17 +101,19 @@ def test_day_roll_is_the_same_as_one_file(tmp_path: Path, out: Path, at: int) ->
     assert len(summary["sources"]) == 2
 
 
-def test_batches_hold_whole_messages(tmp_path: Path, out: Path, monkeypatch: Any) -> None:
-    import_files([write(tmp_path / "x", capture())], out)
+def test_batches_hold_whole_messages_and_lose_none(
+    tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "x", capture(steps=9_000))
+    import_files([path], out)
     whole = Tape(out).columns()
-    monkeypatch.setattr("engine.tape.importer.BATCH_ROWS", 32768)
-    lines = capture(steps=9) + capture(steps=9000, seed=2)[20:]
-    import_files([write(tmp_path / "y", lines)], out)
-    tape = Tape(out)
-    assert tape.batch_count > 1
-    for columns in tape.batches():
+    assert Tape(out).batch_count == 1
+    monkeypatch.setattr("engine.tape.importer.BATCH_ROWS", LEVELS_PER_MESSAGE_MAX)
+    import_files([path], out)
+    assert Tape(out).batch_count > 1
+    for columns in Tape(out).batches():
         assert columns[10][-1] & RowFlag.LAST
-    assert len(whole[0]) < tape.meta.rows
+    assert same(Tape(out).columns(), whole)
 
 
 def test_progress_grows_to_one(source: Path, out: Path) -> None:

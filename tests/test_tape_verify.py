@@ -118,6 +118,15 @@ def test_snapshot_newer_than_every_diff_is_refused(tmp_path: Path) -> None:
         verified(tmp_path, lines)
 
 
+def test_snapshot_that_nobody_needs_changes_nothing(tmp_path: Path) -> None:
+    lines = capture()
+    clean = verified(tmp_path, lines)
+    snapshot = next(line for line in lines if "lastUpdateId" in line).split(" ", 1)[1]
+    result = verified(tmp_path, [*lines, f"{lines[-1].split(' ', 1)[0]} {snapshot}"])
+    for key in ("bbo_checks", "bbo_match", "depth_applied", "update_id_gaps"):
+        assert result[key] == clean[key]
+
+
 def test_second_snapshot_restores_the_book_after_a_gap(tmp_path: Path) -> None:
     lines = capture(steps=30)
     del lines[[n for n, line in enumerate(lines) if "depthUpdate" in line][15]]

@@ -107,9 +107,7 @@ def test_a_journal_without_its_tail_is_not_identical(tmp_path: Path, segment: by
     assert "ends before" in result["first_difference"]
 
 
-def test_an_order_hash_is_compared_when_the_key_is_known(
-    tmp_path: Path, segment: bytes
-) -> None:
+def test_an_order_hash_is_compared_when_the_key_is_known(tmp_path: Path, segment: bytes) -> None:
     seq, payload = records(segment, KIND["OUT"])[0]
     head = list(OUT_HEADER.unpack_from(payload))
     head[4] ^= 1

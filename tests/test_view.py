@@ -276,6 +276,10 @@ def test_summary_says_everything_once() -> None:
     ):
         assert expected in text, expected
     assert "DISAGREE" not in text
+    long = "BOOK+USER_STREAM+RECONCILING+JOURNAL+TRADE_STREAM+FEED_STALE"
+    text = "\n".join(lines(summary(REPORT | {"state": long})))
+    for expected in ("tick-to-order p50 ", "state at the end ", "FEED_STALE"):
+        assert expected in text, expected  # a long value folds, and cuts no name
 
 
 def test_summary_of_trouble_is_loud_and_of_nothing_is_calm() -> None:

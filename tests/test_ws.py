@@ -90,7 +90,7 @@ def test_parse_reads_what_websockets_writes(ws, opcode, size, fin):
 def test_parse_control_frames_up_to_125(ws, opcode):
     for size in range(126):
         if opcode == 8 and size == 1:
-            continue    # a close body starts with two octets of code: websockets writes no other
+            continue  # a close body starts with two octets of code: websockets writes no other
         code, fields = ws.parse(server_frame(opcode, (b"\x03\xe8" + b"x" * size)[:size]))
         assert (code, fields["opcode"], fields["payload_size"]) == (1, opcode, size)
 
@@ -104,7 +104,7 @@ def test_parse_truncated_anywhere_wants_more(ws, size):
         code, fields = ws.parse(wire[:cut])
         assert code == 0
         assert fields["payload"] is None
-        if cut >= header_size:    # now the caller can know how much more
+        if cut >= header_size:  # now the caller can know how much more
             assert fields["header_size"] + fields["payload_size"] == len(wire)
         else:
             assert fields["header_size"] == 0
@@ -150,7 +150,7 @@ def test_parse_malformed_is_told_and_stays_told(ws, name, wire):
         assert code in (0, MALFORMED)
         assert code == MALFORMED or not told
         told = code == MALFORMED
-        assert told or cut < 10    # by the header at the latest
+        assert told or cut < 10  # by the header at the latest
 
 
 def test_parse_largest_payload_wants_more_and_is_read(ws):

@@ -15,11 +15,12 @@ from engine.report.page import render_page
 from engine.report.pnl import Books, Pnl, sum_fills, value
 from engine.report.run import Run, load_run
 from engine.status import StatusReader
-from fastcore.types import SendOutcome, Verb
+from fastcore.types import Halt, SendOutcome, Verb
 
 LATENCY_DEFINITION = (
-    "kernel receive stamp of the market frame that caused the message, to the return of its "
-    "send; every order and cancel that was sent; percentiles by nearest rank, exact"
+    "kernel receive stamp of the bytes that caused the message (market data, a fill, an answer), "
+    "to the return of its send; every order and cancel that was sent; percentiles by nearest "
+    "rank, exact"
 )
 
 
@@ -43,6 +44,13 @@ def build_report(run_dir: Path) -> dict[str, Any]:
     return report
 
 
+def _final_state(run: Run) -> str:
+    """STOPPED after an ordered shutdown (what it halts on its way is its consequence), else the
+    halt reasons in force, or RUNNING."""
+    bits = run.states[-1]["new_bits"] if run.states else 0
+    return "STOPPED" if bits & Halt.SHUTDOWN else state_text(bits)
+
+
 def make_report(run: Run) -> dict[str, Any]:
     """The figures; pure. Floats appear here for the first time."""
     opening = _opening(run)
@@ -58,7 +66,7 @@ def make_report(run: Run) -> dict[str, Any]:
         "position_lots": books.position_lots,
         "pnl": _floats(pnl),
         "tick_to_order": latency_summary(run.latency_ns),
-        "state": state_text(run.states[-1]["new_bits"]) if run.states else "RUNNING",
+        "state": _final_state(run),
         "run_dir": str(run.run_dir),
         "events": events,
         "events_per_s": round(events / run.duration_s, 1) if run.duration_s > 0 else 0.0,
@@ -80,6 +88,7 @@ def make_report(run: Run) -> dict[str, Any]:
         "mid": _mid_text(mark, run.tick),
         "opening_position_lots": opening.position_lots,
         "tick_to_order_definition": LATENCY_DEFINITION,
+        # Also what replies and our own fills caused; it is what the live view counts.
         **_reconcile(run, opening),
     }
 

@@ -13,7 +13,15 @@ from plotly import io, offline
 
 from engine.report.figures import latency_figure, market_figure
 from engine.report.run import Run
-from engine.report.text import bits_text, money, plain, quantity, quote_name, us, utc_text
+from engine.report.text import (
+    bits_text,
+    money,
+    plain,
+    quantity,
+    quote_name,
+    us,
+    utc_text,
+)
 
 _TEMPLATE = Path(__file__).with_name("template.html")
 FILLS_SHOWN = 20
@@ -34,9 +42,9 @@ def render_page(run: Run, report: dict[str, Any]) -> str:
         latency=(
             _plot(latency_figure(run.latency_ns))
             if run.latency_ns
-            else _none("no order or cancel was sent on a market frame in this run")
+            else _none("no order or cancel was sent in this run")
         ),
-        latency_definition=escape(report["tick_to_order_definition"]),
+        latency_definition=escape(_latency_note(report)),
         fills=_fills(run, quote),
         halts=_halts(run),
         plotly=offline.get_plotlyjs(),
@@ -97,7 +105,6 @@ def _cards(run: Run, report: dict[str, Any], quote: str) -> str:
     total = pnl["total"]
     tone = "" if not total else "gain" if total > 0 else "loss"
     denies = sum(report["denies"].values())
-    is_running = report["state"] == "RUNNING"
     return "".join(
         [
             _card(
@@ -136,11 +143,18 @@ def _cards(run: Run, report: dict[str, Any], quote: str) -> str:
             _card(
                 "State at the end",
                 report["state"].replace("+", " + "),
-                [f"{plain(report['gaps'])} update-id gaps", _reconciled(report)],
-                "" if is_running or report["state"] == "SHUTDOWN" else "loss",
+                [
+                    f"{plain(report['gaps'])} update-id gaps",
+                    _reconciled(report),
+                ],
+                "" if report["state"] in ("RUNNING", "STOPPED") else "loss",
             ),
         ]
     )
+
+
+def _latency_note(report: dict[str, Any]) -> str:
+    return f"{report['tick_to_order_definition']}."
 
 
 def _most(denies: dict[str, int]) -> str:

@@ -8,13 +8,11 @@ from typing import Any
 
 from engine.errors import TickmakerError
 from engine.report.pnl import Fill
-from fastcore.journal import KIND
-from fastcore.types import Conn, SendOutcome, Verb
+from fastcore.types import SendOutcome, Verb
 
 # tick_to_order of the report: see LATENCY_DEFINITION in build.py.
 _LATENCY = """SELECT tick_to_order_ns FROM sends
-WHERE outcome = ? AND verb IN (?, ?) AND cause_kind = ? AND cause_arg = ?
-AND tick_to_order_ns IS NOT NULL ORDER BY tick_to_order_ns"""
+WHERE outcome = ? AND verb IN (?, ?) AND tick_to_order_ns IS NOT NULL ORDER BY tick_to_order_ns"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +83,7 @@ def _load(run_dir: Path, database: sqlite3.Connection) -> Run:
         return database.execute(query, values).fetchall()
 
     instrument = next(iter(rows("SELECT * FROM instrument")), None)
-    sent = (SendOutcome.SENT, Verb.PLACE, Verb.CANCEL, KIND["FRAME"], Conn.MARKET)
+    latency = rows(_LATENCY, SendOutcome.SENT, Verb.PLACE, Verb.CANCEL)
     fills = rows(
         "SELECT seq, ts_ns, side, px_ticks, qty_lots, fee_e8, "
         "bid_px_ticks + ask_px_ticks AS twice_mid, position_after_lots FROM fills ORDER BY seq"
@@ -103,7 +101,7 @@ def _load(run_dir: Path, database: sqlite3.Connection) -> Run:
             (row["verb"], row["outcome"]): row["count"]
             for row in rows("SELECT verb, outcome, count(*) AS count FROM sends GROUP BY 1, 2")
         },
-        latency_ns=[row[0] for row in rows(_LATENCY, *sent)],
+        latency_ns=[row["tick_to_order_ns"] for row in latency],
         denies={
             row["name"]: row["count"]
             for row in rows(

@@ -17,8 +17,9 @@ GOOD, BAD, SOFT, EDGE = "green", "red", "dim", "grey50"
 def rows_table(rows: list[tuple[str, str, str]]) -> Table:
     """Names left, values right; each row is (name, value, style of the value)."""
     table = Table.grid(expand=True, padding=(0, 1))
-    table.add_column(no_wrap=True)
-    table.add_column(justify="right", no_wrap=True)
+    width = max((len(name) for name, *_ in rows), default=0)
+    table.add_column(no_wrap=True, min_width=width)
+    table.add_column(justify="right", overflow="fold")
     for name, value, style in rows:
         table.add_row(Text(name, SOFT), Text(value, style))
     return table

@@ -15,7 +15,6 @@ cdef enum:
 cdef class Decoder:
     cdef Event event           # of the last decode(); only `kind` says what of it is valid
     cdef Frame _frame
-    cdef Scale _fee_scale
     cdef int64_t _symbol_size
     cdef uint8_t[SYMBOL_SIZE_MAX] _symbol
     cdef bint _has_prefix

@@ -21,20 +21,20 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
 from fastcore.check cimport fc_unlikely
-from fastcore.codec.binance_walk cimport (
-    FC_BIT, FC_BIT_ASKS, FC_BIT_BIDS, FC_BIT_CODE, FC_BIT_CUM_QTY, FC_BIT_ERROR, FC_BIT_ID,
-    FC_BIT_LAST, FC_BIT_ORDER_ID, FC_BIT_ORDER_STATUS, FC_BIT_PU, FC_BIT_RESULT, FC_BIT_STATUS,
-    Frame, Text, text_is, walk_message, walk_order,
+from fastcore.codec.binance_order cimport (
+    order_state, order_text, read_order_numbers, read_order_words,
 )
-from fastcore.fixed cimport parse_units, scale_from_text
-from fastcore.scan cimport scan_uint, skip_string
+from fastcore.codec.binance_walk cimport (
+    FC_BIT, FC_BIT_CODE, FC_BIT_CUM_QTY, FC_BIT_ERROR, FC_BIT_ID, FC_BIT_LAST, FC_BIT_ORDER_ID,
+    FC_BIT_ORDER_STATUS, FC_BIT_PU, FC_BIT_RESULT, FC_BIT_STATUS, Frame, Text, text_is,
+    walk_message, walk_order,
+)
+from fastcore.fixed cimport scale_from_text
 from fastcore.types cimport (
-    E_FULL, E_MALFORMED, E_OTHER_SYMBOL, E_RANGE, E_UNKNOWN, EV_BEST, EV_DEPTH, EV_IGNORED,
-    EV_LISTEN_KEY_EXPIRED, EV_NONE, EV_ORDER, EV_REPLY, EV_SNAPSHOT, EV_TRADE, EXEC_AMENDMENT,
-    EXEC_CALCULATED, EXEC_CANCELED, EXEC_EXPIRED, EXEC_NEW, EXEC_REJECTED, EXEC_TRADE, LEVELS_MAX,
-    OK, ORD_CANCELED, ORD_EXPIRED, ORD_FILLED, ORD_FREE, ORD_NEW, ORD_PARTIALLY_FILLED,
-    ORD_PENDING_CANCEL, ORD_REJECTED, ORD_UNKNOWN, SIDE_BUY, SIDE_SELL, VERB_CANCEL_ALL,
-    CLIENT_ID_SIZE,    BestEvent, DepthEvent, Event, Level, OrderEvent, ReplyEvent, Scale, TradeEvent, ns_t, seq_t,
+    CLIENT_ID_SIZE, E_FULL, E_MALFORMED, E_OTHER_SYMBOL, E_RANGE, E_UNKNOWN, EV_BEST, EV_DEPTH,
+    EV_IGNORED, EV_LISTEN_KEY_EXPIRED, EV_NONE, EV_ORDER, EV_REPLY, EV_SNAPSHOT, EV_TRADE,
+    LEVELS_MAX, OK, ORD_FREE, SIDE_BUY, SIDE_SELL, VERB_CANCEL_ALL, BestEvent, DepthEvent, Event,
+    Level, OrderEvent, ReplyEvent, Scale, TradeEvent, ns_t, seq_t,
 )
 
 from fastcore.types import Code, EventKind
@@ -77,7 +77,6 @@ cdef enum:
     MS_MAX = 9223372036854     # of which the nanoseconds fit in 63 bits
     STATUS_MAX = 999           # HTTP-like
     ERROR_CODE_MAX = 999999
-    FEE_DECIMALS = 8
 
 
 cdef inline seq_t hex_value(const uint8_t* p, int digit_count) noexcept nogil:
@@ -92,78 +91,6 @@ cdef inline seq_t hex_value(const uint8_t* p, int digit_count) noexcept nogil:
         else:
             return -1
     return value
-
-
-cdef int order_state(const Text* text) noexcept nogil:
-    """ORD_* of Binance `X`/`status`; ORD_UNKNOWN: a word that we don't know."""
-    if text_is(text, b"NEW", 3):
-        return ORD_NEW
-    if text_is(text, b"PARTIALLY_FILLED", 16):
-        return ORD_PARTIALLY_FILLED
-    if text_is(text, b"FILLED", 6):
-        return ORD_FILLED
-    if text_is(text, b"CANCELED", 8):
-        return ORD_CANCELED
-    if text_is(text, b"EXPIRED", 7) or text_is(text, b"EXPIRED_IN_MATCH", 16):
-        return ORD_EXPIRED
-    if text_is(text, b"REJECTED", 8):
-        return ORD_REJECTED
-    if text_is(text, b"PENDING_CANCEL", 14):
-        return ORD_PENDING_CANCEL
-    return ORD_UNKNOWN
-
-
-cdef int exec_type(const Text* text) noexcept nogil:
-    """EXEC_* of Binance `x`; -1: a word that we don't know."""
-    if text_is(text, b"TRADE", 5):
-        return EXEC_TRADE
-    if text_is(text, b"NEW", 3):
-        return EXEC_NEW
-    if text_is(text, b"CANCELED", 8):
-        return EXEC_CANCELED
-    if text_is(text, b"EXPIRED", 7):
-        return EXEC_EXPIRED
-    if text_is(text, b"AMENDMENT", 9):
-        return EXEC_AMENDMENT
-    if text_is(text, b"CALCULATED", 10):
-        return EXEC_CALCULATED
-    if text_is(text, b"REJECTED", 8):
-        return EXEC_REJECTED
-    return -1
-
-
-# -- VALUES OF AN ORDER UPDATE: the walk has seen that they are whole JSON values ---
-
-cdef bint order_text(const Frame* frame, uint8_t letter, Text* out) noexcept nogil:
-    """A string; False: it is none."""
-    cdef const uint8_t* p = frame.order_values[letter & 63]
-    if p[0] != 34:
-        return False
-    out.at = p + 1
-    out.size = skip_string(p + 1, frame.end) - p - 2
-    return True
-
-
-cdef int order_units(
-    const Frame* frame, uint8_t letter, const Scale* scale, int64_t* out
-) noexcept nogil:
-    """A decimal in a string. OK, E_MALFORMED or E_RANGE."""
-    cdef const uint8_t* p = frame.order_values[letter & 63]
-    cdef int code
-    if p[0] != 34:
-        return E_MALFORMED
-    p += 1
-    code = parse_units(&p, frame.end, scale, out)
-    if code == E_MALFORMED or p[0] != 34:
-        return E_MALFORMED
-    return code
-
-
-cdef int order_uint(const Frame* frame, uint8_t letter, int64_t* out) noexcept nogil:
-    """A whole number. OK, E_MALFORMED or E_RANGE."""
-    if scan_uint(frame.order_values[letter & 63], frame.end, out) == NULL:
-        return E_MALFORMED
-    return OK if out[0] >= 0 else E_RANGE
 
 
 @cython.final
@@ -190,8 +117,6 @@ cdef class Decoder:
             check_client_prefix(client_prefix)
         name = symbol.encode("ascii")
         prefix = client_prefix.encode("ascii")
-        self._fee_scale.decimals = FEE_DECIMALS
-        self._fee_scale.step = 1
         self._symbol_size = len(name)
         memcpy(self._symbol, <const uint8_t*> name, <size_t> len(name))
         memcpy(self._prefix, <const uint8_t*> prefix, <size_t> len(prefix))
@@ -262,8 +187,8 @@ cdef class Decoder:
                 return E_MALFORMED
             return E_FULL if frame.full & need else E_RANGE
         if fc_unlikely(
-                (need & FC_BIT(c"E") and frame.event_ms > MS_MAX)
-                or (need & FC_BIT(c"T") and frame.transaction_ms > MS_MAX)):
+                (need & FC_BIT(c"E") and frame.event_ms > <int64_t> MS_MAX)
+                or (need & FC_BIT(c"T") and frame.transaction_ms > <int64_t> MS_MAX)):
             return E_RANGE
         return OK
 
@@ -338,7 +263,9 @@ cdef class Decoder:
         cdef int code
         if not frame.have & FC_BIT(c"o") or walk_order(frame) != OK:
             return E_MALFORMED
-        if (frame.order_seen & FC_NEED_ORDER) != FC_NEED_ORDER or not order_text(frame, c"s", &text):
+        if (frame.order_seen & FC_NEED_ORDER) != FC_NEED_ORDER:
+            return E_MALFORMED
+        if not order_text(frame, c"s", &text):
             return E_MALFORMED
         frame.symbol = text
         frame.seen |= FC_BIT(c"s")
@@ -350,10 +277,10 @@ cdef class Decoder:
         if not order_text(frame, c"c", &text):
             return E_MALFORMED
         order.intent_id = self._own_intent(&text)
-        code = _order_words(frame, order)
+        code = read_order_words(frame, order)
         if code != OK:
             return code
-        code = _order_numbers(frame, order, self._fee_scale)
+        code = read_order_numbers(frame, order)
         return EV_ORDER if code == OK else code
 
     cdef int _finish_reply(self) noexcept nogil:
@@ -403,58 +330,6 @@ cdef class Decoder:
             for _ in range(count):
                 decoded += self.decode(at, size) > 0
         return decoded
-
-
-cdef int _order_words(const Frame* frame, OrderEvent* order) noexcept nogil:
-    """S, x, X, m."""
-    cdef Text side, execution, status
-    if not (order_text(frame, c"S", &side) and order_text(frame, c"x", &execution)
-            and order_text(frame, c"X", &status)):
-        return E_MALFORMED
-    if not (text_is(&side, b"BUY", 3) or text_is(&side, b"SELL", 4)):
-        return E_MALFORMED
-    order.side = SIDE_BUY if side.size == 3 else SIDE_SELL
-    order.exec_type = exec_type(&execution)
-    order.status = order_state(&status)
-    if order.exec_type < 0 or order.status == ORD_UNKNOWN:
-        return E_UNKNOWN
-    order.is_maker = 0
-    if frame.order_seen & FC_BIT(c"m"):
-        order.is_maker = frame.order_values[c"m" & 63][0] == 116
-    return OK
-
-
-cdef int _order_numbers(
-    const Frame* frame, OrderEvent* order, Scale fee_scale
-) noexcept nogil:
-    """i, t, p, q, z, L, l, n. A commission may be negative (a rebate); nothing else may."""
-    cdef int[8] codes
-    cdef int worst = OK
-    cdef int i
-    codes[0] = order_uint(frame, c"i", &order.venue_order_id)
-    codes[1] = order_units(frame, c"p", &frame.px_scale, &order.px_ticks)
-    codes[2] = order_units(frame, c"q", &frame.qty_scale, &order.qty_lots)
-    codes[3] = order_units(frame, c"z", &frame.qty_scale, &order.cum_qty_lots)
-    codes[4] = order_units(frame, c"L", &frame.px_scale, &order.last_px_ticks)
-    codes[5] = order_units(frame, c"l", &frame.qty_scale, &order.last_qty_lots)
-    codes[6] = codes[7] = OK
-    order.trade_id = -1
-    if order.exec_type == EXEC_TRADE:
-        codes[6] = E_MALFORMED
-        if frame.order_seen & FC_BIT(c"t"):
-            codes[6] = order_uint(frame, c"t", &order.trade_id)
-    order.fee_e8 = 0
-    if frame.order_seen & FC_BIT(c"n"):
-        codes[7] = order_units(frame, c"n", &fee_scale, &order.fee_e8)
-    for i in range(8):
-        if codes[i] == E_MALFORMED:
-            return E_MALFORMED
-        if codes[i] != OK:
-            worst = codes[i]
-    if worst == OK and (order.px_ticks < 0 or order.qty_lots < 0 or order.cum_qty_lots < 0
-                        or order.last_px_ticks < 0 or order.last_qty_lots < 0):
-        worst = E_RANGE
-    return worst
 
 
 # -- COLD ---

@@ -64,3 +64,4 @@ cdef class Encoder:
     cdef int64_t _finish(
         self, Request* request, Hmac hmac, uint8_t* json, const uint8_t* text_end,
         uint8_t* out, int64_t room) noexcept nogil
+    cdef uint32_t _mask_key(self) noexcept nogil

@@ -17,7 +17,7 @@ than recvWindow when it arrives.
 
 The key stands in the buffers of this object, and the secret only as HMAC states; neither can be
 read from Python, and all of it is wiped when the object is freed. payload_bytes() blanks the key
-and the signature. Masking keys (RFC 6455 section 5.3) come from a seeded xorshift, so that a
+and the signature. Masking keys (RFC 6455 section 5.3) come from a seeded xorshift64*, so that a
 journal replays to the same bytes: to hide them from a proxy is TLS's work here.
 
 Source: developers.binance.com, usds-margined-futures, WebSocket API (general info: signed
@@ -34,8 +34,8 @@ from fastcore.codec.binance_decode cimport (
 from fastcore.fixed cimport UNITS_TEXT_MAX, format_units
 from fastcore.sha256 cimport SHA256_HEX_SIZE, Hmac
 from fastcore.types cimport (
-    E_FULL, E_RANGE, SIDE_BUY, SIDE_SELL, VERB_CANCEL, VERB_PLACE, VERB_STATUS, Scale, px_t,
-    qty_t, seq_t,
+    E_FULL, E_RANGE, SIDE_BUY, SIDE_SELL, VERB_CANCEL, VERB_PLACE, VERB_STATUS, px_t, qty_t,
+    seq_t,
 )
 from fastcore.ws cimport WS_HEADER_MAX, WS_TEXT, ws_frame, ws_header_size
 
@@ -247,10 +247,14 @@ cdef class Encoder:
         self.payload_size = size
         self.key_offset = request.json_key
         self.sig_offset = signature - request.json
-        self._mask_state ^= self._mask_state << 13         # Marsaglia's xorshift64
-        self._mask_state ^= self._mask_state >> 7
-        self._mask_state ^= self._mask_state << 17
-        return ws_frame(out, WS_TEXT, request.json, size, <uint32_t> (self._mask_state >> 32))
+        return ws_frame(out, WS_TEXT, request.json, size, self._mask_key())
+
+    cdef uint32_t _mask_key(self) noexcept nogil:
+        """The next masking key: Vigna's xorshift64*, upper half."""
+        self._mask_state ^= self._mask_state >> 12
+        self._mask_state ^= self._mask_state << 25
+        self._mask_state ^= self._mask_state >> 27
+        return <uint32_t> ((self._mask_state * <uint64_t> 0x2545F4914F6CDD1D) >> 32)
 
     # -- PYTHON ---
 

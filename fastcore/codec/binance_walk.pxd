@@ -12,7 +12,7 @@ cdef extern from *:
     """
     #ifndef FC_BINANCE_BITS
     #define FC_BINANCE_BITS
-    #define FC_BIT(letter) (1ULL << ((letter) & 63))   /* A-Z: 1..26, a-z: 33..58; the rest: names */
+    #define FC_BIT(letter) (1ULL << ((letter) & 63))   /* A-Z: 1..26, a-z: 33..58 */
     #define FC_BIT_PU (1ULL << 27)
     #define FC_BIT_BIDS (1ULL << 28)
     #define FC_BIT_ASKS (1ULL << 29)

@@ -18,10 +18,8 @@ from libc.string cimport memcmp
 
 from fastcore.check cimport FC_DCHECK, fc_likely, fc_unlikely
 from fastcore.fixed cimport parse_units
-from fastcore.scan cimport scan_uint, skip_scalar, skip_space, skip_string, skip_value
-from fastcore.types cimport (
-    E_MALFORMED, E_RANGE, LEVELS_MAX, OK, Level, Scale, px_t, qty_t, seq_t,
-)
+from fastcore.scan cimport scan_uint, skip_space, skip_string, skip_value
+from fastcore.types cimport E_MALFORMED, E_RANGE, LEVELS_MAX, OK, Level, Scale
 
 cdef extern from *:
     """
@@ -185,7 +183,9 @@ cdef const uint8_t* _member(Frame* frame, const uint8_t* p, int* where) noexcept
         frame.seen = frame.have = frame.off = frame.full = 0
         return _object(frame, p + 1, IN_DATA)
     if where[0] == IN_REST:
-        return NULL if size == 4 and memcmp(name, b"data", 4) == 0 else skip_value(p, end)
+        if size == 4 and memcmp(name, b"data", 4) == 0:
+            return NULL
+        return skip_value(p, end)
     if size == 1 and is_letter(name[0]):
         return _letter(frame, name[0], p)
     return _name(frame, name, size, p)

@@ -17,13 +17,13 @@ LEVELS_MAX = 16384
 INT64_MAX = 2**63 - 1
 NS_PER_MS = 1_000_000
 WHOLE = re.compile(r"(0|[1-9][0-9]*)\Z", re.ASCII)
-IGNORED = set(
-    """aggTrade TRADE_LITE ACCOUNT_UPDATE kline markPriceUpdate 24hrTicker 24hrMiniTicker forceOrder
-    contractInfo assetIndexUpdate indexPriceUpdate continuous_kline indexPrice_kline
-    markPrice_kline compositeIndex avgPrice ALGO_UPDATE MARGIN_CALL ACCOUNT_CONFIG_UPDATE
-    STRATEGY_UPDATE GRID_UPDATE CONDITIONAL_ORDER_TRIGGER_REJECT outboundAccountPosition
-    balanceUpdate""".split()
-)
+IGNORED = {
+    "aggTrade", "TRADE_LITE", "ACCOUNT_UPDATE", "kline", "markPriceUpdate", "24hrTicker",
+    "24hrMiniTicker", "forceOrder", "contractInfo", "assetIndexUpdate", "indexPriceUpdate",
+    "continuous_kline", "indexPrice_kline", "markPrice_kline", "compositeIndex", "avgPrice",
+    "ALGO_UPDATE", "MARGIN_CALL", "ACCOUNT_CONFIG_UPDATE", "STRATEGY_UPDATE", "GRID_UPDATE",
+    "CONDITIONAL_ORDER_TRIGGER_REJECT", "outboundAccountPosition", "balanceUpdate",
+}  # fmt: skip
 STATES = {
     "NEW": OrderState.NEW,
     "PARTIALLY_FILLED": OrderState.PARTIALLY_FILLED,

@@ -1,4 +1,4 @@
-"""Decimal text <-> units by decimal.Decimal: the same rules as fastcore/fixed, none of the speed."""
+"""Decimal text <-> units by decimal.Decimal: fastcore/fixed's rules, none of its speed."""
 
 import re
 from decimal import Decimal, localcontext

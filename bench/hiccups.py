@@ -1,0 +1,46 @@
+"""The machine's own stalls, measured beside the bench: after Gil Tene's jHiccup.
+
+A busy loop reads the clock; the longest gap between two consecutive reads of each millisecond is
+one sample. What a sample shows is time that the machine (hypervisor, interrupts, other processes)
+took from whoever ran on that processor, so no latency below it can be held against a program.
+"""
+
+import ctypes
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bench import native
+
+Samples = npt.NDArray[np.int64]
+
+
+class Spinner:
+    """The busy loop, in this process and on this processor, for as long as `spin` is told."""
+
+    def __init__(self) -> None:
+        function = ctypes.CDLL(str(native.library("hiccups"))).hiccups_spin
+        function.argtypes = [ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64]
+        function.restype = ctypes.c_int64
+        self._function = function
+
+    def spin(self, duration_ms: int) -> Samples:
+        """Longest gap of each millisecond, ns."""
+        samples = np.ones(duration_ms + 1, np.int64)
+        count = self._function(duration_ms * 1_000_000, samples.ctypes.data, len(samples))
+        return samples[:count]
+
+
+def summary(samples: Samples) -> dict[str, Any]:
+    """p50, p99, p99.9 and max of the milliseconds' longest gaps, µs, and their number."""
+    if len(samples) == 0:
+        return {"p50_us": None, "p99_us": None, "p999_us": None, "max_us": None, "n": 0}
+    p50, p99, p999 = np.percentile(samples, [50, 99, 99.9], method="inverted_cdf") / 1e3
+    return {
+        "p50_us": float(p50),
+        "p99_us": float(p99),
+        "p999_us": float(p999),
+        "max_us": float(samples.max() / 1e3),
+        "n": len(samples),
+    }

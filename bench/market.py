@@ -1,0 +1,69 @@
+"""The market of the wire bench: what its client is told before the exchange's end takes over.
+
+exchange_end.c walks the ask up from there by a tick an event, SLOTS ticks, and round again.
+"""
+
+import json
+from typing import Any
+
+from engine.config import demo_core
+
+API_KEY = b"bench0000000000000000000000000000000000000000000000000000000key0"
+SECRET = b"bench-has-no-secret"
+FIRST_ASK_TICKS = 618_000  # of 0.10; event 0 moves it up: exchange_end.c, BASE_TICKS
+LAST_UPDATE_ID = 5_123_107_830_000  # below exchange_end.c's BASE_UPDATE_ID
+LEVELS_COUNT = 100
+
+
+def core_config() -> dict[str, Any]:
+    """The demo's core, quoting one side at the touch, limits out of the way of the load."""
+    config = demo_core("BTCUSDT", "spread", "0a1b2c3d", seed=1)
+    config |= {"tick": "0.10", "lot": "0.001"}
+    # No skew: the order's price tells which event it answers.
+    config["params"] = {
+        "half_spread_ticks": 0.4,  # ceil(mid + 0.4): the ask itself
+        "qty_lots": 10.0,
+        "inventory_skew_ticks": 0.0,
+        "ofi_skew_ticks": 0.0,
+        "position_lots_max": 100.0,
+    }
+    config["quoting"] = {"requote_ticks": 0, "requote_ms": 0}
+    config["limits"] |= {
+        "position_lots_max": 100,
+        "orders_per_10s_max": 1_000_000,
+        "orders_per_min_max": 1_000_000,
+    }
+    return config
+
+
+def _levels(first_ticks: int, step: int) -> list[list[str]]:
+    ticks = range(first_ticks, first_ticks + step * LEVELS_COUNT, step)
+    return [[f"{tick // 10}.{tick % 10}0", "1.000"] for tick in ticks]
+
+
+SNAPSHOT = json.dumps(
+    {
+        "lastUpdateId": LAST_UPDATE_ID,
+        "E": 1723161256313,
+        "T": 1723161256313,
+        "bids": _levels(FIRST_ASK_TICKS - 1, -1),
+        "asks": _levels(FIRST_ASK_TICKS, 1),
+    },
+    separators=(",", ":"),
+).encode()
+
+
+def prologue() -> bytes:
+    """Server frames before the first event: the diff that the snapshot is anchored on."""
+    text = json.dumps(
+        {
+            "stream": "btcusdt@depth@0ms",
+            "data": {
+                "e": "depthUpdate", "E": 1723161256313, "T": 1723161256313, "s": "BTCUSDT",
+                "ps": "BTCUSDT", "st": 1, "U": LAST_UPDATE_ID - 5, "u": LAST_UPDATE_ID + 5,
+                "pu": LAST_UPDATE_ID - 6, "b": [], "a": [],
+            },
+        },
+        separators=(",", ":"),
+    ).encode()  # fmt: skip
+    return b"\x81\x7e" + len(text).to_bytes(2, "big") + text
