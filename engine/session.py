@@ -208,7 +208,7 @@ class Session:
                 Conn.TRADE: venue.trade_url(config.ws_url.ws_api),
                 Conn.USER: config.ws_url.private,
             },
-            traded, ack_ms_max=config.core.budgets.ack_ms_max, rng=self._rng,
+            traded, recv_window_ms=config.core.recv_window_ms, rng=self._rng,
             emit=self._output.emit, on_fault=self.fault,
         )  # fmt: skip
         self._tasks.append(asyncio.create_task(self._housekeep(hot, self._page, self._segments)))

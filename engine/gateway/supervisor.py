@@ -17,10 +17,11 @@ from engine.gateway.reconnect import backoff_s, next_attempt
 from engine.gateway.trading import Account
 from engine.gateway.transport import Transport
 from engine.venues import binance_usdm as venue
-from fastcore.types import Command, Conn, Halt
+from fastcore.types import Command, Conn, Halt, OrderState
 
 CONNECT_TIMEOUT_S = 5.0
 CANCEL_TIMEOUT_S = 10.0
+TURN_MS = 5
 SETTLE_S = 0.1  # for fills that were on their way when the venue was asked
 PRIVATE = (Conn.TRADE, Conn.USER)
 
@@ -38,7 +39,7 @@ class Supervisor:
         urls: dict[Conn, str],
         traded: venue.Instrument,
         *,
-        ack_ms_max: float,
+        recv_window_ms: int,
         rng: Random,
         emit: Emit,
         on_fault: Callable[[BaseException], None],
@@ -48,7 +49,7 @@ class Supervisor:
         self._account = account
         self._urls = urls  # of USER: its root, the listen key is added at each connection
         self._traded = traded
-        self._settle_timeout_s = 2 * ack_ms_max / 1e3
+        self._recv_window_ms = recv_window_ms
         self._rng = rng
         self._emit = emit
         self._on_fault = on_fault
@@ -172,15 +173,24 @@ class Supervisor:
             attempt += 1
 
     async def agree(self) -> int:
-        """Nothing working here, nothing open there, then the position; let the core start.
+        """Nothing on its way, nothing open at the venue, then the position; let the core start.
 
-        The order matters. An order still unacknowledged could reach the venue after the question
-        whether any is open, so the halted core first cancels what it knows. Returns the position.
+        The order matters: an order still on its way could reach the venue after it was asked
+        whether any is open. Returns the position, lots.
         """
-        await self.wait_flat(self._settle_timeout_s)
+        await self._nothing_on_its_way()
         await self._account.cancel_all(CANCEL_TIMEOUT_S)
         await asyncio.sleep(SETTLE_S)
         lots = await self._account.position_lots(self._traded)
         self._hot.account(lots, 0)
         self._hot.command(Command.START)
         return lots
+
+    async def _nothing_on_its_way(self) -> None:
+        """Until each order of the halted core is acknowledged, or too old for the venue to take:
+        it refuses what arrives later than recvWindow after its timestamp."""
+        on_its_way = (OrderState.PENDING_NEW, OrderState.UNKNOWN)
+        for _ in range(self._recv_window_ms // TURN_MS + 1):
+            if not any(own["state"] in on_its_way for own in self._hot.core.numbers()["own"]):
+                return
+            await asyncio.sleep(TURN_MS / 1e3)
