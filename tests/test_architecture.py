@@ -19,7 +19,7 @@ LAYERS = (
     {"ladder", "book", "sync", "signals"},
     {"strategy", "orders", "gate", "halts", "latency", "journal"},
     {"matching", "rebuild", "rows"},
-    {"core", "core_config", "core_stats"},
+    {"core", "core_config", "core_state", "core_stats"},
     {"drive", "kernels"},
 )
 # What else the core may see: libc, Cython's own, and the standard library's inert parts.
