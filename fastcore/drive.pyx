@@ -15,6 +15,13 @@ from libc.string cimport memcpy, memset
 from fastcore.orders cimport Order
 from fastcore.types cimport *
 
+cdef extern from *:
+    """
+    /* All stores are in the cache when this returns. */
+    #define fc_fence() __sync_synchronize()
+    """
+    void fc_fence() noexcept nogil
+
 
 @cython.final
 cdef class Drive:
@@ -165,6 +172,7 @@ cdef class Drive:
             if size <= HOT_BYTES:
                 # As live: the kernel has just copied it, so it is in the processor's cache.
                 memcpy(self._hot, frame, size)
+                fc_fence()
                 frame = self._hot
             if self._tick == NULL:
                 out_count = self.core.on_frame(CONN_MARKET, frame, size, self.now_ns, self.now_ns)
