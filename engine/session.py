@@ -23,9 +23,9 @@ import uvloop
 from engine import clock
 from engine.config import EngineConfig, load
 from engine.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, TickmakerError
-from engine.gateway import hotsocket
+from engine.gateway import hotloop, hotsocket
 from engine.gateway.handshake import require_loopback
-from engine.gateway.hotsocket import HotLoop
+from engine.gateway.hotloop import HotLoop
 from engine.gateway.market import Snapshots
 from engine.gateway.parent import Input, Output
 from engine.gateway.rest import RestClient
@@ -195,7 +195,9 @@ class Session:
         try:
             core = Core(core_config, *self._keys, self.journal)
         except ValueError as error:
-            raise TickmakerError(f"Configuration: {error}", "correct that key", EXIT_USAGE) from None
+            raise TickmakerError(
+                f"Configuration: {error}", "correct that key", EXIT_USAGE
+            ) from None
         core.set_ticks(hotsocket.tick_capsule(), hotsocket.ns_per_tick())
         self._page = StatusWriter(config.run_dir / "status.page")
         hot = self._hot = HotLoop(core)
@@ -231,15 +233,15 @@ class Session:
     def _on_cold(self, cold: int) -> None:
         """From the transport: bits that Python must look at. Returns at once."""
         self._changed.set()
-        if cold & hotsocket.SNAPSHOT:
+        if cold & hotloop.SNAPSHOT:
             self.snapshots.want()
-        if cold & hotsocket.FLAT:
+        if cold & hotloop.FLAT:
             self.supervisor.on_flat()
-        if cold & hotsocket.CLOSED:
+        if cold & hotloop.CLOSED:
             if not self.supervisor.is_active and not self._stopping.is_set():
                 raise TickmakerError("a connection was lost during start-up", "start again")
             self.supervisor.on_lost()
-        if cold & hotsocket.STATE:
+        if cold & hotloop.STATE:
             assert self._hot is not None
             self._output.emit("state", state=halt_names(self._hot.bits))
             self.supervisor.on_state()
