@@ -23,9 +23,9 @@ import uvloop
 from engine import clock
 from engine.config import EngineConfig, load
 from engine.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, TickmakerError
-from engine.gateway import hotloop, hotsocket
+from engine.gateway import hotsocket
 from engine.gateway.handshake import require_loopback
-from engine.gateway.hotloop import HotLoop
+from engine.gateway.hotsocket import HotLoop
 from engine.gateway.market import Snapshots
 from engine.gateway.parent import Input, Output
 from engine.gateway.rest import RestClient
@@ -233,15 +233,15 @@ class Session:
     def _on_cold(self, cold: int) -> None:
         """From the transport: bits that Python must look at. Returns at once."""
         self._changed.set()
-        if cold & hotloop.SNAPSHOT:
+        if cold & hotsocket.SNAPSHOT:
             self.snapshots.want()
-        if cold & hotloop.FLAT:
+        if cold & hotsocket.FLAT:
             self.supervisor.on_flat()
-        if cold & hotloop.CLOSED:
+        if cold & hotsocket.CLOSED:
             if not self.supervisor.is_active and not self._stopping.is_set():
                 raise TickmakerError("a connection was lost during start-up", "start again")
             self.supervisor.on_lost()
-        if cold & hotloop.STATE:
+        if cold & hotsocket.STATE:
             assert self._hot is not None
             self._output.emit("state", state=halt_names(self._hot.bits))
             self.supervisor.on_state()

@@ -11,7 +11,7 @@ from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
 from engine import clock
-from engine.gateway.hotloop import HotLoop
+from engine.gateway.hotsocket import HotLoop
 from fastcore.journal import KIND, OUT_FIELDS, OUT_HEADER, read_segment, unpack
 from fastcore.types import Command, Conn
 

@@ -11,7 +11,7 @@ from support_gateway import Wire, best, depth, tcp_pair
 from websockets.frames import CloseCode, Opcode
 
 from engine import clock
-from engine.gateway import hotloop, hotsocket
+from engine.gateway import hotsocket
 from fastcore.types import Command, Conn, Halt, SendOutcome
 
 SO_TIMESTAMPNS = 35  # asm-generic/socket.h
@@ -145,7 +145,7 @@ def test_close_is_answered_told_to_the_core_and_reported(wire: Wire) -> None:
     venue.send(venue.bytes_of(lambda p: p.send_close(CloseCode.GOING_AWAY, "bye")))
     cold = wire.poll_until(lambda: not wire.hot.market.is_open)
     cold |= wire.hot.poll(1)
-    assert cold & hotloop.CLOSED
+    assert cold & hotsocket.CLOSED
     assert wire.payloads() == [b"{}"]
     assert wire.hot.market.close_text == "the peer closed the WebSocket with code 1001"
     assert [frame.opcode for frame in venue.read()] == [Opcode.CLOSE]
@@ -395,7 +395,7 @@ def test_a_lost_trade_connection_fails_its_sends_and_halts(wire: Wire) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     sock.close()  # a reset
     cold = wire.poll_until(lambda: not wire.hot.trade.is_open)
-    assert cold & hotloop.CLOSED
+    assert cold & hotsocket.CLOSED
     assert wire.hot.trade.close_text == "socket error: Connection reset by peer"
     assert Halt(wire.hot.bits) & Halt.TRADE_STREAM
     assert Halt(wire.hot.bits) & Halt.RECONCILING

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from random import Random
 
 from engine.errors import TickmakerError
-from engine.gateway.hotloop import HotLoop
+from engine.gateway.hotsocket import HotLoop
 from engine.gateway.reconnect import backoff_s
 from engine.gateway.rest import RestClient, VenueError
 from engine.venues import binance_usdm as venue

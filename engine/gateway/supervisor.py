@@ -12,7 +12,7 @@ from typing import Any
 
 from engine import clock
 from engine.errors import TickmakerError
-from engine.gateway.hotloop import HotLoop
+from engine.gateway.hotsocket import HotLoop
 from engine.gateway.reconnect import backoff_s, next_attempt
 from engine.gateway.trading import Account
 from engine.gateway.transport import Transport

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from engine.gateway.handshake import upgrade
-from engine.gateway.hotloop import HotLoop
+from engine.gateway.hotsocket import HotLoop
 
 TRIES_PER_TURN = 1000  # ~0.3 ms between two turns of the loop; one turn costs ~10 us
 SLEEP_TIMER_S = 0.01  # the core's due timer while nothing arrives

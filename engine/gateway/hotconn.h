@@ -1,6 +1,6 @@
-/* System calls and clocks of hotsocket.pyx and hotloop.pyx, where C says it shorter. */
-#ifndef TICKMAKER_HOTSOCKET_H
-#define TICKMAKER_HOTSOCKET_H
+/* System calls and clocks of hotconn.pyx and hotsocket.pyx, where C says it shorter. */
+#ifndef TICKMAKER_HOTCONN_H
+#define TICKMAKER_HOTCONN_H
 
 #include <errno.h>
 #include <string.h>
