@@ -1,5 +1,6 @@
 import socket as _socket
 
+from engine.gateway.hotconn import HotConn
 from fastcore.core import Core
 
 CLOSED: int
@@ -7,31 +8,11 @@ SNAPSHOT: int
 STATE: int
 FLAT: int
 
-class HotSocket:
-    close_detail: int
-    reads: int
-    bytes_received: int
-    messages: int
-    pings: int
-    pongs: int
-    fragmented: int
-    bounded: int
-    stamps_discarded: int
-
-    @property
-    def is_open(self) -> bool: ...
-    @property
-    def fileno(self) -> int: ...
-    @property
-    def close_text(self) -> str: ...
-    @property
-    def queued_bytes(self) -> int: ...
-
 class HotLoop:
     core: Core
-    market: HotSocket
-    trade: HotSocket
-    user: HotSocket
+    market: HotConn
+    trade: HotConn
+    user: HotConn
     polls: int
     steps: int
 
@@ -43,7 +24,7 @@ class HotLoop:
     def snapshot(self, body: bytes) -> int: ...
     def clock(self, utc_minus_monotonic_ns: int) -> int: ...
     def account(self, position_lots: int, open_orders: int) -> int: ...
-    def socket(self, conn: int) -> HotSocket: ...
+    def socket(self, conn: int) -> HotConn: ...
     @property
     def is_snapshot_wanted(self) -> bool: ...
     @property

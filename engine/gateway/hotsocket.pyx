@@ -1,10 +1,11 @@
 # cython: language_level=3
-"""Read market data, drive the core, send its orders: the compiled edge (shared design §6).
+"""Read market data, drive the core, send its orders: the compiled edge (design section 6).
 
     recvmsg + kernel stamp -> frames parsed in place -> core.on_frame -> age check -> one send()
 
 `HotLoop.poll(tries)` is called between two turns of the event loop; it makes up to `tries`
-non-blocking rounds and returns early, with COLD_* bits, when Python has something to do.
+non-blocking rounds and returns early, with COLD_* bits, when Python has something to do. No
+Python object is made for a frame.
 
 What the receive stamp of a message is. The kernel stamps segments (SO_TIMESTAMPNS, wall clock);
 a read that coalesces several carries the *last* one's stamp. So only a message that ends exactly
@@ -22,14 +23,27 @@ cimport cython
 from cpython.pycapsule cimport PyCapsule_New
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memmove, memset
+from libc.string cimport memcpy
 
-import os
-import socket
-
-from fastcore.check cimport FC_DCHECK, fc_likely, fc_unlikely
 from fastcore.core cimport Core
+from fastcore.check cimport fc_likely, fc_unlikely
+from engine.gateway.hotconn cimport (
+    CLOSE_BINARY,
+    CLOSE_EOF,
+    CLOSE_ERROR,
+    CLOSE_FRAME,
+    CLOSE_LOCAL,
+    CLOSE_MALFORMED,
+    CLOSE_NONE,
+    CLOSE_OVERSIZE,
+    FRAGMENT_BYTES,
+    HotConn,
+    HS_HAS_TSC,
+    hs_monotonic_ns,
+    hs_recv,
+    hs_ticks,
+    hs_wall_ns,
+)
 from fastcore.types cimport (
     CONN_MARKET,
     CONN_TRADE,
@@ -46,252 +60,14 @@ from fastcore.ws cimport (
     WS_BINARY,
     WS_CLOSE,
     WS_CONTINUATION,
-    WS_CONTROL_PAYLOAD_MAX,
-    WS_HEADER_MAX,
     WS_PING,
     WS_PONG,
     WS_TEXT,
     WsFrame,
-    ws_frame,
     ws_parse,
 )
 
-cdef extern from * nogil:
-    """
-    #include <errno.h>
-    #include <string.h>
-    #include <sys/socket.h>
-    #include <sys/uio.h>
-    #include <time.h>
-    #if defined(__x86_64__) || defined(__i386__)
-    #include <x86intrin.h>
-    #define HS_HAS_TSC 1
-    static inline uint64_t hs_ticks(void) { return __rdtsc(); }
-    #else
-    #define HS_HAS_TSC 0
-    static inline uint64_t hs_ticks(void) {
-        struct timespec t;
-        clock_gettime(CLOCK_MONOTONIC, &t);
-        return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-    }
-    #endif
-
-    static inline int64_t hs_clock_ns(clockid_t clock) {
-        struct timespec t;
-        clock_gettime(clock, &t);
-        return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-    }
-    static inline int64_t hs_monotonic_ns(void) { return hs_clock_ns(CLOCK_MONOTONIC); }
-    static inline int64_t hs_wall_ns(void) { return hs_clock_ns(CLOCK_REALTIME); }
-
-    /* One non-blocking read. *stamp_ns: wall time at which the kernel took the last segment in
-       hand, or 0. Returns what recvmsg returns. */
-    static inline int64_t hs_recv(int fd, void *to, int64_t room, int64_t *stamp_ns) {
-        struct iovec part = {to, (size_t)room};
-        union { char bytes[128]; struct cmsghdr align; } control;
-        struct msghdr message;
-        memset(&message, 0, sizeof message);
-        message.msg_iov = &part;
-        message.msg_iovlen = 1;
-        message.msg_control = control.bytes;
-        message.msg_controllen = sizeof control.bytes;
-        *stamp_ns = 0;
-        ssize_t size = recvmsg(fd, &message, MSG_DONTWAIT);
-        if (size <= 0)
-            return size;
-        for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c))
-            if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPNS) {
-                struct timespec t;
-                memcpy(&t, CMSG_DATA(c), sizeof t);
-                *stamp_ns = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-            }
-        return size;
-    }
-
-    static inline int64_t hs_send(int fd, const void *data, int64_t size) {
-        return send(fd, data, (size_t)size, MSG_DONTWAIT | MSG_NOSIGNAL);
-    }
-    """
-    bint HS_HAS_TSC
-    uint64_t hs_ticks()
-    int64_t hs_monotonic_ns()
-    int64_t hs_wall_ns()
-    int64_t hs_recv(int fd, void* to, int64_t room, int64_t* stamp_ns)
-    int64_t hs_send(int fd, const void* data, int64_t size)
-
-cdef enum:
-    UNACKED_MS_MAX = 5000      # bytes that the peer's kernel has not had for so long: it is gone
-    SO_TIMESTAMPNS = 35        # asm-generic/socket.h; Python does not export it
-
 CLOSED, SNAPSHOT, STATE, FLAT = COLD_CLOSED, COLD_SNAPSHOT, COLD_STATE, COLD_FLAT
-_REASONS = {
-    CLOSE_NONE: "",
-    CLOSE_EOF: "the peer closed the TCP connection",
-    CLOSE_ERROR: "socket error",
-    CLOSE_FRAME: "the peer closed the WebSocket",
-    CLOSE_MALFORMED: "malformed WebSocket frame",
-    CLOSE_OVERSIZE: "message longer than the receive buffer",
-    CLOSE_QUEUE: "send queue full: the peer does not read",
-    CLOSE_BINARY: "unexpected binary frame",
-    CLOSE_LOCAL: "closed by us",
-}
-
-
-@cython.final
-cdef class HotSocket:
-    """One WebSocket after its handshake: an fd, a receive buffer, a send queue.
-
-    Lives as long as the engine; `HotLoop.attach` gives it a connected socket each time.
-    """
-
-    def __cinit__(self, int conn, int64_t buffer_size):
-        self.conn = conn
-        self.fd = -1
-        self.buffer_size = buffer_size
-        self.buffer = <uint8_t*>calloc(buffer_size, 1)
-        self.queue = <uint8_t*>calloc(QUEUE_BYTES, 1)
-        self.fragment = <uint8_t*>calloc(FRAGMENT_BYTES, 1)
-        if self.buffer == NULL or self.queue == NULL or self.fragment == NULL:
-            raise MemoryError()
-        memset(self.buffer, 1, buffer_size)      # fault the pages in now, not in the first burst
-        memset(self.queue, 1, QUEUE_BYTES)
-
-    def __dealloc__(self):
-        free(self.buffer)
-        free(self.queue)
-        free(self.fragment)
-
-    cdef bint is_live(self) noexcept nogil:
-        return self.fd >= 0 and self.close_reason == CLOSE_NONE
-
-    cdef void fail(self, int reason, int detail) noexcept nogil:
-        """The connection is of no more use; the first reason stands."""
-        if self.close_reason == CLOSE_NONE:
-            self.close_reason = reason
-            self.close_detail = detail
-
-    cdef int64_t send_bytes(self, const uint8_t* data, int64_t size) noexcept nogil:
-        """One send(): bytes that the kernel took, 0 when it is full, -1 when the socket failed."""
-        cdef int64_t sent = hs_send(self.fd, data, size)
-        if fc_likely(sent >= 0):
-            return sent
-        if errno == EAGAIN or errno == EINTR:
-            return 0
-        self.fail(CLOSE_ERROR, errno)
-        return -1
-
-    cdef bint flush(self) noexcept nogil:
-        """Send what is queued; True when nothing is left."""
-        cdef int64_t sent
-        if fc_likely(self.queue_start == self.queue_end):
-            return True
-        sent = self.send_bytes(self.queue + self.queue_start, self.queue_end - self.queue_start)
-        if sent > 0:
-            self.queue_start += sent
-        if self.queue_start < self.queue_end:
-            return False
-        self.queue_start = self.queue_end = 0
-        return True
-
-    cdef bint enqueue(self, const uint8_t* data, int64_t size) noexcept nogil:
-        """Keep bytes for flush(); False, and the connection failed, when there is no room."""
-        if self.queue_start > 0:
-            memmove(self.queue, self.queue + self.queue_start, self.queue_end - self.queue_start)
-            self.queue_end -= self.queue_start
-            self.queue_start = 0
-        if self.queue_end + size > QUEUE_BYTES:
-            self.fail(CLOSE_QUEUE, 0)
-            return False
-        memcpy(self.queue + self.queue_end, data, size)
-        self.queue_end += size
-        return True
-
-    cdef void send_control(self, int opcode, const uint8_t* payload,
-                           int64_t size) noexcept nogil:
-        """A control frame, behind whatever is queued."""
-        cdef uint8_t frame[WS_HEADER_MAX + WS_CONTROL_PAYLOAD_MAX]
-        cdef int64_t frame_size, sent = 0
-        FC_DCHECK(size <= WS_CONTROL_PAYLOAD_MAX)
-        self.mask_state ^= self.mask_state << 13
-        self.mask_state ^= self.mask_state >> 17
-        self.mask_state ^= self.mask_state << 5
-        frame_size = ws_frame(frame, opcode, payload, size, self.mask_state)
-        if self.flush():
-            sent = self.send_bytes(frame, frame_size)
-        if 0 <= sent < frame_size and self.is_live():
-            self.enqueue(frame + sent, frame_size - sent)
-
-    cdef void compact(self) noexcept nogil:
-        """Move an unfinished frame to the buffer's start, so that there is room to finish it."""
-        if self.start > 0:
-            memmove(self.buffer, self.buffer + self.start, self.end - self.start)
-            self.end -= self.start
-            self.start = 0
-        elif self.end == self.buffer_size:
-            self.fail(CLOSE_OVERSIZE, 0)
-
-    cdef ns_t stamp_of(self, int64_t wall_ns, ns_t wall_minus_monotonic_ns, ns_t bound_ns,
-                       ns_t now_ns) noexcept nogil:
-        """A kernel stamp on the monotonic clock; `bound_ns` when it is missing or not credible."""
-        cdef ns_t stamp_ns = wall_ns - wall_minus_monotonic_ns
-        if wall_ns == 0:
-            return bound_ns
-        if fc_unlikely(self.is_stamp_suspect or stamp_ns > now_ns + STAMP_AHEAD_NS
-                       or stamp_ns < bound_ns - STAMP_BEHIND_NS):
-            self.stamps_discarded += 1
-            return bound_ns
-        return stamp_ns if stamp_ns < now_ns else now_ns
-
-    # -- COLD ---
-
-    def _attach(self, sock, bytes leftover):
-        if self.fd >= 0:
-            raise RuntimeError("Expected a detached HotSocket")
-        if len(leftover) > self.buffer_size:
-            raise ValueError("More bytes behind the handshake than the receive buffer holds")
-        sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKED_MS_MAX)
-        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        memcpy(self.buffer, <const uint8_t*>leftover, len(leftover))
-        self.start, self.end = 0, len(leftover)
-        self.queue_start = self.queue_end = 0
-        self.fragment_size = 0
-        self.is_fragmented = self.is_told = self.is_stamp_suspect = False
-        self.close_reason, self.close_detail = CLOSE_NONE, 0
-        self.mask_state = int.from_bytes(os.urandom(4), "little") | 1
-        self.drained_ns = hs_monotonic_ns()
-        self._socket = sock
-        self.fd = sock.fileno()
-
-    def _detach(self):
-        sock, self._socket = self._socket, None
-        self.fd = -1
-        if sock is not None:
-            sock.close()
-
-    @property
-    def is_open(self) -> bool:
-        """Attached, and not failed."""
-        return self.is_live()
-
-    @property
-    def fileno(self) -> int:
-        return self.fd
-
-    @property
-    def close_text(self) -> str:
-        """Why the connection is of no more use; empty while it is."""
-        text = _REASONS[self.close_reason]
-        if self.close_reason == CLOSE_ERROR:
-            return f"{text}: {os.strerror(self.close_detail)}"
-        if self.close_reason == CLOSE_FRAME:
-            return f"{text} with code {self.close_detail}"
-        return text
-
-    @property
-    def queued_bytes(self) -> int:
-        return self.queue_end - self.queue_start
 
 
 @cython.final
@@ -303,9 +79,9 @@ cdef class HotLoop:
         if others_every < 1:
             raise ValueError(f"Expected others_every of at least 1, was {others_every}")
         self.core = core
-        self.market = HotSocket(CONN_MARKET, MARKET_BYTES)
-        self.trade = HotSocket(CONN_TRADE, OTHER_BYTES)
-        self.user = HotSocket(CONN_USER, OTHER_BYTES)
+        self.market = HotConn(CONN_MARKET, MARKET_BYTES)
+        self.trade = HotConn(CONN_TRADE, OTHER_BYTES)
+        self.user = HotConn(CONN_USER, OTHER_BYTES)
         self.others_every = others_every
         self.last_bits = core.halts.bits
         self._map_clock()
@@ -331,7 +107,7 @@ cdef class HotLoop:
             if fc_unlikely(now_ns >= self.timer_due_ns):
                 self._on_timer(now_ns)
 
-    cdef void _poll_socket(self, HotSocket hot, ns_t now_ns) noexcept nogil:
+    cdef void _poll_socket(self, HotConn hot, ns_t now_ns) noexcept nogil:
         """One read at `now_ns` and the messages that it completes."""
         cdef int64_t size, room, wall_ns
         cdef ns_t bound_ns = hot.drained_ns
@@ -356,7 +132,7 @@ cdef class HotLoop:
         hot.end += size
         self._deliver(hot, wall_ns, bound_ns)
 
-    cdef void _deliver(self, HotSocket hot, int64_t wall_ns, ns_t bound_ns) noexcept nogil:
+    cdef void _deliver(self, HotConn hot, int64_t wall_ns, ns_t bound_ns) noexcept nogil:
         """Parse and deliver every whole frame in the buffer; keep the unfinished rest."""
         cdef WsFrame frame
         cdef int code = 1
@@ -384,13 +160,13 @@ cdef class HotLoop:
             hot.compact()
         self._settle()
 
-    cdef void _on_message(self, HotSocket hot, const uint8_t* payload, int64_t size,
+    cdef void _on_message(self, HotConn hot, const uint8_t* payload, int64_t size,
                           ns_t recv_ts_ns) noexcept nogil:
         hot.messages += 1
         self.core.on_frame(hot.conn, payload, size, recv_ts_ns, hs_monotonic_ns())
         self._send_outs()
 
-    cdef void _on_rare(self, HotSocket hot, const WsFrame* frame, ns_t recv_ts_ns) noexcept nogil:
+    cdef void _on_rare(self, HotConn hot, const WsFrame* frame, ns_t recv_ts_ns) noexcept nogil:
         """Everything but a whole text message: control, fragments, what we never negotiated."""
         if frame.opcode == WS_PING:
             hot.pings += 1
@@ -409,7 +185,7 @@ cdef class HotLoop:
         else:
             self._on_fragment(hot, frame, recv_ts_ns)
 
-    cdef void _on_fragment(self, HotSocket hot, const WsFrame* frame,
+    cdef void _on_fragment(self, HotConn hot, const WsFrame* frame,
                            ns_t recv_ts_ns) noexcept nogil:
         """Collect; a message's stamp is its last fragment's, which is when it could be read."""
         if hot.fragment_size + frame.payload_size > FRAGMENT_BYTES:
@@ -513,7 +289,7 @@ cdef class HotLoop:
             self.cold |= COLD_FLAT
         self.was_working = self.core.orders.active_count != 0
 
-    cdef void _tell_failed(self, HotSocket hot) noexcept nogil:
+    cdef void _tell_failed(self, HotConn hot) noexcept nogil:
         if hot.fd < 0 or hot.close_reason == CLOSE_NONE or hot.is_told:
             return
         hot.is_told = True
@@ -549,7 +325,7 @@ cdef class HotLoop:
 
         `leftover`: bytes that came behind the handshake's answer.
         """
-        cdef HotSocket hot = self._hot(conn)
+        cdef HotConn hot = self._hot(conn)
         hot._attach(sock, leftover)
         if conn == CONN_MARKET:
             self.was_snapshot_wanted = False     # one asked for before could not be fetched
@@ -559,7 +335,7 @@ cdef class HotLoop:
 
     def detach(self, int conn) -> None:
         """Close `conn`, politely if it still lives; tell the core unless it knows."""
-        cdef HotSocket hot = self._hot(conn)
+        cdef HotConn hot = self._hot(conn)
         cdef uint8_t normal_closure[2]
         if hot.fd < 0:
             return
@@ -587,12 +363,12 @@ cdef class HotLoop:
         """What the venue says that we hold and have working."""
         return self._after(self.core.on_account(position_lots, open_orders, hs_monotonic_ns()))
 
-    cdef int _after(self, int code):
+    cdef int _after(self, int code) noexcept:
         self._send_outs()
         self._settle()
         return code
 
-    cdef HotSocket _hot(self, int conn):
+    cdef HotConn _hot(self, int conn):
         if conn == CONN_MARKET:
             return self.market
         if conn == CONN_TRADE:
@@ -601,8 +377,8 @@ cdef class HotLoop:
             return self.user
         raise ValueError(f"Expected a connection 0..2, was {conn}")
 
-    def socket(self, int conn) -> HotSocket:
-        """The HotSocket of CONN_* `conn`."""
+    def socket(self, int conn) -> HotConn:
+        """The HotConn of CONN_* `conn`."""
         return self._hot(conn)
 
     @property
@@ -629,6 +405,8 @@ cdef class HotLoop:
             "polls": self.polls,
         }
 
+
+# -- TICKS ---
 
 cdef uint64_t _ticks() noexcept nogil:
     return hs_ticks()

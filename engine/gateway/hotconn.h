@@ -1,0 +1,59 @@
+/* System calls and clocks of hotconn.pyx and hotsocket.pyx, where C says it shorter. */
+#ifndef TICKMAKER_HOTCONN_H
+#define TICKMAKER_HOTCONN_H
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <time.h>
+#if defined(__x86_64__) || defined(__i386__)
+#include <x86intrin.h>
+#define HS_HAS_TSC 1
+static inline uint64_t hs_ticks(void) { return __rdtsc(); }
+#else
+#define HS_HAS_TSC 0
+static inline uint64_t hs_ticks(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+#endif
+
+static inline int64_t hs_clock_ns(clockid_t clock) {
+    struct timespec t;
+    clock_gettime(clock, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+static inline int64_t hs_monotonic_ns(void) { return hs_clock_ns(CLOCK_MONOTONIC); }
+static inline int64_t hs_wall_ns(void) { return hs_clock_ns(CLOCK_REALTIME); }
+
+/* One non-blocking read. *stamp_ns: wall time at which the kernel took the last segment in
+   hand, or 0. Returns what recvmsg returns. */
+static inline int64_t hs_recv(int fd, void *to, int64_t room, int64_t *stamp_ns) {
+    struct iovec part = {to, (size_t)room};
+    union { char bytes[128]; struct cmsghdr align; } control;
+    struct msghdr message;
+    memset(&message, 0, sizeof message);
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.bytes;
+    message.msg_controllen = sizeof control.bytes;
+    *stamp_ns = 0;
+    ssize_t size = recvmsg(fd, &message, MSG_DONTWAIT);
+    if (size <= 0)
+        return size;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c))
+        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPNS) {
+            struct timespec t;
+            memcpy(&t, CMSG_DATA(c), sizeof t);
+            *stamp_ns = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+        }
+    return size;
+}
+
+static inline int64_t hs_send(int fd, const void *data, int64_t size) {
+    return send(fd, data, (size_t)size, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+#endif

@@ -1,0 +1,19 @@
+class HotConn:
+    close_detail: int
+    reads: int
+    bytes_received: int
+    messages: int
+    pings: int
+    pongs: int
+    fragmented: int
+    bounded: int
+    stamps_discarded: int
+
+    @property
+    def is_open(self) -> bool: ...
+    @property
+    def fileno(self) -> int: ...
+    @property
+    def close_text(self) -> str: ...
+    @property
+    def queued_bytes(self) -> int: ...
