@@ -147,13 +147,13 @@ class Duel:
             port = listener.getsockname()[1]
             command = self._contestant.command(port, self._cpus[1], run_dir)
             client = self._spawn("client", command)
+            assert client.stdout is not None
             while self._sockets.keys() != self._contestant.roles:
                 # A client that dies before it connects must not cost the whole timeout.
-                readable, _, _ = select.select([listener, client.stdout], [], [], START_S)
-                if listener not in readable:
+                fds = [listener.fileno(), client.stdout.fileno()]
+                if listener.fileno() not in select.select(fds, [], [], START_S)[0]:
                     raise self._gave_up(self._contestant.label, client)
                 self._accept(listener)
-        assert client.stdout is not None
         if not select.select([client.stdout], [], [], START_S)[0]:
             raise self._gave_up(self._contestant.label, client)
         if client.stdout.readline() != b"ready\n":

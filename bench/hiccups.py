@@ -6,7 +6,6 @@ took from whoever ran on that processor, so no latency below it can be held agai
 """
 
 import ctypes
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,16 +30,3 @@ class Spinner:
         count = self._function(duration_ms * 1_000_000, samples.ctypes.data, len(samples))
         return samples[:count]
 
-
-def summary(samples: Samples) -> dict[str, Any]:
-    """p50, p99, p99.9 and max of the milliseconds' longest gaps, µs, and their number."""
-    if len(samples) == 0:
-        return {"p50_us": None, "p99_us": None, "p999_us": None, "max_us": None, "n": 0}
-    p50, p99, p999 = np.percentile(samples, [50, 99, 99.9], method="inverted_cdf") / 1e3
-    return {
-        "p50_us": float(p50),
-        "p99_us": float(p99),
-        "p999_us": float(p999),
-        "max_us": float(samples.max() / 1e3),
-        "n": len(samples),
-    }

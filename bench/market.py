@@ -16,7 +16,7 @@ LEVELS_COUNT = 100
 
 
 def core_config() -> dict[str, Any]:
-    """The demo's core, quoting one side at the touch, limits out of the way of the load."""
+    """The demo's core, quoting one side at the touch; limits and budgets out of the way."""
     config = demo_core("BTCUSDT", "spread", "0a1b2c3d", seed=1)
     config |= {"tick": "0.10", "lot": "0.001"}
     # No skew: the order's price tells which event it answers.
@@ -33,6 +33,8 @@ def core_config() -> dict[str, Any]:
         "orders_per_10s_max": 1_000_000,
         "orders_per_min_max": 1_000_000,
     }
+    # An order is sent however late it is: the exchange's end shall see it and charge it.
+    config["budgets"] = {"tick_to_order_us_max": 10_000_000.0, "ack_ms_max": 60_000.0}
     return config
 
 

@@ -17,14 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from bench import duel, machine
 from bench.duel import Contestant, Duel
-from bench.hiccups import Spinner, summary
+from bench.hiccups import Spinner
 from bench.native import CACHE_DIR
-from bench.result import write
+from bench.result import figures_us, write
 from engine.errors import EXIT_USAGE, TickmakerError
 
 STEADY, BURST = "steady", "burst"
@@ -94,7 +91,7 @@ def run(
     with tempfile.TemporaryDirectory(dir=CACHE_DIR, prefix="wire-") as folder:
         for index in range(rounds):
             with _on_cpu(client_cpu):
-                idle.append({"round": index} | summary(spinner.spin(SPIN_MS)))
+                idle.append({"round": index} | figures_us(spinner.spin(SPIN_MS)))
             for contestant in CONTESTANTS:
                 _say(f"round {index + 1}/{rounds}: {contestant.label}")
                 rows.append({"round": index} | _measure(
@@ -142,32 +139,21 @@ def _measure(
     )
     samples = duel.read(fought.stamps_path)
     fought.stamps_path.unlink()
+    if len(samples.round_trip_ns) == 0:
+        raise TickmakerError(
+            f"bench wire: {contestant.label} answered nothing", "report this: it is a defect"
+        )
     return {
         "client": contestant.client,
         "mode": contestant.mode,
         "load": contestant.load,
-        **_percentiles(samples.round_trip_ns, contestant),
+        **figures_us(samples.round_trip_ns),
         "unanswered": samples.unanswered,
         "superseded": fought.exchange["superseded"],
-        "late_send_p999_us": float(np.percentile(samples.late_send_ns, 99.9) / 1e3),
+        "late_send_p999_us": figures_us(samples.late_send_ns)["p999_us"],
         "exchange": fought.exchange,
         "own": fought.client,
-        "hiccups": summary(samples.hiccup_ns),
-    }
-
-
-def _percentiles(ns: npt.NDArray[np.int64], contestant: Contestant) -> dict[str, Any]:
-    if len(ns) == 0:
-        raise TickmakerError(
-            f"bench wire: {contestant.label} answered nothing", "report this: it is a defect"
-        )
-    p50, p99, p999 = np.percentile(ns, [50, 99, 99.9], method="inverted_cdf") / 1e3
-    return {
-        "p50_us": float(p50),
-        "p99_us": float(p99),
-        "p999_us": float(p999),
-        "max_us": float(ns.max() / 1e3),
-        "n": len(ns),
+        "hiccups": figures_us(samples.hiccup_ns),
     }
 
 
