@@ -202,7 +202,9 @@ class Duel:
 
     def _gave_up(self, name: str, process: "subprocess.Popen[bytes]") -> TickmakerError:
         """What both sides last said on standard error."""
-        code = process.poll()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=1.0)  # its output may end a moment before it does
+        code = process.returncode
         said = [
             line
             for side in ("client", "exchange")

@@ -352,10 +352,10 @@ def test_core_runs_a_recorded_capture(data_dir: Path) -> None:
 
 
 def test_core_without_orders_says_so(tmp_path: Path) -> None:
+    path = capture(tmp_path / "stale.txt")
+    later = str(market.LAST_UPDATE_ID + 10**6).encode()  # the snapshot is ahead of every diff
+    path.write_bytes(path.read_bytes().replace(str(market.LAST_UPDATE_ID).encode(), later))
     with pytest.raises(TickmakerError, match="no frame of it caused an order"):
-        path = capture(tmp_path / "stale.txt")
-        later = str(market.LAST_UPDATE_ID + 10**6).encode()
-        path.write_bytes(path.read_bytes().replace(str(market.LAST_UPDATE_ID).encode(), later))
         core.run(path, rounds=1)
 
 
