@@ -100,9 +100,10 @@ def test_ticker_that_arrives_late_is_still_the_witness(tmp_path: Path) -> None:
     assert verified(tmp_path, lines)["bbo_match"] == 1.0
 
 
-def test_no_tickers_is_no_verdict(tmp_path: Path) -> None:
+def test_no_tickers_is_no_verdict_and_says_so(tmp_path: Path) -> None:
     result = verified(tmp_path, [line for line in capture() if "bookTicker" not in line])
-    assert (result["bbo_checks"], result["bbo_match"]) == (0, None)
+    assert (result["bbo_checks"], result["bbo_match"]) == (0, 1.0)
+    assert "could not be checked" in result["note"]
 
 
 def test_snapshot_older_than_every_diff_is_refused(tmp_path: Path) -> None:
