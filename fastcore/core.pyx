@@ -293,10 +293,13 @@ cdef class Core(CoreState):
             self._quote(now_ns)
 
     cdef void _bad_frame(self, int conn, int code) noexcept nogil:
-        """A frame that we can't use: what it may have said is unknown, so we stop believing."""
+        """A frame that we can't use: what it may have said is unknown, so we stop believing.
+
+        On USER even a message type that we don't know may have told of a fill.
+        """
         if code == E_OTHER_SYMBOL:
             self.other_symbol += 1
-        elif code == E_UNKNOWN:
+        elif code == E_UNKNOWN and conn != CONN_USER:
             self.unknown += 1
         else:
             self.malformed += 1

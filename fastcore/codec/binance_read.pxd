@@ -7,7 +7,7 @@ the right shape is stored and its bit set in frame.have; right but not represent
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from fastcore.check cimport fc_likely, fc_unlikely
-from fastcore.codec.binance_walk cimport Frame, Text
+from fastcore.codec.binance_frame cimport Frame, Text
 from fastcore.fixed cimport parse_units
 from fastcore.scan cimport scan_uint, skip_space, skip_string, skip_value
 from fastcore.types cimport E_MALFORMED, E_RANGE, OK, Level, Scale

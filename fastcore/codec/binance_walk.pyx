@@ -17,6 +17,11 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcmp
 
 from fastcore.check cimport FC_DCHECK, fc_likely, fc_unlikely
+from fastcore.codec.binance_frame cimport (
+    FC_BIT, FC_BIT_ASKS, FC_BIT_BIDS, FC_BIT_CODE, FC_BIT_CUM_QTY, FC_BIT_ERROR, FC_BIT_ID,
+    FC_BIT_LAST, FC_BIT_ORDER_ID, FC_BIT_ORDER_STATUS, FC_BIT_PU, FC_BIT_RESULT, FC_BIT_STATUS,
+    Frame, Text, text_is,
+)
 from fastcore.codec.binance_read cimport (
     read_fast_level, read_level_units, read_text, read_uint, read_units,
 )
