@@ -28,7 +28,8 @@ cdef extern from "sha256_impl.h" nogil:
     bint fc_sha256_has_ni() noexcept
     void fc_sha256_compress(
         bint use_ni, uint32_t* state, const uint8_t* data, int64_t block_count) noexcept
-    void fc_hex8(uint8_t* out, uint32_t word) noexcept
+    void fc_sha256_outer(
+        bint use_ni, const uint32_t* outer, const uint32_t* inner, uint8_t* out64) noexcept
     void fc_store_be32(uint8_t* at, uint32_t word) noexcept
     void fc_wipe(void* at, int64_t size) noexcept
 
@@ -134,19 +135,12 @@ cdef class Hmac:
         even read). `out64` is written after the last read, so it may overlap `msg`.
         """
         cdef uint32_t[8] state
-        cdef uint8_t[SHA256_SIZE] inner
-        cdef int i
         FC_DCHECK(size >= self._skip_size)
         memcpy(state, self._inner, STATE_SIZE)
         _finish(
             self._use_ni, state, msg + self._skip_size, size - self._skip_size,
             SHA256_BLOCK_SIZE + size)
-        for i in range(8):
-            fc_store_be32(inner + 4 * i, state[i])
-        memcpy(state, self._outer, STATE_SIZE)
-        _finish(self._use_ni, state, inner, SHA256_SIZE, SHA256_BLOCK_SIZE + SHA256_SIZE)
-        for i in range(8):
-            fc_hex8(out64 + 8 * i, state[i])
+        fc_sha256_outer(self._use_ni, self._outer, state, out64)
 
     # -- PYTHON ---
 

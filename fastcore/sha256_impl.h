@@ -74,6 +74,45 @@ static void fc_sha256_compress_portable(uint32_t *state, const uint8_t *data, in
     }
 }
 
+/* One 32-bit word as eight lowercase hexadecimal digits, most significant first, all at once:
+ * nibbles are spread one to a byte, then 10..15 jump over the gap from '9' + 1 to 'a'. */
+static inline void fc_hex8(uint8_t *out, uint32_t word) {
+    uint64_t x = word;
+    x = (x << 16 | x) & 0x0000ffff0000ffffULL;
+    x = (x << 8 | x) & 0x00ff00ff00ff00ffULL;
+    x = (x << 4 | x) & 0x0f0f0f0f0f0f0f0fULL;
+    uint64_t is_letter = (x + 0x0606060606060606ULL) >> 4 & 0x0101010101010101ULL;
+    x += 0x3030303030303030ULL + is_letter * ('a' - '0' - 10);
+#if __BYTE_ORDER__ != __ORDER_BIG_ENDIAN__
+    x = __builtin_bswap64(x);
+#endif
+    memcpy(out, &x, 8);
+}
+
+static inline void fc_store_be32(uint8_t *at, uint32_t word) {
+    at[0] = (uint8_t)(word >> 24), at[1] = (uint8_t)(word >> 16);
+    at[2] = (uint8_t)(word >> 8), at[3] = (uint8_t)word;
+}
+
+/* The outer half of HMAC (RFC 2104): `outer`, the state after the key's block, takes the inner
+ * digest, whose words stand in `inner`; the result as 64 lowercase hexadecimal digits. */
+#define FC_HMAC_OUTER_BITS ((64 + 32) * 8)
+static void fc_sha256_outer_portable(const uint32_t *outer, const uint32_t *inner,
+                                     uint8_t *out64) {
+    uint8_t block[64] = {0};
+    uint32_t state[8];
+    for (int i = 0; i < 8; i++) {
+        fc_store_be32(block + 4 * i, inner[i]);
+    }
+    block[32] = 0x80;
+    fc_store_be32(block + 60, FC_HMAC_OUTER_BITS);
+    memcpy(state, outer, sizeof state);
+    fc_sha256_compress_portable(state, block, 1);
+    for (int i = 0; i < 8; i++) {
+        fc_hex8(out64 + 8 * i, state[i]);
+    }
+}
+
 /* ---- SHA EXTENSIONS ---------------------------------------------------------------------- */
 
 #if FC_SHA256_X86
@@ -93,44 +132,95 @@ static int fc_sha256_has_ni(void) {
  * the last 16 schedule words, four a vector: group g of four rounds uses m[g & 3], and makes the
  * words of group g + 4 in the same place:
  *     MSG1 adds sigma0, the aligned add brings w[t - 7], MSG2 adds sigma1. */
-__attribute__((target("sha,sse4.1")))
-static void fc_sha256_compress_ni(uint32_t *state, const uint8_t *data, int64_t block_count) {
-    const __m128i to_big_endian = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
+#define FC_NI __attribute__((target("sha,sse4.1")))
+
+/* The state in the order of the instructions, and back. */
+typedef struct {
+    __m128i abef, cdgh;
+} fc_sha256_ni;
+
+FC_NI static inline fc_sha256_ni fc_sha256_load_ni(const uint32_t *state) {
     __m128i dcba = _mm_loadu_si128((const __m128i *)state);
     __m128i hgfe = _mm_loadu_si128((const __m128i *)(state + 4));
     /* Vectors are named from their high lane down. */
     __m128i cdab = _mm_shuffle_epi32(dcba, 0xb1);
     __m128i efgh = _mm_shuffle_epi32(hgfe, 0x1b);
-    __m128i abef = _mm_alignr_epi8(cdab, efgh, 8);
-    __m128i cdgh = _mm_blend_epi16(efgh, cdab, 0xf0);
+    fc_sha256_ni s = {_mm_alignr_epi8(cdab, efgh, 8), _mm_blend_epi16(efgh, cdab, 0xf0)};
+    return s;
+}
+
+FC_NI static inline void fc_sha256_words_ni(fc_sha256_ni s, __m128i *dcba, __m128i *hgfe) {
+    const __m128i feba = _mm_shuffle_epi32(s.abef, 0x1b);
+    const __m128i dchg = _mm_shuffle_epi32(s.cdgh, 0xb1);
+    *dcba = _mm_blend_epi16(feba, dchg, 0xf0);
+    *hgfe = _mm_alignr_epi8(dchg, feba, 8);
+}
+
+/* One block, its 16 words in m[], low lane first. */
+FC_NI static inline fc_sha256_ni fc_sha256_block_ni(fc_sha256_ni s, __m128i *m) {
+    const fc_sha256_ni before = s;
+#pragma GCC unroll 16
+    for (int g = 0; g < 16; g++) {
+        const __m128i k = _mm_load_si128((const __m128i *)(fc_sha256_k + 4 * g));
+        const __m128i wk = _mm_add_epi32(m[g & 3], k);
+        s.cdgh = _mm_sha256rnds2_epu32(s.cdgh, s.abef, wk);
+        s.abef = _mm_sha256rnds2_epu32(s.abef, s.cdgh, _mm_shuffle_epi32(wk, 0x0e));
+        if (g < 12) {
+            const __m128i m1 = m[(g + 1) & 3], m2 = m[(g + 2) & 3], m3 = m[(g + 3) & 3];
+            __m128i next = _mm_sha256msg1_epu32(m[g & 3], m1);
+            next = _mm_add_epi32(next, _mm_alignr_epi8(m3, m2, 4));
+            m[g & 3] = _mm_sha256msg2_epu32(next, m3);
+        }
+    }
+    s.abef = _mm_add_epi32(s.abef, before.abef);
+    s.cdgh = _mm_add_epi32(s.cdgh, before.cdgh);
+    return s;
+}
+
+FC_NI static void fc_sha256_compress_ni(uint32_t *state, const uint8_t *data,
+                                        int64_t block_count) {
+    const __m128i to_big_endian = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
+    __m128i dcba, hgfe;
+    fc_sha256_ni s = fc_sha256_load_ni(state);
     for (; block_count > 0; block_count--, data += 64) {
-        const __m128i abef_before = abef, cdgh_before = cdgh;
         __m128i m[4];
 #pragma GCC unroll 4
         for (int i = 0; i < 4; i++) {
             m[i] = _mm_loadu_si128((const __m128i *)(data + 16 * i));
             m[i] = _mm_shuffle_epi8(m[i], to_big_endian);
         }
-#pragma GCC unroll 16
-        for (int g = 0; g < 16; g++) {
-            const __m128i k = _mm_load_si128((const __m128i *)(fc_sha256_k + 4 * g));
-            const __m128i wk = _mm_add_epi32(m[g & 3], k);
-            cdgh = _mm_sha256rnds2_epu32(cdgh, abef, wk);
-            abef = _mm_sha256rnds2_epu32(abef, cdgh, _mm_shuffle_epi32(wk, 0x0e));
-            if (g < 12) {
-                const __m128i m1 = m[(g + 1) & 3], m2 = m[(g + 2) & 3], m3 = m[(g + 3) & 3];
-                __m128i next = _mm_sha256msg1_epu32(m[g & 3], m1);
-                next = _mm_add_epi32(next, _mm_alignr_epi8(m3, m2, 4));
-                m[g & 3] = _mm_sha256msg2_epu32(next, m3);
-            }
-        }
-        abef = _mm_add_epi32(abef, abef_before);
-        cdgh = _mm_add_epi32(cdgh, cdgh_before);
+        s = fc_sha256_block_ni(s, m);
     }
-    const __m128i feba = _mm_shuffle_epi32(abef, 0x1b);
-    const __m128i dchg = _mm_shuffle_epi32(cdgh, 0xb1);
-    _mm_storeu_si128((__m128i *)state, _mm_blend_epi16(feba, dchg, 0xf0));
-    _mm_storeu_si128((__m128i *)(state + 4), _mm_alignr_epi8(dchg, feba, 8));
+    fc_sha256_words_ni(s, &dcba, &hgfe);
+    _mm_storeu_si128((__m128i *)state, dcba);
+    _mm_storeu_si128((__m128i *)(state + 4), hgfe);
+}
+
+/* 16 bytes as 32 lowercase hexadecimal digits. */
+FC_NI static inline void fc_hex16_ni(uint8_t *out, __m128i bytes) {
+    const __m128i digits = _mm_setr_epi8('0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a',
+                                         'b', 'c', 'd', 'e', 'f');
+    const __m128i low = _mm_set1_epi8(0x0f);
+    const __m128i high_nibbles = _mm_and_si128(_mm_srli_epi16(bytes, 4), low);
+    const __m128i low_nibbles = _mm_and_si128(bytes, low);
+    const __m128i first = _mm_unpacklo_epi8(high_nibbles, low_nibbles);
+    const __m128i second = _mm_unpackhi_epi8(high_nibbles, low_nibbles);
+    _mm_storeu_si128((__m128i *)out, _mm_shuffle_epi8(digits, first));
+    _mm_storeu_si128((__m128i *)(out + 16), _mm_shuffle_epi8(digits, second));
+}
+
+/* The outer half of HMAC. The inner digest's words are the block's words: between the two halves
+ * and the digits nothing goes through memory, where each load would wait for smaller stores. */
+FC_NI static void fc_sha256_outer_ni(const uint32_t *outer, const uint32_t *inner, uint8_t *out64) {
+    const __m128i to_big_endian = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
+    __m128i dcba, hgfe;
+    __m128i m[4] = {
+        _mm_loadu_si128((const __m128i *)inner), _mm_loadu_si128((const __m128i *)(inner + 4)),
+        _mm_set_epi32(0, 0, 0, (int)0x80000000u), _mm_set_epi32(FC_HMAC_OUTER_BITS, 0, 0, 0),
+    };
+    fc_sha256_words_ni(fc_sha256_block_ni(fc_sha256_load_ni(outer), m), &dcba, &hgfe);
+    fc_hex16_ni(out64, _mm_shuffle_epi8(dcba, to_big_endian));
+    fc_hex16_ni(out64 + 32, _mm_shuffle_epi8(hgfe, to_big_endian));
 }
 
 #else
@@ -141,6 +231,10 @@ static int fc_sha256_has_ni(void) {
 
 static void fc_sha256_compress_ni(uint32_t *state, const uint8_t *data, int64_t block_count) {
     fc_sha256_compress_portable(state, data, block_count);
+}
+
+static void fc_sha256_outer_ni(const uint32_t *outer, const uint32_t *inner, uint8_t *out64) {
+    fc_sha256_outer_portable(outer, inner, out64);
 }
 
 #endif
@@ -156,24 +250,14 @@ static inline void fc_sha256_compress(int use_ni, uint32_t *state, const uint8_t
     }
 }
 
-/* One 32-bit word as eight lowercase hexadecimal digits, most significant first, all at once:
- * nibbles are spread one to a byte, then 10..15 jump over the gap from '9' + 1 to 'a'. */
-static inline void fc_hex8(uint8_t *out, uint32_t word) {
-    uint64_t x = word;
-    x = (x << 16 | x) & 0x0000ffff0000ffffULL;
-    x = (x << 8 | x) & 0x00ff00ff00ff00ffULL;
-    x = (x << 4 | x) & 0x0f0f0f0f0f0f0f0fULL;
-    uint64_t is_letter = (x + 0x0606060606060606ULL) >> 4 & 0x0101010101010101ULL;
-    x += 0x3030303030303030ULL + is_letter * ('a' - '0' - 10);
-#if __BYTE_ORDER__ != __ORDER_BIG_ENDIAN__
-    x = __builtin_bswap64(x);
-#endif
-    memcpy(out, &x, 8);
-}
-
-static inline void fc_store_be32(uint8_t *at, uint32_t word) {
-    at[0] = (uint8_t)(word >> 24), at[1] = (uint8_t)(word >> 16);
-    at[2] = (uint8_t)(word >> 8), at[3] = (uint8_t)word;
+/* HMAC's outer half; see fc_sha256_outer_portable. */
+static inline void fc_sha256_outer(int use_ni, const uint32_t *outer, const uint32_t *inner,
+                                   uint8_t *out64) {
+    if (use_ni) {
+        fc_sha256_outer_ni(outer, inner, out64);
+    } else {
+        fc_sha256_outer_portable(outer, inner, out64);
+    }
 }
 
 /* Zero memory that held a secret: through volatile, so that no optimiser finds it dead. */
