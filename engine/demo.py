@@ -184,7 +184,7 @@ class _Demo:
         engine.process.stdin.write(json.dumps(document).encode() + b"\n")
 
     async def _expect(self, child: _Child, deadline_s: float, what: str) -> dict[str, Any] | None:
-        """The child's next JSON line; None when the user stopped; TickmakerError when it failed."""
+        """The child's next JSON line; None when the user stopped. Raises when it failed."""
         line = asyncio.create_task(child.lines.get())
         stopped = asyncio.create_task(self.stop.wait())
         done, pending = await asyncio.wait(

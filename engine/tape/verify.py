@@ -54,8 +54,9 @@ def verify_tape(
     """Rebuild and compare; a JSON-able dict. A raw capture is imported to a temporary tape first.
 
     `bbo_match` is the fraction of `bbo_checks` that agree; without a bookTicker to compare with
-    there are 0 checks, the fraction of none is 1.0, and `note` says that it proves nothing. Raises TickmakerError when
-    no book can be built at all: not a tape, cut, no snapshot, or a snapshot that joins no diff.
+    there are 0 checks, the fraction of none is 1.0, and `note` says that it proves nothing.
+    Raises TickmakerError when no book can be built at all: not a tape, cut, no snapshot, or a
+    snapshot that joins no diff.
     """
     if is_tape(path):
         return _verify(Tape(path), progress)
