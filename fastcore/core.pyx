@@ -341,15 +341,9 @@ cdef class Core(CoreState):
             self._quote(now_ns)
             return
         self.halts.clear(HALT_BOOK)
-        if (self.book.bid_px_ticks == self.touch[0] and self.book.ask_px_ticks == self.touch[1]
-                and self.book.bid_qty_lots == self.touch[2] and self.book.ask_qty_lots == self.touch[3]):
+        if not self._has_moved():
             return
-        self.touch[0] = self.book.bid_px_ticks
-        self.touch[1] = self.book.ask_px_ticks
-        self.touch[2] = self.book.bid_qty_lots
-        self.touch[3] = self.book.ask_qty_lots
-        self.signals.on_touch(self.book.bid_px_ticks, self.book.bid_qty_lots, self.book.ask_px_ticks,
-                              self.book.ask_qty_lots, now_ns)
+        self.signals.on_touch(self.touch[0], self.touch[2], self.touch[1], self.touch[3], now_ns)
         self.stages.mark(STAGE_SIGNALS)
         self._quote(now_ns)
 

@@ -61,7 +61,7 @@ cdef class CoreState:
     cdef ns_t next_sample_ns
     cdef int32_t conn_up[CONN_COUNT]
     cdef int last_sync_state
-    cdef px_t touch[4]
+    cdef int64_t touch[4]          # bid px, ask px, bid qty, ask qty, as last looked at
     cdef int64_t event_counts[EVENT_KINDS]
     cdef int64_t frames
     cdef int64_t malformed
@@ -77,6 +77,7 @@ cdef class CoreState:
     cdef readonly dict config
     cdef object _tick_capsule
 
+    cdef bint _has_moved(self) noexcept nogil
     cdef void _fill_view(self, ns_t now_ns) noexcept nogil
     cdef ns_t _deadline(self, ns_t now_ns) noexcept nogil
     cdef int64_t _utc_ms(self, ns_t now_ns) noexcept nogil

@@ -16,6 +16,18 @@ from fastcore import core_stats
 cdef class CoreState:
     """Base of Core; makes no sense alone."""
 
+    cdef bint _has_moved(self) noexcept nogil:
+        """Whether the touch differs from the last one looked at; it is that one from now on."""
+        if (self.book.bid_px_ticks == self.touch[0] and self.book.ask_px_ticks == self.touch[1]
+                and self.book.bid_qty_lots == self.touch[2]
+                and self.book.ask_qty_lots == self.touch[3]):
+            return False
+        self.touch[0] = self.book.bid_px_ticks
+        self.touch[1] = self.book.ask_px_ticks
+        self.touch[2] = self.book.bid_qty_lots
+        self.touch[3] = self.book.ask_qty_lots
+        return True
+
     cdef void _fill_view(self, ns_t now_ns) noexcept nogil:
         cdef View* view = &self.view
         cdef int i
