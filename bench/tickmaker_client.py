@@ -23,6 +23,7 @@ import uvloop
 
 from bench.market import API_KEY, SECRET, SNAPSHOT, core_config
 from engine import clock
+from engine.errors import TickmakerError
 from engine.gateway import hotsocket
 from engine.gateway.hotsocket import HotLoop
 from engine.gateway.transport import HotTransport
@@ -134,5 +135,8 @@ async def _main(port: int, is_busy: bool, run_dir: Path) -> None:
 
 if __name__ == "__main__":
     os.sched_setaffinity(0, {int(sys.argv[2])})
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_main(int(sys.argv[1]), sys.argv[3] == "busy", Path(sys.argv[4])))
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_main(int(sys.argv[1]), sys.argv[3] == "busy", Path(sys.argv[4])))
+    except TickmakerError as error:
+        sys.exit(error.what)

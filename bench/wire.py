@@ -7,7 +7,6 @@ the whole method.
 """
 
 import importlib.util
-import json
 import os
 import statistics
 import sys
@@ -25,6 +24,7 @@ from bench import duel, machine
 from bench.duel import Contestant, Duel
 from bench.hiccups import Spinner, summary
 from bench.native import CACHE_DIR
+from bench.result import write
 from engine.errors import EXIT_USAGE, TickmakerError
 
 STEADY, BURST = "steady", "burst"
@@ -104,17 +104,6 @@ def run(
     if out is not None:
         write(result, out)
     return result
-
-
-def write(result: dict[str, Any], out: Path) -> None:
-    """The result as a file; TickmakerError where it can't be written."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
-    except OSError as error:
-        raise TickmakerError(
-            f"{out}: can't be written: {error.strerror}", "give another --out"
-        ) from None
 
 
 def _check(rounds: int, messages: int, rate: int) -> None:

@@ -22,6 +22,7 @@ from rich.console import Console
 from engine import clock
 from engine.config import demo_core
 from engine.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, TickmakerError
+from engine.runs import make_run_dir
 from engine.status import StatusReader
 
 READY_DEADLINE_S = 15.0
@@ -59,31 +60,6 @@ def run_demo(options: DemoOptions) -> tuple[dict[str, Any], int]:
     _check_options(options)
     run_dir = make_run_dir(options.runs_dir, "demo")
     return asyncio.run(_Demo(options, run_dir).run())
-
-
-def make_run_dir(runs_dir: Path, name: str) -> Path:
-    """A new run folder `<UTC time>-<name>`; TickmakerError where it can't be written."""
-    stamp = clock.utc_now().strftime("%Y%m%dT%H%M%S")
-    for suffix in ("", *(f"-{n}" for n in range(2, 100))):
-        run_dir = runs_dir / f"{stamp}-{name}{suffix}"
-        try:
-            run_dir.mkdir(parents=True)
-        except FileExistsError:
-            if runs_dir.exists() and not runs_dir.is_dir():
-                break
-            continue
-        except OSError as e:
-            raise TickmakerError(
-                f"Can't make the run folder {run_dir}: {e.strerror}",
-                "Choose a folder that you may write to with --runs FOLDER.",
-                EXIT_USAGE,
-            ) from None
-        return run_dir.resolve()
-    raise TickmakerError(
-        f"Can't make a run folder in {runs_dir}: it is not a folder, or too full of runs",
-        "Choose another with --runs FOLDER.",
-        EXIT_USAGE,
-    )
 
 
 def _check_options(options: DemoOptions) -> None:
@@ -208,7 +184,7 @@ class _Demo:
         engine.process.stdin.write(json.dumps(document).encode() + b"\n")
 
     async def _expect(self, child: _Child, deadline_s: float, what: str) -> dict[str, Any] | None:
-        """The child's next JSON line; None when the user stopped; TickmakerError when it failed."""
+        """The child's next JSON line; None when the user stopped. Raises when it failed."""
         line = asyncio.create_task(child.lines.get())
         stopped = asyncio.create_task(self.stop.wait())
         done, pending = await asyncio.wait(

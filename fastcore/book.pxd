@@ -1,7 +1,8 @@
 # cython: language_level=3
 """Tick-ladder L2 book with bookTicker fusion; design and costs in book.pyx."""
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t
 
+from fastcore.ladder cimport Ladder
 from fastcore.types cimport BestEvent, DepthEvent, Level, px_t, qty_t, seq_t
 
 cdef enum:
@@ -9,18 +10,6 @@ cdef enum:
     BOOK_WINDOW_TICKS_MIN = 256    # four words: a quarter of the window is one 64-tick block
     BOOK_WINDOW_TICKS_MAX = 262144
     BOOK_LEVELS_MAX = 65536        # a side; BTCUSDT perp grows to 5,000 in six minutes
-
-cdef struct Ladder:                # one side; key = px for bids, -px for asks: better is higher
-    int64_t base                   # lowest key of the window, a multiple of 64
-    int64_t best                   # highest key that holds a level, NO_KEY when the side is empty
-    int64_t mask                   # window size - 1
-    int64_t sign                   # +1 bids, -1 asks
-    int64_t count                  # levels in window and far
-    int64_t far_count
-    qty_t* qty                     # [window], at key & mask; 0 = no level
-    uint64_t* words                # [window / 64], bit key & 63 of word (key >> 6)
-    uint64_t* summary              # [window / 4096 or 1], bit = word not zero
-    Level* far                     # [levels_max] worse than the window, ascending; px is the key
 
 cdef class LevelScratch:
     """A DepthEvent filled from Python lists: the Python faces' way into the C ones. Cold."""
@@ -65,4 +54,3 @@ cdef class Book:
     cdef bint _has_room(self, const DepthEvent* event) noexcept nogil
     cdef int _finish(self, seq_t update_id) noexcept nogil
     cdef int _refresh_touch(self) noexcept nogil
-    cdef object _problem_of(self, int side)

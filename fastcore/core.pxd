@@ -1,82 +1,23 @@
 # cython: language_level=3
 """The composition root: the one room that knows all the others; see core.pyx."""
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from fastcore.book cimport Book
 from fastcore.codec.binance_decode cimport Decoder
 from fastcore.codec.binance_encode cimport Encoder
+from fastcore.core_state cimport CoreState
 from fastcore.gate cimport Gate
 from fastcore.halts cimport Halts
 from fastcore.journal cimport JournalWriter
 from fastcore.latency cimport Histogram, StageClock
 from fastcore.orders cimport Action, Order, Orders
 from fastcore.signals cimport Signals
-from fastcore.strategy cimport PARAMS_MAX, STATE_MAX, Target, View, strategy_fn
+from fastcore.strategy cimport View
 from fastcore.sync cimport Sync
-from fastcore.types cimport (
-    CONN_COUNT,
-    OUT_BYTES,
-    OUT_MAX,
-    Event,
-    Out,
-    ns_t,
-    px_t,
-    qty_t,
-    seq_t,
-)
-
-cdef enum:
-    EVENT_KINDS = 16
+from fastcore.types cimport OUT_BYTES, OUT_MAX, Event, Out, ns_t, px_t, qty_t, seq_t
 
 
-cdef class Core:
-    # What the edge reads after each input: messages to send, in order, bytes contiguous.
-    cdef Out outs[OUT_MAX]
-    cdef int out_count
-    cdef Halts halts
-    cdef Sync sync
-    cdef Book book
-    cdef Decoder decoder
-    cdef Signals signals
-    cdef Orders orders
-    cdef Gate gate
-    cdef Encoder encoder
-    cdef StageClock stages
-    cdef Histogram tick_to_order
-    cdef JournalWriter journal
-    cdef bint is_journaled
-    cdef strategy_fn strategy
-    cdef double params[PARAMS_MAX]
-    cdef double state[STATE_MAX]
-    cdef View view
-    cdef Target target
-    cdef uint8_t arena[OUT_BYTES]
-    cdef int64_t arena_used
-    cdef seq_t out_seq
-    cdef seq_t first_out_seq       # of outs[0]
-    cdef ns_t cause_ts_ns          # receive stamp of the frame in hand; 0: no frame
-    cdef ns_t budget_ns
-    cdef ns_t utc_minus_monotonic_ns
-    cdef ns_t book_ns              # when the book was last told anything
-    cdef ns_t next_sample_ns
-    cdef int32_t conn_up[CONN_COUNT]
-    cdef int last_sync_state
-    cdef px_t touch[4]
-    cdef int64_t event_counts[EVENT_KINDS]
-    cdef int64_t frames
-    cdef int64_t malformed
-    cdef int64_t other_symbol
-    cdef int64_t unknown
-    cdef int64_t late
-    cdef int64_t unsent
-    cdef int64_t orders_sent
-    cdef int64_t cancels_sent
-    cdef int64_t level_updates
-    cdef int64_t denied[4]         # the last denial: code, side, px, qty
-    cdef bint diverged
-    cdef readonly dict config
-    cdef object _tick_capsule
-
+cdef class Core(CoreState):
     # Inputs. Each resets `outs`, journals itself, and returns out_count or a negative code.
     cdef int on_frame(self, int conn, const uint8_t* payload, int64_t size, ns_t recv_ts_ns,
                       ns_t now_ns) noexcept nogil
@@ -107,7 +48,6 @@ cdef class Core:
     cdef void _record_order(self, const Order* order, ns_t now_ns) noexcept nogil
     cdef void _quote(self, ns_t now_ns) noexcept nogil
     cdef void _want(self, ns_t now_ns) noexcept nogil
-    cdef void _fill_view(self, ns_t now_ns) noexcept nogil
     cdef void _act(self, ns_t now_ns) noexcept nogil
     cdef void _place(self, const Action* action, ns_t now_ns) noexcept nogil
     cdef void _cancel(self, const Action* action, ns_t now_ns) noexcept nogil
@@ -116,5 +56,3 @@ cdef class Core:
     cdef bint _emit(self, int verb, seq_t intent_id, int64_t size, ns_t deadline_ns,
                     ns_t now_ns) noexcept nogil
     cdef void _sample(self, ns_t now_ns) noexcept nogil
-    cdef ns_t _deadline(self, ns_t now_ns) noexcept nogil
-    cdef int64_t _utc_ms(self, ns_t now_ns) noexcept nogil

@@ -15,90 +15,32 @@ cimport cython
 from libc.string cimport memcpy, memset
 
 from fastcore.check cimport FC_DCHECK, fc_unlikely
-from fastcore.gate cimport GATE_CODES, GATE_OK
+from fastcore.gate cimport GATE_OK
 from fastcore.hash cimport hash64
 from fastcore.journal cimport (
-    REC_ACCOUNT,
-    REC_BOOK,
-    REC_CLOCK,
-    REC_COMMAND,
-    REC_CONFIG,
-    REC_CONN,
-    REC_DENY,
-    REC_FILL,
-    REC_FRAME,
-    REC_ORDER,
-    REC_OUT,
-    REC_SAMPLE,
-    REC_SEND,
-    REC_SNAPSHOT,
-    REC_STATE,
-    REC_TIMER,
+    REC_ACCOUNT, REC_BOOK, REC_CLOCK, REC_COMMAND, REC_CONFIG, REC_CONN, REC_DENY, REC_FILL,
+    REC_FRAME, REC_ORDER, REC_OUT, REC_SAMPLE, REC_SEND, REC_SNAPSHOT, REC_STATE, REC_TIMER,
 )
 from fastcore.latency cimport (
-    STAGE_BOOK,
-    STAGE_DECODE,
-    STAGE_DIFF_GATE,
-    STAGE_ENCODE,
-    STAGE_SIGNALS,
-    STAGE_STRATEGY,
+    STAGE_BOOK, STAGE_DECODE, STAGE_DIFF_GATE, STAGE_ENCODE, STAGE_SIGNALS, STAGE_STRATEGY,
 )
-from fastcore.orders cimport CHANGED, CLOCK_REJECTED, FILLED, RATE_LIMITED, REASON_VENUE_QUERY, STRANGER
+from fastcore.orders cimport (
+    CHANGED, CLOCK_REJECTED, FILLED, RATE_LIMITED, REASON_VENUE_QUERY, STRANGER,
+)
 from fastcore.strategy cimport (
-    STRATEGY_QUOTE,
-    VIEW_VERSION,
-    check_target,
-    clear_target,
-    find_builtin,
+    STRATEGY_QUOTE, check_target, clear_target, find_builtin,
 )
 from fastcore.types cimport (
-    CMD_HALT,
-    CMD_RESUME,
-    CMD_RESYNC,
-    CMD_SHUTDOWN,
-    CMD_START,
-    CONN_MARKET,
-    CONN_TRADE,
-    CONN_USER,
-    E_OTHER_SYMBOL,
-    E_STATE,
-    E_UNKNOWN,
-    EV_BEST,
-    EV_DEPTH,
-    EV_LISTEN_KEY_EXPIRED,
-    EV_ORDER,
-    EV_REPLY,
-    EV_SNAPSHOT,
-    EV_TRADE,
-    HALT_BOOK,
-    HALT_CLOCK,
-    HALT_JOURNAL,
-    HALT_OPERATOR,
-    HALT_RECONCILING,
-    HALT_SHUTDOWN,
-    HALT_STRATEGY,
-    HALT_TRADE_STREAM,
-    HALT_USER_STREAM,
-    OK,
-    ORD_CANCELED,
-    ORD_NEW,
-    ORD_PARTIALLY_FILLED,
-    ORD_PENDING_CANCEL,
-    SEND_FAILED,
-    SEND_LATE,
-    SEND_PARTIAL,
-    SEND_SENT,
-    SIDE_BUY,
-    SIDE_SELL,
-    SYNC_SYNCED,
-    VERB_CANCEL,
-    VERB_PLACE,
-    VERB_STATUS,
-    VIEW_LEVELS,
-    Level,
+    CMD_HALT, CMD_RESUME, CMD_RESYNC, CMD_SHUTDOWN, CMD_START, CONN_MARKET, CONN_TRADE,
+    CONN_USER, E_OTHER_SYMBOL, E_STATE, E_UNKNOWN, EV_BEST, EV_DEPTH, EV_LISTEN_KEY_EXPIRED,
+    EV_ORDER, EV_REPLY, EV_SNAPSHOT, EV_TRADE, HALT_BOOK, HALT_CLOCK, HALT_JOURNAL,
+    HALT_OPERATOR, HALT_RECONCILING, HALT_SHUTDOWN, HALT_STRATEGY, HALT_TRADE_STREAM,
+    HALT_USER_STREAM, OK, ORD_CANCELED, ORD_PENDING_CANCEL,
+    SEND_FAILED, SEND_LATE, SEND_PARTIAL, SEND_SENT, SYNC_SYNCED,
+    VERB_CANCEL, VERB_PLACE, VERB_STATUS,
 )
 
-from fastcore import core_config, core_stats
+from fastcore import core_config
 
 cdef enum:
     SAMPLE_EVERY_NS = 100_000_000
@@ -107,7 +49,7 @@ cdef enum:
 
 
 @cython.final
-cdef class Core:
+cdef class Core(CoreState):
     """One instrument's engine as a pure state machine; see the module's docstring.
 
     `config` is the dictionary of core_config.CORE_KEYS (ValueError names what is wrong with it);
@@ -351,10 +293,13 @@ cdef class Core:
             self._quote(now_ns)
 
     cdef void _bad_frame(self, int conn, int code) noexcept nogil:
-        """A frame that we can't use: what it may have said is unknown, so we stop believing."""
+        """A frame that we can't use: what it may have said is unknown, so we stop believing.
+
+        On USER even a message type that we don't know may have told of a fill.
+        """
         if code == E_OTHER_SYMBOL:
             self.other_symbol += 1
-        elif code == E_UNKNOWN:
+        elif code == E_UNKNOWN and conn != CONN_USER:
             self.unknown += 1
         else:
             self.malformed += 1
@@ -396,15 +341,9 @@ cdef class Core:
             self._quote(now_ns)
             return
         self.halts.clear(HALT_BOOK)
-        if (self.book.bid_px_ticks == self.touch[0] and self.book.ask_px_ticks == self.touch[1]
-                and self.book.bid_qty_lots == self.touch[2] and self.book.ask_qty_lots == self.touch[3]):
+        if not self._has_moved():
             return
-        self.touch[0] = self.book.bid_px_ticks
-        self.touch[1] = self.book.ask_px_ticks
-        self.touch[2] = self.book.bid_qty_lots
-        self.touch[3] = self.book.ask_qty_lots
-        self.signals.on_touch(self.book.bid_px_ticks, self.book.bid_qty_lots, self.book.ask_px_ticks,
-                              self.book.ask_qty_lots, now_ns)
+        self.signals.on_touch(self.touch[0], self.touch[2], self.touch[1], self.touch[3], now_ns)
         self.stages.mark(STAGE_SIGNALS)
         self._quote(now_ns)
 
@@ -469,32 +408,6 @@ cdef class Core:
         elif fc_unlikely(check_target(&self.target, &self.view) != OK):
             self.halts.on_nonsense()
             clear_target(&self.target)
-
-    cdef void _fill_view(self, ns_t now_ns) noexcept nogil:
-        cdef View* view = &self.view
-        cdef int i
-        cdef Order* order
-        view.version = VIEW_VERSION
-        view.size = sizeof(View)
-        view.now_ns = now_ns
-        view.bid_count = self.book.levels(SIDE_BUY, view.bids, VIEW_LEVELS)
-        view.ask_count = self.book.levels(SIDE_SELL, view.asks, VIEW_LEVELS)
-        view.signals = self.signals.values
-        view.position_lots = self.orders.position_lots
-        view.cash_ticks_lots = self.orders.cash_ticks_lots
-        view.own_bid_px_ticks = view.own_ask_px_ticks = 0
-        view.own_bid_leaves_lots = view.own_ask_leaves_lots = 0
-        for i in range(self.orders.active_count):
-            order = &self.orders.slots[self.orders.active[i]]
-            if order.state != ORD_NEW and order.state != ORD_PARTIALLY_FILLED:
-                continue
-            if order.side == SIDE_BUY:
-                if order.px_ticks > view.own_bid_px_ticks:
-                    view.own_bid_px_ticks = order.px_ticks
-                    view.own_bid_leaves_lots = order.qty_lots - order.cum_qty_lots
-            elif view.own_ask_px_ticks == 0 or order.px_ticks < view.own_ask_px_ticks:
-                view.own_ask_px_ticks = order.px_ticks
-                view.own_ask_leaves_lots = order.qty_lots - order.cum_qty_lots
 
     cdef void _act(self, ns_t now_ns) noexcept nogil:
         cdef int i
@@ -615,12 +528,6 @@ cdef class Core:
         self.arena_used += size
         return True
 
-    cdef ns_t _deadline(self, ns_t now_ns) noexcept nogil:
-        return (self.cause_ts_ns if self.cause_ts_ns else now_ns) + self.budget_ns
-
-    cdef int64_t _utc_ms(self, ns_t now_ns) noexcept nogil:
-        return (now_ns + self.utc_minus_monotonic_ns) // 1_000_000
-
     cdef void _sample(self, ns_t now_ns) noexcept nogil:
         cdef int64_t[14] words
         self._fill_view(now_ns)
@@ -676,87 +583,6 @@ cdef class Core:
              int64_t now_ns) -> int:
         """on_send; Code.STATE when out_seq is not of the last input."""
         return self.on_send(out_seq, outcome, begin_ns, end_ns, now_ns)
-
-    def outgoing(self) -> list[tuple]:
-        """The messages of the last input: (out_seq, intent_id, conn, verb, bytes, cause_ts_ns,
-        deadline_ns) each."""
-        return [
-            (self.outs[i].out_seq, self.outs[i].intent_id, self.outs[i].conn, self.outs[i].verb,
-             <bytes>self.outs[i].data[:self.outs[i].size], self.outs[i].cause_ts_ns,
-             self.outs[i].deadline_ns)
-            for i in range(self.out_count)
-        ]
-
-    def set_ticks(self, capsule, double ns_per_tick) -> None:
-        """Inject the tick source of the stage clock: a capsule named "tickmaker.tick"."""
-        self._tick_capsule = capsule
-        self.stages.set_ticks(capsule, ns_per_tick)
-
-    @property
-    def snapshot_wanted(self) -> bool:
-        return self.sync.snapshot_wanted
-
-    @property
-    def halt_bits(self) -> int:
-        return self.halts.bits
-
-    @property
-    def working_count(self) -> int:
-        """Orders that may still fill."""
-        return self.orders.active_count
-
-    @property
-    def has_diverged(self) -> bool:
-        """The venue's position differs from ours: needs a person."""
-        return self.diverged
-
-    @property
-    def histogram(self) -> Histogram:
-        """Tick-to-order, ns: receive stamp of a frame to the return of the send it caused."""
-        return self.tick_to_order
-
-    @property
-    def stage_clock(self) -> StageClock:
-        return self.stages
-
-    def numbers(self) -> dict:
-        """Raw counters and state; core_stats.stats() makes them readable."""
-        cdef Level[VIEW_LEVELS] levels
-        cdef int count
-        cdef Order* order
-        result = {
-            "halt_bits": self.halts.bits, "sync_state": self.sync.state,
-            "position_lots": self.orders.position_lots,
-            "cash_ticks_lots": self.orders.cash_ticks_lots, "fees_e8": self.orders.fees_e8,
-            "spread_half_ticks_lots": self.orders.spread_half_ticks_lots,
-            "fills": self.orders.fill_count, "duplicate_fills": self.orders.duplicate_fills,
-            "strangers": self.orders.strangers, "orders_sent": self.orders_sent,
-            "cancels_sent": self.cancels_sent, "late": self.late, "unsent": self.unsent,
-            "frames": self.frames, "malformed": self.malformed,
-            "other_symbol": self.other_symbol, "unknown": self.unknown,
-            "level_updates": self.level_updates, "gaps": self.sync.gaps,
-            "crossed": self.sync.crossed, "nonsense": self.halts.nonsense_count,
-            "bid_px_ticks": self.book.bid_px_ticks, "bid_qty_lots": self.book.bid_qty_lots,
-            "ask_px_ticks": self.book.ask_px_ticks, "ask_qty_lots": self.book.ask_qty_lots,
-            "events": [self.event_counts[i] for i in range(EVENT_KINDS)],
-            "denies": [self.gate.counts[i] for i in range(GATE_CODES)],
-        }
-        count = self.book.levels(SIDE_BUY, levels, VIEW_LEVELS)
-        result["levels_bid"] = [[levels[i].px_ticks, levels[i].qty_lots] for i in range(count)]
-        count = self.book.levels(SIDE_SELL, levels, VIEW_LEVELS)
-        result["levels_ask"] = [[levels[i].px_ticks, levels[i].qty_lots] for i in range(count)]
-        own = []
-        for i in range(self.orders.active_count):
-            order = &self.orders.slots[self.orders.active[i]]
-            own.append({"intent_id": order.intent_id, "side": order.side, "state": order.state,
-                        "px_ticks": order.px_ticks, "qty_lots": order.qty_lots,
-                        "leaves_lots": order.qty_lots - order.cum_qty_lots})
-        result["own"] = own
-        return result
-
-    def stats(self, int64_t now_ns=0) -> dict:
-        """What the status page shows; see core_stats.stats()."""
-        return core_stats.stats(self.config, self.numbers(), self.tick_to_order.summary(), now_ns)
 
     def __reduce__(self):
         raise TypeError("A Core holds a credential and can't be pickled")

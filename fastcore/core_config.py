@@ -61,7 +61,7 @@ class Checked(NamedTuple):
 
 
 def check(config: dict[str, Any]) -> Checked:
-    """The configuration in core units; ValueError names the key, what is wrong and what is right."""
+    """The configuration in core units; ValueError names the key and what is wrong with it."""
     _check_keys("config", config, CORE_KEYS)
     for section, keys in _SECTIONS.items():
         _check_keys(section, config[section], keys)

@@ -10,6 +10,7 @@ from fastcore.types cimport Event, Out, ns_t
 
 cdef enum:
     TIMER_EVERY_NS = 100_000_000       # of tape time, as the live session does of real time
+    HOT_BYTES = 65536                  # frames up to this are fed from the same place each time
 
 
 cdef class Drive:
@@ -21,11 +22,15 @@ cdef class Drive:
     cdef readonly Histogram best_latency       # compute time of the inputs that caused orders,
     cdef readonly Histogram depth_latency      # by kind; empty without ticks
     cdef readonly Histogram other_latency
+    cdef readonly Histogram level_latency      # of each such depth message, time / its levels
     cdef readonly int64_t timed_levels         # depth levels behind depth_latency
+    cdef readonly int64_t best_outs            # messages that the inputs behind best_latency,
+    cdef readonly int64_t depth_outs           # ... and depth_latency caused
     cdef ns_t _next_timer_ns
     cdef RowReader _reader
     cdef Event _event
     cdef Event _answer
+    cdef uint8_t[HOT_BYTES] _hot               # a raw frame, as a read leaves it
     cdef tick_fn _tick                         # NULL: off
     cdef double _ns_per_tick
     cdef object _capsule

@@ -16,7 +16,10 @@ class Drive:
     best_latency: Histogram
     depth_latency: Histogram
     other_latency: Histogram
+    level_latency: Histogram
     timed_levels: int
+    best_outs: int
+    depth_outs: int
     def __init__(
         self,
         core: Core,

@@ -4,7 +4,8 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from fastcore.check cimport fc_likely, fc_unlikely
 from fastcore.scan cimport (
-    FC_EACH_BYTE, fc_byte_range, fc_digits_value, fc_load8, fc_lowest, fc_other_mask, fc_pow10,
+    FC_EACH_BYTE, fc_byte_range, fc_digits_value, fc_first, fc_load8, fc_lowest, fc_other_mask,
+    fc_pow10,
 )
 from fastcore.types cimport OK, Scale
 
@@ -43,35 +44,35 @@ cdef inline int parse_units(
     cdef const uint8_t* p = cursor[0]
     cdef const uint8_t* after
     cdef uint64_t x, whole_mask
-    cdef uint32_t others
+    cdef uint32_t others, later
     cdef int whole_count, part_count, used
     if fc_unlikely(end - p < 17):
         return parse_units_slow(cursor, end, scale, out)
     others = fc_other_mask(p)
     whole_count = fc_lowest(others)
-    after = p + whole_count
     used = 0
     x = fc_load8(p)
-    if fc_likely(after[0] == 46):
-        if fc_unlikely(whole_count >= 8):
+    if fc_unlikely(whole_count == 0 or whole_count > 8 or (p[0] == 48 and whole_count > 1)):
+        return parse_units_slow(cursor, end, scale, out)
+    if fc_likely(p[whole_count] == 46):
+        later = others & (others - 1)
+        if fc_unlikely(later == 0):
             return parse_units_slow(cursor, end, scale, out)
-        part_count = fc_lowest(others & (others - 1)) - whole_count - 1
+        after = p + fc_first(later)
+        part_count = fc_first(later) - whole_count - 1
         used = part_count if part_count < scale.decimals else scale.decimals
+        if fc_unlikely(
+                part_count == 0 or part_count > 8 or whole_count + used > 8 or whole_count == 8
+                or (part_count > used and fc_byte_range(
+                    fc_load8(p + whole_count + 1) ^ FC_EACH_BYTE(48), used, part_count) != 0)):
+            return parse_units_slow(cursor, end, scale, out)
         whole_mask = (<uint64_t> 1 << (8 * whole_count)) - 1
         x = (x & whole_mask) | (fc_load8(p + 1) & ~whole_mask)
-        after += 1 + part_count
-        if fc_unlikely(
-                whole_count + 1 + part_count >= 16 or part_count == 0 or part_count > 8
-                or (part_count > used and fc_byte_range(
-                    fc_load8(after - part_count) ^ FC_EACH_BYTE(48), used, part_count) != 0)):
-            return parse_units_slow(cursor, end, scale, out)
-    if fc_unlikely(whole_count == 0 or whole_count + used > 8
-                   or (p[0] == 48 and whole_count > 1)):
-        return parse_units_slow(cursor, end, scale, out)
-    x = fc_digits_value(x ^ FC_EACH_BYTE(48), whole_count + used)
-    x *= fc_pow10[scale.decimals - used]
+    else:
+        after = p + whole_count
     if fc_unlikely(scale.step != 1 or whole_count + scale.decimals > UNITS_DIGITS_MAX):
         return parse_units_slow(cursor, end, scale, out)
+    x = fc_digits_value(x ^ FC_EACH_BYTE(48), whole_count + used)
     cursor[0] = after
-    out[0] = <int64_t> x
+    out[0] = <int64_t> (x * fc_pow10[scale.decimals - used])
     return OK

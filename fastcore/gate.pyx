@@ -72,7 +72,8 @@ cdef class Gate:
     cdef int _check_book(self, int side, px_t px_ticks, bint is_synced, ns_t book_ns,
                          ns_t now_ns) noexcept nogil:
         cdef px_t distance_half_ticks
-        if not is_synced or not self.book.is_two_sided or self.book.bid_px_ticks >= self.book.ask_px_ticks:
+        if (not is_synced or not self.book.is_two_sided
+                or self.book.bid_px_ticks >= self.book.ask_px_ticks):
             return GATE_BOOK
         if now_ns - book_ns > self.limits.book_age_ns_max:
             return GATE_STALE

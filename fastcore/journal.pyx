@@ -28,7 +28,8 @@ from fastcore.types cimport E_JOURNAL, OK
 
 cdef extern from *:
     """
-    #define fc_store_release_u64(ptr, value) __atomic_store_n((uint64_t *)(ptr), (value), __ATOMIC_RELEASE)
+    #define fc_store_release_u64(ptr, value) \\
+        __atomic_store_n((uint64_t *)(ptr), (value), __ATOMIC_RELEASE)
     #define fc_load_acquire_u64(ptr) __atomic_load_n((const uint64_t *)(ptr), __ATOMIC_ACQUIRE)
     """
     void fc_store_release_u64(void* ptr, uint64_t value) noexcept nogil
@@ -225,7 +226,7 @@ cdef uint8_t* _address(object view) except NULL:
 
 
 def segment_header(buf) -> tuple[int, int, int]:
-    """(segment_index, first_seq, wall_minus_monotonic_ns) of a segment; JournalError if it is none."""
+    """(segment_index, first_seq, wall_minus_monotonic_ns); JournalError if it is no segment."""
     if len(buf) < SEGMENT_HEADER_SIZE:
         raise JournalError(f"Expected a segment of at least 64 bytes, was {len(buf)}")
     magic, version, index, first_seq, offset_ns = _SEGMENT_HEADER.unpack_from(buf, 0)

@@ -82,6 +82,7 @@ cdef class SimVenue:
     cdef void on_trade(self, const TradeEvent* trade, ns_t now_ns) noexcept nogil
     cdef void on_book(self, ns_t now_ns) noexcept nogil
 
+    cdef int _ask(self, int verb, seq_t intent_id, ns_t now_ns) noexcept nogil
     cdef int _request(self, const SimRequest* request) noexcept nogil
     cdef void _on_place(self, const SimRequest* request) noexcept nogil
     cdef void _on_cancel(self, const SimRequest* request) noexcept nogil

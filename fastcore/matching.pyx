@@ -49,8 +49,8 @@ cdef class SimVenue:
     rebates. ValueError for anything else.
     """
 
-    def __init__(self, Book book not None, tick: str, lot: str, *, ns_t entry_latency_ns,
-                 ns_t response_latency_ns, int64_t maker_fee_ppm=200, int64_t taker_fee_ppm=500):
+    def __cinit__(self, Book book not None, tick: str, lot: str, *, ns_t entry_latency_ns,
+                  ns_t response_latency_ns, int64_t maker_fee_ppm=200, int64_t taker_fee_ppm=500):
         if entry_latency_ns < 0 or response_latency_ns < 0:
             raise ValueError("a latency is negative")
         if abs(maker_fee_ppm) > 100_000 or abs(taker_fee_ppm) > 100_000:
@@ -64,13 +64,6 @@ cdef class SimVenue:
         self.response_latency_ns = response_latency_ns
         self._maker_fee_ppm = maker_fee_ppm
         self._taker_fee_ppm = taker_fee_ppm
-        self._open_count = 0
-        self._request_head = self._request_tail = 0
-        self._reply_head = self._reply_tail = 0
-        self._venue_order_id = self._trade_id = 0
-        self.position_lots = self.fills = 0
-        self.is_overflown = False
-        memset(self._orders, 0, sizeof(self._orders))
 
     # -- THE CORE'S SIDE ------------------------------------------------------------------------
 
@@ -89,19 +82,17 @@ cdef class SimVenue:
         return self._request(&request)
 
     cdef int cancel(self, seq_t intent_id, ns_t now_ns) noexcept nogil:
-        cdef SimRequest request
-        memset(&request, 0, sizeof(SimRequest))
-        request.due_ns = now_ns + self.entry_latency_ns
-        request.intent_id = intent_id
-        request.verb = VERB_CANCEL
-        return self._request(&request)
+        return self._ask(VERB_CANCEL, intent_id, now_ns)
 
     cdef int status(self, seq_t intent_id, ns_t now_ns) noexcept nogil:
+        return self._ask(VERB_STATUS, intent_id, now_ns)
+
+    cdef int _ask(self, int verb, seq_t intent_id, ns_t now_ns) noexcept nogil:
         cdef SimRequest request
         memset(&request, 0, sizeof(SimRequest))
         request.due_ns = now_ns + self.entry_latency_ns
         request.intent_id = intent_id
-        request.verb = VERB_STATUS
+        request.verb = verb
         return self._request(&request)
 
     cdef int _request(self, const SimRequest* request) noexcept nogil:
@@ -121,7 +112,6 @@ cdef class SimVenue:
         return due_ns
 
     cdef bint pop(self, ns_t now_ns, Event* event, int* conn) noexcept nogil:
-        """The next answer that has reached the core by now; False: none."""
         cdef SimReply* reply
         if self._reply_head == self._reply_tail:
             return False
@@ -155,19 +145,19 @@ cdef class SimVenue:
         cdef int slot = request.intent_id % SIM_ORDERS_MAX
         cdef SimOrder* order = &self._orders[slot]
         cdef qty_t reducible_lots = self.position_lots
+        cdef int error_code = 0
         if request.side == SIDE_BUY:
             reducible_lots = -reducible_lots
         if order.intent_id == request.intent_id:
-            self._tell_reply(request, 400, VENUE_DUPLICATE_ORDER, NULL)
-            return
-        if order.intent_id and _is_open(order.status):
-            self._tell_reply(request, 400, VENUE_TOO_MANY_ORDERS, NULL)
-            return
-        if request.is_reduce_only and request.qty_lots > reducible_lots:
-            self._tell_reply(request, 400, VENUE_REJECTED_REDUCE_ONLY, NULL)
-            return
-        if request.is_post_only and self._would_take(request.side, request.px_ticks):
-            self._tell_reply(request, 400, VENUE_POST_ONLY_WOULD_TAKE, NULL)
+            error_code = VENUE_DUPLICATE_ORDER
+        elif order.intent_id and _is_open(order.status):
+            error_code = VENUE_TOO_MANY_ORDERS
+        elif request.is_reduce_only and request.qty_lots > reducible_lots:
+            error_code = VENUE_REJECTED_REDUCE_ONLY
+        elif request.is_post_only and self._would_take(request.side, request.px_ticks):
+            error_code = VENUE_POST_ONLY_WOULD_TAKE
+        if error_code:
+            self._tell_reply(request, 400, error_code, NULL)
             return
         self._venue_order_id += 1
         order.intent_id = request.intent_id
@@ -207,13 +197,10 @@ cdef class SimVenue:
         """IOC: what is visible at the touch, the rest expires."""
         cdef qty_t visible_lots
         cdef px_t px_ticks
+        cdef bint is_buy = order.side == SIDE_BUY
         if self._would_take(order.side, order.px_ticks):
-            if order.side == SIDE_BUY:
-                visible_lots = self.book.ask_qty_lots
-                px_ticks = self.book.ask_px_ticks
-            else:
-                visible_lots = self.book.bid_qty_lots
-                px_ticks = self.book.bid_px_ticks
+            px_ticks = self.book.ask_px_ticks if is_buy else self.book.bid_px_ticks
+            visible_lots = self.book.ask_qty_lots if is_buy else self.book.bid_qty_lots
             if visible_lots > 0:
                 self._fill(order, px_ticks, min(order.qty_lots, visible_lots), False, now_ns)
         if order.status != ORD_FILLED:
@@ -357,18 +344,15 @@ cdef class SimVenue:
     def send(self, int verb, int64_t intent_id, int64_t now_ns, int side=0, int64_t px_ticks=0,
              int64_t qty_lots=0, bint post_only=True, bint reduce_only=False):
         """One verb of the core; ValueError for what the core could never send."""
-        if intent_id <= 0:
-            raise ValueError("intent_id must be positive")
-        if verb == VERB_PLACE:
-            if side not in (SIDE_BUY, SIDE_SELL) or px_ticks <= 0 or qty_lots <= 0:
-                raise ValueError("not an order")
-            code = self.place(intent_id, side, px_ticks, qty_lots, post_only, reduce_only, now_ns)
-        elif verb == VERB_CANCEL:
-            code = self.cancel(intent_id, now_ns)
-        elif verb == VERB_STATUS:
-            code = self.status(intent_id, now_ns)
+        cdef int code
+        if intent_id <= 0 or verb not in (VERB_PLACE, VERB_CANCEL, VERB_STATUS):
+            raise ValueError(f"verb {verb} of intent {intent_id}")
+        if verb != VERB_PLACE:
+            code = self._ask(verb, intent_id, now_ns)
+        elif side not in (SIDE_BUY, SIDE_SELL) or px_ticks <= 0 or qty_lots <= 0:
+            raise ValueError("not an order")
         else:
-            raise ValueError(f"unknown verb {verb}")
+            code = self.place(intent_id, side, px_ticks, qty_lots, post_only, reduce_only, now_ns)
         if code != OK:
             raise OverflowError("too many verbs in flight")
 

@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""Working orders: state machine, fills, position and cash, wanted-vs-working diff; see orders.pyx."""
+"""Working orders: state machine, fills, position, wanted-vs-working diff; see orders.pyx."""
 from libc.stdint cimport int8_t, int32_t, int64_t, uint32_t
 
 from fastcore.strategy cimport Target

@@ -17,8 +17,6 @@ from fastcore.check cimport FC_DCHECK, fc_unlikely
 from fastcore.types cimport (
     EXEC_TRADE,
     ORD_CANCELED,
-    ORD_EXPIRED,
-    ORD_FILLED,
     ORD_FREE,
     ORD_NEW,
     ORD_PARTIALLY_FILLED,
@@ -39,11 +37,11 @@ from fastcore.types cimport (
 cdef enum:
     STATES = 10
 
-# TRANSITIONS[from][to]: FREE, PENDING_NEW, NEW, PARTIALLY_FILLED, PENDING_CANCEL,
-#                        FILLED, CANCELED, REJECTED, EXPIRED, UNKNOWN
+# TRANSITIONS[from][to]; illegal steps are counted and ignored.
 cdef int8_t[STATES][STATES] TRANSITIONS
 for _state, _row in enumerate((
-    #F PN  N PF PC  F  C  R  E  U
+    # to: FREE, PENDING_NEW, NEW, PARTIALLY_FILLED, PENDING_CANCEL, FILLED, CANCELED,
+    #     REJECTED, EXPIRED, UNKNOWN
     (0, 1, 0, 0, 0, 0, 0, 0, 0, 0),    # FREE
     (0, 0, 1, 1, 0, 1, 1, 1, 1, 1),    # PENDING_NEW
     (0, 0, 0, 1, 1, 1, 1, 0, 1, 1),    # NEW
@@ -93,8 +91,8 @@ cdef class Orders:
     cdef Order* add(self, int side, px_t px_ticks, qty_t qty_lots, ns_t now_ns) noexcept nogil:
         """A new order in PENDING_NEW, or NULL when every slot is working."""
         cdef Order* order
-        cdef int tries
-        for tries in range(ORDERS_MAX):
+        cdef int _
+        for _ in range(ORDERS_MAX):
             order = &self.slots[self.next_intent_id % ORDERS_MAX]
             if not _is_working(order.state):
                 break

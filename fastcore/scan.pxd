@@ -70,9 +70,9 @@ cdef extern from *:
     /* One bit a byte of at[0:16], the first one lowest. SSE2 is there on every x86-64. */
     #if defined(__SSE2__) && !defined(FC_PORTABLE)
     static inline uint32_t fc_other_mask(const uint8_t* at) {            /* is no digit */
-        __m128i x = _mm_xor_si128(_mm_loadu_si128((const __m128i*) at), _mm_set1_epi8(48));
-        __m128i digit = _mm_cmpeq_epi8(_mm_min_epu8(x, _mm_set1_epi8(9)), x);
-        return (uint32_t) _mm_movemask_epi8(digit) ^ 0xFFFFu;
+        /* '0'..'9' become the ten lowest signed bytes: two steps before the mask, not four. */
+        __m128i x = _mm_add_epi8(_mm_loadu_si128((const __m128i*) at), _mm_set1_epi8(128 - 48));
+        return (uint32_t) _mm_movemask_epi8(_mm_cmpgt_epi8(x, _mm_set1_epi8(9 - 128)));
     }
     static inline uint32_t fc_special_mask(const uint8_t* at) {  /* quote, backslash, control */
         __m128i x = _mm_loadu_si128((const __m128i*) at);
@@ -102,6 +102,10 @@ cdef extern from *:
         return fc_gather(fc_special8(fc_load8(at))) | fc_gather(fc_special8(fc_load8(at + 8))) << 8;
     }
     #endif
+    /* Index of the lowest bit of a mask that has one. */
+    static inline int fc_first(uint32_t mask) {
+        return __builtin_ctz(mask);
+    }
     /* Index of the lowest bit; 16: none. */
     static inline int fc_lowest(uint32_t mask) {
         return __builtin_ctz(mask | 0x10000u);
@@ -117,6 +121,7 @@ cdef extern from *:
     uint64_t fc_byte_range(uint64_t x, int first, int last) noexcept nogil
     uint32_t fc_other_mask(const uint8_t* at) noexcept nogil
     uint32_t fc_special_mask(const uint8_t* at) noexcept nogil
+    int fc_first(uint32_t mask) noexcept nogil
     int fc_lowest(uint32_t mask) noexcept nogil
 
 cdef enum:
@@ -167,16 +172,23 @@ cdef inline const uint8_t* scan_uint(
     NULL: no digits here, or a fraction or an exponent follows.
     """
     cdef uint64_t value = 0
+    cdef uint64_t last
+    cdef int64_t left = end - p
     cdef int64_t count = 16
-    if fc_likely(end - p >= 16):
+    if fc_likely(left >= 16):
         count = fc_lowest(fc_other_mask(p))
-        if count > 8:
-            value = fc_digits_value(fc_load8(p) ^ FC_EACH_BYTE(48), 8) * fc_pow10[count - 8]
-            value += fc_digits_value(fc_load8(p + 8) ^ FC_EACH_BYTE(48), <int> count - 8)
-        elif count > 0:
-            value = fc_digits_value(fc_load8(p) ^ FC_EACH_BYTE(48), <int> count)
+    elif fc_likely(left > 8):              # a number that ends the message
+        count = fc_digit_run(fc_load8(p) ^ FC_EACH_BYTE(48))
+        if count == 8:
+            last = fc_load8(end - 8) >> (8 * (16 - left))
+            count = 8 + fc_digit_run(last ^ FC_EACH_BYTE(48))
     if fc_unlikely(count == 16):
         count = scan_digits(p, end, &value)
+    elif count > 8:
+        value = fc_digits_value(fc_load8(p) ^ FC_EACH_BYTE(48), <int> count - 8) * 100000000
+        value += fc_digits_value(fc_load8(p + count - 8) ^ FC_EACH_BYTE(48), 8)
+    elif count > 0:
+        value = fc_digits_value(fc_load8(p) ^ FC_EACH_BYTE(48), <int> count)
     if count == 0 or (count > 1 and p[0] == 48):
         return NULL
     if fc_unlikely(count > 18) and (count > 19 or value >> 63 != 0):

@@ -14,7 +14,7 @@ ctypedef int64_t ns_t          # time, nanoseconds
 ctypedef int64_t seq_t         # venue update id / trade id / our intent id
 
 cdef enum:
-    LEVELS_MAX = 16384         # levels a side of one message; a 5,000-level snapshot fits 3 times over
+    LEVELS_MAX = 16384         # levels a side of one message; a 5,000-level snapshot fits thrice
     VIEW_LEVELS = 5            # levels a side that a strategy sees
     TARGET_LEVELS = 8          # levels a side that a strategy may quote
     ORDERS_MAX = 64            # orders we track: 2 sides x 8 levels x 4 in flight
@@ -26,7 +26,7 @@ cdef enum:
     SIDE_BUY = 0               # also: bid side
     SIDE_SELL = 1              # also: ask side
 
-cdef enum:                     # what went wrong, as a number; negative so that counts can share the channel
+cdef enum:                     # what went wrong; negative, so that counts can share the channel
     OK = 0
     E_MALFORMED = -1           # bytes are not what the venue documents
     E_RANGE = -2               # a number overflows, or is not representable on the grid
@@ -189,7 +189,7 @@ cdef struct Event:             # one decoded frame
     OrderEvent order
     ReplyEvent reply
 
-cdef struct Out:               # one message to send; bytes live in the core's arena until its next input
+cdef struct Out:               # one message to send; its bytes live until the core's next input
     seq_t out_seq
     seq_t intent_id
     int32_t conn
@@ -197,4 +197,4 @@ cdef struct Out:               # one message to send; bytes live in the core's a
     const uint8_t* data        # masked WebSocket frame, ready for send()
     int64_t size
     ns_t cause_ts_ns           # receive stamp of the bytes that caused it
-    ns_t deadline_ns           # not to be sent after this time; 0: always to be sent (cancels, queries)
+    ns_t deadline_ns           # not to be sent after it; 0: always to be sent (cancels, queries)

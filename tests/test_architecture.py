@@ -16,10 +16,10 @@ LAYERS = (
     {"types", "check", "build"},
     {"scan", "fixed", "hash", "ws", "sha256"},
     {"codec"},
-    {"book", "sync", "signals"},
+    {"ladder", "book", "sync", "signals"},
     {"strategy", "orders", "gate", "halts", "latency", "journal"},
     {"matching", "rebuild", "rows"},
-    {"core", "core_config", "core_stats"},
+    {"core", "core_config", "core_state", "core_stats"},
     {"drive", "kernels"},
 )
 # What else the core may see: libc, Cython's own, and the standard library's inert parts.
@@ -38,6 +38,7 @@ ENGINE: dict[str, set[str]] = {
     "clock": set(),
     "config": BASE,
     "status": BASE,
+    "runs": BASE,
     "view": BASE | {"report", "status"},
     "venues": {"errors"},
     "execution": {"errors"},
@@ -53,8 +54,9 @@ ENGINE: dict[str, set[str]] = {
     # The local exchange's keys come from its seed: so its runs can be verified, signatures too.
     # The edge's tick counter times the stages of a replay; none of its sockets.
     "replay": BASE
-    | {"config", "exchange.accounts", "gateway.hotsocket", "recorder", "report", "tape", "venues"},
-    "demo": BASE | {"config", "recorder", "report", "status", "tape", "view"},
+    | {"config", "exchange.accounts", "gateway.hotsocket", "recorder", "report", "runs",
+       "tape", "venues"},
+    "demo": BASE | {"config", "recorder", "report", "runs", "status", "tape", "view"},
     "cli": {"*"},
 }
 PURE = {"execution", "risk", "venues"}  # decide from arguments: no I/O, no clock

@@ -317,6 +317,8 @@ def test_decode_nesting_beyond_the_limit_is_malformed():
         (BEST, b"5123107839020", b"5e3", Code.MALFORMED),
         (BEST, b"5123107839020", b'"5"', Code.MALFORMED),
         (BEST, b"1723161256313", b"9223372036855", Code.RANGE),
+        (BEST, b"1723161256314", b"9223372036855", Code.RANGE),
+        (BEST, b'"T":1723161256313', b'"T":"1723161256313"', Code.MALFORMED),
         (BEST, b'"u":5123107839020', b'"u":1,"u":2', Code.MALFORMED),
         (BEST, b'"e":"bookTicker"', b'"e":"bookTickets"', Code.UNKNOWN),
         (BEST, b'"e":"bookTicker"', b'"e":7', Code.MALFORMED),

@@ -160,6 +160,19 @@ def test_a_malformed_user_frame_demands_reconciliation() -> None:
     assert Halt.RECONCILING in Halt(desk.core.halt_bits)
 
 
+def test_an_unknown_user_message_demands_reconciliation() -> None:
+    desk = quoting_desk()
+    desk.frame(Conn.USER, {"e": "SOMETHING_NEW", "E": 1})
+    assert Halt.RECONCILING in Halt(desk.core.halt_bits)
+
+
+def test_an_unknown_market_message_is_counted_and_ignored() -> None:
+    desk = quoting_desk()
+    desk.frame(Conn.MARKET, {"e": "somethingNew", "E": 1, "s": "BTCUSDT"})
+    assert desk.core.halt_bits == 0
+    assert desk.numbers["unknown"] == 1
+
+
 def test_a_silent_feed_goes_stale_and_comes_back_with_hysteresis() -> None:
     desk = quoting_desk()
     desk.timer(after_ms=2_001)

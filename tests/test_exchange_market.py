@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from engine.exchange.book import Side
+from engine.exchange.book import Book, BookOrder, Side
 from engine.exchange.core import Core
 from engine.exchange.events import (
     Advance,
@@ -17,6 +17,7 @@ from engine.exchange.events import (
     Tif,
     Trade,
 )
+from engine.exchange.flow import AgentFlow
 from engine.exchange.instruments import CATALOGUE
 from engine.exchange.market import FIRST_UPDATE_ID, AgentMarket
 
@@ -101,14 +102,11 @@ def test_quotes_at_the_touch_are_filled_on_both_sides() -> None:
 
 
 def test_agents_never_cancel_a_users_order() -> None:
-    """It stands at the end of the book, where the agents trim."""
-    market = AgentMarket(CATALOGUE["BTCUSDT"], 9, 0)
-    core = Core([market], 9)
-    last_px, _ = market.book.level_at(Side.BUY, -1)
-    core.step(Place(0, "BTCUSDT", Side.BUY, OrderType.LIMIT, Tif.GTX, 10, last_px, "deep"), 0)
-    for now_ns in range(0, 10 * S, 100 * MS):
-        core.step(Advance(), now_ns)
-    order = core.find_order(0, "BTCUSDT", 0, "deep")
-    assert order is not None
-    assert order.is_open
-    assert market.book.has(order.order_id)
+    """In a book of users' orders alone, where every cancel of theirs would be one."""
+    flow, book = AgentFlow("1", 600_000), Book()
+    for n in range(1, 200):
+        book.rest(BookOrder(n, Side.BUY, 600_000 - n, 5, account=0))
+        book.rest(BookOrder(1_000 + n, Side.SELL, 600_000 + n, 5, account=0))
+    actions = [action for _ in range(2_000) for action in flow.step(book)]
+    assert any(isinstance(action, BookOrder) for action in actions)
+    assert not [action for action in actions if not isinstance(action, BookOrder)]

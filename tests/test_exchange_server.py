@@ -73,9 +73,12 @@ def test_quiet_book_rebuilt_from_the_stream_equals_the_next_snapshot() -> None:
                 await client.api("order.place", **LIMIT, side="BUY", quantity="1.5", price=px)
             await client.signed("DELETE", "/fapi/v1/allOpenOrders", symbol="BTCUSDT")
             await client.api("order.place", **LIMIT, side="BUY", quantity="9", price="60010.00")
+            sizes = []
             for event in await events_until(stream, "depthUpdate", 5):
                 if event["e"] == "depthUpdate":
                     assert book.apply(event)
+                    sizes.append(len(event["b"]))
+            assert sizes == [1, 1, 1, 3, 0]  # only what changed; three cancels are one diff
             _, last = await client.rest("GET", "/fapi/v1/depth", symbol="BTCUSDT", limit=1000)
             assert last["lastUpdateId"] == book.last_id > snapshot["lastUpdateId"]
             levels = tuple([list(level) for level in side] for side in book.sorted_levels())

@@ -28,7 +28,6 @@ from engine.exchange.tape_book import TapeBook
 from engine.exchange.tape_frames import DepthMessage, open_recording
 from engine.exchange.tape_market import TapeMarket
 from engine.exchange.tape_queue import TapeQueue
-from engine.tape.importer import import_files
 
 DATA = Path(os.environ.get("TICKMAKER_DATA", Path(__file__).parents[2] / "shared" / "data"))
 START_NS = 1_723_161_255_000_000_000
@@ -185,6 +184,14 @@ def test_post_only_sees_the_ticker_ahead_of_depth(tmp_path: Path) -> None:
     play(core, market, 2)
     assert not isinstance(core.step(gtx, 2 * MS)[0], Refused)
     assert market.touch()[2:] == (600_003, 1_000)
+
+
+def test_ticker_that_arrives_late_is_not_believed(tmp_path: Path) -> None:
+    lines = (best(105, "59999.90", "1.000", "60000.30", "1.000"),
+             best(104, "60000.00", "1.000", "60000.20", "1.000"))  # fmt: skip
+    core, market = core_of(tmp_path, *lines)
+    play(core, market, 3)
+    assert market.touch() == (599_999, 1_000, 600_003, 1_000)
 
 
 def test_queue_counts_each_order_once() -> None:
@@ -357,44 +364,3 @@ def test_other_symbol_and_other_venue_are_refused(tmp_path: Path) -> None:
         open_recording(path, "ETHUSDT")
     with pytest.raises(TickmakerError, match="binance_spot"):
         open_recording(shared("binance_spot/btcusdt_20240808.gz"), None)
-
-
-# -- IMPORTED TAPES ---
-
-
-def served_by(path: Path) -> tuple[list[TapeFrame], TapeMarket]:
-    market = TapeMarket(open_recording(path, None))
-    market.on_public_subscriber(1)
-    frames: list[TapeFrame] = []
-    while market.next_due_ns() < LONG_NS:
-        market.advance(LONG_NS)
-        frames += [event for event in market.drain() if isinstance(event, TapeFrame)]
-    return frames, market
-
-
-def test_imported_tape_is_served_as_the_capture_was(tmp_path: Path) -> None:
-    """Equal in every field but E, which a tape does not keep, and in the book at the end."""
-    raw = shared("binance_usdm/btcusdt_20220811_7s.gz")
-    tape = tmp_path / "t.tape.arrow"
-    import_files([raw], tape)
-    expected, recorded = served_by(raw)
-    got, market = served_by(tape)
-    assert market.instrument == recorded.instrument
-    assert market.snapshot(1000) == recorded.snapshot(1000)
-    assert [frame.stream for frame in got] == [frame.stream for frame in expected]
-    for left, right in zip(got, expected, strict=True):
-        frames = [json.loads(left.data), json.loads(right.data)]
-        for data in frames:
-            data.pop("E")
-        assert frames[0] == frames[1]
-        assert json.loads(left.text) == {"stream": left.stream, "data": json.loads(left.data)}
-
-
-def test_tape_of_other_symbol_or_cut_tape_is_refused(tmp_path: Path) -> None:
-    tape = tmp_path / "t.tape.arrow"
-    import_files([write(tmp_path / "t.raw", diff(99, 100, 98), snapshot(100))], tape)
-    with pytest.raises(TickmakerError, match="is a tape of BTCUSDT"):
-        open_recording(tape, "ETHUSDT")
-    tape.write_bytes(tape.read_bytes()[:-100])
-    with pytest.raises(TickmakerError, match=r"t\.tape\.arrow: broken tape"):
-        open_recording(tape, None)

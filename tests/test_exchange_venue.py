@@ -178,6 +178,21 @@ def test_duplicate_unknown_and_missing_orders(venue: BinanceUsdm) -> None:
         (KEY.api_key, signed({}) + "&more=1", -1022, 400),
         (KEY.api_key, f"timestamp={NOW_MS}&signature=%C3%A9", -1022, 400),
     ],
+    ids=[
+        "no key",
+        "malformed key",
+        "unknown key",
+        "nothing",
+        "bad timestamp",
+        "no signature",
+        "late",
+        "early",
+        "late by own window",
+        "window too wide",
+        "longer signature",
+        "unsigned parameter",
+        "signature not ASCII",
+    ],
 )
 def test_signed_call_is_checked(
     venue: BinanceUsdm, key: str, query: str, code: int, status: int

@@ -11,7 +11,20 @@ STEADY = settings(derandomize=True, deadline=None, database=None, max_examples=4
 TICKS = ["0.10", "0.01", "0.00001", "0.00000001", "1", "10", "0.25", "0.5", "5", "0.000000000001"]
 
 
-@pytest.fixture(params=[fast, twin], ids=["fast", "reference"])
+BEHIND = b'","2.507"]],"a":[['
+
+
+class InBuffer:
+    """The fast module reading text inside a message: there its fast path is taken."""
+
+    scale, format = staticmethod(fast.scale), staticmethod(fast.format)
+
+    @staticmethod
+    def parse(text, tick):
+        return fast.parse(text, tick, BEHIND)
+
+
+@pytest.fixture(params=[fast, InBuffer, twin], ids=["at_end", "in_buffer", "reference"])
 def fixed(request):
     return request.param
 
@@ -136,6 +149,7 @@ def test_format_then_parse_gives_units_back(units, tick):
     text = fast.format(units, tick)
     assert text == twin.format(units, tick)
     assert fast.parse(text, tick) == units == twin.parse(text, tick)
+    assert InBuffer.parse(text, tick) == units
 
 
 def verdict(module, text, tick):
@@ -152,7 +166,7 @@ DECIMALS = st.from_regex(r"-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,20})?", fullmatch=Tr
 @given(DECIMALS | st.text("0123456789.-", max_size=24), st.sampled_from(TICKS))
 def test_parse_any_text_agrees_with_decimal(text, tick):
     raw = text.encode("ascii", "replace")
-    assert verdict(fast, raw, tick) == verdict(twin, raw, tick)
+    assert verdict(fast, raw, tick) == verdict(InBuffer, raw, tick) == verdict(twin, raw, tick)
 
 
 @pytest.mark.parametrize("whole_count", range(1, 19))
@@ -163,5 +177,7 @@ def test_parse_every_split_of_digits_agrees_with_decimal(whole_count, part_count
     text = digits[:whole_count] + ("." + digits[whole_count:][:part_count] if part_count else "")
     for tick in ("0.10", "0.00000001", "1", "0.25"):
         for zeros in ("", "0", "00000000", "0" * 20):
-            raw = (text + (zeros if part_count else "")).encode()
-            assert verdict(fast, raw, tick) == verdict(twin, raw, tick), (raw, tick)
+            raw = (text + ("." if zeros and not part_count else "") + zeros).encode()
+            expected = verdict(twin, raw, tick)
+            assert verdict(fast, raw, tick) == expected, (raw, tick)
+            assert verdict(InBuffer, raw, tick) == expected, (raw, tick)

@@ -32,8 +32,9 @@ def test_qty_limit(limit: int, passes: bool) -> None:
 def test_position_limit_counts_the_order_itself(limit: int, passes: bool) -> None:
     desk = Desk(limits__position_lots_max=limit)
     desk.start()
-    assert (placed(desk) == ["BUY", "SELL"]) is passes
-    assert (denied(desk, "POSITION") == 0) is passes
+    # Exactly: a limit that fails on one side only must not hide behind the other.
+    assert placed(desk) == (["BUY", "SELL"] if passes else [])
+    assert denied(desk, "POSITION") == (0 if passes else 2)
 
 
 @pytest.mark.parametrize(("limit", "passes"), [(19, False), (20, True), (21, True)])
@@ -44,8 +45,9 @@ def test_position_limit_counts_what_is_open_at_full_size(limit: int, passes: boo
         desk.ack(params)
     # Both quotes move: the old ones await their cancel and may still fill.
     desk.best("60000.20", "1.000", "60000.30", "1.000")
-    assert (placed(desk) == ["BUY", "SELL"]) is passes
-    assert (denied(desk, "POSITION") == 0) is passes
+    # Exactly: a limit that fails on one side only must not hide behind the other.
+    assert placed(desk) == (["BUY", "SELL"] if passes else [])
+    assert denied(desk, "POSITION") == (0 if passes else 2)
 
 
 @pytest.mark.parametrize(("limit", "count"), [(1, 1), (2, 2), (3, 2)])

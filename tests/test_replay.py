@@ -124,8 +124,8 @@ def test_trade_through_our_bid_fills_it(tape: Path, kind: str, fills: int) -> No
     (bid,) = [own for own in before["own"] if own["side"] == Side.BUY]
     trade = {"e": "trade", "E": 1, "T": 1, "s": "BTCUSDT", "t": 1, "p": "0.10", "q": "0.001"}
     frame = json.dumps(trade | {"X": kind, "m": True}).encode()
-    # The second is there to let time pass: the fill takes one latency to come back.
-    stamps = np.array([drive.now_ns, drive.now_ns + 2 * LATENCY_NS], np.int64)
+    # The second lets time pass: the fill is back just then, and goes before it.
+    stamps = np.array([drive.now_ns, drive.now_ns + LATENCY_NS], np.int64)
     offsets = np.array([0, len(frame), 2 * len(frame)], np.int64)
     drive.run_frames(frame * 2, offsets, stamps)
     numbers = drive.core.numbers()

@@ -51,7 +51,7 @@ def test_report_holds_the_contract_and_is_what_it_wrote(run_dir: Path) -> None:
     assert report["unsent"] == 0
     assert report["fills"] == 2
     assert report["position_lots"] == 6
-    assert report["state"] == "SHUTDOWN"
+    assert report["state"] == "STOPPED"
     assert report["events"] == 5
     assert report["duration_s"] == pytest.approx(0.400008, abs=1e-9)
     assert report["events_per_s"] == 12.5

@@ -1,5 +1,4 @@
-"""Sync: the venue's rules to the letter, on real tapes, and under planted faults never SYNCED on a
-book that differs from the venue's."""
+"""Sync: the venue's rules to the letter, on real tapes, and never SYNCED on a wrong book."""
 
 import gzip
 import json
@@ -72,7 +71,6 @@ def next_diff(sync, rule, **rows):
 
 
 # -- ANCHORING -------------------------------------------------------------------------------
-
 
 @pytest.mark.parametrize("rule", SyncRule)
 def test_new_sync_wants_a_snapshot(new_sync, rule):

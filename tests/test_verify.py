@@ -127,6 +127,13 @@ def test_a_folder_without_a_journal_is_named(tmp_path: Path) -> None:
         verify_run(tmp_path)
 
 
+def test_a_replay_run_is_told_apart(tmp_path: Path, segment: bytes) -> None:
+    run_dir = save(tmp_path, segment)
+    (run_dir / "config.json").write_text(json.dumps({"kind": "replay"}))
+    with pytest.raises(TickmakerError, match="is a replay"):
+        verify_run(run_dir)
+
+
 def test_a_missing_segment_is_named(tmp_path: Path, segment: bytes) -> None:
     run_dir = save(tmp_path, segment)
     (run_dir / "journal" / "000000.jnl").rename(run_dir / "journal" / "000001.jnl")

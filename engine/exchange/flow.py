@@ -28,10 +28,10 @@ class FlowParams:
     burst_rate: float = 0.15
     burst_excitation: float = 5.0
     fair_sigma: float = 10.0
-    momentum_sigma: float = 10.0
-    momentum_tau: float = 4.0
-    burst_momentum: float = 30.0
-    reversion_tau: float = 120.0
+    momentum_sigma: float = 4.0
+    momentum_tau: float = 3.0
+    burst_momentum: float = 15.0
+    reversion_tau: float = 30.0
     half_spread: float = 1.0
     lean_ticks: float = 12.0
     spread_max: int = 10
@@ -92,7 +92,7 @@ class AgentFlow:
         if rng.random() > self.params.side_persistence:
             bid, _, ask, _ = book.touch()
             lean = (self.fair_ticks - (bid + ask) / 2) / self.params.lean_ticks
-            buys = 0.5 + 0.45 * max(-1.0, min(1.0, lean))
+            buys = 0.5 + 0.3 * max(-1.0, min(1.0, lean))
             self._taker_side = Side.BUY if rng.random() < buys else Side.SELL
         lots = self._lots(self.params.taker_lots)
         best = book.best(self._taker_side.opposite)

@@ -21,6 +21,7 @@ from engine.recorder.segments import Segments
 from engine.report.build import make_report
 from engine.report.page import render_page
 from engine.report.run import load_run
+from engine.runs import make_run_dir
 from engine.tape.format import Tape, TapeMeta, is_tape
 from engine.tape.importer import import_files
 from fastcore.core import Core
@@ -71,7 +72,7 @@ def replay_tape(
     with _opened(path) as tape:
         _check_replayable(tape)
         core_config = _core_config(tape.meta, strategy, params, seed)
-        run_dir = _make_run_dir(runs_dir)
+        run_dir = make_run_dir(runs_dir, "replay")
         _write_json(run_dir / "config.json", _config(path, tape.meta, core_config, latency_us))
         return _replay(tape, core_config, latency_us, run_dir, progress)
 
@@ -224,29 +225,6 @@ def _measured(drive: Drive, fed: _Fed) -> dict[str, Any]:
         "messages": drive.messages,
         "elapsed_s": round(fed.elapsed_s, 6),
     }
-
-
-def _make_run_dir(runs_dir: Path) -> Path:
-    """A new folder `<UTC time>-replay`, numbered where one of that second is there."""
-    stamp = clock.utc_now().strftime("%Y%m%dT%H%M%S")
-    for suffix in ("", *(f"-{n}" for n in range(2, 1000))):
-        run_dir = runs_dir / f"{stamp}-replay{suffix}"
-        try:
-            run_dir.mkdir(parents=True)
-        except FileExistsError:
-            if runs_dir.exists() and not runs_dir.is_dir():
-                break
-            continue
-        except OSError as error:
-            raise TickmakerError(
-                f"{run_dir}: can't be made: {error.strerror}",
-                "choose a folder that you may write to with --runs FOLDER",
-                EXIT_USAGE,
-            ) from None
-        return run_dir.resolve()
-    raise TickmakerError(
-        f"{runs_dir}: is no folder for runs", "choose another with --runs FOLDER", EXIT_USAGE
-    )
 
 
 def _write_json(path: Path, document: dict[str, Any]) -> None:

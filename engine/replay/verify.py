@@ -71,8 +71,15 @@ def verify_run(
 
     Raises TickmakerError when there is no journal to verify.
     """
+    config = _config(run_dir)
+    if config.get("kind") == "replay":
+        raise TickmakerError(
+            f"{run_dir} is a replay: its inputs are the tape's, and not journaled again",
+            "Replay the tape again: the same tape and options give the same orders.",
+            EXIT_USAGE,
+        )
     segments = journal_segments(run_dir)
-    replay = _Replay(run_dir)
+    replay = _Replay(run_dir, config)
     difference = None
     total = sum(path.stat().st_size for path in segments)
     done = 0
@@ -140,12 +147,12 @@ def read_records(path: Path) -> Iterator[Record]:
 class _Replay:
     """A second core, fed with recorded inputs, its records compared one by one."""
 
-    def __init__(self, run_dir: Path) -> None:
+    def __init__(self, run_dir: Path, config: dict[str, Any]) -> None:
         self._run_dir = run_dir
         self._core: Core | None = None
         self._scratch = JournalWriter(bytearray(SCRATCH_SIZE))
         self._expected: deque[Record] = deque()
-        self._credential = _credential(run_dir)
+        self._credential = _credential(config)
         self.has_credential = self._credential is not None
         self.orders = 0
         self.messages = 0
@@ -176,8 +183,10 @@ class _Replay:
             self._scratch.rewind()
             _apply(self._core, record)
         self._expected.extend(
-            Record("replay", offset, *rest[:5], bytes(rest[5]))
-            for offset, *rest in read_segment(self._scratch.current())
+            Record("replay", offset, kind, arg, seq, now_ns, recv_ts_ns, bytes(payload))
+            for offset, kind, arg, seq, now_ns, recv_ts_ns, payload in read_segment(
+                self._scratch.current()
+            )
         )
         if self._core is not None and record.kind != KIND["SEND"]:
             self._count(self._core)
@@ -244,13 +253,18 @@ def _unsigned(record: Record) -> Record:
     return record._replace(payload=head + record.payload[OUT_HEADER.size :])
 
 
-def _credential(run_dir: Path) -> tuple[bytes, bytes] | None:
-    """The run's key where anybody may know it: the local exchange derives it from a seed."""
+def _config(run_dir: Path) -> dict[str, Any]:
+    """config.json of a run; empty when there is none: the journal alone can be verified too."""
     try:
         config = json.loads((run_dir / "config.json").read_text())
-        credential = config["credential"]
-    except (OSError, ValueError, KeyError):
-        return None
+    except (OSError, ValueError):
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
+def _credential(config: dict[str, Any]) -> tuple[bytes, bytes] | None:
+    """The run's key where anybody may know it: the local exchange derives it from a seed."""
+    credential = config.get("credential", {})
     if credential.get("kind") != "local_exchange":
         return None
     from engine.exchange.accounts import derive_keys

@@ -53,8 +53,10 @@ def verify_tape(
 ) -> dict[str, Any]:
     """Rebuild and compare; a JSON-able dict. A raw capture is imported to a temporary tape first.
 
-    `bbo_match` is None when there is no bookTicker to compare with. Raises TickmakerError when
-    no book can be built at all: not a tape, cut, no snapshot, or a snapshot that joins no diff.
+    `bbo_match` is the fraction of `bbo_checks` that agree; without a bookTicker to compare with
+    there are 0 checks, the fraction of none is 1.0, and `note` says that it proves nothing.
+    Raises TickmakerError when no book can be built at all: not a tape, cut, no snapshot, or a
+    snapshot that joins no diff.
     """
     if is_tape(path):
         return _verify(Tape(path), progress)
@@ -159,7 +161,8 @@ def _compare(gathered: _Gathered) -> dict[str, Any]:
     at = np.searchsorted(tickers[:, 0], touches[:, 0], side="right") - 1
     touches, at = touches[at >= 0], at[at >= 0]
     if not len(touches):
-        return {"bbo_checks": 0, "bbo_match": None, "mismatches": []}
+        note = "no bookTicker in this tape: best bid and ask could not be checked"
+        return {"bbo_checks": 0, "bbo_match": 1.0, "mismatches": [], "note": note}
     witness = tickers[at]
     equal = (touches[:, 1:] == witness[:, 1:]).all(axis=1)
     wrong = np.flatnonzero(~equal)

@@ -2,7 +2,7 @@
 """Binance messages (USD-M, COIN-M, spot market data) into events; see binance_decode.pyx."""
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
-from fastcore.codec.binance_walk cimport Frame, Text
+from fastcore.codec.binance_frame cimport Frame, Text
 from fastcore.types cimport Event, Scale, ns_t, seq_t
 
 cdef enum:

@@ -24,11 +24,11 @@ from fastcore.check cimport fc_unlikely
 from fastcore.codec.binance_order cimport (
     order_state, order_text, read_order_numbers, read_order_words,
 )
-from fastcore.codec.binance_walk cimport (
+from fastcore.codec.binance_frame cimport (
     FC_BIT, FC_BIT_CODE, FC_BIT_CUM_QTY, FC_BIT_ERROR, FC_BIT_ID, FC_BIT_LAST, FC_BIT_ORDER_ID,
     FC_BIT_ORDER_STATUS, FC_BIT_PU, FC_BIT_RESULT, FC_BIT_STATUS, Frame, Text, text_is,
-    walk_message, walk_order,
 )
+from fastcore.codec.binance_walk cimport walk_message, walk_order
 from fastcore.fixed cimport scale_from_text
 from fastcore.types cimport (
     CLIENT_ID_SIZE, E_FULL, E_MALFORMED, E_OTHER_SYMBOL, E_RANGE, E_UNKNOWN, EV_BEST, EV_DEPTH,

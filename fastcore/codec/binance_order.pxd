@@ -2,7 +2,7 @@
 """Words and numbers of Binance orders; see binance_order.pyx."""
 from libc.stdint cimport uint8_t
 
-from fastcore.codec.binance_walk cimport Frame, Text
+from fastcore.codec.binance_frame cimport Frame, Text
 from fastcore.types cimport OrderEvent
 
 # ORD_* of `X` or `status`; ORD_UNKNOWN: a word that we don't know.

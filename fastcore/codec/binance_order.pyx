@@ -11,7 +11,7 @@ streams, Event: Order Update.
 """
 from libc.stdint cimport int64_t, uint8_t
 
-from fastcore.codec.binance_walk cimport FC_BIT, Frame, Text, text_is
+from fastcore.codec.binance_frame cimport FC_BIT, Frame, Text, text_is
 from fastcore.fixed cimport parse_units
 from fastcore.scan cimport scan_uint, skip_string
 from fastcore.types cimport (

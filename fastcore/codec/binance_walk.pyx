@@ -17,22 +17,16 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcmp
 
 from fastcore.check cimport FC_DCHECK, fc_likely, fc_unlikely
-from fastcore.fixed cimport parse_units
-from fastcore.scan cimport scan_uint, skip_space, skip_string, skip_value
-from fastcore.types cimport E_MALFORMED, E_RANGE, LEVELS_MAX, OK, Level, Scale
-
-cdef extern from *:
-    """
-    /* Are the bytes these? Four bytes must be readable. */
-    static inline int fc_are4(const uint8_t* at, uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
-        return (uint32_t) fc_load4(at) == (a | b << 8 | c << 16 | d << 24);
-    }
-    static inline int fc_are3(const uint8_t* at, uint32_t a, uint32_t b, uint32_t c) {
-        return (fc_load4(at) & 0xFFFFFFu) == (a | b << 8 | c << 16);
-    }
-    """
-    bint fc_are3(const uint8_t* at, uint8_t a, uint8_t b, uint8_t c) noexcept nogil
-    bint fc_are4(const uint8_t* at, uint8_t a, uint8_t b, uint8_t c, uint8_t d) noexcept nogil
+from fastcore.codec.binance_frame cimport (
+    FC_BIT, FC_BIT_ASKS, FC_BIT_BIDS, FC_BIT_CODE, FC_BIT_CUM_QTY, FC_BIT_ERROR, FC_BIT_ID,
+    FC_BIT_LAST, FC_BIT_ORDER_ID, FC_BIT_ORDER_STATUS, FC_BIT_PU, FC_BIT_RESULT, FC_BIT_STATUS,
+    Frame, Text, text_is,
+)
+from fastcore.codec.binance_read cimport (
+    read_fast_level, read_level_units, read_text, read_uint, read_units,
+)
+from fastcore.scan cimport scan_uint, skip_space, skip_string, skip_value, starts_with
+from fastcore.types cimport E_MALFORMED, LEVELS_MAX, OK, Level
 
 cdef enum:                     # which object the walk is in
     IN_TOP
@@ -43,73 +37,8 @@ cdef enum:                     # which object the walk is in
     IN_ERROR
 
 
-# -- VALUES: p is at the value's first byte; after it, or NULL if it is not JSON ---
-
-cdef inline const uint8_t* read_uint(
-    Frame* frame, uint64_t bit, int64_t* out, const uint8_t* p, const uint8_t* end
-) noexcept nogil:
-    cdef const uint8_t* after = scan_uint(p, end, out)
-    if fc_likely(after != NULL):
-        if fc_likely(out[0] >= 0):
-            frame.have |= bit
-        else:
-            frame.off |= bit
-        return after
-    return skip_value(p, end)
-
-
-cdef inline const uint8_t* read_units(
-    Frame* frame, uint64_t bit, const Scale* scale, int64_t* out,
-    const uint8_t* p, const uint8_t* end
-) noexcept nogil:
-    """A decimal in a string; never negative."""
-    cdef const uint8_t* after
-    cdef int code
-    if fc_likely(p[0] == 34):
-        after = p + 1
-        code = parse_units(&after, end, scale, out)
-        if fc_likely(code != E_MALFORMED and after < end and after[0] == 34):
-            if fc_likely(code == OK and out[0] >= 0):
-                frame.have |= bit
-            else:
-                frame.off |= bit
-            return after + 1
-    return skip_value(p, end)
-
-
-cdef inline const uint8_t* read_text(
-    Frame* frame, uint64_t bit, Text* out, const uint8_t* p, const uint8_t* end
-) noexcept nogil:
-    cdef const uint8_t* after
-    if fc_likely(p[0] == 34):
-        after = skip_string(p + 1, end)
-        if fc_likely(after != NULL):
-            out.at = p + 1
-            out.size = after - p - 2
-            frame.have |= bit
-        return after
-    return skip_value(p, end)
-
-
-cdef inline bint read_level_units(
-    const uint8_t** cursor, const uint8_t* end, const Scale* scale, int64_t* out, int* code
-) noexcept nogil:
-    """One string of a level; `code` becomes E_RANGE when it can't be represented."""
-    cdef int parsed
-    cdef const uint8_t* p = skip_space(cursor[0], end)
-    if fc_unlikely(p >= end or p[0] != 34):
-        return False
-    p += 1
-    parsed = parse_units(&p, end, scale, out)
-    if fc_unlikely(parsed == E_MALFORMED or p >= end or p[0] != 34):
-        return False
-    if fc_unlikely(parsed != OK or out[0] < 0):
-        code[0] = E_RANGE
-    cursor[0] = skip_space(p + 1, end)
-    return True
-
-
 # -- WALK ---
+
 cdef inline bint is_letter(uint8_t char) noexcept nogil:
     return <uint8_t> ((char | 32) - 97) < 26
 
@@ -120,6 +49,9 @@ cdef int walk_message(Frame* frame, const uint8_t* buf, int64_t size) noexcept n
     FC_DCHECK(size >= 0)
     frame.end = buf + size
     frame.seen = frame.have = frame.off = frame.full = 0
+    if _is_combined(frame, buf):
+        return OK
+    frame.seen = frame.have = frame.off = frame.full = 0
     p = skip_space(buf, frame.end)
     if fc_unlikely(p >= frame.end or p[0] != 123):
         return E_MALFORMED
@@ -127,6 +59,18 @@ cdef int walk_message(Frame* frame, const uint8_t* buf, int64_t size) noexcept n
     if fc_unlikely(p == NULL or skip_space(p, frame.end) != frame.end):
         return E_MALFORMED
     return OK
+
+
+cdef bint _is_combined(Frame* frame, const uint8_t* p) noexcept nogil:
+    """Read `{"stream":"...","data":{...}}` as the venue spells it. False: spelt in another way."""
+    cdef const uint8_t* end = frame.end
+    if not starts_with(p, end, b'{"stream":"', 11):
+        return False
+    p = skip_string(p + 11, end)
+    if p == NULL or not starts_with(p, end, b',"data":{', 9):
+        return False
+    p = _object(frame, p + 9, IN_DATA)
+    return p != NULL and end - p == 1 and p[0] == 125
 
 
 cdef int walk_order(Frame* frame) noexcept nogil:
@@ -247,28 +191,29 @@ cdef const uint8_t* _name(
     """Value of a longer name, at the level of an event, a snapshot or a reply."""
     cdef const uint8_t* end = frame.end
     cdef Text text
-    cdef uint64_t bit
+    cdef uint64_t bit = 0
     text.at = name
     text.size = size
-    if text_is(&text, b"pu", 2):
+    if size == 6:
+        if text_is(&text, b"status", 6):
+            bit = FC_BIT_STATUS
+        elif text_is(&text, b"result", 6):
+            bit = FC_BIT_RESULT
+        elif text_is(&text, b"symbol", 6):
+            bit = FC_BIT(c"s")
+    elif text_is(&text, b"pu", 2):
         bit = FC_BIT_PU
-    elif text_is(&text, b"lastUpdateId", 12):
-        bit = FC_BIT_LAST
+    elif text_is(&text, b"id", 2):
+        bit = FC_BIT_ID
     elif text_is(&text, b"bids", 4):
         bit = FC_BIT_BIDS
     elif text_is(&text, b"asks", 4):
         bit = FC_BIT_ASKS
-    elif text_is(&text, b"symbol", 6):
-        bit = FC_BIT(c"s")
-    elif text_is(&text, b"id", 2):
-        bit = FC_BIT_ID
-    elif text_is(&text, b"status", 6):
-        bit = FC_BIT_STATUS
-    elif text_is(&text, b"result", 6):
-        bit = FC_BIT_RESULT
     elif text_is(&text, b"error", 5):
         bit = FC_BIT_ERROR
-    else:
+    elif text_is(&text, b"lastUpdateId", 12):
+        bit = FC_BIT_LAST
+    if bit == 0:               # such as `stream`
         return skip_value(p, end)
     if fc_unlikely(frame.seen & bit):
         return NULL
@@ -354,25 +299,6 @@ cdef const uint8_t* _error_code(Frame* frame, const uint8_t* p) noexcept nogil:
     return after
 
 
-cdef inline bint fast_level(
-    const uint8_t** cursor, const uint8_t* end, const Frame* frame, Level* level
-) noexcept nogil:
-    """`["px","qty"],` with another level after it, on the grid, without space. Else False."""
-    cdef const uint8_t* p = cursor[0] + 2
-    if end - p < 32 or (p - 1)[0] != 34:
-        return False
-    if (fc_unlikely(parse_units(&p, end, &frame.px_scale, &level.px_ticks) != OK)
-            or fc_unlikely(end - p < 4 or not fc_are3(p, 34, 44, 34))):
-        return False
-    p += 3
-    if (fc_unlikely(parse_units(&p, end, &frame.qty_scale, &level.qty_lots) != OK)
-            or fc_unlikely(end - p < 4 or not fc_are4(p, 34, 93, 44, 91))
-            or fc_unlikely(level.px_ticks < 0 or level.qty_lots < 0)):
-        return False
-    cursor[0] = p + 3
-    return True
-
-
 cdef const uint8_t* _levels(
     Frame* frame, uint64_t bit, Level* levels, int64_t* count, const uint8_t* p
 ) noexcept nogil:
@@ -387,7 +313,7 @@ cdef const uint8_t* _levels(
     cdef int code = OK
     p = skip_space(p + 1, end)
     while p < end and p[0] == 91:
-        if fc_likely(fast_level(&p, end, frame, &level)):
+        if fc_likely(read_fast_level(&p, end, frame, &level)):
             if fc_likely(filled < <int64_t> LEVELS_MAX):
                 levels[filled] = level
             filled += 1

@@ -4,7 +4,7 @@
     make mutants ARGS="ws_ gate_"   those whose names start so
 
 A mutant is killed when its tests fail, survives when they pass. Exit 1 if any survives, does not
-apply, or does not compile, or if the tests fail without a mutant. Only what a mutant touches is
+apply, or does not compile, or if its tests fail without it. Only what a mutant touches is
 compiled again, and only in build/mutants.
 """
 
@@ -111,14 +111,17 @@ def main() -> int:
     mutants = load(sys.argv[1:])
     sync()
     code, output = run("setup.py", "-q", "build_ext", "--inplace")
-    if code == 0:
-        code, output = pytest(sorted({test for mutant in mutants for test in mutant.tests}))
     if code != 0:
-        print(f"the tests fail without a mutant:\n{output[-4000:]}")
+        print(f"the tree does not compile without a mutant:\n{output[-4000:]}")
         return 1
+    sick = {}
+    for test in sorted({test for mutant in mutants for test in mutant.tests}):
+        code, output = pytest([test])
+        if code != 0:
+            sick[test] = f"TESTS FAIL WITHOUT IT: {output[-1000:]}"
     failed = 0
     for mutant in mutants:
-        found = verdict(mutant)
+        found = next((sick[test] for test in mutant.tests if test in sick), "") or verdict(mutant)
         sync()
         failed += found != "killed"
         print(f"{mutant.name:32} {found}", flush=True)

@@ -1,0 +1,31 @@
+"""Run folders: everything that one run leaves behind stands in one."""
+
+from pathlib import Path
+
+from engine import clock
+from engine.errors import EXIT_USAGE, TickmakerError
+
+
+def make_run_dir(runs_dir: Path, name: str) -> Path:
+    """A new run folder `<UTC time>-<name>`; TickmakerError where it can't be written."""
+    stamp = clock.utc_now().strftime("%Y%m%dT%H%M%S")
+    for suffix in ("", *(f"-{n}" for n in range(2, 100))):
+        run_dir = runs_dir / f"{stamp}-{name}{suffix}"
+        try:
+            run_dir.mkdir(parents=True)
+        except FileExistsError:
+            if runs_dir.exists() and not runs_dir.is_dir():
+                break
+            continue
+        except OSError as e:
+            raise TickmakerError(
+                f"Can't make the run folder {run_dir}: {e.strerror}",
+                "Choose a folder that you may write to with --runs FOLDER.",
+                EXIT_USAGE,
+            ) from None
+        return run_dir.resolve()
+    raise TickmakerError(
+        f"Can't make a run folder in {runs_dir}: it is not a folder, or too full of runs",
+        "Choose another with --runs FOLDER.",
+        EXIT_USAGE,
+    )

@@ -1,0 +1,144 @@
+# cython: language_level=3
+"""What a core holds, and how Python reads it: counters, state, messages. Nothing here acts.
+
+The fields stand in core_state.pxd, the behaviour in core.pyx.
+"""
+from fastcore.gate cimport GATE_CODES
+from fastcore.orders cimport Order
+from fastcore.strategy cimport VIEW_VERSION
+from fastcore.types cimport (
+    ORD_NEW, ORD_PARTIALLY_FILLED, SIDE_BUY, SIDE_SELL, VIEW_LEVELS, Level,
+)
+
+from fastcore import core_stats
+
+
+cdef class CoreState:
+    """Base of Core; makes no sense alone."""
+
+    cdef bint _has_moved(self) noexcept nogil:
+        """Whether the touch differs from the last one looked at; it is that one from now on."""
+        if (self.book.bid_px_ticks == self.touch[0] and self.book.ask_px_ticks == self.touch[1]
+                and self.book.bid_qty_lots == self.touch[2]
+                and self.book.ask_qty_lots == self.touch[3]):
+            return False
+        self.touch[0] = self.book.bid_px_ticks
+        self.touch[1] = self.book.ask_px_ticks
+        self.touch[2] = self.book.bid_qty_lots
+        self.touch[3] = self.book.ask_qty_lots
+        return True
+
+    cdef void _fill_view(self, ns_t now_ns) noexcept nogil:
+        cdef View* view = &self.view
+        cdef int i
+        cdef Order* order
+        view.version = VIEW_VERSION
+        view.size = sizeof(View)
+        view.now_ns = now_ns
+        view.bid_count = self.book.levels(SIDE_BUY, view.bids, VIEW_LEVELS)
+        view.ask_count = self.book.levels(SIDE_SELL, view.asks, VIEW_LEVELS)
+        view.signals = self.signals.values
+        view.position_lots = self.orders.position_lots
+        view.cash_ticks_lots = self.orders.cash_ticks_lots
+        view.own_bid_px_ticks = view.own_ask_px_ticks = 0
+        view.own_bid_leaves_lots = view.own_ask_leaves_lots = 0
+        for i in range(self.orders.active_count):
+            order = &self.orders.slots[self.orders.active[i]]
+            if order.state != ORD_NEW and order.state != ORD_PARTIALLY_FILLED:
+                continue
+            if order.side == SIDE_BUY:
+                if order.px_ticks > view.own_bid_px_ticks:
+                    view.own_bid_px_ticks = order.px_ticks
+                    view.own_bid_leaves_lots = order.qty_lots - order.cum_qty_lots
+            elif view.own_ask_px_ticks == 0 or order.px_ticks < view.own_ask_px_ticks:
+                view.own_ask_px_ticks = order.px_ticks
+                view.own_ask_leaves_lots = order.qty_lots - order.cum_qty_lots
+
+    cdef ns_t _deadline(self, ns_t now_ns) noexcept nogil:
+        return (self.cause_ts_ns if self.cause_ts_ns else now_ns) + self.budget_ns
+
+    cdef int64_t _utc_ms(self, ns_t now_ns) noexcept nogil:
+        return (now_ns + self.utc_minus_monotonic_ns) // 1_000_000
+
+    # -- COLD: what Python reads ---
+
+    def set_ticks(self, capsule, double ns_per_tick) -> None:
+        """Inject the tick source of the stage clock: a capsule named "tickmaker.tick"."""
+        self._tick_capsule = capsule
+        self.stages.set_ticks(capsule, ns_per_tick)
+
+    def outgoing(self) -> list[tuple]:
+        """The messages of the last input: (out_seq, intent_id, conn, verb, bytes, cause_ts_ns,
+        deadline_ns) each."""
+        return [
+            (self.outs[i].out_seq, self.outs[i].intent_id, self.outs[i].conn, self.outs[i].verb,
+             <bytes>self.outs[i].data[:self.outs[i].size], self.outs[i].cause_ts_ns,
+             self.outs[i].deadline_ns)
+            for i in range(self.out_count)
+        ]
+
+    @property
+    def snapshot_wanted(self) -> bool:
+        return self.sync.snapshot_wanted
+
+    @property
+    def halt_bits(self) -> int:
+        return self.halts.bits
+
+    @property
+    def working_count(self) -> int:
+        """Orders that may still fill."""
+        return self.orders.active_count
+
+    @property
+    def has_diverged(self) -> bool:
+        """The venue's position differs from ours: needs a person."""
+        return self.diverged
+
+    @property
+    def histogram(self) -> Histogram:
+        """Tick-to-order, ns: receive stamp of a frame to the return of the send it caused."""
+        return self.tick_to_order
+
+    @property
+    def stage_clock(self) -> StageClock:
+        return self.stages
+
+    def numbers(self) -> dict:
+        """Raw counters and state; core_stats.stats() makes them readable."""
+        cdef Level[VIEW_LEVELS] levels
+        cdef int count
+        cdef Order* order
+        result = {
+            "halt_bits": self.halts.bits, "sync_state": self.sync.state,
+            "position_lots": self.orders.position_lots,
+            "cash_ticks_lots": self.orders.cash_ticks_lots, "fees_e8": self.orders.fees_e8,
+            "spread_half_ticks_lots": self.orders.spread_half_ticks_lots,
+            "fills": self.orders.fill_count, "duplicate_fills": self.orders.duplicate_fills,
+            "strangers": self.orders.strangers, "orders_sent": self.orders_sent,
+            "cancels_sent": self.cancels_sent, "late": self.late, "unsent": self.unsent,
+            "frames": self.frames, "malformed": self.malformed,
+            "other_symbol": self.other_symbol, "unknown": self.unknown,
+            "level_updates": self.level_updates, "gaps": self.sync.gaps,
+            "crossed": self.sync.crossed, "nonsense": self.halts.nonsense_count,
+            "bid_px_ticks": self.book.bid_px_ticks, "bid_qty_lots": self.book.bid_qty_lots,
+            "ask_px_ticks": self.book.ask_px_ticks, "ask_qty_lots": self.book.ask_qty_lots,
+            "events": [self.event_counts[i] for i in range(EVENT_KINDS)],
+            "denies": [self.gate.counts[i] for i in range(GATE_CODES)],
+        }
+        count = self.book.levels(SIDE_BUY, levels, VIEW_LEVELS)
+        result["levels_bid"] = [[levels[i].px_ticks, levels[i].qty_lots] for i in range(count)]
+        count = self.book.levels(SIDE_SELL, levels, VIEW_LEVELS)
+        result["levels_ask"] = [[levels[i].px_ticks, levels[i].qty_lots] for i in range(count)]
+        own = []
+        for i in range(self.orders.active_count):
+            order = &self.orders.slots[self.orders.active[i]]
+            own.append({"intent_id": order.intent_id, "side": order.side, "state": order.state,
+                        "px_ticks": order.px_ticks, "qty_lots": order.qty_lots,
+                        "leaves_lots": order.qty_lots - order.cum_qty_lots})
+        result["own"] = own
+        return result
+
+    def stats(self, int64_t now_ns=0) -> dict:
+        """What the status page shows; see core_stats.stats()."""
+        return core_stats.stats(self.config, self.numbers(), self.tick_to_order.summary(), now_ns)
