@@ -30,15 +30,6 @@ cdef enum:                     # what the core made of them
     REC_DENY = 37
     REC_BOOK = 38
 
-cdef struct RecordHeader:
-    uint32_t payload_size
-    uint16_t kind
-    uint16_t arg
-    uint64_t seq
-    int64_t now_ns
-    int64_t recv_ts_ns
-    uint64_t checksum
-
 
 cdef class JournalWriter:
     cdef uint8_t* _base
@@ -55,6 +46,8 @@ cdef class JournalWriter:
     cdef uint8_t* reserve(self, int64_t payload_size) noexcept nogil
     cdef void commit(self, int kind, int arg, int64_t payload_size, ns_t now_ns,
                      ns_t recv_ts_ns) noexcept nogil
+    cdef void _publish(self, int kind, int arg, const uint8_t* payload, int64_t payload_size,
+                       ns_t now_ns, ns_t recv_ts_ns) noexcept nogil
     cdef int write(self, int kind, int arg, const void* payload, int64_t payload_size,
                    ns_t now_ns, ns_t recv_ts_ns) noexcept nogil
     cdef int64_t room(self) noexcept nogil

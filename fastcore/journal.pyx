@@ -133,23 +133,27 @@ cdef class JournalWriter:
     cdef void commit(self, int kind, int arg, int64_t payload_size, ns_t now_ns,
                      ns_t recv_ts_ns) noexcept nogil:
         """Publish the record whose payload was written at the last reserve()."""
-        cdef RecordHeader header
+        self._publish(kind, arg, self._base + self._used + RECORD_HEADER_SIZE, payload_size,
+                      now_ns, recv_ts_ns)
+
+    cdef void _publish(self, int kind, int arg, const uint8_t* payload, int64_t payload_size,
+                       ns_t now_ns, ns_t recv_ts_ns) noexcept nogil:
+        """`payload`: the record's own, or what it was copied from, which is cheaper to read.
+
+        Header words are whole stores: a load that needs two stores waits for both.
+        """
+        cdef uint64_t[5] header            # RECORD_HEADER_SIZE bytes
         cdef uint8_t* record = self._base + self._used
         cdef int64_t padded = _padded(payload_size)
-        cdef uint64_t first_word
         FC_DCHECK(kind != 0 and self._used + RECORD_HEADER_SIZE + padded <= self._capacity)
         memset(record + RECORD_HEADER_SIZE + payload_size, 0, padded - payload_size)
-        header.payload_size = <uint32_t>payload_size
-        header.kind = <uint16_t>kind
-        header.arg = <uint16_t>arg
-        header.seq = self.seq
-        header.now_ns = now_ns
-        header.recv_ts_ns = recv_ts_ns
-        header.checksum = hash64(hash64(0, <const uint8_t*>&header, 32),
-                                 record + RECORD_HEADER_SIZE, payload_size)
-        memcpy(record + 8, <const uint8_t*>&header + 8, RECORD_HEADER_SIZE - 8)
-        memcpy(&first_word, &header, 8)
-        fc_store_release_u64(record, first_word)
+        header[0] = (<uint64_t>payload_size | <uint64_t>kind << 32 | <uint64_t>arg << 48)
+        header[1] = self.seq
+        header[2] = <uint64_t>now_ns
+        header[3] = <uint64_t>recv_ts_ns
+        header[4] = hash64(hash64(0, <const uint8_t*>header, 32), payload, payload_size)
+        memcpy(record + 8, header + 1, RECORD_HEADER_SIZE - 8)
+        fc_store_release_u64(record, header[0])
         self.seq += 1
         self._used += RECORD_HEADER_SIZE + padded
 
@@ -160,7 +164,7 @@ cdef class JournalWriter:
         if fc_unlikely(room == NULL):
             return E_JOURNAL
         memcpy(room, payload, payload_size)
-        self.commit(kind, arg, payload_size, now_ns, recv_ts_ns)
+        self._publish(kind, arg, <const uint8_t*>payload, payload_size, now_ns, recv_ts_ns)
         return OK
 
     # -- COLD ---
