@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,17 +21,18 @@ Rule = Callable[[Path, list[Path]], Iterator[str]]
 
 
 def tracked(root: Path) -> list[Path]:
-    """Files that a commit holds or would hold, relative to `root`."""
-    if (root / ".git").exists():
+    """Files that a commit holds or would hold, relative to `root`; without git, all that look so."""
+    if (root / ".git").exists() and shutil.which("git"):
         listed = subprocess.run(
             ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
             cwd=root,
             capture_output=True,
             text=True,
-            check=True,
+            check=False,  # git refuses a tree of another owner: then we look for ourselves
         )
-        names = [Path(name) for name in listed.stdout.splitlines()]
-        return sorted(name for name in set(names) if (root / name).is_file())
+        names = {Path(name) for name in listed.stdout.splitlines()}
+        if listed.returncode == 0:
+            return sorted(name for name in names if (root / name).is_file())
     skipped = {"build", "runs", "__pycache__"}
     return sorted(
         path.relative_to(root)
