@@ -1,10 +1,12 @@
 /* The floor: the least that a client over loopback can do.
  *
- *     c_busy_poll PORT CPU
+ *     c_busy_poll PORT CPU [one]
  *
  * Non-blocking recv() on the market socket in a tight loop; on each frame whose ask price differs
  * from the last one's, one send() of a canned, already masked order with that price patched in.
- * No book, no check, no signature, no journal, and answers are neither asked for nor read.
+ * No book, no check, no signature, no journal, and answers are neither asked for nor read. With
+ * `one`, orders go out on the market socket itself, which no venue allows: the kernel's bare
+ * acknowledgements then ride on them.
  *
  * Standard output: "ready" when both connections are up, and one line of JSON at the end.
  */
@@ -92,15 +94,15 @@ int main(int argc, char **argv) {
     uint8_t last_price[PRICE_SIZE] = {0};
     int64_t start = 0, end = 0, ask_at = -1, replies = 0, size;
     WsHead head;
-    if (argc != 3) {
-        die("usage: c_busy_poll PORT CPU");
+    if (argc != 3 && argc != 4) {
+        die("usage: c_busy_poll PORT CPU [one]");
     }
     int port = atoi(argv[1]);
     pin(atoi(argv[2]));
     build_order();
     memset(buffer, 1, sizeof buffer);
     int market_fd = upgrade(port, "/public/stream?streams=btcusdt@bookTicker");
-    int trade_fd = upgrade(port, "/ws-fapi/v1");
+    int trade_fd = argc == 4 ? market_fd : upgrade(port, "/ws-fapi/v1");
     printf("ready\n");
     fflush(stdout);
     for (;;) {

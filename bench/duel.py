@@ -37,7 +37,7 @@ Ns = npt.NDArray[np.int64]
 class Contestant:
     """One line of the result."""
 
-    client: str  # tickmaker, c_busy_poll, websockets
+    client: str  # tickmaker, c_busy_poll, c_busy_poll_one_socket, websockets
     mode: str  # busy: never sleeps; sleep: waits in the kernel
     load: str
     is_answered: bool = False  # has a state machine that waits for the exchange's answers
@@ -48,11 +48,14 @@ class Contestant:
 
     @property
     def roles(self) -> set[str]:
+        if self.client == "c_busy_poll_one_socket":
+            return {"market"}
         return {"market", "trade", "user"} if self.client == "tickmaker" else {"market", "trade"}
 
     def command(self, port: int, cpu: int, folder: Path) -> list[str]:
-        if self.client == "c_busy_poll":
-            return [str(program("c_busy_poll")), str(port), str(cpu)]
+        if self.client.startswith("c_busy_poll"):
+            floor = [str(program("c_busy_poll")), str(port), str(cpu)]
+            return floor if self.client == "c_busy_poll" else [*floor, "one"]
         command = [sys.executable, "-m", f"bench.{self.client}_client", str(port), str(cpu)]
         return [*command, self.mode, str(folder)] if self.client == "tickmaker" else command
 
@@ -173,10 +176,10 @@ class Duel:
     ) -> "subprocess.Popen[bytes]":
         prologue_path = self._folder / "prologue.bin"
         prologue_path.write_bytes(prologue())
-        fds = [
-            self._sockets[role].fileno() if role in self._sockets else -1
-            for role in ("market", "trade", "user")
-        ]
+        market_fd = self._sockets["market"].fileno()
+        trade = self._sockets.get("trade", self._sockets["market"])
+        user = self._sockets.get("user")
+        fds = [market_fd, trade.fileno(), user.fileno() if user is not None else -1]
         numbers = (*fds, self._cpus[0], events, warmup, rate_per_s, frames)
         command = [
             str(program("exchange_end")), *map(str, numbers),

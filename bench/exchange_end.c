@@ -3,7 +3,7 @@
  *     exchange_end MARKET_FD TRADE_FD USER_FD CPU EVENTS WARMUP RATE BURST ANSWERS PROLOGUE OUT
  *
  * The descriptors are connected sockets past their WebSocket upgrade, inherited from bench/wire.py
- * (USER_FD -1: none). PROLOGUE is a file of whole frames to send first, or "-".
+ * (USER_FD -1: none; TRADE_FD may be MARKET_FD). PROLOGUE is a file of whole frames to send first, or "-".
  *
  * An event is one send() of BURST bookTicker frames, of which the last, and only it, moves the
  * touch by a tick. Event i is due at start + i / RATE whatever became of those before it (open
@@ -253,7 +253,9 @@ static void run(int64_t rate, int64_t burst) {
         if (poll_peer(&trade)) {
             hiccups_break(&hiccups);
         } else if (++idle % OTHERS_EVERY == 0) {
-            poll_peer(&market);
+            if (market.fd != trade.fd) {
+                poll_peer(&market);
+            }
             poll_peer(&user);
             hiccups_break(&hiccups);
         }

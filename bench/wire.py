@@ -36,11 +36,14 @@ CONTESTANTS = (
     Contestant("tickmaker", "busy", STEADY, is_answered=True),
     Contestant("c_busy_poll", "busy", STEADY),
     Contestant("websockets", "sleep", STEADY),
+    Contestant("c_busy_poll_one_socket", "busy", STEADY),
     Contestant("tickmaker", "sleep", STEADY, is_answered=True),
     Contestant("tickmaker", "busy", BURST, is_answered=True),
     Contestant("c_busy_poll", "busy", BURST),
     Contestant("websockets", "sleep", BURST),
 )
+OURS, THEIRS = ("tickmaker", "busy"), ("websockets", "sleep")
+FLOOR, ONE_SOCKET = ("c_busy_poll", "busy"), ("c_busy_poll_one_socket", "busy")
 TARGETS = {"tickmaker_to_c_busy_poll": "<= 1.5", "websockets_to_tickmaker": ">= 4"}
 METHOD = (
     "Loopback TCP, no TLS. A compiled exchange end on one processor sends bookTicker frames at "
@@ -50,7 +53,9 @@ METHOD = (
     "by the exchange end; all frames after the warm-up count. Load `burst`: 50 frames in one "
     "send(), only the last moves the touch. tickmaker: the whole chain, journal and stage stamps "
     "on, a signed cancel and a signed order a frame, accepted by answers of the exchange end. "
-    "c_busy_poll: one canned order a frame, no answers. websockets: websockets + asyncio + orjson "
+    "c_busy_poll: one canned order a frame, no answers; as at a venue, market data and orders "
+    "have a connection each, for every client (c_busy_poll_one_socket: both on one, for "
+    "reference). websockets: websockets + asyncio + orjson "
     "+ hmac, one signed order a frame, no answers. Percentiles: of all samples of a round, then "
     "the median over rounds. Ratios: of the p50 within a round, then the median over rounds. "
     "Hiccups: longest gap between two clock reads of an idle loop in each millisecond."
@@ -201,18 +206,17 @@ def _ratios(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Of the p50s within each round; the medians over rounds, and every round's."""
     result: dict[str, Any] = {}
     per_round: dict[str, list[float]] = {}
-    for load, suffix in ((STEADY, ""), (BURST, "_burst")):
-        ours, floor, theirs = (
-            [row["p50_us"] for row in _of(rows, Contestant(client, mode, load))]
-            for client, mode in (
-                ("tickmaker", "busy"), ("c_busy_poll", "busy"), ("websockets", "sleep")
-            )
-        )  # fmt: skip
-        for name, over, under in (
-            ("tickmaker_to_c_busy_poll", ours, floor),
-            ("websockets_to_tickmaker", theirs, ours),
-        ):
-            ratios = [round(a / b, 3) for a, b in zip(over, under, strict=True)]
-            result[name + suffix] = round(statistics.median(ratios), 3)
-            per_round[name + suffix] = ratios
+    for name, over, under, load in (
+        ("tickmaker_to_c_busy_poll", OURS, FLOOR, STEADY),
+        ("websockets_to_tickmaker", THEIRS, OURS, STEADY),
+        ("tickmaker_to_c_busy_poll_one_socket", OURS, ONE_SOCKET, STEADY),
+        ("tickmaker_to_c_busy_poll_burst", OURS, FLOOR, BURST),
+        ("websockets_to_tickmaker_burst", THEIRS, OURS, BURST),
+    ):
+        over_us, under_us = (
+            [row["p50_us"] for row in _of(rows, Contestant(*side, load))] for side in (over, under)
+        )
+        ratios = [round(a / b, 3) for a, b in zip(over_us, under_us, strict=True)]
+        result[name] = round(statistics.median(ratios), 3)
+        per_round[name] = ratios
     return {**result, "per_round": per_round}

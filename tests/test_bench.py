@@ -255,6 +255,7 @@ def test_wire_small_run_has_every_row(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_wire_row_is_the_median_and_ratio_is_within_rounds() -> None:
     p50 = {"tickmaker": [10.0, 30.0, 12.0], "c_busy_poll": [8.0, 10.0, 8.0]}
     p50["websockets"] = [50.0, 90.0, 120.0]
+    p50["c_busy_poll_one_socket"] = [5.0, 5.0, 6.0]
     rows = [
         {"round": index, "client": one.client, "mode": one.mode, "load": one.load, "n": 7}
         | {key: p50[one.client][index] for key in ("p50_us", "p99_us", "p999_us", "max_us")}
@@ -268,6 +269,7 @@ def test_wire_row_is_the_median_and_ratio_is_within_rounds() -> None:
     assert result["ratios"]["per_round"]["tickmaker_to_c_busy_poll"] == [1.25, 3.0, 1.5]
     assert result["ratios"]["tickmaker_to_c_busy_poll"] == 1.5
     assert result["ratios"]["websockets_to_tickmaker"] == 5.0
+    assert result["ratios"]["tickmaker_to_c_busy_poll_one_socket"] == 2.0
 
 
 @two_cpus
