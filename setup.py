@@ -51,6 +51,7 @@ def extensions() -> list[Extension]:
             "wraparound": False,
             "cdivision": True,  # never by mode: it changes results for negative operands
             "embedsignature": True,
+            "show_performance_hints": not SAFE,
         },
     )
 
