@@ -108,8 +108,7 @@ cdef class Core(CoreState):
         else:
             self._dispatch(&self.decoder.event, now_ns)
         code = self._end(bits, now_ns)
-        if code > 0:
-            self.stages.flush()
+        self.is_stages_due = code > 0
         return code
 
     cdef int on_event(self, const Event* event, int conn, ns_t recv_ts_ns,
@@ -238,6 +237,9 @@ cdef class Core(CoreState):
         words[1] = begin_ns
         words[2] = end_ns
         self._record(REC_SEND, outcome, words, 24, now_ns)
+        if self.is_stages_due:     # now that the message is away
+            self.is_stages_due = False
+            self.stages.flush()
         out = &self.outs[index]
         if outcome == SEND_SENT or outcome == SEND_PARTIAL:
             self.orders_sent += out.verb == VERB_PLACE

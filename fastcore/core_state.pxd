@@ -74,6 +74,7 @@ cdef class CoreState:
     cdef int64_t level_updates
     cdef int64_t denied[4]         # the last denial: code, side, px, qty
     cdef bint diverged
+    cdef bint is_stages_due        # the frame in hand caused messages: its stage times count
     cdef readonly dict config
     cdef object _tick_capsule
 
