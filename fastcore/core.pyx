@@ -78,6 +78,7 @@ cdef class Core(CoreState):
         self.tick_to_order = Histogram()
         self.budget_ns = checked.tick_to_order_ns_max
         self.strategy = find_builtin(config["strategy"])
+        self.view_levels = checked.view_levels
         for i, value in enumerate(checked.params):
             self.params[i] = value
         self.out_seq = 1
