@@ -46,6 +46,7 @@ cdef class CoreState:
     cdef JournalWriter journal
     cdef bint is_journaled
     cdef strategy_fn strategy
+    cdef int view_levels           # that the strategy declares
     cdef double params[PARAMS_MAX]
     cdef double state[STATE_MAX]
     cdef View view

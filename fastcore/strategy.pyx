@@ -46,8 +46,9 @@ cdef enum:
     SPREAD_OFI_SKEW_TICKS = 3
     SPREAD_POSITION_LOTS_MAX = 4
 
-# name -> (parameter names in the order of `params`, their defaults, signals needed)
-BUILTINS: dict[str, tuple[tuple[tuple[str, float], ...], int]] = {
+# name -> (parameter names in the order of `params` with their defaults, signals needed, levels a
+# side needed): what a strategy does not declare is not computed for it.
+BUILTINS: dict[str, tuple[tuple[tuple[str, float], ...], int, int]] = {
     "spread": (
         (
             ("half_spread_ticks", 1.0),
@@ -57,6 +58,7 @@ BUILTINS: dict[str, tuple[tuple[tuple[str, float], ...], int]] = {
             ("position_lots_max", 10.0),
         ),
         SIG_OFI | SIG_QUEUE_IMBALANCE | SIG_MICROPRICE | SIG_EWMA_Z,
+        1,
     ),
 }
 

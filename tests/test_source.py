@@ -21,7 +21,7 @@ Rule = Callable[[Path, list[Path]], Iterator[str]]
 
 
 def tracked(root: Path) -> list[Path]:
-    """Files that a commit holds or would hold, relative to `root`; without git, all that look so."""
+    """Files that a commit holds or would hold, relative to `root`; without git, by their looks."""
     if (root / ".git").exists() and shutil.which("git"):
         listed = subprocess.run(
             ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
