@@ -34,7 +34,7 @@ release: build $(VENV)/.dev ## tests on the release build (ARGS="-k book")
 	@TICKMAKER_BUILD=release $(PY) -m pytest $(ARGS)
 
 safe: $(SAFE_BUILT) $(VENV)/.dev ## tests on the build with bounds checks and aborting assertions
-	@tools/mirror.sh $(SAFE)
+	@deploy/mirror.sh $(SAFE)
 	@cd $(SAFE) && TICKMAKER_BUILD=safe $(PY) -m pytest $(ARGS)
 
 check: lint types test ## what a commit must pass
@@ -56,7 +56,7 @@ bench: build $(VENV)/.dev ## measure core and wire; results go to bench/results
 build: $(VENV)/.installed ## .venv, pinned packages, compiled modules
 
 lock: $(VENV)/.runtime ## resolve the newest allowed packages into the lock files
-	@tools/lock.sh $(PY)
+	@deploy/lock.sh $(PY)
 
 clean: ## remove all that the other targets made, .venv too
 	rm -rf build $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -65,14 +65,14 @@ clean: ## remove all that the other targets made, .venv too
 # -- what the targets stand on: each stamp is newer than all that it was made from ---------
 
 $(PY):
-	@tools/venv.sh $(VENV)
+	@deploy/venv.sh $(VENV)
 
-$(VENV)/.runtime: requirements.lock | $(PY)
+$(VENV)/.runtime: deploy/requirements.lock | $(PY)
 	@echo "==> Installing pinned packages into $(VENV) (20 to 60 seconds)"
 	@$(PIP) -r $<
 	@touch $@
 
-$(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
+$(VENV)/.dev: deploy/requirements-dev.lock $(VENV)/.runtime
 	@echo "==> Installing pinned test tools into $(VENV) (10 to 30 seconds)"
 	@$(PIP) -r $<
 	@touch $@

@@ -21,7 +21,7 @@ CFLAGS = [
     "-fno-strict-aliasing",
     *shlex.split(os.environ.get("FASTCORE_CFLAGS", "-O3 -g0")),
 ]
-HEADERS = sorted(map(str, [*Path("fastcore").rglob("*.h"), *Path("fastcore").rglob("*_impl.c")]))
+HEADERS = sorted(map(str, [*Path("fastcore").rglob("*.h"), *Path("engine").rglob("*.h")]))
 
 
 def extension(path: Path) -> Extension:

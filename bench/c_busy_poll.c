@@ -20,7 +20,7 @@ enum { BUFFER_BYTES = 1 << 20, PRICE_SIZE = 8 };  /* "61800.10" */
 static const char ORDER[] =
     "{\"id\":\"1000000000001\",\"method\":\"order.place\",\"params\":{\"apiKey\":"
     "\"bench0000000000000000000000000000000000000000000000000000000key0\","
-    "\"newClientOrderId\":\"tm0a1b2c3d-01-000000000001\",\"newOrderRespType\":\"ACK\","
+    "\"newClientOrderId\":\"tm0a1b2c3d-01-000000000001\","
     "\"price\":\"########\",\"quantity\":\"0.010\",\"recvWindow\":1000,\"side\":\"SELL\","
     "\"signature\":\"0000000000000000000000000000000000000000000000000000000000000000\","
     "\"symbol\":\"BTCUSDT\",\"timeInForce\":\"GTX\",\"timestamp\":1723161256313,"

@@ -53,7 +53,6 @@ class Quoter:
         params: dict[str, Any] = {
             "apiKey": API_KEY,
             "newClientOrderId": f"user-{self.orders:012d}",
-            "newOrderRespType": "ACK",
             "price": f"{price:.2f}",
             "quantity": "0.010",
             "recvWindow": 1000,

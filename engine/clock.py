@@ -1,4 +1,4 @@
-"""The only reader of time in Python; hotsocket.pyx is the only compiled one.
+"""The only reader of time in Python; the hot socket (gateway/hotconn.h) is the only compiled one.
 
 Inside, durations and stamps are CLOCK_MONOTONIC nanoseconds; UTC appears at the edge only.
 """

@@ -46,6 +46,7 @@ cdef enum:
     SAMPLE_EVERY_NS = 100_000_000
     RATE_LIMIT_PAUSE_NS = 10_000_000_000   # a venue's order window; Retry-After is the edge's
     OUT_HEADER_SIZE = 40
+    SIGNATURE_SIZE = 64                    # hexadecimal digits
 
 
 @cython.final
@@ -77,6 +78,7 @@ cdef class Core(CoreState):
         self.tick_to_order = Histogram()
         self.budget_ns = checked.tick_to_order_ns_max
         self.strategy = find_builtin(config["strategy"])
+        self.view_levels = checked.view_levels
         for i, value in enumerate(checked.params):
             self.params[i] = value
         self.out_seq = 1
@@ -107,8 +109,7 @@ cdef class Core(CoreState):
         else:
             self._dispatch(&self.decoder.event, now_ns)
         code = self._end(bits, now_ns)
-        if code > 0:
-            self.stages.flush()
+        self.is_stages_due = code > 0
         return code
 
     cdef int on_event(self, const Event* event, int conn, ns_t recv_ts_ns,
@@ -237,6 +238,9 @@ cdef class Core(CoreState):
         words[1] = begin_ns
         words[2] = end_ns
         self._record(REC_SEND, outcome, words, 24, now_ns)
+        if self.is_stages_due:     # now that the message is away
+            self.is_stages_due = False
+            self.stages.flush()
         out = &self.outs[index]
         if outcome == SEND_SENT or outcome == SEND_PARTIAL:
             self.orders_sent += out.verb == VERB_PLACE
@@ -502,12 +506,13 @@ cdef class Core(CoreState):
                 words[1] = intent_id
                 words[2] = CONN_TRADE
                 words[3] = deadline_ns
-                words[4] = <int64_t>hash64(0, self.arena + self.arena_used, size)
+                words[4] = <int64_t>hash64(
+                    0, self.encoder.payload + self.encoder.sig_offset, SIGNATURE_SIZE)
                 memcpy(payload, words, OUT_HEADER_SIZE)
                 payload += OUT_HEADER_SIZE
                 memcpy(payload, self.encoder.payload, self.encoder.payload_size)
                 memset(payload + self.encoder.key_offset, c'x', self.encoder.key_size)
-                memset(payload + self.encoder.sig_offset, c'x', 64)
+                memset(payload + self.encoder.sig_offset, c'x', SIGNATURE_SIZE)
                 self.journal.commit(REC_OUT, verb, OUT_HEADER_SIZE + self.encoder.payload_size,
                                     now_ns, self.cause_ts_ns)
             else:

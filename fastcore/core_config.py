@@ -51,6 +51,7 @@ class Checked(NamedTuple):
 
     sync_rule: SyncRule
     signal_mask: int
+    view_levels: int
     params: list[float]
     ofi_tau_ns: int
     z_tau_ns: int
@@ -75,6 +76,7 @@ def check(config: dict[str, Any]) -> Checked:
     return Checked(
         sync_rule=SYNC_RULES[config["venue"]],
         signal_mask=BUILTINS[config["strategy"]][1],
+        view_levels=BUILTINS[config["strategy"]][2],
         params=params,
         ofi_tau_ns=_positive_ns(config, "signals", "ofi_tau_ms", 1e6),
         z_tau_ns=_positive_ns(config, "signals", "z_tau_ms", 1e6),

@@ -46,6 +46,7 @@ cdef class CoreState:
     cdef JournalWriter journal
     cdef bint is_journaled
     cdef strategy_fn strategy
+    cdef int view_levels           # that the strategy declares
     cdef double params[PARAMS_MAX]
     cdef double state[STATE_MAX]
     cdef View view
@@ -74,6 +75,7 @@ cdef class CoreState:
     cdef int64_t level_updates
     cdef int64_t denied[4]         # the last denial: code, side, px, qty
     cdef bint diverged
+    cdef bint is_stages_due        # the frame in hand caused messages: its stage times count
     cdef readonly dict config
     cdef object _tick_capsule
 

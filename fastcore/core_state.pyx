@@ -35,8 +35,8 @@ cdef class CoreState:
         view.version = VIEW_VERSION
         view.size = sizeof(View)
         view.now_ns = now_ns
-        view.bid_count = self.book.levels(SIDE_BUY, view.bids, VIEW_LEVELS)
-        view.ask_count = self.book.levels(SIDE_SELL, view.asks, VIEW_LEVELS)
+        view.bid_count = self.book.levels(SIDE_BUY, view.bids, self.view_levels)
+        view.ask_count = self.book.levels(SIDE_SELL, view.asks, self.view_levels)
         view.signals = self.signals.values
         view.position_lots = self.orders.position_lots
         view.cash_ticks_lots = self.orders.cash_ticks_lots

@@ -1,6 +1,6 @@
 # cython: language_level=3
 """Record layout of the journal, and the writer over a caller-supplied buffer; see journal.pyx."""
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from fastcore.types cimport ns_t
 

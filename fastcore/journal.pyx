@@ -3,7 +3,8 @@
 
 A segment is a preallocated, mapped file (the edge makes it; this module sees a buffer):
 
-    0   "TMJRNL01" | u32 version | u32 segment_index | u64 first_seq | i64 wall_minus_monotonic_ns
+    0   "TMJRNL01" | u32 version | u32 segment_index | u64 first_seq |
+        i64 wall_minus_monotonic_ns | u64 checksum (hash64 of these 32 bytes) | zeros
     64  records, 8-byte aligned:
         u32 payload_size | u16 kind | u16 arg | u64 seq | i64 now_ns | i64 recv_ts_ns |
         u64 checksum | payload, zero-padded to 8
@@ -37,7 +38,7 @@ cdef extern from *:
 
 MAGIC = b"TMJRNL01"
 VERSION = 1
-_SEGMENT_HEADER = struct.Struct("<8sIIQq")
+_SEGMENT_HEADER = struct.Struct("<8sIIQqQ24s")
 _RECORD_REST = struct.Struct("<HQqqQ")   # behind payload_size and kind
 
 # Field names of each record payload that is a row of int64; text payloads are not listed.
@@ -60,7 +61,7 @@ FIELDS: dict[int, tuple[str, ...]] = {
     REC_BOOK: ("old_state", "new_state", "update_id"),
 }
 # An OUT payload opens with these; the unmasked message text follows, key and signature blanked.
-OUT_FIELDS = ("out_seq", "intent_id", "conn", "deadline_ns", "wire_hash")
+OUT_FIELDS = ("out_seq", "intent_id", "conn", "deadline_ns", "signature_hash")
 OUT_HEADER = struct.Struct("<qqqqQ")
 
 NAMES: dict[int, str] = {
@@ -99,15 +100,21 @@ cdef class JournalWriter:
         self._start_segment(_address(self._view), len(self._view))
 
     cdef void _start_segment(self, uint8_t* base, int64_t capacity) noexcept nogil:
+        """Write the header, its first word last: a reader that sees the magic sees all of it."""
+        cdef uint8_t[SEGMENT_HEADER_SIZE] header
         cdef uint32_t version = 1
-        cdef uint64_t seq = self.seq
-        cdef int64_t offset_ns = self._wall_minus_monotonic_ns
-        memset(base, 0, SEGMENT_HEADER_SIZE)
-        memcpy(base + 8, &version, 4)
-        memcpy(base + 12, &self.segment_index, 4)
-        memcpy(base + 16, &seq, 8)
-        memcpy(base + 24, &offset_ns, 8)
-        memcpy(base, b"TMJRNL01", 8)
+        cdef uint64_t word
+        memset(header, 0, SEGMENT_HEADER_SIZE)
+        memcpy(header, b"TMJRNL01", 8)
+        memcpy(header + 8, &version, 4)
+        memcpy(header + 12, &self.segment_index, 4)
+        memcpy(header + 16, &self.seq, 8)
+        memcpy(header + 24, &self._wall_minus_monotonic_ns, 8)
+        word = hash64(0, header, 32)
+        memcpy(header + 32, &word, 8)
+        memcpy(base + 8, header + 8, SEGMENT_HEADER_SIZE - 8)
+        memcpy(&word, header, 8)
+        fc_store_release_u64(base, word)
         self._base = base
         self._capacity = capacity
         self._used = SEGMENT_HEADER_SIZE
@@ -233,12 +240,16 @@ def segment_header(buf) -> tuple[int, int, int]:
     """(segment_index, first_seq, wall_minus_monotonic_ns); JournalError if it is no segment."""
     if len(buf) < SEGMENT_HEADER_SIZE:
         raise JournalError(f"Expected a segment of at least 64 bytes, was {len(buf)}")
-    magic, version, index, first_seq, offset_ns = _SEGMENT_HEADER.unpack_from(buf, 0)
+    (magic, version, index, first_seq, offset_ns, checksum,
+     unused) = _SEGMENT_HEADER.unpack_from(buf, 0)
+    cdef const uint8_t[::1] data = buf
     if magic != MAGIC:
         raise JournalError(f"Expected a journal segment (it starts with {MAGIC!r}), "
                            f"was {bytes(magic)!r}")
     if version != VERSION:
         raise JournalError(f"Expected journal version {VERSION}, was {version}")
+    if checksum != hash64(0, &data[0], 32) or any(unused):
+        raise JournalError("offset 0: the segment's header does not match its checksum")
     return index, first_seq, offset_ns
 
 
@@ -262,6 +273,8 @@ def read_segment(buf, int64_t offset=SEGMENT_HEADER_SIZE) -> Iterator[tuple]:
         kind = (first_word >> 32) & 0xFFFF
         payload_size = first_word & 0xFFFFFFFF
         if kind == RECORD_END_OF_SEGMENT:   # may stand where no whole header fits any more
+            if first_word != <uint64_t>RECORD_END_OF_SEGMENT << 32:
+                raise JournalError(f"offset {offset}: damaged end of segment")
             yield offset, kind, 0, -1, 0, 0, view[:0]
             return
         if kind == 0:
@@ -277,6 +290,9 @@ def read_segment(buf, int64_t offset=SEGMENT_HEADER_SIZE) -> Iterator[tuple]:
         if hash64(hash64(0, &data[offset], 32), &data[0] + start, payload_size) != checksum:
             raise JournalError(f"offset {offset}: checksum of record {seq} "
                                f"({NAMES.get(kind, kind)}) does not match its bytes")
+        if any(view[start + payload_size:start + _padded(payload_size)]):
+            raise JournalError(f"offset {start + payload_size}: the padding of record {seq} "
+                               f"({NAMES.get(kind, kind)}) is not zero")
         if last_seq is not None and seq != last_seq + 1:
             raise JournalError(f"offset {offset}: expected record {last_seq + 1}, was {seq}")
         last_seq = seq

@@ -16,7 +16,7 @@ cdef struct View:              # what a strategy sees; read-only to it
     int32_t version
     int32_t size               # bytes of this struct, for a strategy compiled against another one
     ns_t now_ns
-    Level bids[VIEW_LEVELS]    # best first; beyond bid_count: zeros
+    Level bids[VIEW_LEVELS]    # best first, bid_count of them: as many as the strategy declares
     Level asks[VIEW_LEVELS]
     int32_t bid_count
     int32_t ask_count

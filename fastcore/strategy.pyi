@@ -1,4 +1,4 @@
-BUILTINS: dict[str, tuple[tuple[tuple[str, float], ...], int]]
+BUILTINS: dict[str, tuple[tuple[tuple[str, float], ...], int, int]]
 
 def builtin_params(name: str, params: dict[str, float]) -> list[float]: ...
 def spread_quotes(

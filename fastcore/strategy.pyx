@@ -23,6 +23,22 @@ from libc.string cimport memset
 from fastcore.signals cimport SIG_EWMA_Z, SIG_MICROPRICE, SIG_OFI, SIG_QUEUE_IMBALANCE
 from fastcore.types cimport E_RANGE, OK
 
+cdef extern from *:
+    """
+    #include <string.h>
+    /* memset(at, 0, size): gcc makes `rep stos` of that, whose start alone costs 30 ns. */
+    static inline void fc_zero(void *at, size_t size) {
+        char *byte = (char *) at;
+        size_t i = 0;
+        for (; i + 16 <= size; i += 16) {
+            memset(byte + i, 0, 16);
+            __asm__ volatile("" : : "r"(byte) : "memory");
+        }
+        memset(byte + i, 0, size - i);
+    }
+    """
+    void fc_zero(void* at, size_t size) noexcept nogil
+
 cdef enum:
     SPREAD_HALF_SPREAD_TICKS = 0
     SPREAD_QTY_LOTS = 1
@@ -30,8 +46,9 @@ cdef enum:
     SPREAD_OFI_SKEW_TICKS = 3
     SPREAD_POSITION_LOTS_MAX = 4
 
-# name -> (parameter names in the order of `params`, their defaults, signals needed)
-BUILTINS: dict[str, tuple[tuple[tuple[str, float], ...], int]] = {
+# name -> (parameter names in the order of `params` with their defaults, signals needed, levels a
+# side needed): what a strategy does not declare is not computed for it.
+BUILTINS: dict[str, tuple[tuple[tuple[str, float], ...], int, int]] = {
     "spread": (
         (
             ("half_spread_ticks", 1.0),
@@ -41,12 +58,13 @@ BUILTINS: dict[str, tuple[tuple[tuple[str, float], ...], int]] = {
             ("position_lots_max", 10.0),
         ),
         SIG_OFI | SIG_QUEUE_IMBALANCE | SIG_MICROPRICE | SIG_EWMA_Z,
+        1,
     ),
 }
 
 
 cdef void clear_target(Target* target) noexcept nogil:
-    memset(target, 0, sizeof(Target))
+    fc_zero(target, sizeof(Target))
     target.guard = TARGET_GUARD
 
 

@@ -74,7 +74,6 @@ def test_place_says_what_was_asked(post_only, tif, reduce_only, side):
         "params": {
             "apiKey": KEY.decode(),
             "newClientOrderId": PREFIX + "00000000002a",
-            "newOrderRespType": "ACK",
             "price": "61800.2",
             "quantity": "0.010",
             "recvWindow": 5000,

@@ -47,21 +47,15 @@ def test_layout_is_the_documented_one() -> None:
     assert segment[:8] == b"TMJRNL01"
 
 
-def test_any_flipped_byte_of_a_record_is_found() -> None:
+def test_any_flipped_byte_is_found() -> None:
     clean = written(b"first record", b"second")
     end = 64 + 40 + 16 + 40 + 8
-    missed = []
-    for offset in range(64, end):
+    for offset in range(end):
         segment = bytearray(clean)
         segment[offset] ^= 0x10
-        try:
-            payloads = [bytes(record[6]) for record in read_segment(segment)]
-        except JournalError:
-            continue
-        missed.append((offset, payloads))
-    # Padding is not part of a record; everything else is.
-    assert [offset for offset, _ in missed] == [116, 117, 118, 119, 166, 167]
-    assert all(payloads == [b"first record", b"second"] for _, payloads in missed)
+        with pytest.raises(JournalError):
+            segment_header(segment)
+            list(read_segment(segment))
 
 
 def test_a_full_segment_goes_on_in_the_next() -> None:

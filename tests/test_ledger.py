@@ -78,7 +78,7 @@ def test_sends_hold_cause_outcome_and_latency(run_dir: Path) -> None:
     ]
     assert [row["tick_to_order_ns"] for row in sends] == [9_000, 11_000, None, 10_000]
     assert {(row["cause_kind"], row["cause_arg"]) for row in sends} == {(2, Conn.MARKET)}
-    assert sends[0]["wire_hash"] == "fedcba9876543210"
+    assert sends[0]["signature_hash"] == "fedcba9876543210"
     assert sends[0]["message"] == MESSAGE.decode()
 
 

@@ -73,7 +73,7 @@ CREATE TABLE sends (           -- each message to the venue, and what became of 
     cause_arg INTEGER NOT NULL,     -- of a FRAME: fastcore.types.Conn it came in on
     cause_ts_ns INTEGER NOT NULL,   -- receive stamp of those bytes
     deadline_ns INTEGER NOT NULL,   -- 0: none
-    wire_hash TEXT NOT NULL,        -- hash64 of the bytes on the wire, hexadecimal
+    signature_hash TEXT NOT NULL,        -- hash64 of the signature's digits, hexadecimal
     message TEXT NOT NULL,          -- key and signature blanked
     outcome INTEGER,            -- fastcore.types.SendOutcome; NULL: no outcome in the journal
     begin_ns INTEGER,

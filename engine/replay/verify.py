@@ -1,7 +1,7 @@
 """`tickmaker verify RUN`: feed a run's journaled inputs to a new core, and compare every record.
 
 The new core writes a journal of its own; byte for byte it must be the recorded one: inputs,
-orders as sent (their text, and a hash of the signed and masked frame), order states, fills, halts,
+orders as sent (their text, and a hash of their signature), order states, fills, halts,
 samples. The first record that differs is named.
 
 The journal holds no key. Where the run traded on the local exchange its keys are worthless
@@ -131,12 +131,17 @@ def read_records(path: Path) -> Iterator[Record]:
     data = path.read_bytes()
     name = path.name
     try:
-        segment_header(data)
+        index, first_seq, _ = segment_header(data)
+        if name != f"{index:06d}.jnl":
+            raise JournalError(f"is segment {index} by its header")
         end = 64
         for offset, kind, arg, seq, now_ns, recv_ts_ns, payload in read_segment(data):
             if kind == END_OF_SEGMENT:
-                return
+                end = offset + 8
+                break
             end = offset + 40 + (len(payload) + 7) // 8 * 8
+            if offset == 64 and seq != first_seq:
+                raise JournalError(f"offset 64: expected record {first_seq}, was {seq}")
             yield Record(name, offset, kind, arg, seq, now_ns, recv_ts_ns, bytes(payload))
     except JournalError as e:
         raise JournalError(f"{name}: {e}") from None
@@ -247,7 +252,7 @@ def _apply(core: Core, record: Record) -> None:
 
 
 def _unsigned(record: Record) -> Record:
-    """The record without the hash over signed bytes (the key is not ours to know)."""
+    """The record without the signature's hash (the key is not ours to know)."""
     out_seq, intent, conn, deadline_ns, _ = OUT_HEADER.unpack_from(record.payload)
     head = OUT_HEADER.pack(out_seq, intent, conn, deadline_ns, 0)
     return record._replace(payload=head + record.payload[OUT_HEADER.size :])

@@ -3,7 +3,7 @@
 """Order requests of Binance's WebSocket API, signed, framed and masked in one go.
 
     {"id":"100000000002a","method":"order.place","params":{"apiKey":"<key>",
-     "newClientOrderId":"tm0123abcd-01-00000000002a","newOrderRespType":"ACK","price":"61800.2",
+     "newClientOrderId":"tm0123abcd-01-00000000002a","price":"61800.2",
      "quantity":"0.010","recvWindow":5000,"side":"BUY","symbol":"BTCUSDT","timeInForce":"GTX",
      "timestamp":1723161256313,"type":"LIMIT","signature":"<64 hexadecimal digits>"}}
 
@@ -12,6 +12,7 @@ stand in that order already, so both texts grow side by side. Their heads never 
 12 digits of the intent: they are laid down once. Whole 64-byte blocks of the signed text up to the
 client order id's first 14 characters are compressed into the HMAC's state when it is made.
 
+newOrderRespType is left out: ACK is the default, and 21 bytes less save a compression of five.
 GTX is Binance's post-only. The signature covers the age: the venue refuses a request that is older
 than recvWindow when it arrives.
 
@@ -147,7 +148,7 @@ cdef class Encoder:
                   b"&side=%b&symbol=%b&timeInForce=" % (word, symbol))
         _fill_request(
             &self._place, VERB_PLACE, b"order.place", b"newClientOrderId", api_key, prefix,
-            b'","newOrderRespType":"ACK","price":"', b"&newOrderRespType=ACK&price=")
+            b'","price":"', b"&price=")
         query_json = b'","recvWindow":%b,"symbol":"%b","timestamp":' % (window, symbol)
         query_text = b"&recvWindow=%b&symbol=%b&timestamp=" % (window, symbol)
         _fill_request(

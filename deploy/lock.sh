@@ -21,5 +21,5 @@ resolve() {
         --no-header --no-annotate --no-emit-options --no-emit-index-url --no-emit-find-links \
         --no-emit-trusted-host "$@" -
 }
-wanted run build | resolve --output-file requirements.lock
-wanted run build dev | resolve --constraint requirements.lock --output-file requirements-dev.lock
+wanted run build | resolve --output-file deploy/requirements.lock
+wanted run build dev | resolve --constraint deploy/requirements.lock --output-file deploy/requirements-dev.lock
