@@ -2,7 +2,7 @@
  *
  *     exchange_end MARKET_FD TRADE_FD USER_FD CPU EVENTS WARMUP RATE BURST ANSWERS PROLOGUE OUT
  *
- * The descriptors are connected sockets past their WebSocket upgrade, inherited from bench/wire.py
+ * The descriptors are TCP sockets past their WebSocket upgrade, inherited from bench/wire.py
  * (USER_FD -1: none; TRADE_FD may be MARKET_FD). PROLOGUE is a file of whole frames to send first, or "-".
  *
  * An event is one send() of BURST bookTicker frames, of which the last, and only it, moves the
@@ -11,7 +11,7 @@
  * first and are not kept.
  *
  * Three stamps an event: due; sent, read just before the send(); received, read when the recv()
- * returns that completes an order whose price is this event's or a later one's (an event that the
+ * returns that shows an order whole whose price is this event's or a later one's (an event that the
  * client passed over is charged until it was overtaken: nothing is left out). -1: never answered.
  *
  * With ANSWERS, each order and cancel is accepted by an answer on the trade socket, sent after the
@@ -192,8 +192,7 @@ static int poll_peer(Peer *peer) {
     if (peer->fd < 0) {
         return 0;
     }
-    got = recv(peer->fd, peer->buffer + peer->end, (size_t) (RECV_BYTES - peer->end),
-               MSG_DONTWAIT);
+    got = peek(peer->fd, peer->buffer + peer->end, RECV_BYTES - peer->end);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
         return 0;
     }
@@ -201,6 +200,7 @@ static int poll_peer(Peer *peer) {
     if (got <= 0) {
         die("the client went away: %s", got == 0 ? "connection closed" : strerror(errno));
     }
+    discard(peer->fd, got);
     peer->end += got;
     while ((size = ws_parse(peer->buffer + peer->start, peer->end - peer->start, &head)) > 0) {
         on_frame(peer, &head, peer->buffer + peer->start + head.header_size, now_ns);
