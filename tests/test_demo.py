@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def test_demo_leaves_a_whole_run_folder(finished: tuple[dict[str, Any], str]) ->
     for name in ("report.json", "report.html", "ledger.sqlite", "config.json"):
         assert (run_dir / name).stat().st_size > 0
     assert json.loads((run_dir / "report.json").read_text())["fills"] == finished[0]["fills"]
-    with sqlite3.connect(run_dir / "ledger.sqlite") as ledger:
+    with closing(sqlite3.connect(run_dir / "ledger.sqlite")) as ledger:
         fills = ledger.execute("SELECT count(*), sum(qty_lots) FROM fills").fetchone()
     assert fills[0] == finished[0]["fills"]
 
