@@ -36,8 +36,6 @@ cdef class Core(CoreState):
 
     cdef void _begin(self, int kind, int arg, const void* payload, int64_t size, ns_t now_ns,
                      ns_t recv_ts_ns) noexcept nogil
-    cdef void _record(self, int kind, int arg, const void* payload, int64_t size,
-                      ns_t now_ns) noexcept nogil
     cdef int _end(self, uint32_t bits_before, ns_t now_ns) noexcept nogil
     cdef void _dispatch(self, const Event* event, ns_t now_ns) noexcept nogil
     cdef void _bad_frame(self, int conn, int code) noexcept nogil
@@ -45,7 +43,6 @@ cdef class Core(CoreState):
     cdef void _after_book(self, ns_t now_ns) noexcept nogil
     cdef void _on_order(self, const Event* event, ns_t now_ns) noexcept nogil
     cdef void _on_reply(self, const Event* event, ns_t now_ns) noexcept nogil
-    cdef void _record_order(self, const Order* order, ns_t now_ns) noexcept nogil
     cdef void _quote(self, ns_t now_ns) noexcept nogil
     cdef void _want(self, ns_t now_ns) noexcept nogil
     cdef void _act(self, ns_t now_ns) noexcept nogil
@@ -55,4 +52,3 @@ cdef class Core(CoreState):
     cdef void _deny(self, int code, const Action* action, ns_t now_ns) noexcept nogil
     cdef bint _emit(self, int verb, seq_t intent_id, int64_t size, ns_t deadline_ns,
                     ns_t now_ns) noexcept nogil
-    cdef void _sample(self, ns_t now_ns) noexcept nogil

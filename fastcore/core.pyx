@@ -12,20 +12,21 @@ each by on_send, before the next input; the bytes live until then. When the jour
 core halts and still emits cancels, nothing else (reliability.md I-33).
 """
 cimport cython
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 from fastcore.check cimport FC_DCHECK, fc_unlikely
+from fastcore.core_state cimport SIGNATURE_HEX_SIZE
 from fastcore.gate cimport GATE_OK
 from fastcore.hash cimport hash64
 from fastcore.journal cimport (
     REC_ACCOUNT, REC_BOOK, REC_CLOCK, REC_COMMAND, REC_CONFIG, REC_CONN, REC_DENY, REC_FILL,
-    REC_FRAME, REC_ORDER, REC_OUT, REC_SAMPLE, REC_SEND, REC_SNAPSHOT, REC_STATE, REC_TIMER,
+    REC_FRAME, REC_OUT, REC_SEND, REC_SNAPSHOT, REC_STATE, REC_TIMER,
 )
 from fastcore.latency cimport (
     STAGE_BOOK, STAGE_DECODE, STAGE_DIFF_GATE, STAGE_ENCODE, STAGE_SIGNALS, STAGE_STRATEGY,
 )
 from fastcore.orders cimport (
-    CHANGED, CLOCK_REJECTED, FILLED, RATE_LIMITED, REASON_VENUE_QUERY, STRANGER,
+    CHANGED, CLOCK_REJECTED, FILLED, RATE_LIMITED, REASON_VENUE_QUERY, STRANGER, SURPRISE,
 )
 from fastcore.strategy cimport (
     STRATEGY_QUOTE, check_target, clear_target, find_builtin,
@@ -33,20 +34,24 @@ from fastcore.strategy cimport (
 from fastcore.types cimport (
     CMD_HALT, CMD_RESUME, CMD_RESYNC, CMD_SHUTDOWN, CMD_START, CONN_MARKET, CONN_TRADE,
     CONN_USER, E_OTHER_SYMBOL, E_STATE, E_UNKNOWN, EV_BEST, EV_DEPTH, EV_LISTEN_KEY_EXPIRED,
-    EV_ORDER, EV_REPLY, EV_SNAPSHOT, EV_TRADE, HALT_BOOK, HALT_CLOCK, HALT_JOURNAL,
-    HALT_OPERATOR, HALT_RECONCILING, HALT_SHUTDOWN, HALT_STRATEGY, HALT_TRADE_STREAM,
-    HALT_USER_STREAM, OK, ORD_CANCELED, ORD_PENDING_CANCEL,
-    SEND_FAILED, SEND_LATE, SEND_PARTIAL, SEND_SENT, SYNC_SYNCED,
-    VERB_CANCEL, VERB_PLACE, VERB_STATUS,
+    EV_ORDER, EV_REPLY, EV_SNAPSHOT, EV_TRADE, HALT_BOOK, HALT_CLOCK, HALT_OPERATOR,
+    HALT_RATE_LIMIT, HALT_RECONCILING, HALT_SHUTDOWN, HALT_STRATEGY, HALT_TRADE_STREAM,
+    HALT_USER_STREAM, OK, ORD_CANCELED, ORD_PENDING_CANCEL, SEND_FAILED, SEND_LATE, SEND_PARTIAL,
+    SEND_SENT, SYNC_SYNCED, VERB_CANCEL, VERB_PLACE, VERB_STATUS,
 )
 
 from fastcore import core_config
+
+cdef extern from *:
+    """
+    static const uint8_t LISTEN_KEY_EXPIRED[] = "{\\"e\\":\\"listenKeyExpired\\"}";
+    """
+    const uint8_t LISTEN_KEY_EXPIRED[25]
 
 cdef enum:
     SAMPLE_EVERY_NS = 100_000_000
     RATE_LIMIT_PAUSE_NS = 10_000_000_000   # a venue's order window; Retry-After is the edge's
     OUT_HEADER_SIZE = 40
-    SIGNATURE_SIZE = 64                    # hexadecimal digits
 
 
 @cython.final
@@ -71,7 +76,8 @@ cdef class Core(CoreState):
         self.book = Book()
         self.sync = Sync(self.book, checked.sync_rule)
         self.signals = Signals(checked.signal_mask, checked.ofi_tau_ns, checked.z_tau_ns)
-        self.orders = Orders(checked.requote_ticks, checked.requote_ns, checked.ack_timeout_ns)
+        self.orders = Orders(checked.requote_ticks, checked.requote_ns, checked.ack_timeout_ns,
+                             config["recv_window_ms"] * 1_000_000)
         self.gate = Gate(config["limits"], self.book, self.orders)
         self.halts = Halts(self.gate.limits.book_age_ns_max)
         self.stages = StageClock()
@@ -98,10 +104,13 @@ cdef class Core(CoreState):
         cdef uint32_t bits = self.halts.bits
         cdef int code
         self.stages.begin()
+        code = self.decoder.decode(payload, size)
+        if fc_unlikely(code == EV_LISTEN_KEY_EXPIRED):
+            payload = LISTEN_KEY_EXPIRED   # the frame holds the key: the journal must not
+            size = sizeof(LISTEN_KEY_EXPIRED) - 1
         self._begin(REC_FRAME, conn, payload, size, now_ns, recv_ts_ns)
         self.cause_ts_ns = recv_ts_ns
         self.frames += 1
-        code = self.decoder.decode(payload, size)
         self.stages.mark(STAGE_DECODE)
         if fc_unlikely(code < 0):
             self._bad_frame(conn, code)
@@ -143,10 +152,12 @@ cdef class Core(CoreState):
         cdef uint32_t bits = self.halts.bits
         self._begin(REC_TIMER, 0, NULL, 0, now_ns, 0)
         self.halts.on_timer(now_ns)
-        if self.orders.fills_missing(now_ns) > 0:
+        if self.orders.is_stuck(now_ns):
             self.halts.set(HALT_RECONCILING)
-        if self.orders.overdue(now_ns) > 0:
-            self._act(now_ns)
+        # A venue that refuses us for rate or clock is not asked more questions.
+        if not self.halts.bits & (HALT_CLOCK | HALT_RATE_LIMIT):
+            if self.orders.overdue(now_ns) > 0:
+                self._act(now_ns)
         self._quote(now_ns)
         if now_ns >= self.next_sample_ns:
             self._sample(now_ns)
@@ -206,22 +217,24 @@ cdef class Core(CoreState):
         """
         cdef uint32_t bits = self.halts.bits
         cdef int64_t[2] words
-        cdef px_t twice_mid
         cdef Order* order
+        cdef int i
         words[0] = position_lots
         words[1] = open_orders
         self._begin(REC_ACCOUNT, 0, words, 16, now_ns, 0)
         if open_orders == 0:
-            while self.orders.active_count > 0:
-                order = &self.orders.slots[self.orders.active[0]]
-                self.orders.move(order, ORD_CANCELED, REASON_VENUE_QUERY)
-                self._record_order(order, now_ns)
-        if self.orders.fill_count == 0 and self.orders.position_lots == 0:
-            # P&L of an adopted position counts from here: bought at the mid of now.
-            twice_mid = self.book.bid_px_ticks + self.book.ask_px_ticks
+            for i in range(self.orders.active_count - 1, -1, -1):
+                order = &self.orders.slots[self.orders.active[i]]
+                if self.orders.may_rest(order):
+                    self.orders.move(order, ORD_CANCELED, REASON_VENUE_QUERY)
+                    self._record_order(order, now_ns)
+        if self.orders.next_intent_id == 1 and self.mark[0]:
+            # Held before our first order. Its P&L counts from here: bought at the mid of now.
             self.orders.position_lots = position_lots
-            self.orders.cash_ticks_lots = -position_lots * twice_mid // 2
+            self.orders.cash_ticks_lots = -position_lots * (self.mark[0] + self.mark[1]) // 2
         self.diverged = position_lots != self.orders.position_lots
+        if not self.diverged and open_orders == 0:
+            self.orders.settle_all()
         if self.diverged or open_orders != 0:
             self.halts.set(HALT_RECONCILING)
         return self._end(bits, now_ns)
@@ -265,15 +278,7 @@ cdef class Core(CoreState):
         self.arena_used = 0
         self.first_out_seq = self.out_seq
         self.cause_ts_ns = 0
-        if self.is_journaled and fc_unlikely(
-                self.journal.write(kind, arg, payload, size, now_ns, recv_ts_ns) != OK):
-            self.halts.set(HALT_JOURNAL)
-
-    cdef void _record(self, int kind, int arg, const void* payload, int64_t size,
-                      ns_t now_ns) noexcept nogil:
-        if self.is_journaled and fc_unlikely(
-                self.journal.write(kind, arg, payload, size, now_ns, self.cause_ts_ns) != OK):
-            self.halts.set(HALT_JOURNAL)
+        self._write(kind, arg, payload, size, now_ns, recv_ts_ns)
 
     cdef int _end(self, uint32_t bits_before, ns_t now_ns) noexcept nogil:
         cdef int64_t[2] words
@@ -314,17 +319,20 @@ cdef class Core(CoreState):
                 self.halts.set(HALT_RECONCILING)
 
     cdef void _on_market(self, const Event* event, ns_t now_ns) noexcept nogil:
-        self.halts.on_market(now_ns)
+        cdef int code
         if event.kind == EV_TRADE:
             return
         if event.kind == EV_DEPTH:
             self.level_updates += event.depth.bid_count + event.depth.ask_count
-            self.sync.on_depth(&event.depth)
+            code = self.sync.on_depth(&event.depth)
         elif event.kind == EV_SNAPSHOT:
-            self.sync.on_snapshot(&event.depth)
+            code = self.sync.on_snapshot(&event.depth)
         else:
-            self.sync.on_best(&event.best)
-        self.book_ns = now_ns
+            code = self.sync.on_best(&event.best)
+        if code == 1:
+            # Only what moved the book on says that it is alive: trades and old news do not.
+            self.halts.on_market(now_ns)
+            self.book_ns = now_ns
         self._after_book(now_ns)
 
     cdef void _after_book(self, ns_t now_ns) noexcept nogil:
@@ -352,20 +360,22 @@ cdef class Core(CoreState):
         self._quote(now_ns)
 
     cdef void _on_order(self, const Event* event, ns_t now_ns) noexcept nogil:
-        cdef int result = self.orders.on_order_event(&event.order, self.book.bid_px_ticks,
-                                                     self.book.ask_px_ticks)
+        # Before the first two-sided book, or without one, a fill is marked at its own price.
+        cdef px_t bid_px = self.mark[0] if self.mark[0] else event.order.last_px_ticks
+        cdef px_t ask_px = self.mark[1] if self.mark[0] else event.order.last_px_ticks
+        cdef int result = self.orders.on_order_event(&event.order, bid_px, ask_px, now_ns)
         if result & FILLED:
             self._record(REC_FILL, 0, &self.orders.last_fill, sizeof(self.orders.last_fill),
                          now_ns)
         if result & CHANGED:
             self._record_order(self.orders.changed, now_ns)
-        if result & STRANGER:
-            # Somebody else trades on this account: what we own is no longer ours to know.
+        if result & (STRANGER | SURPRISE):
+            # Somebody else trades here, or an order lives that we hold for dead: ask the venue.
             self.halts.set(HALT_RECONCILING)
         self._quote(now_ns)
 
     cdef void _on_reply(self, const Event* event, ns_t now_ns) noexcept nogil:
-        cdef int result = self.orders.on_reply(&event.reply)
+        cdef int result = self.orders.on_reply(&event.reply, now_ns)
         if result & CHANGED:
             self._record_order(self.orders.changed, now_ns)
         if result & RATE_LIMITED:
@@ -374,18 +384,6 @@ cdef class Core(CoreState):
             self.halts.set(HALT_CLOCK)
         if result & (RATE_LIMITED | CLOCK_REJECTED | CHANGED):
             self._quote(now_ns)
-
-    cdef void _record_order(self, const Order* order, ns_t now_ns) noexcept nogil:
-        cdef int64_t[8] words
-        words[0] = order.intent_id
-        words[1] = order.venue_order_id
-        words[2] = order.side
-        words[3] = order.state
-        words[4] = order.px_ticks
-        words[5] = order.qty_lots
-        words[6] = order.cum_qty_lots
-        words[7] = order.reason
-        self._record(REC_ORDER, 0, words, 64, now_ns)
 
     # -- QUOTING ---
 
@@ -461,7 +459,7 @@ cdef class Core(CoreState):
         if fc_unlikely(size < 0 or not self._emit(VERB_CANCEL, order.intent_id, size, 0, now_ns)):
             return                 # still working: the next input asks again
         self.orders.move(order, ORD_PENDING_CANCEL, 0)
-        order.sent_ns = now_ns
+        order.sent_ns = order.cancel_ns = now_ns
         self._record_order(order, now_ns)
         self.stages.mark(STAGE_ENCODE)
 
@@ -500,23 +498,22 @@ cdef class Core(CoreState):
         if fc_unlikely(self.out_count >= OUT_MAX):
             return False
         if self.is_journaled:
-            payload = self.journal.reserve(OUT_HEADER_SIZE + self.encoder.payload_size)
+            payload = NULL
+            if not self.is_journal_full:
+                payload = self.journal.reserve(OUT_HEADER_SIZE + self.encoder.payload_size)
             if payload != NULL:
                 words[0] = self.out_seq
                 words[1] = intent_id
                 words[2] = CONN_TRADE
                 words[3] = deadline_ns
                 words[4] = <int64_t>hash64(
-                    0, self.encoder.payload + self.encoder.sig_offset, SIGNATURE_SIZE)
+                    0, self.encoder.payload + self.encoder.sig_offset, SIGNATURE_HEX_SIZE)
                 memcpy(payload, words, OUT_HEADER_SIZE)
-                payload += OUT_HEADER_SIZE
-                memcpy(payload, self.encoder.payload, self.encoder.payload_size)
-                memset(payload + self.encoder.key_offset, c'x', self.encoder.key_size)
-                memset(payload + self.encoder.sig_offset, c'x', SIGNATURE_SIZE)
+                self._copy_blanked(payload + OUT_HEADER_SIZE)
                 self.journal.commit(REC_OUT, verb, OUT_HEADER_SIZE + self.encoder.payload_size,
                                     now_ns, self.cause_ts_ns)
             else:
-                self.halts.set(HALT_JOURNAL)
+                self._stop_journal()
                 if verb == VERB_PLACE:
                     return False
         out = &self.outs[self.out_count]
@@ -532,25 +529,6 @@ cdef class Core(CoreState):
         self.out_seq += 1
         self.arena_used += size
         return True
-
-    cdef void _sample(self, ns_t now_ns) noexcept nogil:
-        cdef int64_t[14] words
-        self._fill_view(now_ns)
-        words[0] = self.book.bid_px_ticks
-        words[1] = self.book.bid_qty_lots
-        words[2] = self.book.ask_px_ticks
-        words[3] = self.book.ask_qty_lots
-        words[4] = self.view.own_bid_px_ticks
-        words[5] = self.view.own_bid_leaves_lots
-        words[6] = self.view.own_ask_px_ticks
-        words[7] = self.view.own_ask_leaves_lots
-        words[8] = self.orders.position_lots
-        words[9] = self.orders.cash_ticks_lots
-        words[10] = self.orders.fees_e8
-        words[11] = self.orders.spread_half_ticks_lots
-        words[12] = self.orders_sent
-        words[13] = self.orders.fill_count
-        self._record(REC_SAMPLE, 0, words, 112, now_ns)
 
     # -- COLD: Python's checked face ---
 

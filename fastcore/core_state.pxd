@@ -9,7 +9,7 @@ from fastcore.gate cimport Gate
 from fastcore.halts cimport Halts
 from fastcore.journal cimport JournalWriter
 from fastcore.latency cimport Histogram, StageClock
-from fastcore.orders cimport Orders
+from fastcore.orders cimport Order, Orders
 from fastcore.signals cimport Signals
 from fastcore.strategy cimport PARAMS_MAX, STATE_MAX, Target, View, strategy_fn
 from fastcore.sync cimport Sync
@@ -27,6 +27,7 @@ from fastcore.types cimport (
 
 cdef enum:
     EVENT_KINDS = 16
+    SIGNATURE_HEX_SIZE = 64
 
 
 cdef class CoreState:
@@ -45,6 +46,7 @@ cdef class CoreState:
     cdef Histogram tick_to_order
     cdef JournalWriter journal
     cdef bint is_journaled
+    cdef bint is_journal_full      # latched: a journal with a hole would lie
     cdef strategy_fn strategy
     cdef int view_levels           # that the strategy declares
     cdef double params[PARAMS_MAX]
@@ -62,6 +64,7 @@ cdef class CoreState:
     cdef ns_t next_sample_ns
     cdef int32_t conn_up[CONN_COUNT]
     cdef int last_sync_state
+    cdef px_t mark[2]              # bid and ask of the last usable book; 0: none yet
     cdef int64_t touch[4]          # bid px, ask px, bid qty, ask qty, as last looked at
     cdef int64_t event_counts[EVENT_KINDS]
     cdef int64_t frames
@@ -79,6 +82,14 @@ cdef class CoreState:
     cdef readonly dict config
     cdef object _tick_capsule
 
+    cdef void _write(self, int kind, int arg, const void* payload, int64_t size, ns_t now_ns,
+                     ns_t recv_ts_ns) noexcept nogil
+    cdef void _record(self, int kind, int arg, const void* payload, int64_t size,
+                      ns_t now_ns) noexcept nogil
+    cdef void _record_order(self, const Order* order, ns_t now_ns) noexcept nogil
+    cdef void _sample(self, ns_t now_ns) noexcept nogil
+    cdef void _copy_blanked(self, uint8_t* to) noexcept nogil
+    cdef void _stop_journal(self) noexcept nogil
     cdef bint _has_moved(self) noexcept nogil
     cdef void _fill_view(self, ns_t now_ns) noexcept nogil
     cdef ns_t _deadline(self, ns_t now_ns) noexcept nogil

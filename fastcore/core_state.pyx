@@ -1,13 +1,17 @@
 # cython: language_level=3
-"""What a core holds, and how Python reads it: counters, state, messages. Nothing here acts.
+"""What a core holds, how it is written down, and how Python reads it. Nothing here acts.
 
 The fields stand in core_state.pxd, the behaviour in core.pyx.
 """
+from libc.string cimport memcpy, memset
+
+from fastcore.check cimport fc_unlikely
 from fastcore.gate cimport GATE_CODES
+from fastcore.journal cimport REC_ORDER, REC_SAMPLE
 from fastcore.orders cimport Order
 from fastcore.strategy cimport VIEW_VERSION
 from fastcore.types cimport (
-    ORD_NEW, ORD_PARTIALLY_FILLED, SIDE_BUY, SIDE_SELL, VIEW_LEVELS, Level,
+    HALT_JOURNAL, OK, ORD_NEW, ORD_PARTIALLY_FILLED, SIDE_BUY, SIDE_SELL, VIEW_LEVELS, Level,
 )
 
 from fastcore import core_stats
@@ -16,14 +20,75 @@ from fastcore import core_stats
 cdef class CoreState:
     """Base of Core; makes no sense alone."""
 
+    # -- WRITTEN DOWN ---
+
+    cdef void _write(self, int kind, int arg, const void* payload, int64_t size, ns_t now_ns,
+                     ns_t recv_ts_ns) noexcept nogil:
+        if not self.is_journaled or self.is_journal_full:
+            return
+        if fc_unlikely(self.journal.write(kind, arg, payload, size, now_ns, recv_ts_ns) != OK):
+            self._stop_journal()
+
+    cdef void _stop_journal(self) noexcept nogil:
+        """No room: halt, and write nothing more, so that what is there stays without a hole."""
+        self.is_journal_full = True
+        self.halts.set(HALT_JOURNAL)
+
+    cdef void _copy_blanked(self, uint8_t* to) noexcept nogil:
+        """The last message's text; key and signature never reach `to`, not even for a moment."""
+        cdef int64_t key_end = self.encoder.key_offset + self.encoder.key_size
+        cdef int64_t sig_end = self.encoder.sig_offset + SIGNATURE_HEX_SIZE
+        memcpy(to, self.encoder.payload, self.encoder.key_offset)
+        memset(to + self.encoder.key_offset, c'x', self.encoder.key_size)
+        memcpy(to + key_end, self.encoder.payload + key_end, self.encoder.sig_offset - key_end)
+        memset(to + self.encoder.sig_offset, c'x', SIGNATURE_HEX_SIZE)
+        memcpy(to + sig_end, self.encoder.payload + sig_end, self.encoder.payload_size - sig_end)
+
+    cdef void _record(self, int kind, int arg, const void* payload, int64_t size,
+                      ns_t now_ns) noexcept nogil:
+        self._write(kind, arg, payload, size, now_ns, self.cause_ts_ns)
+
+    cdef void _record_order(self, const Order* order, ns_t now_ns) noexcept nogil:
+        cdef int64_t[8] words
+        words[0] = order.intent_id
+        words[1] = order.venue_order_id
+        words[2] = order.side
+        words[3] = order.state
+        words[4] = order.px_ticks
+        words[5] = order.qty_lots
+        words[6] = order.cum_qty_lots
+        words[7] = order.reason
+        self._record(REC_ORDER, 0, words, 64, now_ns)
+
+    cdef void _sample(self, ns_t now_ns) noexcept nogil:
+        cdef int64_t[14] words
+        self._fill_view(now_ns)
+        words[0] = self.book.bid_px_ticks
+        words[1] = self.book.bid_qty_lots
+        words[2] = self.book.ask_px_ticks
+        words[3] = self.book.ask_qty_lots
+        words[4] = self.view.own_bid_px_ticks
+        words[5] = self.view.own_bid_leaves_lots
+        words[6] = self.view.own_ask_px_ticks
+        words[7] = self.view.own_ask_leaves_lots
+        words[8] = self.orders.position_lots
+        words[9] = self.orders.cash_ticks_lots
+        words[10] = self.orders.fees_e8
+        words[11] = self.orders.spread_half_ticks_lots
+        words[12] = self.orders_sent
+        words[13] = self.orders.fill_count
+        self._record(REC_SAMPLE, 0, words, 112, now_ns)
+
+    # -- SEEN ---
+
     cdef bint _has_moved(self) noexcept nogil:
         """Whether the touch differs from the last one looked at; it is that one from now on."""
         if (self.book.bid_px_ticks == self.touch[0] and self.book.ask_px_ticks == self.touch[1]
                 and self.book.bid_qty_lots == self.touch[2]
                 and self.book.ask_qty_lots == self.touch[3]):
             return False
-        self.touch[0] = self.book.bid_px_ticks
-        self.touch[1] = self.book.ask_px_ticks
+        self.touch[0] = self.mark[0] = self.book.bid_px_ticks
+        self.touch[1] = self.mark[1] = self.book.ask_px_ticks
         self.touch[2] = self.book.bid_qty_lots
         self.touch[3] = self.book.ask_qty_lots
         return True
@@ -135,7 +200,7 @@ cdef class CoreState:
             order = &self.orders.slots[self.orders.active[i]]
             own.append({"intent_id": order.intent_id, "side": order.side, "state": order.state,
                         "px_ticks": order.px_ticks, "qty_lots": order.qty_lots,
-                        "leaves_lots": order.qty_lots - order.cum_qty_lots})
+                        "leaves_lots": self.orders.open_lots(order)})
         result["own"] = own
         return result
 

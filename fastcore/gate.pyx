@@ -97,9 +97,10 @@ cdef class Gate:
         for i in range(self.orders.active_count):
             working = &self.orders.slots[self.orders.active[i]]
             if working.side == side:
-                worst_lots += working.qty_lots - working.cum_qty_lots
-            elif (px_ticks >= working.px_ticks if side == SIDE_BUY
-                  else px_ticks <= working.px_ticks):
+                worst_lots += self.orders.open_lots(working)
+            elif self.orders.may_rest(working) and (
+                    px_ticks >= working.px_ticks if side == SIDE_BUY
+                    else px_ticks <= working.px_ticks):
                 return GATE_SELF_CROSS
         if side == SIDE_BUY:
             if self.orders.position_lots + worst_lots > self.limits.position_lots_max:

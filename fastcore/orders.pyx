@@ -3,39 +3,27 @@
 
 States move only along TRANSITIONS; a terminal state is never left, a fill after Canceled is
 still booked, and each venue trade id is booked once, whatever delivers it and in any order.
-An order whose fate is unknown counts at full size until a query answers (reliability.md I-12..15):
-"unknown order" from the venue asks, it never means "canceled, replace now".
+An order stays active until nothing of it can fill any more: what the venue calls executed counts
+until it is booked, because answers and fills come by two connections, in no order. One whose fate
+is unknown counts at full size until a query answers (reliability.md I-12..15).
 
 Position is signed lots; cash is exact in tick x lot; fees in 1e-8 of the quote asset. The spread
-captured by a fill against the mid of that moment is kept in half-ticks x lots, so it stays an
-integer: side * (bid + ask - 2 px) * qty.
+captured by a fill against the mid of its moment is side * (bid + ask - 2 px) * qty, an integer.
 """
 cimport cython
 from libc.string cimport memset
 
 from fastcore.check cimport FC_DCHECK, fc_unlikely
 from fastcore.types cimport (
-    EXEC_TRADE,
-    ORD_CANCELED,
-    ORD_FREE,
-    ORD_NEW,
-    ORD_PARTIALLY_FILLED,
-    ORD_PENDING_CANCEL,
-    ORD_PENDING_NEW,
-    ORD_REJECTED,
-    ORD_UNKNOWN,
-    SEND_LATE,
-    SEND_PARTIAL,
-    SEND_SENT,
-    SIDE_BUY,
-    SIDE_SELL,
-    VERB_CANCEL,
-    VERB_PLACE,
+    EXEC_CALCULATED, EXEC_TRADE, ORD_CANCELED, ORD_FILLED, ORD_FREE, ORD_NEW,
+    ORD_PARTIALLY_FILLED, ORD_PENDING_CANCEL, ORD_PENDING_NEW, ORD_REJECTED, ORD_UNKNOWN,
+    SEND_LATE, SEND_PARTIAL, SEND_SENT, SIDE_BUY, SIDE_SELL, VERB_CANCEL, VERB_PLACE,
     VERB_STATUS,
 )
 
 cdef enum:
     STATES = 10
+    UNKNOWN_ACKS_MAX = 5       # ack timeouts that a fate may stay unknown
 
 # TRANSITIONS[from][to]; illegal steps are counted and ignored.
 cdef int8_t[STATES][STATES] TRANSITIONS
@@ -62,6 +50,12 @@ cdef inline bint _is_working(int state) noexcept nogil:
             or state == ORD_PENDING_CANCEL or state == ORD_UNKNOWN)
 
 
+cdef inline bint _is_open(const Order* order) noexcept nogil:
+    """May still change our position: it works, or the venue owes us fills of it."""
+    return _is_working(order.state) or (order.state != ORD_FREE
+                                        and order.venue_cum_qty_lots > order.cum_qty_lots)
+
+
 cdef inline bint _is_ambiguous(int status, int code) noexcept nogil:
     """Replies after which the order may live: reliability.md §3.2, -1006, -1007, 408, 5xx."""
     return status >= 500 or status == 408 or code == -1006 or code == -1007
@@ -69,13 +63,15 @@ cdef inline bint _is_ambiguous(int status, int code) noexcept nogil:
 
 @cython.final
 cdef class Orders:
-    def __cinit__(self, px_t requote_ticks, ns_t requote_ns, ns_t ack_timeout_ns):
-        if requote_ticks < 0 or requote_ns < 0 or ack_timeout_ns <= 0:
-            raise ValueError("Expected requote_ticks >= 0, requote_ns >= 0, ack_timeout_ns > 0, "
-                             f"was {requote_ticks}, {requote_ns}, {ack_timeout_ns}")
+    def __cinit__(self, px_t requote_ticks, ns_t requote_ns, ns_t ack_timeout_ns,
+                  ns_t recv_window_ns):
+        if requote_ticks < 0 or requote_ns < 0 or ack_timeout_ns <= 0 or recv_window_ns <= 0:
+            raise ValueError("Expected requote_ticks and requote_ns >= 0, timeouts > 0, was "
+                             f"{requote_ticks}, {requote_ns}, {ack_timeout_ns}, {recv_window_ns}")
         self.requote_ticks = requote_ticks
         self.requote_ns = requote_ns
         self.ack_timeout_ns = ack_timeout_ns
+        self.recv_window_ns = recv_window_ns
         self.next_intent_id = 1
         memset(self.trade_ids, 0xFF, sizeof(self.trade_ids))
         self.last_requote_ns[SIDE_BUY] = self.last_requote_ns[SIDE_SELL] = -(<ns_t>1 << 62)
@@ -89,12 +85,12 @@ cdef class Orders:
         return order if order.intent_id == intent_id and order.state != ORD_FREE else NULL
 
     cdef Order* add(self, int side, px_t px_ticks, qty_t qty_lots, ns_t now_ns) noexcept nogil:
-        """A new order in PENDING_NEW, or NULL when every slot is working."""
+        """A new order in PENDING_NEW, or NULL when every slot is working or owes fills."""
         cdef Order* order
         cdef int _
         for _ in range(ORDERS_MAX):
             order = &self.slots[self.next_intent_id % ORDERS_MAX]
-            if not _is_working(order.state):
+            if not _is_open(order):
                 break
             self.next_intent_id += 1
         else:
@@ -106,7 +102,7 @@ cdef class Orders:
         order.state = ORD_PENDING_NEW
         order.px_ticks = px_ticks
         order.qty_lots = qty_lots
-        order.sent_ns = now_ns
+        order.placed_ns = order.sent_ns = now_ns
         self.active[self.active_count] = <int32_t>(order.intent_id % ORDERS_MAX)
         self.active_count += 1
         self.next_intent_id += 1
@@ -114,7 +110,6 @@ cdef class Orders:
 
     cdef void move(self, Order* order, int state, int reason) noexcept nogil:
         """One step of the state machine; a step that the table forbids is counted and ignored."""
-        cdef int i
         if not TRANSITIONS[order.state][state]:
             if order.state != state:
                 self.illegal_moves += 1
@@ -122,55 +117,93 @@ cdef class Orders:
         order.state = state
         order.reason = reason
         self.changed = order
-        if not _is_working(state):
-            for i in range(self.active_count):
-                if self.active[i] == order.intent_id % ORDERS_MAX:
-                    self.active_count -= 1
-                    self.active[i] = self.active[self.active_count]
-                    break
+        self._drop_if_settled(order)
 
-    cdef qty_t open_lots(self, int side) noexcept nogil:
-        """Leaves of every order of a side that may still fill, unknown ones at full size."""
-        cdef qty_t total = 0
+    cdef void _drop_if_settled(self, Order* order) noexcept nogil:
+        """Take an order off the active list once nothing of it can still fill."""
         cdef int i
-        cdef Order* order
+        if _is_open(order):
+            return
         for i in range(self.active_count):
+            if self.active[i] == order.intent_id % ORDERS_MAX:
+                self.active_count -= 1
+                self.active[i] = self.active[self.active_count]
+                return
+
+    cdef void _owe(self, Order* order, qty_t venue_cum_lots, ns_t now_ns) noexcept nogil:
+        """The venue says that so much is executed: what is not booked is owed to us."""
+        if venue_cum_lots > order.venue_cum_qty_lots:
+            order.venue_cum_qty_lots = min(venue_cum_lots, order.qty_lots)
+            order.owed_ns = now_ns
+
+    cdef qty_t open_lots(self, const Order* order) noexcept nogil:
+        """What of an active order may still reach the position, at worst."""
+        if _is_working(order.state):
+            return order.qty_lots - order.cum_qty_lots
+        return max(<qty_t>0, order.venue_cum_qty_lots - order.cum_qty_lots)
+
+    cdef bint may_rest(self, const Order* order) noexcept nogil:
+        return _is_working(order.state)
+
+    cdef void settle_all(self) noexcept nogil:
+        """The venue's position is ours and nothing is open there: no fill is owed any more."""
+        cdef Order* order
+        cdef int i = 0
+        while i < self.active_count:
             order = &self.slots[self.active[i]]
-            if order.side == side:
-                total += order.qty_lots - order.cum_qty_lots
-        return total
+            order.venue_cum_qty_lots = order.cum_qty_lots
+            if _is_open(order):
+                i += 1
+            else:
+                self._drop_if_settled(order)
 
     # -- EVENTS ---
 
     cdef int on_order_event(self, const OrderEvent* event, px_t bid_px_ticks,
-                            px_t ask_px_ticks) noexcept nogil:
+                            px_t ask_px_ticks, ns_t now_ns) noexcept nogil:
         cdef Order* order = self.find(event.intent_id)
         cdef int result = 0
         self.changed = NULL
         if event.intent_id < 0:
             self.strangers += 1
             result = STRANGER
-        if order != NULL and event.venue_order_id >= 0:
-            order.venue_order_id = event.venue_order_id
+        elif self._is_surprise(event, order):
+            result = SURPRISE
         if event.exec_type == EXEC_TRADE and event.last_qty_lots > 0:
-            if not self._is_new_trade(event.trade_id):
+            if not self._is_new_trade(event.trade_id, event.side):
                 self.duplicate_fills += 1
                 return result
-            self._fill(event, order, bid_px_ticks, ask_px_ticks)
+            self._fill(event, bid_px_ticks, ask_px_ticks)
             result |= FILLED
+            if order != NULL:
+                order.cum_qty_lots += event.last_qty_lots
         if order == NULL:
             return result
-        if event.cum_qty_lots > order.cum_qty_lots:
-            order.cum_qty_lots = min(event.cum_qty_lots, order.qty_lots)
-        if event.status == ORD_NEW and order.state == ORD_PENDING_CANCEL:
-            return result      # a late New does not undo our cancel
-        if event.status == ORD_PARTIALLY_FILLED and order.state == ORD_PENDING_CANCEL:
-            self.changed = order
+        if event.venue_order_id >= 0:
+            order.venue_order_id = event.venue_order_id
+        self._owe(order, event.cum_qty_lots, now_ns)
+        if order.state == ORD_PENDING_CANCEL and (event.status == ORD_NEW
+                                                  or event.status == ORD_PARTIALLY_FILLED):
+            self.changed = order   # news of before our cancel does not undo it
         else:
             self.move(order, event.status, REASON_NONE)
+        self._drop_if_settled(order)
+        if result & FILLED:
+            self.changed = order
         return result | (CHANGED if self.changed != NULL else 0)
 
-    cdef void _fill(self, const OrderEvent* event, Order* order, px_t bid_px_ticks,
+    cdef bint _is_surprise(self, const OrderEvent* event, const Order* order) noexcept nogil:
+        """Alive at the venue, though we hold it for dead without the venue's word or know nothing
+        of it; or executed by the venue's own hand (liquidation, ADL)."""
+        cdef bint is_live = event.status == ORD_NEW or event.status == ORD_PARTIALLY_FILLED
+        if event.exec_type == EXEC_CALCULATED:
+            return True
+        if order == NULL:
+            return is_live
+        return is_live and (order.state == ORD_REJECTED or (
+            order.state == ORD_CANCELED and order.reason == REASON_VENUE_QUERY))
+
+    cdef void _fill(self, const OrderEvent* event, px_t bid_px_ticks,
                     px_t ask_px_ticks) noexcept nogil:
         cdef int64_t sign = 1 if event.side == SIDE_BUY else -1
         self.position_lots += sign * event.last_qty_lots
@@ -193,16 +226,18 @@ cdef class Orders:
         self.last_fill.position_after_lots = self.position_lots
         self.last_fill.exch_ts_ns = event.exch_ts_ns
 
-    cdef bint _is_new_trade(self, seq_t trade_id) noexcept nogil:
+    cdef bint _is_new_trade(self, seq_t trade_id, int side) noexcept nogil:
+        """Not booked before. Both sides of one trade may be ours: the side is part of the key."""
+        cdef seq_t key = 2 * trade_id + side
         cdef int i
         for i in range(TRADE_IDS_MAX):
-            if self.trade_ids[i] == trade_id:
+            if self.trade_ids[i] == key:
                 return False
-        self.trade_ids[self.trade_id_count % TRADE_IDS_MAX] = trade_id
+        self.trade_ids[self.trade_id_count % TRADE_IDS_MAX] = key
         self.trade_id_count += 1
         return True
 
-    cdef int on_reply(self, const ReplyEvent* event) noexcept nogil:
+    cdef int on_reply(self, const ReplyEvent* event, ns_t now_ns) noexcept nogil:
         """A WebSocket-API answer to one of our verbs."""
         cdef Order* order = self.find(event.intent_id)
         cdef int result = 0
@@ -216,17 +251,9 @@ cdef class Orders:
             return result
         if event.venue_order_id >= 0:
             order.venue_order_id = event.venue_order_id
-        if event.cum_qty_lots > order.venue_cum_qty_lots:
-            order.venue_cum_qty_lots = event.cum_qty_lots
-        order.is_queried = 0
+        self._owe(order, event.cum_qty_lots, now_ns)
         if event.verb == VERB_PLACE:
-            if event.status == 200:
-                if order.state == ORD_PENDING_NEW or order.state == ORD_UNKNOWN:
-                    self.move(order, ORD_NEW, REASON_NONE)
-            elif _is_ambiguous(event.status, event.error_code):
-                self.move(order, ORD_UNKNOWN, event.error_code)
-            elif order.state == ORD_PENDING_NEW or order.state == ORD_UNKNOWN:
-                self.move(order, ORD_REJECTED, event.error_code)
+            self._on_place_reply(order, event)
         elif event.verb == VERB_CANCEL:
             if event.status == 200:
                 self.move(order, ORD_CANCELED, REASON_NONE)
@@ -234,11 +261,35 @@ cdef class Orders:
                 # Filled meanwhile, or never there, or throttled: only a query knows.
                 self.move(order, ORD_UNKNOWN, event.error_code)
         elif event.verb == VERB_STATUS:
-            if event.status == 200 and event.order_status != ORD_FREE:
-                self.move(order, event.order_status, REASON_NONE)
-            elif event.error_code == -2013 and order.state == ORD_UNKNOWN:
-                self.move(order, ORD_REJECTED, event.error_code)
+            self._on_status_reply(order, event, now_ns)
+        if order.state == ORD_UNKNOWN and order.unknown_ns == 0:
+            order.unknown_ns = now_ns
+        elif order.state != ORD_UNKNOWN:
+            order.unknown_ns = 0
         return result | (CHANGED if self.changed != NULL else 0)
+
+    cdef void _on_place_reply(self, Order* order, const ReplyEvent* event) noexcept nogil:
+        if event.status == 200:
+            if order.state == ORD_PENDING_NEW or order.state == ORD_UNKNOWN:
+                self.move(order, ORD_NEW, REASON_NONE)
+        elif _is_ambiguous(event.status, event.error_code):
+            self.move(order, ORD_UNKNOWN, event.error_code)
+        elif order.state == ORD_PENDING_NEW or order.state == ORD_UNKNOWN:
+            self.move(order, ORD_REJECTED, event.error_code)
+
+    cdef void _on_status_reply(self, Order* order, const ReplyEvent* event,
+                               ns_t now_ns) noexcept nogil:
+        """What a query says settles the matter; what it can't say is asked again, later."""
+        if event.status == 200 and event.order_status != ORD_FREE:
+            order.is_queried = 0
+            if event.order_status == ORD_FILLED:
+                self._owe(order, order.qty_lots, now_ns)
+            self.move(order, event.order_status, REASON_NONE)
+        elif (event.error_code == -2013 and order.state == ORD_UNKNOWN
+                and now_ns - order.placed_ns > self.recv_window_ns + self.ack_timeout_ns):
+            # The venue refuses an order older than recvWindow: it can't appear any more.
+            order.is_queried = 0
+            self.move(order, ORD_REJECTED, event.error_code)
 
     cdef void on_unsent(self, seq_t intent_id, int verb, int outcome) noexcept nogil:
         """A message that did not leave, or left only in part."""
@@ -253,6 +304,7 @@ cdef class Orders:
             self.move(order, ORD_REJECTED,
                       REASON_LATE if outcome == SEND_LATE else REASON_SEND_FAILED)
         elif verb == VERB_CANCEL:
+            order.cancel_ns = 0
             self.move(order, ORD_PARTIALLY_FILLED if order.cum_qty_lots else ORD_NEW,
                       REASON_SEND_FAILED)
         else:
@@ -289,7 +341,8 @@ cdef class Orders:
         cdef Order* order
         for i in range(self.active_count):
             order = &self.slots[self.active[i]]
-            if order.side != side or order.state == ORD_PENDING_CANCEL:
+            if (order.side != side or order.state == ORD_PENDING_CANCEL
+                    or not _is_working(order.state)):
                 continue
             if order.state == ORD_UNKNOWN:
                 is_open = False
@@ -299,7 +352,7 @@ cdef class Orders:
                 missing &= ~(<uint32_t>1 << level)
             elif order.state == ORD_PENDING_NEW:
                 is_open = False        # not cancellable before it is acknowledged
-            else:
+            elif order.cancel_ns == 0 or now_ns - order.cancel_ns >= self.ack_timeout_ns:
                 self._want(VERB_CANCEL, side, order.px_ticks, order.qty_lots, order.intent_id)
         if not is_open:
             missing = 0
@@ -349,7 +402,8 @@ cdef class Orders:
         self.last_requote_ns[side] = -(<ns_t>1 << 62)
 
     cdef int overdue(self, ns_t now_ns) noexcept nogil:
-        """Fill `actions` with queries for orders whose answer is late or whose fate is unknown."""
+        """Fill `actions` with queries for orders whose answer is late or whose fate is unknown:
+        the first at once, then one per ack_timeout_ns and order."""
         cdef int i
         cdef Order* order
         self.action_count = 0
@@ -358,23 +412,28 @@ cdef class Orders:
             if now_ns - order.sent_ns < self.ack_timeout_ns and (
                     order.state != ORD_UNKNOWN or order.is_queried):
                 continue
-            if (order.state == ORD_PENDING_NEW or order.state == ORD_PENDING_CANCEL):
+            if order.state == ORD_PENDING_NEW or order.state == ORD_PENDING_CANCEL:
                 self.move(order, ORD_UNKNOWN, REASON_ACK_TIMEOUT)
             if order.state == ORD_UNKNOWN:
+                if order.unknown_ns == 0:
+                    order.unknown_ns = now_ns
                 order.is_queried = 1
                 order.sent_ns = now_ns
                 self._want(VERB_STATUS, order.side, order.px_ticks, order.qty_lots,
                            order.intent_id)
         return self.action_count
 
-    cdef int64_t fills_missing(self, ns_t now_ns) noexcept nogil:
-        """Lots that a reply says were executed and no fill has told us of, ack_timeout_ns later."""
-        cdef int64_t total = 0
+    cdef bint is_stuck(self, ns_t now_ns) noexcept nogil:
+        """Fills owed for longer than an answer may take, or a fate unknown for several times that:
+        only a reconciliation helps."""
         cdef int i
         cdef Order* order
-        for i in range(ORDERS_MAX):
-            order = &self.slots[i]
+        for i in range(self.active_count):
+            order = &self.slots[self.active[i]]
             if (order.venue_cum_qty_lots > order.cum_qty_lots
-                    and now_ns - order.sent_ns > self.ack_timeout_ns):
-                total += order.venue_cum_qty_lots - order.cum_qty_lots
-        return total
+                    and now_ns - order.owed_ns > self.ack_timeout_ns):
+                return True
+            if (order.state == ORD_UNKNOWN and order.unknown_ns != 0
+                    and now_ns - order.unknown_ns > UNKNOWN_ACKS_MAX * self.ack_timeout_ns):
+                return True
+        return False

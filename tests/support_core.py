@@ -44,14 +44,17 @@ class Desk:
 
     # -- INPUTS ---
 
-    def start(self, bid: str = "60000.00", ask: str = "60000.10", qty: str = "1.000") -> None:
+    def start(
+        self, bid: str = "60000.00", ask: str = "60000.10", qty: str = "1.000",
+        position_lots: int = 0,
+    ) -> None:  # fmt: skip
         """Everything up, book synced, started: quoting."""
         self.core.clock(UTC_OFFSET_NS, self.now_ns)
         for conn in Conn:
             self.core.conn(conn, True, self.now_ns)
         self.snapshot([[bid, qty]], [[ask, qty]])
         self.depth([], [])
-        self.core.account(0, 0, self.now_ns)
+        self.core.account(position_lots, 0, self.now_ns)
         self.collect(self.core.command(Command.START, self.now_ns))
 
     def snapshot(self, bids: list[list[str]], asks: list[list[str]]) -> int:

@@ -228,7 +228,12 @@ def test_an_unacknowledged_order_is_asked_for_and_counts_at_full_size() -> None:
     queries = desk.take_sent()
     assert [params["verb"] for params in queries] == [Verb.STATUS, Verb.STATUS]
     assert desk.best("60001.00", "1.000", "60001.10", "1.000") == 0
+    # "No such order" proves nothing while the request may still be on its way.
     desk.reply(queries[0], 400, code=-2013)
+    assert states(desk) == [OrderState.UNKNOWN, OrderState.UNKNOWN]
+    desk.timer(after_ms=1_001)
+    query = desk.take_sent()[0]
+    desk.reply(query, 400, code=-2013)
     assert states(desk) == [OrderState.UNKNOWN]
 
 
@@ -327,13 +332,19 @@ def test_a_venue_position_unlike_ours_keeps_us_halted() -> None:
     assert Halt.RECONCILING in Halt(desk.core.halt_bits)
 
 
-def test_a_position_held_before_the_start_is_adopted() -> None:
+def test_a_position_held_before_the_first_order_is_adopted() -> None:
     desk = Desk()
-    desk.start()
-    desk.core.account(5, 0, desk.now_ns)
+    desk.start(position_lots=5)
     assert desk.numbers["position_lots"] == 5
     # Worth nothing yet, to within the tick-lot that integer cash can be off by.
     assert abs(float(desk.core.stats()["pnl"]["total"])) <= 0.0001
+
+
+def test_a_position_that_appears_later_is_never_adopted() -> None:
+    desk = quoting_desk()
+    desk.core.account(5, 0, desk.now_ns)
+    assert desk.numbers["position_lots"] == 0
+    assert desk.core.has_diverged
 
 
 def test_a_venue_query_that_finds_nothing_clears_our_orders() -> None:

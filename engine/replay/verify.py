@@ -84,7 +84,7 @@ def verify_run(
     total = sum(path.stat().st_size for path in segments)
     done = 0
     try:
-        for path in segments:
+        for path in _begun(segments):
             for record in read_records(path):
                 replay.step(record)
                 if progress is not None and record.seq % PROGRESS_EVERY == 0:
@@ -126,6 +126,22 @@ def journal_segments(run_dir: Path) -> list[Path]:
     return paths
 
 
+def _begun(segments: list[Path]) -> list[Path]:
+    """Without a last segment that a killed writer had made ready and not begun: all zeros."""
+    with segments[-1].open("rb") as last:
+        while chunk := last.read(1 << 20):
+            if chunk.strip(b"\0"):
+                return segments
+    return segments[:-1]
+
+
+def _must_go_on(path: Path) -> None:
+    """A segment that says it is full has a successor."""
+    successor = path.with_name(f"{int(path.stem) + 1:06d}.jnl")
+    if not successor.exists():
+        raise JournalError(f"{path.name} goes on in {successor.name}, which is missing")
+
+
 def read_records(path: Path) -> Iterator[Record]:
     """Records of one segment; JournalError for damage, bytes after the last record included."""
     data = path.read_bytes()
@@ -138,6 +154,7 @@ def read_records(path: Path) -> Iterator[Record]:
         for offset, kind, arg, seq, now_ns, recv_ts_ns, payload in read_segment(data):
             if kind == END_OF_SEGMENT:
                 end = offset + 8
+                _must_go_on(path)
                 break
             end = offset + 40 + (len(payload) + 7) // 8 * 8
             if offset == 64 and seq != first_seq:

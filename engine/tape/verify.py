@@ -54,7 +54,7 @@ def verify_tape(
     """Rebuild and compare; a JSON-able dict. A raw capture is imported to a temporary tape first.
 
     `bbo_match` is the fraction of `bbo_checks` that agree; without a bookTicker to compare with
-    there are 0 checks, the fraction of none is 1.0, and `note` says that it proves nothing.
+    it is None, and `note` says that nothing was proved.
     Raises TickmakerError when no book can be built at all: not a tape, cut, no snapshot, or a
     snapshot that joins no diff.
     """
@@ -162,7 +162,7 @@ def _compare(gathered: _Gathered) -> dict[str, Any]:
     touches, at = touches[at >= 0], at[at >= 0]
     if not len(touches):
         note = "no bookTicker in this tape: best bid and ask could not be checked"
-        return {"bbo_checks": 0, "bbo_match": 1.0, "mismatches": [], "note": note}
+        return {"bbo_checks": 0, "bbo_match": None, "mismatches": [], "note": note}
     witness = tickers[at]
     equal = (touches[:, 1:] == witness[:, 1:]).all(axis=1)
     wrong = np.flatnonzero(~equal)
