@@ -82,7 +82,7 @@ class Exchange:
         self.stamps_path = tmp_path / "stamps.bin"
         fds = (market_end.fileno(), trade_end.fileno())
         numbers = (*fds, -1, -1, events, 0, 1000, burst, answers)
-        command = [str(native.program("exchange_end")), *map(str, numbers), "-"]
+        command = [str(native.program("exchange_end")), *map(str, numbers)]
         self.process = subprocess.Popen(
             [*command, str(self.stamps_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             pass_fds=fds,
