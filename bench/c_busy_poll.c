@@ -2,8 +2,9 @@
  *
  *     c_busy_poll PORT CPU [one]
  *
- * Non-blocking recv() on the market socket in a tight loop; on each frame whose ask price differs
- * from the last one's, one send() of a canned, already masked order with that price patched in.
+ * Non-blocking recv() on the market socket in a tight loop (a look: the bytes are taken out when
+ * the order is away, see peek()); on each frame whose ask price differs from the last one's, one
+ * send() of a canned, already masked order with that price patched in.
  * No book, no check, no signature, no journal, and answers are neither asked for nor read. With
  * `one`, orders go out on the market socket itself, which no venue allows: the kernel's bare
  * acknowledgements then ride on them.
@@ -106,7 +107,7 @@ int main(int argc, char **argv) {
     printf("ready\n");
     fflush(stdout);
     for (;;) {
-        ssize_t got = recv(market_fd, buffer + end, sizeof buffer - (size_t) end, MSG_DONTWAIT);
+        ssize_t got = peek(market_fd, buffer + end, (int64_t) sizeof buffer - end);
         if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
             continue;
         }
@@ -128,6 +129,7 @@ int main(int argc, char **argv) {
             send_all(trade_fd, order, order_size);
             replies++;
         }
+        discard(market_fd, got);
         if (start == end) {
             start = end = 0;
         } else if (end > BUFFER_BYTES / 2) {

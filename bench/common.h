@@ -150,6 +150,18 @@ static inline int64_t ws_header(uint8_t *out, int opcode, int64_t size, const ui
     return at;
 }
 
+/* Look at what has arrived, and take it out when the work is done: taking it out makes the kernel
+ * send an acknowledgement before the call returns, 3.3 us on loopback instead of 0.7 us. */
+static inline ssize_t peek(int fd, uint8_t *to, int64_t room) {
+    return recv(fd, to, (size_t) room, MSG_DONTWAIT | MSG_PEEK);
+}
+
+static inline void discard(int fd, ssize_t size) {
+    if (recv(fd, NULL, (size_t) size, MSG_DONTWAIT | MSG_TRUNC) != size) {
+        die("can't take %zd bytes out of a socket: %s", size, strerror(errno));
+    }
+}
+
 /* Send all of it; the peer reads, so a full buffer empties soon. */
 static inline void send_all(int fd, const uint8_t *data, int64_t size) {
     while (size > 0) {

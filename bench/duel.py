@@ -170,12 +170,12 @@ class Duel:
         path = _upgrade(sock)
         role = next((ROLES[start] for start in ROLES if path.startswith(start)), path)
         self._sockets[role] = sock
+        if role == "market":
+            sock.sendall(prologue())
 
     def _start_exchange(
         self, events: int, warmup: int, rate_per_s: int, frames: int, stamps_path: Path
     ) -> "subprocess.Popen[bytes]":
-        prologue_path = self._folder / "prologue.bin"
-        prologue_path.write_bytes(prologue())
         market_fd = self._sockets["market"].fileno()
         trade = self._sockets.get("trade", self._sockets["market"])
         user = self._sockets.get("user")
@@ -183,7 +183,7 @@ class Duel:
         numbers = (*fds, self._cpus[0], events, warmup, rate_per_s, frames)
         command = [
             str(program("exchange_end")), *map(str, numbers),
-            str(int(self._contestant.is_answered)), str(prologue_path), str(stamps_path),
+            str(int(self._contestant.is_answered)), str(stamps_path),
         ]  # fmt: skip
         process = self._spawn("exchange", command, tuple(fd for fd in fds if fd >= 0))
         for sock in self._sockets.values():

@@ -1,9 +1,9 @@
 /* The exchange's end of the wire bench: sends market data on schedule, times the orders it causes.
  *
- *     exchange_end MARKET_FD TRADE_FD USER_FD CPU EVENTS WARMUP RATE BURST ANSWERS PROLOGUE OUT
+ *     exchange_end MARKET_FD TRADE_FD USER_FD CPU EVENTS WARMUP RATE BURST ANSWERS OUT
  *
- * The descriptors are connected sockets past their WebSocket upgrade, inherited from bench/wire.py
- * (USER_FD -1: none; TRADE_FD may be MARKET_FD). PROLOGUE is a file of whole frames to send first, or "-".
+ * The descriptors are TCP sockets past their WebSocket upgrade, inherited from bench/wire.py
+ * (USER_FD -1: none; TRADE_FD may be MARKET_FD).
  *
  * An event is one send() of BURST bookTicker frames, of which the last, and only it, moves the
  * touch by a tick. Event i is due at start + i / RATE whatever became of those before it (open
@@ -11,7 +11,7 @@
  * first and are not kept.
  *
  * Three stamps an event: due; sent, read just before the send(); received, read when the recv()
- * returns that completes an order whose price is this event's or a later one's (an event that the
+ * returns that shows an order whole, priced by this event or a later one (an event that the
  * client passed over is charged until it was overtaken: nothing is left out). -1: never answered.
  *
  * With ANSWERS, each order and cancel is accepted by an answer on the trade socket, sent after the
@@ -192,8 +192,7 @@ static int poll_peer(Peer *peer) {
     if (peer->fd < 0) {
         return 0;
     }
-    got = recv(peer->fd, peer->buffer + peer->end, (size_t) (RECV_BYTES - peer->end),
-               MSG_DONTWAIT);
+    got = peek(peer->fd, peer->buffer + peer->end, RECV_BYTES - peer->end);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
         return 0;
     }
@@ -201,6 +200,7 @@ static int poll_peer(Peer *peer) {
     if (got <= 0) {
         die("the client went away: %s", got == 0 ? "connection closed" : strerror(errno));
     }
+    discard(peer->fd, got);
     peer->end += got;
     while ((size = ws_parse(peer->buffer + peer->start, peer->end - peer->start, &head)) > 0) {
         on_frame(peer, &head, peer->buffer + peer->start + head.header_size, now_ns);
@@ -221,16 +221,6 @@ static int poll_peer(Peer *peer) {
 }
 
 /* -- RUN ------------------------------------------------------------------------------------- */
-
-static void send_file(const char *path) {
-    static uint8_t data[1 << 20];
-    FILE *file = fopen(path, "rb");
-    if (file == NULL) {
-        die("can't read %s: %s", path, strerror(errno));
-    }
-    send_all(market.fd, data, (int64_t) fread(data, 1, sizeof data, file));
-    fclose(file);
-}
 
 static void run(int64_t rate, int64_t burst) {
     int64_t idle = 0;
@@ -273,9 +263,9 @@ static void write_all(FILE *file, const int64_t *values, int64_t count) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 12) {
+    if (argc != 11) {
         die("usage: exchange_end MARKET_FD TRADE_FD USER_FD CPU EVENTS WARMUP RATE BURST ANSWERS "
-            "PROLOGUE OUT");
+            "OUT");
     }
     int64_t events = atoll(argv[5]), warmup = atoll(argv[6]), rate = atoll(argv[7]);
     int64_t burst = atoll(argv[8]);
@@ -295,13 +285,10 @@ int main(int argc, char **argv) {
     if (due_ns == NULL || sent_ns == NULL || received_ns == NULL) {
         die("no memory for %" PRId64 " events", total);
     }
-    if (strcmp(argv[10], "-") != 0) {
-        send_file(argv[10]);
-    }
     run(rate, burst);
-    FILE *out = fopen(argv[11], "wb");
+    FILE *out = fopen(argv[10], "wb");
     if (out == NULL) {
-        die("can't write %s: %s", argv[11], strerror(errno));
+        die("can't write %s: %s", argv[10], strerror(errno));
     }
     write_all(out, &events, 1);
     write_all(out, &hiccups.count, 1);
@@ -310,7 +297,7 @@ int main(int argc, char **argv) {
     write_all(out, received_ns + warmup, events);
     write_all(out, hiccups.samples_ns, hiccups.count);
     if (fclose(out) != 0) {
-        die("can't write %s: %s", argv[11], strerror(errno));
+        die("can't write %s: %s", argv[10], strerror(errno));
     }
     printf("{\"orders\": %" PRId64 ", \"cancels\": %" PRId64 ", \"queries\": %" PRId64
            ", \"answers\": %" PRId64 ", \"superseded\": %" PRId64 ", \"unanswered\": %" PRId64

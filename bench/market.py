@@ -56,7 +56,7 @@ SNAPSHOT = json.dumps(
 
 
 def prologue() -> bytes:
-    """Server frames before the first event: the diff that the snapshot is anchored on."""
+    """Server frames behind the upgrade: the diff that the snapshot is anchored on."""
     text = json.dumps(
         {
             "stream": "btcusdt@depth@0ms",

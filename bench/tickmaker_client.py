@@ -33,7 +33,7 @@ from engine.status import StatusWriter
 from fastcore.core import Core
 from fastcore.core_stats import halt_names
 from fastcore.journal import JournalWriter
-from fastcore.types import Command, Conn
+from fastcore.types import Command, Conn, Halt
 
 CONNECT_S = 10.0
 PATHS = {
@@ -56,6 +56,7 @@ class Client:
         self.hot = HotLoop(self.core)
         self._transport = HotTransport(self.hot, is_busy=is_busy)
         self._is_busy = is_busy
+        self._changed = asyncio.Event()
         self._done = asyncio.Event()
         self._fault: Exception | None = None
         self._first_halt = ""
@@ -68,6 +69,10 @@ class Client:
             url = f"ws://127.0.0.1:{port}{path}"
             await self._transport.connect(conn, url, conn.name, CONNECT_S)
         self.hot.snapshot(SNAPSHOT)
+        async with asyncio.timeout(CONNECT_S):
+            while self.core.halt_bits & Halt.BOOK:
+                self._changed.clear()
+                await self._changed.wait()
         self.hot.account(core_config()["limits"]["position_lots_max"], 0)
         self.hot.command(Command.START)
         gc.collect()
@@ -95,6 +100,7 @@ class Client:
             await asyncio.sleep(HOUSEKEEPING_S)
 
     def _on_cold(self, cold: int) -> None:
+        self._changed.set()
         if cold & hotsocket.CLOSED:
             self._done.set()
         elif cold & hotsocket.STATE and self.hot.bits and self.core.numbers()["orders_sent"]:

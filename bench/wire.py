@@ -49,7 +49,7 @@ METHOD = (
     "Loopback TCP, no TLS. A compiled exchange end on one processor sends bookTicker frames at "
     "absolute times, whatever became of those before (open loop); the client runs on another. A "
     "round trip is from the clock read before send() of a frame that moves the touch to the clock "
-    "read after the recv() that completes an order priced from that frame or a later one; both "
+    "read after the recv() that shows an order priced from that frame or a later one; both "
     "by the exchange end; all frames after the warm-up count. Load `burst`: 50 frames in one "
     "send(), only the last moves the touch. tickmaker: the whole chain, journal and stage stamps "
     "on, a signed cancel and a signed order a frame, accepted by answers of the exchange end. "

@@ -7,6 +7,7 @@ at send). Cancels do not pass here: nothing may hold a cancel back.
 """
 cimport cython
 from libc.stdlib cimport calloc, free
+from libc.string cimport memset
 
 from fastcore.types cimport SIDE_BUY
 
@@ -48,6 +49,7 @@ cdef class Gate:
         self.sends_ns = <ns_t*>calloc(self.sends_mask + 1, sizeof(ns_t))
         if self.sends_ns == NULL:
             raise MemoryError()
+        memset(self.sends_ns, 1, (self.sends_mask + 1) * sizeof(ns_t))  # no page fault at a send
 
     def __dealloc__(self):
         free(self.sends_ns)

@@ -66,18 +66,23 @@ def unmasked(frame: bytes) -> dict[str, Any]:
     return json.loads(bytes(byte ^ key[i % 4] for i, byte in enumerate(body)))
 
 
+def tcp_pair() -> tuple[socket.socket, socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = socket.create_connection(listener.getsockname(), timeout=20)
+        theirs, _ = listener.accept()
+    return ours, theirs
+
+
 class Exchange:
     """exchange_end with this test as its client."""
 
     def __init__(self, tmp_path: Path, events: int, burst: int = 1, answers: int = 1) -> None:
-        self.market, market_end = socket.socketpair()
-        self.trade, trade_end = socket.socketpair()
-        self.market.settimeout(20)
-        self.trade.settimeout(20)
+        self.market, market_end = tcp_pair()
+        self.trade, trade_end = tcp_pair()
         self.stamps_path = tmp_path / "stamps.bin"
         fds = (market_end.fileno(), trade_end.fileno())
         numbers = (*fds, -1, -1, events, 0, 1000, burst, answers)
-        command = [str(native.program("exchange_end")), *map(str, numbers), "-"]
+        command = [str(native.program("exchange_end")), *map(str, numbers)]
         self.process = subprocess.Popen(
             [*command, str(self.stamps_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             pass_fds=fds,

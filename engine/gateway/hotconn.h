@@ -28,9 +28,12 @@ static inline int64_t hs_clock_ns(clockid_t clock) {
 static inline int64_t hs_monotonic_ns(void) { return hs_clock_ns(CLOCK_MONOTONIC); }
 static inline int64_t hs_wall_ns(void) { return hs_clock_ns(CLOCK_REALTIME); }
 
-/* One non-blocking read. *stamp_ns: wall time at which the kernel took the last segment in
-   hand, or 0. Returns what recvmsg returns. */
-static inline int64_t hs_recv(int fd, void *to, int64_t room, int64_t *stamp_ns) {
+/* One non-blocking look at what has arrived; hs_discard() takes it out of the socket. Taking it
+   out makes the kernel send an acknowledgement before the call returns (3.3 us on loopback,
+   0.7 us without), and on a connection that only we read from nothing else carries it: so look,
+   act, and take it out when the orders are away. *stamp_ns: wall time at which the kernel took the
+   last segment in hand, or 0. Returns what recvmsg returns. */
+static inline int64_t hs_peek(int fd, void *to, int64_t room, int64_t *stamp_ns) {
     struct iovec part = {to, (size_t)room};
     union { char bytes[128]; struct cmsghdr align; } control;
     struct msghdr message;
@@ -40,7 +43,7 @@ static inline int64_t hs_recv(int fd, void *to, int64_t room, int64_t *stamp_ns)
     message.msg_control = control.bytes;
     message.msg_controllen = sizeof control.bytes;
     *stamp_ns = 0;
-    ssize_t size = recvmsg(fd, &message, MSG_DONTWAIT);
+    ssize_t size = recvmsg(fd, &message, MSG_DONTWAIT | MSG_PEEK);
     if (size <= 0)
         return size;
     for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c))
@@ -50,6 +53,11 @@ static inline int64_t hs_recv(int fd, void *to, int64_t room, int64_t *stamp_ns)
             *stamp_ns = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
         }
     return size;
+}
+
+/* Drop `size` bytes that hs_peek() saw, without a copy (tcp(7), MSG_TRUNC). Returns how many. */
+static inline int64_t hs_discard(int fd, int64_t size) {
+    return recv(fd, NULL, (size_t)size, MSG_DONTWAIT | MSG_TRUNC);
 }
 
 static inline int64_t hs_send(int fd, const void *data, int64_t size) {

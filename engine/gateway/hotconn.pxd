@@ -10,7 +10,8 @@ cdef extern from "../engine/gateway/hotconn.h" nogil:
     uint64_t hs_ticks()
     int64_t hs_monotonic_ns()
     int64_t hs_wall_ns()
-    int64_t hs_recv(int fd, void* to, int64_t room, int64_t* stamp_ns)
+    int64_t hs_peek(int fd, void* to, int64_t room, int64_t* stamp_ns)
+    int64_t hs_discard(int fd, int64_t size)
     int64_t hs_send(int fd, const void* data, int64_t size)
 
 cdef enum:

@@ -40,7 +40,8 @@ from engine.gateway.hotconn cimport (
     HotConn,
     HS_HAS_TSC,
     hs_monotonic_ns,
-    hs_recv,
+    hs_discard,
+    hs_peek,
     hs_ticks,
     hs_wall_ns,
 )
@@ -114,7 +115,7 @@ cdef class HotLoop:
         if not hot.is_live():
             return
         room = hot.buffer_size - hot.end
-        size = hs_recv(hot.fd, hot.buffer + hot.end, room, &wall_ns)
+        size = hs_peek(hot.fd, hot.buffer + hot.end, room, &wall_ns)
         if fc_likely(size < 0 and (errno == EAGAIN or errno == EINTR)):
             hot.drained_ns = now_ns
             hot.is_stamp_suspect = False
@@ -131,6 +132,9 @@ cdef class HotLoop:
         hot.bytes_received += size
         hot.end += size
         self._deliver(hot, wall_ns, bound_ns)
+        if fc_unlikely(hs_discard(hot.fd, size) != size):
+            hot.fail(CLOSE_ERROR, errno)     # else the same bytes would be read again
+            self._settle()
 
     cdef void _deliver(self, HotConn hot, int64_t wall_ns, ns_t bound_ns) noexcept nogil:
         """Parse and deliver every whole frame in the buffer; keep the unfinished rest."""
