@@ -397,9 +397,10 @@ cdef class Core(CoreState):
             self._want(now_ns)
         self.stages.mark(STAGE_STRATEGY)
         # A strategy that has just failed may have raised a halt: read the word again.
-        if self.orders.diff(&self.target, self.halts.bits != 0, now_ns) > 0:
-            self._act(now_ns)
+        self.orders.diff(&self.target, self.halts.bits != 0, now_ns)
         self.stages.mark(STAGE_DIFF_GATE)
+        if self.orders.action_count > 0:
+            self._act(now_ns)
 
     cdef void _want(self, ns_t now_ns) noexcept nogil:
         cdef int code
@@ -454,14 +455,13 @@ cdef class Core(CoreState):
         cdef Order* order = self.orders.find(action.intent_id)
         cdef int64_t size
         FC_DCHECK(order != NULL)
-        self.stages.mark(STAGE_DIFF_GATE)
         size = self.encoder.cancel(self.arena + self.arena_used, OUT_BYTES - self.arena_used,
                                    order.intent_id, self._utc_ms(now_ns))
         if fc_unlikely(size < 0 or not self._emit(VERB_CANCEL, order.intent_id, size, 0, now_ns)):
             return                 # still working: the next input asks again
+        # The OUT record tells of it; the next ORDER record is what became of the order.
         self.orders.move(order, ORD_PENDING_CANCEL, 0)
         order.sent_ns = order.cancel_ns = now_ns
-        self._record_order(order, now_ns)
         self.stages.mark(STAGE_ENCODE)
 
     cdef void _query(self, const Action* action, ns_t now_ns) noexcept nogil:
