@@ -49,9 +49,9 @@ types: $(VENV)/.dev ## mypy --strict on the engine and on the stubs of the core
 mutants: build $(VENV)/.dev ## plant known bugs one at a time: the tests must notice each
 	@$(PY) tests/mutants/run.py $(ARGS)
 
-bench: build $(VENV)/.dev ## measure core and wire; results go to bench/results
-	@$(BIN)/tickmaker bench core $(ARGS)
-	@$(BIN)/tickmaker bench wire $(ARGS)
+bench: build $(VENV)/.dev ## measure core (TAPE=raw capture) and wire, into bench/results
+	@$(BIN)/tickmaker bench core --out bench/results/core.json $(if $(TAPE),--tape $(TAPE))
+	@$(BIN)/tickmaker bench wire --out bench/results/wire.json
 
 build: $(VENV)/.installed ## .venv, pinned packages, compiled modules
 

@@ -5,6 +5,7 @@
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from engine.errors import EXIT_FAILED, EXIT_OK, TickmakerError
+from engine.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, TickmakerError
 
 app = typer.Typer(
     help="Tickmaker: market making with a compiled hot path.",
@@ -112,6 +113,11 @@ def replay(
             progress=advance,
         )
     _print_result(report, as_json)
+    if report["state"] != "RUNNING":
+        raise TickmakerError(
+            f"The replay ended halted ({report['state']}): quotes were pulled for the rest of it",
+            f"`tickmaker tape verify {tape}` tells of gaps and crossed books.",
+        )
 
 
 @app.command()
@@ -139,9 +145,12 @@ def report(
     _print_result(build_report(run), as_json)
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(
+    add_help_option=False,  # the exchange lists its own options
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
 def exchange(context: typer.Context) -> None:
-    """Run the local exchange (`tickmaker exchange --help` lists its options)."""
+    """Run the local exchange; with --json its ready line holds its (worthless) keys."""
     from engine.exchange.__main__ import main as exchange_main
 
     raise typer.Exit(exchange_main(context.args))
@@ -149,7 +158,10 @@ def exchange(context: typer.Context) -> None:
 
 @bench_app.command("core")
 def bench_core(
-    tape: Annotated[Path, typer.Option(help="A tape, or better a raw capture.")],
+    tape: Annotated[
+        Path | None,
+        typer.Option(help="A raw capture, or a tape; else BTCUSDT of TICKMAKER_DATA."),
+    ] = None,
     rounds: Annotated[int, typer.Option(min=1)] = 5,
     out: Annotated[Path | None, typer.Option(help="Also write the result here.")] = None,
     as_json: JsonFlag = False,
@@ -157,7 +169,7 @@ def bench_core(
     """In process: raw frame to signed order, per order-causing frame and per stage."""
     from bench.core import run
 
-    _print_result(run(tape, rounds=rounds, out=out), as_json)
+    _print_result(run(tape or _shared_capture(), rounds=rounds, out=out), as_json)
 
 
 @bench_app.command("wire")
@@ -172,6 +184,20 @@ def bench_wire(
     from bench.wire import run
 
     _print_result(run(rounds=rounds, messages=messages, rate=rate, out=out), as_json)
+
+
+def _shared_capture() -> Path:
+    """The capture that the project's own figures are measured on."""
+    folder = os.environ.get("TICKMAKER_DATA", "../shared/data")
+    capture = Path(folder, "binance_usdm", "btcusdt_20240808.gz")
+    if not capture.is_file():
+        raise TickmakerError(
+            f"No capture at {capture}",
+            "Name one: tickmaker bench core --tape FILE (make bench TAPE=FILE), or set"
+            " TICKMAKER_DATA.",
+            EXIT_USAGE,
+        )
+    return capture
 
 
 def main() -> None:

@@ -228,10 +228,11 @@ cdef class Core(CoreState):
                 if self.orders.may_rest(order):
                     self.orders.move(order, ORD_CANCELED, REASON_VENUE_QUERY)
                     self._record_order(order, now_ns)
-        if self.orders.next_intent_id == 1 and self.mark[0]:
+        if self.orders.next_intent_id == 1 and self.book.is_two_sided:
             # Held before our first order. Its P&L counts from here: bought at the mid of now.
             self.orders.position_lots = position_lots
-            self.orders.cash_ticks_lots = -position_lots * (self.mark[0] + self.mark[1]) // 2
+            self.orders.cash_ticks_lots = -position_lots * (
+                self.book.bid_px_ticks + self.book.ask_px_ticks) // 2
         self.diverged = position_lots != self.orders.position_lots
         if not self.diverged and open_orders == 0:
             self.orders.settle_all()

@@ -220,13 +220,13 @@ class Ledger:
         self._insert("session_events", record.seq, record.now_ns, kind, record.arg, value)
 
     def _on_out(self, record: Record) -> None:
-        out_seq, intent_id, conn, deadline_ns, signature_hash = OUT_HEADER.unpack_from(record.payload)
+        out_seq, intent_id, conn, deadline_ns, digest = OUT_HEADER.unpack_from(record.payload)
         message = bytes(record.payload[OUT_HEADER.size :]).decode("utf-8", "replace")
         state = self._state
         self._insert(
             "sends", out_seq, record.seq, record.now_ns, intent_id, record.arg, conn,
             state["cause_seq"], state["cause_kind"], state["cause_arg"], record.recv_ts_ns,
-            deadline_ns, f"{signature_hash:016x}", message, None, None, None, None,
+            deadline_ns, f"{digest:016x}", message, None, None, None, None,
         )  # fmt: skip
 
     def _on_send(self, record: Record) -> None:

@@ -119,14 +119,14 @@ def _choose(source: Source, counts: Counter[str], symbol: str | None) -> str:
         if symbol.upper() not in counts:
             raise TickmakerError(
                 f"{source.name}: holds nothing of {symbol}",
-                f"it holds {names}: choose one by --symbol",
+                f"it holds {names}; import one: tickmaker tape import FILE --symbol NAME -o OUT",
                 EXIT_USAGE,
             )
         return symbol.upper()
     if len(counts) > 1:
         raise TickmakerError(
             f"{source.name}: holds several symbols: {names}",
-            "choose one by --symbol",
+            "import one of them: tickmaker tape import FILE --symbol NAME -o OUT",
             EXIT_USAGE,
         )
     return next(iter(counts))
