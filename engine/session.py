@@ -313,7 +313,7 @@ class Session:
             await self.supervisor.close()
             cancelled = self._hot.core.working_count
             self._hot.command(Command.SHUTDOWN)
-            is_flat = await self.supervisor.wait_flat(FLAT_DEADLINE_S)
+            is_flat = await self.supervisor.settle(FLAT_DEADLINE_S)
         left: int | None = 0
         if self._is_rest_up:
             try:

@@ -53,6 +53,8 @@ class Proxy:
         self._target = (host, int(port))
         self._live: dict[asyncio.Task[None], tuple[Conn, list[asyncio.StreamWriter]]] = {}
         self.refused: set[Conn] = set()
+        self.held: set[Conn] = set()  # what the engine sends is kept back until `release`
+        self._released = asyncio.Event()
         self.accepted: list[Conn] = []
 
     async def start(self) -> str:
@@ -65,11 +67,24 @@ class Proxy:
             self.cut(conn)
         await asyncio.gather(*self._live, return_exceptions=True)
 
-    def cut(self, conn: Conn) -> None:
+    def cut(self, conn: Conn, *, engine_side_only: bool = False) -> None:
         for kind, writers in self._live.values():
             if kind is conn:
-                for writer in writers:
+                for writer in writers[:1] if engine_side_only else writers:
                     writer.transport.abort()
+
+    def release(self) -> None:
+        """What was held goes on to the exchange, even of a connection that is cut by now."""
+        self.held.clear()
+        self._released.set()
+
+    async def delivered(self, conn: Conn) -> None:
+        """Until the exchange has read all of the connections that are cut, and closed them."""
+        await asyncio.gather(*(task for task, (kind, _) in self._live.items() if kind is conn))
+
+    async def _pass(self, conn: Conn) -> None:
+        if conn in self.held:
+            await self._released.wait()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n")
@@ -84,13 +99,23 @@ class Proxy:
         assert task is not None
         self._live[task] = (conn, [writer, up_writer])
         self.accepted.append(conn)
-        await asyncio.gather(_pipe(reader, up_writer), _pipe(up_reader, writer))
+        await asyncio.gather(
+            _pipe(reader, up_writer, lambda: self._pass(conn)), _pipe(up_reader, writer)
+        )
         del self._live[task]
 
 
-async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _nothing() -> None: ...
+
+
+async def _pipe(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    held: Callable[[], Awaitable[None]] = _nothing,
+) -> None:
     with contextlib.suppress(ConnectionError):
         while data := await reader.read(65536):
+            await held()
             writer.write(data)
             await writer.drain()
     writer.close()

@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 
 from engine.errors import EXIT_USAGE, TickmakerError
+from engine.gateway import trading
 from engine.gateway.rest import RestClient, UnreachableError, VenueError
 from engine.gateway.trading import Account
 from engine.venues import binance_usdm as venue
@@ -49,7 +50,7 @@ class Server:
         async def go() -> Any:
             app = web.Application()
             app.router.add_route("*", "/{path:.*}", self.handle)
-            runner = web.AppRunner(app)
+            runner = web.AppRunner(app, handler_cancellation=True)
             await runner.setup()
             site = web.TCPSite(runner, "127.0.0.1", 0)
             await site.start()
@@ -198,11 +199,57 @@ def test_cancel_all_goes_on_until_the_venue_says_that_nothing_is_open() -> None:
     order = {"orderId": 1}
     done = {"code": 200, "msg": "done"}
     busy = (503, {"code": -1008, "msg": "throttled"})
-    server = Server([order], done, [order], [order], busy, [order], done, [])
+    server = Server(done, [order], busy, done, busy, done, [])
     assert server.run(lambda rest: account(rest).cancel_all(5.0)) == 1
     assert [request[0] for request in server.requests] == [
-        "GET", "DELETE", "GET", "GET", "DELETE", "GET", "DELETE", "GET",
+        "DELETE", "GET", "DELETE", "DELETE", "GET", "DELETE", "GET",
     ]  # fmt: skip
+
+
+class Exchange(Server):
+    """Answers each method in its own way."""
+
+    def __init__(self, **answers: Any) -> None:
+        super().__init__({})
+        self.answers = answers
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        answer = self.answers[request.method]
+        self.script = [answer.pop(0) if isinstance(answer, list) else answer]
+        if self.script == ["silence"]:
+            self.script = [{}]
+            await asyncio.Event().wait()  # until the client gives up
+        return await super().handle(request)
+
+
+@pytest.mark.parametrize("get", [(503, {"code": -1001, "msg": "down"}), "hang up", "silence"])
+def test_cancel_all_does_not_wait_for_a_query_that_fails(
+    get: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trading, "REQUEST_S", 0.05)
+    server = Exchange(GET=get, DELETE={"code": 200, "msg": "done"})
+    error = server.fails(lambda rest: account(rest).cancel_all(0.5))
+    assert "could not prove" in error.what
+    assert server.requests[0][0] == "DELETE"
+    assert [request[0] for request in server.requests].count("DELETE") >= 3
+
+
+def test_cancel_all_tries_again_when_a_cancel_is_not_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(trading, "REQUEST_S", 0.05)
+    server = Exchange(GET=[[]], DELETE=["silence", "hang up", {"code": 200, "msg": "done"}])
+    assert server.run(lambda rest: account(rest).cancel_all(5.0)) == 0
+
+
+def test_requests_that_pull_orders_are_short() -> None:
+    assert trading.REQUEST_S <= 2.0
+
+
+def test_answer_that_is_no_list_proves_nothing() -> None:
+    server = Exchange(GET={"orders": []}, DELETE={"code": 200, "msg": "done"})
+    error = server.fails(lambda rest: account(rest).cancel_all(0.2))
+    assert "no list" in error.what
 
 
 def test_cancel_all_that_can_not_be_proved_says_so() -> None:

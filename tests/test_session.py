@@ -17,7 +17,7 @@ from engine.config import demo_core
 from engine.errors import EXIT_FAILED, EXIT_OK, EXIT_UNSAFE, EXIT_USAGE, TickmakerError
 from engine.exchange.accounts import derive_keys
 from engine.gateway.parent import Input, Output
-from fastcore.types import Command, Conn, Halt
+from fastcore.types import Command, Conn, Halt, OrderState
 
 ROOT = Path(__file__).parents[1]
 
@@ -194,6 +194,33 @@ def test_exchange_that_dies_ends_in_a_failure_that_says_so(
             (error,) = rig.heard.of("error")
             assert "could not prove" in error["what"]
             assert "BTCUSDT" in error["remedy"]
+
+    run(work)
+
+
+def test_place_that_arrives_during_the_shutdown_is_cancelled_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TRADE is lost with a place on its way, which the exchange gets half a window later."""
+    monkeypatch.setattr(session, "FLAT_DEADLINE_S", 0.1)
+
+    async def work() -> None:
+        async with rigged(tmp_path, core={"recv_window_ms": 2_000}) as rig:
+            rig.start()
+            await rig.until(lambda: any(
+                step["name"] == "book synced" for step in rig.heard.of("step")))
+            rig.proxy.held.add(Conn.TRADE)
+            await rig.until(lambda: any(
+                own["state"] == OrderState.PENDING_NEW for own in rig.numbers["own"]))
+            rig.proxy.refused.add(Conn.TRADE)
+            rig.proxy.cut(Conn.TRADE, engine_side_only=True)
+            rig.session.stop()
+            asyncio.get_running_loop().call_later(1.0, rig.proxy.release)
+            assert await rig.ended() == EXIT_OK
+            assert rig.heard.of("stopped")[0]["open_orders_at_venue"] == 0
+            await rig.proxy.delivered(Conn.TRADE)
+            assert any(account == 0 for account, _, _ in rig.server.core._by_client_id)
+            assert await rig.open_orders() == []
 
     run(work)
 

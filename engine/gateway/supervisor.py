@@ -57,6 +57,8 @@ class Supervisor:
         self._up_ns: dict[Conn, int] = {}
         self._attempts: dict[Conn, int] = dict.fromkeys(Conn, 0)
         self._flat = asyncio.Event()
+        self._is_trade_up = False
+        self._trade_lost_ns: int | None = None  # no place of the lost connection is younger
         self.is_active = False  # start-up connects by itself; shutdown wants no reconnection
         self.reconnects = 0
 
@@ -67,9 +69,13 @@ class Supervisor:
             url = venue.user_url(url, await self._account.renew_listen_key())
         await self._transport.connect(conn, url, f"{conn.name} connection", CONNECT_TIMEOUT_S)
         self._up_ns[conn] = clock.monotonic_ns()
+        if conn is Conn.TRADE:
+            self._is_trade_up = True
 
     def on_lost(self) -> None:
         """Some connection is lost: bring each that is back up."""
+        if not self._transport.is_open(Conn.TRADE):
+            self._note_trade_lost()
         for conn in Conn:
             if self.is_active and not self._transport.is_open(conn):
                 self._spawn(f"restore {conn.name}", self._restore(conn))
@@ -103,6 +109,21 @@ class Supervisor:
                     await self._flat.wait()
                     self._flat.clear()
         return not self._hot.core.working_count
+
+    async def settle(self, timeout_s: float) -> bool:
+        """At shutdown, the core halted: until no order works and none is on its way.
+
+        False when orders still worked after `timeout_s`. What may not leave over TRADE any more
+        is pulled over REST meanwhile, without a word on the outcome: the proof comes later.
+        """
+        can_hear = any(map(self._transport.is_open, PRIVATE))
+        if not self._transport.is_open(Conn.TRADE):
+            self._note_trade_lost()
+            self._spawn("cancel all", self._cancel_all())
+        is_flat = await self.wait_flat(timeout_s if can_hear else 0.0)
+        await self.nothing_on_its_way()
+        await self.close()
+        return is_flat
 
     async def close(self) -> None:
         self.is_active = False
@@ -178,7 +199,7 @@ class Supervisor:
         The order matters: an order still on its way could reach the venue after it was asked
         whether any is open. Returns the position, lots.
         """
-        await self._nothing_on_its_way()
+        await self.nothing_on_its_way()
         await self._account.cancel_all(CANCEL_TIMEOUT_S)
         await asyncio.sleep(SETTLE_S)
         lots = await self._account.position_lots(self._traded)
@@ -186,11 +207,30 @@ class Supervisor:
         self._hot.command(Command.START)
         return lots
 
-    async def _nothing_on_its_way(self) -> None:
-        """Until each order of the halted core is acknowledged, or too old for the venue to take:
-        it refuses what arrives later than recvWindow after its timestamp."""
-        on_its_way = (OrderState.PENDING_NEW, OrderState.UNKNOWN)
-        for _ in range(self._recv_window_ms // TURN_MS + 1):
-            if not any(own["state"] in on_its_way for own in self._hot.core.numbers()["own"]):
+    def _note_trade_lost(self) -> None:
+        """The first look at a lost TRADE connection; connecting again does not forget it."""
+        if self._is_trade_up:
+            self._is_trade_up = False
+            self._trade_lost_ns = clock.monotonic_ns()
+
+    async def nothing_on_its_way(self) -> None:
+        """Until no place of the halted core can reach the venue any more; at most recvWindow.
+
+        The venue refuses what arrives later than recvWindow after its timestamp, so a place of a
+        lost TRADE connection is waited out, whatever the core believes of it; on a connection
+        that is up, each order is acknowledged sooner.
+        """
+        window_ns = self._recv_window_ms * 1_000_000
+        pending_ns = clock.monotonic_ns() + window_ns
+        lost_ns = 0 if self._trade_lost_ns is None else self._trade_lost_ns + window_ns
+        if not self._is_trade_up:
+            pending_ns = min(pending_ns, lost_ns)
+        while True:
+            now_ns = clock.monotonic_ns()
+            if now_ns > lost_ns and (now_ns > pending_ns or not self._is_any_pending()):
                 return
             await asyncio.sleep(TURN_MS / 1e3)
+
+    def _is_any_pending(self) -> bool:
+        on_its_way = (OrderState.PENDING_NEW, OrderState.UNKNOWN)
+        return any(own["state"] in on_its_way for own in self._hot.core.numbers()["own"])

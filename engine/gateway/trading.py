@@ -1,16 +1,20 @@
 """The account's cold side: clock, instrument, position, open orders, listen key, over REST."""
 
 import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from random import Random
 from typing import Any, NamedTuple
 
 from engine import clock
 from engine.errors import TickmakerError
 from engine.gateway.reconnect import backoff_s
-from engine.gateway.rest import RestClient, VenueError
+from engine.gateway.rest import RestClient, UnreachableError, VenueError
 from engine.venues import binance_usdm as venue
 
 CLOCK_SAMPLES = 5
+REQUEST_S = 2.0  # of each request that pulls orders: one try, then the next one
 MS_NS = 1_000_000
 
 
@@ -63,13 +67,6 @@ class Account:
             )
         return venue.instrument(info, self._symbol)
 
-    async def open_orders(self) -> list[dict[str, Any]]:
-        """Every open order of the symbol, ours or not."""
-        rows: list[dict[str, Any]] = await self._rest.get(
-            venue.OPEN_ORDERS, {"symbol": self._symbol}, is_signed=True
-        )
-        return rows
-
     async def position_lots(self, traded: venue.Instrument) -> int:
         rows = await self._rest.get(
             venue.POSITION_RISK, {"symbol": self._symbol}, is_signed=True
@@ -77,9 +74,10 @@ class Account:
         return venue.position_lots(rows, traded)
 
     async def cancel_all(self, timeout_s: float) -> int:
-        """Cancel until the venue itself says that nothing is open; how many were, at most.
+        """Cancel until the venue itself says that nothing is open; how many were seen, at least.
 
-        Safe to repeat: a cancel whose answer was lost is followed by the query, not by hope.
+        The cancel goes first and waits for no query. Safe to repeat: a cancel whose answer was
+        lost is followed by the next one and by the query, not by hope.
         """
         found = 0
         problem = "orders stay open"
@@ -88,18 +86,16 @@ class Account:
             async with asyncio.timeout(timeout_s):
                 while True:
                     try:
-                        found = max(found, await self._cancel_once())
+                        await self._pull()
                         left = len(await self.open_orders())
                         if left == 0:
                             return found
+                        found = max(found, left)
                         problem = f"{left} orders stay open"
                     except TickmakerError as error:
                         problem = error.what
                         if isinstance(error, VenueError):
-                            if error.code in venue.CODES_CREDENTIAL:
-                                raise
-                            await asyncio.sleep(error.retry_after_s * (error.status in
-                                                venue.STATUS_THROTTLED))
+                            await self._on_refused(error)
                     await asyncio.sleep(backoff_s(attempt, self._rng, cap_s=1.0))
                     attempt += 1
         except TimeoutError:
@@ -108,10 +104,35 @@ class Account:
                 f"look at the open orders of {self._symbol} at the venue and cancel them there",
             ) from None
 
-    async def _cancel_once(self) -> int:
-        before = len(await self.open_orders())
-        await self._rest.send("DELETE", venue.ALL_OPEN_ORDERS, {"symbol": self._symbol})
-        return before
+    async def _pull(self) -> None:
+        """One cancel of everything; its answer says nothing about what is open."""
+        async with _short("DELETE", venue.ALL_OPEN_ORDERS):
+            await self._rest.send("DELETE", venue.ALL_OPEN_ORDERS, {"symbol": self._symbol})
+
+    async def open_orders(self) -> list[dict[str, Any]]:
+        """Every open order of the symbol, ours or not; one short try."""
+        async with _short("GET", venue.OPEN_ORDERS):
+            body = await self._rest.get_bytes(
+                venue.OPEN_ORDERS, {"symbol": self._symbol}, is_signed=True, tries=1
+            )
+        try:
+            rows: list[dict[str, Any]] | None = json.loads(body)
+        except ValueError:
+            rows = None
+        if not isinstance(rows, list):
+            # Never taken for an empty list.
+            raise TickmakerError(
+                f"GET {venue.OPEN_ORDERS}: the answer is no list of orders",
+                "check that rest_url is the exchange's REST address",
+            )
+        return rows
+
+    async def _on_refused(self, error: VenueError) -> None:
+        """What a refusal asks for before the next try; raises where none can help."""
+        if error.code in venue.CODES_CREDENTIAL:
+            raise error
+        if error.status in venue.STATUS_THROTTLED:
+            await asyncio.sleep(error.retry_after_s)
 
     # -- LISTEN KEY: a secret; it is handed to user_url() and nowhere else ---
 
@@ -138,3 +159,16 @@ class Account:
                 return False
             raise
         return True
+
+
+@asynccontextmanager
+async def _short(method: str, path: str) -> AsyncIterator[None]:
+    """No request on the way to safety may hold up the next one."""
+    try:
+        async with asyncio.timeout(REQUEST_S):
+            yield
+    except TimeoutError:
+        raise UnreachableError(
+            f"{method} {path}: no answer within {REQUEST_S:g} s",
+            "check that the exchange runs and that rest_url is right",
+        ) from None
