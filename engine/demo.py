@@ -1,7 +1,8 @@
 """`tickmaker demo`: exchange, engine and recorder as processes, the terminal as their window.
 
 Ctrl-C reaches only this process (the others have sessions of their own): it asks the engine for
-its ordered shutdown, waits for it, and writes the report all the same.
+its ordered shutdown, waits for it, and writes the report all the same. It also does so when one
+of the others dies. When this process dies, the others notice that their standard input ends.
 """
 
 import asyncio
@@ -29,6 +30,9 @@ READY_DEADLINE_S = 15.0
 TAPE_READY_DEADLINE_S = 120.0   # a big capture is read and indexed first
 QUOTING_DEADLINE_S = 30.0
 STOP_DEADLINE_S = 20.0
+# The engine's own ordered shutdown may take so long (session.py); only then it hangs.
+ENGINE_PATIENCE_S = 20.0
+PATIENCE_S = 5.0
 REFRESH_S = 0.2
 
 
@@ -53,6 +57,24 @@ class _Child:
     log: Path
     lines: asyncio.Queue[dict[str, Any] | None] = field(default_factory=asyncio.Queue)
     reader: asyncio.Task[None] | None = None
+    patience_s: float = PATIENCE_S
+
+    async def next_line(self) -> dict[str, Any] | None:
+        """None at the end, however often it is asked for."""
+        line = await self.lines.get()
+        if line is None:
+            self.lines.put_nowait(None)
+        return line
+
+    async def died(self) -> str:
+        """How the process ended, in words: `exit code 1`, `SIGKILL`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                await self.process.wait()
+        code = self.process.returncode
+        if code is None:
+            return "closed its output"
+        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
 def run_demo(options: DemoOptions) -> tuple[dict[str, Any], int]:
@@ -94,14 +116,22 @@ class _Demo:
 
     async def run(self) -> tuple[dict[str, Any], int]:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._on_signal)
         try:
             code = await self._trade()
+        except TickmakerError:
+            await self._end_children()
+            self._report_what_is_there()
+            raise
         finally:
-            for child in self.children:
-                await _end(child)
+            await self._end_children()
         return self._report(code)
+
+    async def _end_children(self) -> None:
+        """The engine first: it needs the exchange to cancel its orders."""
+        for child in sorted(self.children, key=lambda child: child.name != "engine"):
+            await _end(child)
 
     def _on_signal(self) -> None:
         if self.stop.is_set():
@@ -109,7 +139,7 @@ class _Demo:
         self.stop.set()
 
     def _say(self, text: str) -> None:
-        self.console.print(text, highlight=False, markup=False)
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     async def _trade(self) -> int:
         self._say(f"run folder  {self.run_dir}")
@@ -125,7 +155,7 @@ class _Demo:
         self._configure(engine, ready, symbol)
         try:
             if await self._wait_for_quoting(engine):
-                await self._watch(engine)
+                await self._watch(exchange, engine, recorder)
         finally:
             code = await self._stop_engine(engine)
             code = max(code, await self._stop_recorder(recorder))
@@ -136,7 +166,7 @@ class _Demo:
     async def _start_exchange(self) -> _Child:
         arguments = [
             "--venue", "binance_usdm", "--seed", str(self.options.seed),
-            "--rest-port", "0", "--ws-port", "0", "--json",
+            "--rest-port", "0", "--ws-port", "0", "--json", "--until-stdin-closes",
         ]  # fmt: skip
         if self.options.tape is not None:
             arguments += ["--tape", str(self.options.tape)]
@@ -153,6 +183,8 @@ class _Demo:
                 start_new_session=True, limit=1 << 20,
             )  # fmt: skip
         child = _Child(name, process, log)
+        if name == "engine":
+            child.patience_s = ENGINE_PATIENCE_S
         child.reader = asyncio.create_task(_read_lines(child))
         self.children.append(child)
         return child
@@ -185,7 +217,7 @@ class _Demo:
 
     async def _expect(self, child: _Child, deadline_s: float, what: str) -> dict[str, Any] | None:
         """The child's next JSON line; None when the user stopped. Raises when it failed."""
-        line = asyncio.create_task(child.lines.get())
+        line = asyncio.create_task(child.next_line())
         stopped = asyncio.create_task(self.stop.wait())
         done, pending = await asyncio.wait(
             {line, stopped}, timeout=deadline_s, return_when=asyncio.FIRST_COMPLETED
@@ -196,7 +228,7 @@ class _Demo:
             result = line.result()
             if result is not None and result.get("event") != "error":
                 return result
-            raise _child_failed(child, result)
+            raise await _child_failed(child, result)
         if stopped in done:
             return None
         raise TickmakerError(
@@ -214,22 +246,29 @@ class _Demo:
             elif line.get("event") == "quoting":
                 return True
 
-    async def _watch(self, engine: _Child) -> None:
-        """The live view, until the time is over, the user stops it, or the engine fails."""
+    async def _watch(self, exchange: _Child, engine: _Child, recorder: _Child) -> None:
+        """The live view, until the time is over, the user stops it, or a process fails."""
         from engine.view import LiveView
 
         status_page = StatusReader(self.run_dir / "status.page")
         started_ns = clock.monotonic_ns()
+        is_recording = True
         with LiveView(self.console, total_s=self.options.seconds) as view:
             while not self.stop.is_set():
                 elapsed_s = (clock.monotonic_ns() - started_ns) / 1e9
                 if elapsed_s >= self.options.seconds:
                     return
                 while not engine.lines.empty():
-                    line = engine.lines.get_nowait()
+                    line = await engine.next_line()
                     if line is None or line.get("event") == "error":
-                        raise _child_failed(engine, line)
+                        raise await _child_failed(engine, line)
                     view.note(line)
+                if exchange.process.returncode is not None:
+                    raise await _child_failed(exchange, None)
+                if is_recording and recorder.process.returncode is not None:
+                    is_recording = False
+                    self._say(f"the recorder died ({await recorder.died()}); its log: "
+                              f"{recorder.log}; the report will be built from the journal")
                 status = status_page.read()
                 if status is not None:
                     view.update(status, elapsed_s)
@@ -241,15 +280,23 @@ class _Demo:
         if engine.process.returncode is None and engine.process.stdin is not None:
             engine.process.stdin.close()
         async with _deadline(STOP_DEADLINE_S):
-            while (line := await engine.lines.get()) is not None:
+            while (line := await engine.next_line()) is not None:
                 if line.get("event") == "stopped":
+                    left = line["open_orders_at_venue"]
                     self._say(
                         f"stopped: {line['orders_cancelled']} orders cancelled, "
-                        f"{line['open_orders_at_venue']} left at the venue"
+                        + ("it is not known how many are left at the venue" if left is None
+                           else f"{left} left at the venue")
                     )
                     await engine.process.wait()
-                    return EXIT_OK if line["open_orders_at_venue"] == 0 else EXIT_FAILED
-        self._say(f"the engine did not close in order; its log: {engine.log}")
+                    return EXIT_OK if left == 0 else EXIT_FAILED
+        how = await engine.died()
+        if engine.process.returncode is None:
+            self._say(f"the engine did not close in order; its log: {engine.log}")
+        else:
+            # Its key went with it: nobody here cancels in its name.
+            self._say(f"the engine died ({how}) without its ordered shutdown; "
+                      "orders may be left at the local exchange, which ends now too")
         return EXIT_FAILED
 
     async def _stop_recorder(self, recorder: _Child) -> int:
@@ -263,11 +310,20 @@ class _Demo:
 
     # -- REPORT ---
 
+    def _report_what_is_there(self) -> None:
+        """After a failure: the journal up to it. What else fails must not hide it."""
+        if not (self.run_dir / "journal").is_dir():
+            return
+        try:
+            self._report(EXIT_FAILED)
+        except TickmakerError as error:
+            self._say(f"no report: {error.what}")
+
     def _report(self, code: int) -> tuple[dict[str, Any], int]:
         from engine.report.build import build_report
         from engine.view import print_summary
 
-        if not (self.run_dir / "ledger.sqlite").exists():
+        if not any((self.run_dir / name).exists() for name in ("ledger.sqlite", "journal")):
             self._say("stopped before the first record; no report")
             return {"run_dir": str(self.run_dir), "state": "STOPPED"}, code
         report = build_report(self.run_dir)
@@ -298,7 +354,7 @@ async def _read_lines(child: _Child) -> None:
 async def _end(child: _Child) -> None:
     """SIGTERM, then SIGKILL: nothing of the demo outlives it."""
     if child.process.returncode is None:
-        for number, patience_s in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
+        for number, patience_s in ((signal.SIGTERM, child.patience_s), (signal.SIGKILL, 5.0)):
             with contextlib.suppress(ProcessLookupError):
                 child.process.send_signal(number)
             with contextlib.suppress(TimeoutError):
@@ -308,7 +364,7 @@ async def _end(child: _Child) -> None:
         child.reader.cancel()
 
 
-def _child_failed(child: _Child, line: dict[str, Any] | None) -> TickmakerError:
+async def _child_failed(child: _Child, line: dict[str, Any] | None) -> TickmakerError:
     if line is not None:
         return TickmakerError(
             str(line.get("what", f"The {child.name} failed")),
@@ -317,4 +373,6 @@ def _child_failed(child: _Child, line: dict[str, Any] | None) -> TickmakerError:
         )
     tail = child.log.read_text(errors="replace").strip().splitlines()[-3:]
     detail = "\n  ".join(tail) if tail else "it said nothing"
-    return TickmakerError(f"The {child.name} stopped: {detail}", f"Its log: {child.log}")
+    return TickmakerError(
+        f"The {child.name} died ({await child.died()}): {detail}", f"Its log: {child.log}"
+    )

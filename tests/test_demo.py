@@ -6,12 +6,15 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import engine.demo
+from engine import clock, session
+from engine.config import demo_core
 from engine.exchange.accounts import derive_keys
 from engine.replay.verify import verify_run
 
@@ -102,6 +105,122 @@ def test_demo_pulls_every_order_on_ctrl_c(tmp_path: Path) -> None:
     assert "0 left at the venue" in err
     assert Path(report["run_dir"], "report.html").exists()
     assert verify_run(Path(report["run_dir"]))["identical"] is True
+
+
+class Running:
+    """A demo that quotes, and its processes."""
+
+    def __init__(self, runs: Path) -> None:
+        self.process = subprocess.Popen(
+            command(runs, "--seconds", "60"), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, start_new_session=True,
+        )  # fmt: skip
+        assert self.process.stderr is not None
+        self.seen = ""
+        for line in self.process.stderr:
+            self.seen += line
+            if " s  QUOTING" in line:
+                break
+        (self.run_dir,) = runs.iterdir()
+        self.pids = {name: self.pid_of(name) for name in ("exchange", "session", "recorder")}
+
+    def pid_of(self, module: str) -> int:
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        (found,) = [
+            pid for pid in map(int, children.split())
+            if f"engine.{module}\0" in Path(f"/proc/{pid}/cmdline").read_text()
+        ]  # fmt: skip
+        return found
+
+    def ended(self) -> tuple[int, str]:
+        """(exit code, what it said), and nothing is left behind."""
+        _, err = self.process.communicate(timeout=40)
+        said = self.seen + err
+        assert "Traceback" not in said
+        assert not self.alive()
+        return self.process.returncode, said
+
+    def alive(self) -> list[str]:
+        return [name for name, pid in self.pids.items() if is_alive(pid)]
+
+    def __enter__(self) -> "Running":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for pid in (self.process.pid, *self.pids.values()):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.communicate()
+
+
+def is_alive(pid: int) -> bool:
+    """Zombies are dead: nobody may be there to reap them."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def check_report(running: Running, said: str) -> dict[str, Any]:
+    for name in ("report.json", "report.html"):
+        assert (running.run_dir / name).stat().st_size > 0, said
+    report: dict[str, Any] = json.loads((running.run_dir / "report.json").read_text())
+    assert report["orders"] > 0
+    return report
+
+
+def test_demo_whose_engine_is_killed_says_so_and_reports(tmp_path: Path) -> None:
+    with Running(tmp_path) as running:
+        os.kill(running.pids["session"], signal.SIGKILL)
+        code, said = running.ended()
+        assert code == 1
+        assert "The engine died (SIGKILL)" in said
+        assert "orders may be left at the local exchange" in said
+        check_report(running, said)
+
+
+def test_demo_whose_exchange_is_killed_says_so_and_reports(tmp_path: Path) -> None:
+    with Running(tmp_path) as running:
+        os.kill(running.pids["exchange"], signal.SIGKILL)
+        code, said = running.ended()
+        assert code == 1
+        assert "The exchange died (SIGKILL)" in said
+        assert "it is not known how many are left" in said
+        assert check_report(running, said)["state"] == "STOPPED"
+
+
+def test_demo_whose_recorder_is_killed_reports_from_the_journal(tmp_path: Path) -> None:
+    with Running(tmp_path) as running:
+        os.kill(running.pids["recorder"], signal.SIGKILL)
+        assert running.process.stderr is not None
+        for line in running.process.stderr:
+            running.seen += line
+            if "recorder died" in line:
+                break
+        running.process.send_signal(signal.SIGHUP)
+        code, said = running.ended()
+        assert code == 1
+        assert "the recorder died (SIGKILL)" in said
+        assert "0 left at the venue" in said
+        assert check_report(running, said)["state"] == "STOPPED"
+
+
+def test_demo_that_is_killed_takes_everything_with_it(tmp_path: Path) -> None:
+    with Running(tmp_path) as running:
+        running.process.kill()
+        running.process.wait()
+        deadline_ns = clock.monotonic_ns() + 10_000_000_000
+        while running.alive() and clock.monotonic_ns() < deadline_ns:
+            os.sched_yield()
+        assert running.alive() == []
+        assert "Traceback" not in (running.run_dir / "engine.log").read_text()
+
+
+def test_demo_gives_the_engine_time_for_its_own_shutdown() -> None:
+    window_s = demo_core("BTCUSDT", "spread", "0a1b2c3d", seed=1)["recv_window_ms"] / 1e3
+    longest_s = session.FLAT_DEADLINE_S + window_s + session.PROOF_DEADLINE_S
+    assert longest_s + 3.0 < engine.demo.ENGINE_PATIENCE_S
+    assert longest_s + 3.0 < engine.demo.STOP_DEADLINE_S
 
 
 def test_demo_serves_a_recorded_tape(tmp_path: Path, data_dir: Path) -> None:

@@ -235,10 +235,11 @@ def test_sockets_do_not_wait_for_acknowledgements() -> None:
 # -- THE PROCESS ---
 
 
-async def spawn(*args: str) -> asyncio.subprocess.Process:
+async def spawn(*args: str, stdin: int | None = None) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "engine.exchange", *args,
         cwd=ROOT,
+        stdin=stdin,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, "PYTHONWARNINGS": "error"},
@@ -279,6 +280,29 @@ def test_process_says_where_it_is_and_stops_cleanly(signum: int) -> None:
             for key in account["keys"]:
                 assert key["api_key"] not in text
                 assert key["secret"] not in text
+
+    asyncio.run(body())
+
+
+def test_process_ends_with_its_standard_input_once_its_clients_have_left() -> None:
+    async def body() -> None:
+        process = await spawn("--until-stdin-closes", stdin=asyncio.subprocess.PIPE)
+        try:
+            document = await ready(process)
+            async with connect(f"{document['ws_url']['ws_api']}") as ws:
+                assert process.stdin is not None
+                process.stdin.close()
+                for _ in range(3):  # it still answers
+                    await ws.send("{}")
+                    await ws.recv()
+                assert process.returncode is None
+            async with asyncio.timeout(10):
+                _, err = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+        assert process.returncode == 0
+        assert b"Traceback" not in err
 
     asyncio.run(body())
 

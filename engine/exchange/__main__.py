@@ -1,7 +1,7 @@
 """`python -m engine.exchange`: the local exchange as a process of its own.
 
 One JSON line on stdout when ready, with addresses and keys; log lines on stderr, without keys.
-SIGTERM or SIGINT: exit 0.
+SIGTERM or SIGINT: exit 0; with --until-stdin-closes also at the end of standard input.
 """
 
 import argparse
@@ -9,6 +9,7 @@ import asyncio
 import json
 import logging
 import math
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -26,6 +27,8 @@ from engine.exchange.market import AgentMarket
 from engine.exchange.server import ExchangeServer
 
 VENUES = ("binance_usdm",)
+CLIENTS_LEAVE_S = 20.0  # an engine that lost the same parent cancels its orders first
+TURN_S = 0.05
 log = logging.getLogger("tickmaker.exchange")
 
 
@@ -40,6 +43,8 @@ def parser() -> argparse.ArgumentParser:
     args.add_argument("--taker-fee-bp", type=float, default=4.0)
     args.add_argument("--rest-port", type=int, default=0, help="0 picks a free one")
     args.add_argument("--ws-port", type=int, default=0, help="0 picks a free one")
+    args.add_argument("--until-stdin-closes", action="store_true",
+                      help="stop at the end of standard input too, after the last client left")
     args.add_argument("--json", action="store_true", help="the ready line is JSON (always is)")
     return args
 
@@ -85,15 +90,50 @@ async def serve(args: argparse.Namespace, emit: Callable[[str], object]) -> None
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stopping.set)
+    orphaned = asyncio.Event()
+    if args.until_stdin_closes:
+        watch_stdin(orphaned.set)
     fees = FeeRates(round(args.maker_fee_bp * 100), round(args.taker_fee_bp * 100))
     core = Core(build_markets(args, clock.wall_ns()), args.seed, fees)
     server = ExchangeServer(core)
     await server.start(args.rest_port, args.ws_port)
     log.info("%s serves %s at %s", args.venue, ",".join(core.markets), server.rest_url)
     emit(ready_line(args.venue, server))
-    await stopping.wait()
+    left = asyncio.create_task(clients_left(server, orphaned))
+    told = asyncio.create_task(stopping.wait())
+    await asyncio.wait({left, told}, return_when=asyncio.FIRST_COMPLETED)
+    left.cancel()
+    told.cancel()
     await server.stop()
     log.info("stopped; %d fills", len(core.truth.fills))
+
+
+def watch_stdin(on_end: Callable[[], object]) -> None:
+    """Call `on_end` once standard input is at its end; what it holds is thrown away."""
+    loop = asyncio.get_running_loop()
+
+    def on_readable() -> None:
+        try:
+            is_open = bool(os.read(0, 4096))
+        except OSError:  # the other end was reset
+            is_open = False
+        if not is_open:
+            loop.remove_reader(0)
+            on_end()
+
+    try:
+        loop.add_reader(0, on_readable)
+    except (OSError, ValueError):  # closed, a file or /dev/null: nothing that could stay open
+        on_end()
+
+
+async def clients_left(server: ExchangeServer, orphaned: asyncio.Event) -> None:
+    """Until nobody needs this exchange: its parent is gone, and then its clients."""
+    await orphaned.wait()
+    for _ in range(int(CLIENTS_LEAVE_S / TURN_S)):
+        if server._ws_server is None or not server._ws_server.connections:
+            return
+        await asyncio.sleep(TURN_S)
 
 
 def ready_line(venue: str, server: ExchangeServer) -> str:
