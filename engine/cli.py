@@ -4,8 +4,10 @@
 2 usage or configuration, 3 unsafe and refused, 4 killed or latched.
 """
 
+import contextlib
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -210,8 +212,14 @@ def main() -> None:
         if e.remedy:
             console.print(f"  {escape(e.remedy)}")
         sys.exit(e.exit_code)
-    except BrokenPipeError:
-        sys.exit(EXIT_FAILED)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        sys.exit(128 + signal.SIGINT)
+    except OSError as e:
+        # Standard output is gone or full; what is not ours to mend is said in one line.
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"error: {e.strerror or e}\n")
+        os._exit(EXIT_FAILED)
 
 
 class _progress:

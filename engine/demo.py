@@ -26,6 +26,8 @@ from engine.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, TickmakerError
 from engine.runs import make_run_dir
 from engine.status import StatusReader
 
+# `python -m` looks in the working directory first: ours, never a stranger's engine.py.
+SOURCES = Path(__file__).resolve().parent.parent
 READY_DEADLINE_S = 15.0
 TAPE_READY_DEADLINE_S = 120.0   # a big capture is read and indexed first
 QUOTING_DEADLINE_S = 30.0
@@ -80,8 +82,16 @@ class _Child:
 def run_demo(options: DemoOptions) -> tuple[dict[str, Any], int]:
     """Run the demo; (report, exit code). TickmakerError for what a person can mend."""
     _check_options(options)
-    run_dir = make_run_dir(options.runs_dir, "demo")
-    return asyncio.run(_Demo(options, run_dir).run())
+    demo = _Demo(options, make_run_dir(options.runs_dir, "demo"))
+    try:
+        asyncio.run(demo.run())
+    except KeyboardInterrupt:
+        if demo.result is None:
+            raise
+    # All is written: one more Ctrl-C must not turn success into failure.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    assert demo.result is not None
+    return demo.result
 
 
 def _check_options(options: DemoOptions) -> None:
@@ -108,13 +118,14 @@ class _Demo:
         self.console = Console(stderr=options.as_json)
         self.stop = asyncio.Event()
         self.children: list[_Child] = []
+        self.result: tuple[dict[str, Any], int] | None = None
         cpus = sorted(os.sched_getaffinity(0))
         # The engine polls: it gets a core of its own, everybody else shares the rest.
         self.engine_cpu = cpus[-1] if len(cpus) > 1 else None
         if self.engine_cpu is not None:
             os.sched_setaffinity(0, set(cpus[:-1]))
 
-    async def run(self) -> tuple[dict[str, Any], int]:
+    async def run(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._on_signal)
@@ -126,7 +137,7 @@ class _Demo:
             raise
         finally:
             await self._end_children()
-        return self._report(code)
+        self.result = self._report(code)
 
     async def _end_children(self) -> None:
         """The engine first: it needs the exchange to cancel its orders."""
@@ -169,7 +180,7 @@ class _Demo:
             "--rest-port", "0", "--ws-port", "0", "--json", "--until-stdin-closes",
         ]  # fmt: skip
         if self.options.tape is not None:
-            arguments += ["--tape", str(self.options.tape)]
+            arguments += ["--tape", str(self.options.tape.resolve())]
         else:
             arguments += ["--symbols", "BTCUSDT"]
         return await self._start("exchange", "engine.exchange", arguments)
@@ -180,7 +191,7 @@ class _Demo:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", module, *arguments,
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log_file,
-                start_new_session=True, limit=1 << 20,
+                start_new_session=True, limit=1 << 20, cwd=SOURCES,
             )  # fmt: skip
         child = _Child(name, process, log)
         if name == "engine":
@@ -323,12 +334,32 @@ class _Demo:
         from engine.report.build import build_report
         from engine.view import print_summary
 
-        if not any((self.run_dir / name).exists() for name in ("ledger.sqlite", "journal")):
-            self._say("stopped before the first record; no report")
-            return {"run_dir": str(self.run_dir), "state": "STOPPED"}, code
+        if not (self.run_dir / "journal" / "000000.jnl").exists():
+            self._say("stopped before the engine's first record: nothing was sent")
+            return _empty_report(self.run_dir), code
         report = build_report(self.run_dir)
         print_summary(self.console, report)
         return report, code
+
+
+def _empty_report(run_dir: Path) -> dict[str, Any]:
+    """Of a run that was stopped before its engine began; written as any other."""
+    latency = {"p50_us": None, "p99_us": None, "p999_us": None, "max_us": None, "n": 0}
+    report = {
+        "orders": 0,
+        "fills": 0,
+        "position_lots": 0,
+        "pnl": {"total": 0.0, "spread": 0.0, "fees": 0.0, "inventory": 0.0},
+        "tick_to_order": latency,
+        "state": "STOPPED",
+        "run_dir": str(run_dir),
+        "events": 0,
+        "events_per_s": 0.0,
+    }
+    (run_dir / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    text = "<!doctype html><title>tickmaker</title><p>Stopped before the engine's first record."
+    (run_dir / "report.html").write_text(text + "\n")
+    return report
 
 
 @contextlib.asynccontextmanager

@@ -92,6 +92,7 @@ class LiveView:
     def __init__(self, console: Console, total_s: float) -> None:
         self.console = console
         self.total_s = total_s
+        self._noted = ""
         self.events: deque[str] = deque(maxlen=50)
         self._live: Live | None = None
         self._previous: dict[str, Any] = {}
@@ -114,10 +115,20 @@ class LiveView:
             self._live = None
 
     def note(self, line: dict[str, Any]) -> None:
-        """One progress line of the engine, as an event: {"event": .., "name": .., ..}."""
-        words = [str(line.get("event", ""))]
-        words += [f"{key} {value}" for key, value in line.items() if key != "event"]
-        self._say(" ".join(words))
+        """One progress line of the engine, {"event": .., ..}, in words; each once in a row."""
+        event = line.get("event")
+        if event == "state":
+            text = "halted: " + ", ".join(line["state"]) if line["state"] else "quoting"
+        elif event == "connection":
+            why = f" ({line['why']})" if line.get("why") else ""
+            text = f"{line['name']} connection {line['state']}{why}"
+        else:
+            text = " ".join(
+                [str(event), *(f"{key} {value}" for key, value in line.items() if key != "event")]
+            )
+        if text != self._noted:
+            self._noted = text
+            self._say(text)
 
     def update(self, status: dict[str, Any], elapsed_s: float) -> None:
         """Draw `status`; it is also compared with the one before, for events and rates."""

@@ -223,6 +223,34 @@ def test_demo_gives_the_engine_time_for_its_own_shutdown() -> None:
     assert longest_s + 3.0 < engine.demo.STOP_DEADLINE_S
 
 
+def test_demo_stopped_before_it_began_still_reports(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        command(tmp_path, "--seconds", "60"), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, start_new_session=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    assert "run folder" in process.stderr.readline()
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    report = json.loads(out.splitlines()[-1])
+    assert report.keys() >= KEYS
+    assert (report["orders"], report["state"]) == (0, "STOPPED")
+    assert Path(report["run_dir"], "report.json").exists()
+    assert "Traceback" not in err
+
+
+def test_demo_is_not_led_astray_by_the_folder_it_runs_in(tmp_path: Path) -> None:
+    (tmp_path / "engine.py").write_text("raise RuntimeError('not ours')\n")
+    root = Path(__file__).resolve().parent.parent
+    done = subprocess.run(
+        [sys.executable, "-P", *command(tmp_path, "--seconds", "1")[1:]], capture_output=True,
+        text=True, timeout=90, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(root)},
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
 def test_demo_serves_a_recorded_tape(tmp_path: Path, data_dir: Path) -> None:
     tape = data_dir / "binance_usdm" / "btcusdt_20220811_7s.gz"
     report, _ = demo(tmp_path, "--seconds", "4", "--tape", str(tape))
