@@ -28,6 +28,7 @@ from engine.gateway.handshake import require_loopback
 from engine.gateway.hotsocket import HotLoop
 from engine.gateway.market import Snapshots
 from engine.gateway.parent import Input, Output
+from engine.gateway.reconnect import backoff_s
 from engine.gateway.rest import RestClient
 from engine.gateway.supervisor import Supervisor
 from engine.gateway.trading import Account
@@ -64,6 +65,8 @@ class Session:
             recv_window_ms=config.core.recv_window_ms, rng=self._rng,
         )  # fmt: skip
         self._account = Account(self._rest, config.core.symbol, self._rng)
+        self._account.on_clock_refused = self._sync_clock
+        self._resync: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -244,6 +247,9 @@ class Session:
         if cold & hotsocket.STATE:
             assert self._hot is not None
             self._output.emit("state", state=halt_names(self._hot.bits))
+            if self._hot.bits & Halt.CLOCK and (self._resync is None or self._resync.done()):
+                self._resync = asyncio.create_task(self._clear_clock(self._hot))
+                self._resync.add_done_callback(self._on_task_done)
             self.supervisor.on_state()
 
     async def _housekeep(self, hot: HotLoop, page: StatusWriter, segments: Segments) -> None:
@@ -278,6 +284,17 @@ class Session:
         self._rest.utc_ns = lambda: clock.monotonic_ns() + self._offset_ns
         if self._hot is not None:
             self._hot.clock(sample.offset_ns)
+
+    async def _clear_clock(self, hot: HotLoop) -> None:
+        """The venue refused an order for its timestamp: measure the clock until that stands."""
+        attempt = 0
+        while hot.bits & Halt.CLOCK:
+            await asyncio.sleep(backoff_s(attempt, self._rng))
+            attempt += 1
+            try:
+                await self._sync_clock()
+            except TickmakerError as error:
+                self._output.emit("warning", what=error.what, remedy=error.remedy)
 
     async def _keep_clock(self) -> None:
         while True:
@@ -330,6 +347,8 @@ class Session:
         return self._error.exit_code if self._error is not None else EXIT_OK
 
     async def _close(self) -> None:
+        if self._resync is not None:
+            self._tasks.append(self._resync)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -54,6 +54,7 @@ class Proxy:
         self._live: dict[asyncio.Task[None], tuple[Conn, list[asyncio.StreamWriter]]] = {}
         self.refused: set[Conn] = set()
         self.held: set[Conn] = set()  # what the engine sends is kept back until `release`
+        self.has_held = False
         self._released = asyncio.Event()
         self.accepted: list[Conn] = []
 
@@ -84,6 +85,7 @@ class Proxy:
 
     async def _pass(self, conn: Conn) -> None:
         if conn in self.held:
+            self.has_held = True
             await self._released.wait()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -78,6 +78,22 @@ class Server:
         return caught.value
 
 
+class Exchange(Server):
+    """Answers each method in its own way."""
+
+    def __init__(self, **answers: Any) -> None:
+        super().__init__({})
+        self.answers = answers
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        answer = self.answers[request.method]
+        self.script = [answer.pop(0) if isinstance(answer, list) else answer]
+        if self.script == ["silence"]:
+            self.script = [{}]
+            await asyncio.Event().wait()  # until the client gives up
+        return await super().handle(request)
+
+
 def account(rest: RestClient, symbol: str = "BTCUSDT") -> Account:
     return Account(rest, symbol, Random(1))
 
@@ -195,6 +211,58 @@ def test_clock_sample_is_the_middle_of_the_quickest_round_trip() -> None:
     assert len(server.requests) == 5
 
 
+def time_of(offset_s: float) -> dict[str, int]:
+    """The venue's answer when its clock is that far ahead of our monotonic one."""
+    from engine import clock
+
+    return {"serverTime": clock.monotonic_ns() // 1_000_000 + int(offset_s * 1e3)}
+
+
+def test_clock_sample_skips_what_fails_or_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trading, "CLOCK_REQUEST_S", 0.05)
+    server = Exchange(GET=["silence", "hang up", time_of(5.0), (503, {}), "silence"])
+    sample = server.run(lambda rest: account(rest).clock_sample())
+    assert sample.round_trip_ns < 1_000_000_000
+    assert len(server.requests) + 2 == 5
+    server = Exchange(GET="silence")
+    error = server.fails(lambda rest: account(rest).clock_sample())
+    assert "no answer within 0.05 s" in error.what
+
+
+def test_clock_that_jumps_is_measured_twice() -> None:
+    async def use(rest: RestClient) -> list[int]:
+        mine = account(rest)
+        offsets = [(await mine.clock_sample(1)).offset_ns for _ in range(2)]
+        with pytest.raises(TickmakerError, match="jumps"):
+            await mine.clock_sample(1)
+        return [*offsets, (await mine.clock_sample(1)).offset_ns]
+
+    answers = [time_of(s) for s in (100.0, 200.0, 200.0, 300.0, 900.0, 200.0)]
+    server = Exchange(GET=answers)
+    offsets = server.run(use)
+    assert [round(offset_ns / 1e11) for offset_ns in offsets] == [1, 2, 2]
+    assert len(server.requests) == 6
+
+
+def test_cancel_all_measures_the_clock_anew_when_its_timestamp_is_refused() -> None:
+    late = (400, {"code": -1021, "msg": "outside of the recvWindow"})
+    server = Exchange(DELETE=[late, late, {"code": 200, "msg": "done"}], GET=[[]])
+    measured: list[int] = []
+
+    async def use(rest: RestClient) -> int:
+        async def measure() -> None:
+            measured.append(len(server.requests))
+            if len(measured) == 1:
+                raise UnreachableError("no answer", "wait")
+
+        mine = account(rest)
+        mine.on_clock_refused = measure
+        return await mine.cancel_all(5.0)
+
+    assert server.run(use) == 0
+    assert measured == [1, 2]
+
+
 def test_cancel_all_goes_on_until_the_venue_says_that_nothing_is_open() -> None:
     order = {"orderId": 1}
     done = {"code": 200, "msg": "done"}
@@ -204,22 +272,6 @@ def test_cancel_all_goes_on_until_the_venue_says_that_nothing_is_open() -> None:
     assert [request[0] for request in server.requests] == [
         "DELETE", "GET", "DELETE", "DELETE", "GET", "DELETE", "GET",
     ]  # fmt: skip
-
-
-class Exchange(Server):
-    """Answers each method in its own way."""
-
-    def __init__(self, **answers: Any) -> None:
-        super().__init__({})
-        self.answers = answers
-
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        answer = self.answers[request.method]
-        self.script = [answer.pop(0) if isinstance(answer, list) else answer]
-        if self.script == ["silence"]:
-            self.script = [{}]
-            await asyncio.Event().wait()  # until the client gives up
-        return await super().handle(request)
 
 
 @pytest.mark.parametrize("get", [(503, {"code": -1001, "msg": "down"}), "hang up", "silence"])

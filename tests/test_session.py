@@ -178,6 +178,32 @@ def test_expired_listen_key_brings_a_new_user_connection(tmp_path: Path) -> None
     run(work)
 
 
+def test_refused_timestamp_brings_a_new_clock_at_once(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rigged(tmp_path) as rig:
+            await rig.quoting()
+            assert rig.session._hot is not None
+            rig.session._hot.clock(rig.session._offset_ns - 20_000_000_000)
+            await rig.until(lambda: rig.bits & Halt.CLOCK)
+            async with asyncio.timeout(session.CLOCK_EVERY_S / 3):
+                await rig.quoting_again()
+            assert await rig.stop() == EXIT_OK
+            assert await rig.open_orders() == []
+
+    run(work)
+
+
+def test_wrong_clock_does_not_keep_the_shutdown_from_its_proof(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with rigged(tmp_path) as rig:
+            await rig.quoting()
+            rig.session._offset_ns -= 20_000_000_000
+            assert await rig.stop() == EXIT_OK
+            assert await rig.open_orders() == []
+
+    run(work)
+
+
 def test_exchange_that_dies_ends_in_a_failure_that_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,8 +236,8 @@ def test_place_that_arrives_during_the_shutdown_is_cancelled_too(
             await rig.until(lambda: any(
                 step["name"] == "book synced" for step in rig.heard.of("step")))
             rig.proxy.held.add(Conn.TRADE)
-            await rig.until(lambda: any(
-                own["state"] == OrderState.PENDING_NEW for own in rig.numbers["own"]))
+            await rig.until(lambda: rig.proxy.has_held)
+            assert rig.numbers["own"][0]["state"] == OrderState.PENDING_NEW
             rig.proxy.refused.add(Conn.TRADE)
             rig.proxy.cut(Conn.TRADE, engine_side_only=True)
             rig.session.stop()

@@ -1,8 +1,9 @@
 """The account's cold side: clock, instrument, position, open orders, listen key, over REST."""
 
 import asyncio
+import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from random import Random
 from typing import Any, NamedTuple
@@ -14,6 +15,8 @@ from engine.gateway.rest import RestClient, UnreachableError, VenueError
 from engine.venues import binance_usdm as venue
 
 CLOCK_SAMPLES = 5
+CLOCK_REQUEST_S = 1.0  # a longer round trip says too little of the venue's time
+JUMP_NS_MAX = 1_000_000_000  # of the offset between two measurements, before it is doubted
 REQUEST_S = 2.0  # of each request that pulls orders: one try, then the next one
 MS_NS = 1_000_000
 
@@ -33,30 +36,60 @@ class Account:
         self._symbol = symbol
         self._rng = rng
         self._listen_key = ""
+        self._offset_ns: int | None = None
+        # Measure the clock anew and sign by it: the venue refused a request for its timestamp.
+        self.on_clock_refused: Callable[[], Awaitable[None]] | None = None
 
     def __repr__(self) -> str:
         return f"Account({self._symbol!r})"
 
     async def clock_sample(self, samples: int = CLOCK_SAMPLES) -> ClockSample:
-        """Venue time against the middle of the round trip; the quickest of `samples`."""
-        best: ClockSample | None = None
-        for _ in range(samples):
-            before_ns = clock.monotonic_ns()
-            answer = await self._rest.get(venue.TIME)
-            after_ns = clock.monotonic_ns()
-            try:
-                # Whole milliseconds, cut off: on average half of one is missing.
-                venue_ns = int(answer["serverTime"]) * MS_NS + MS_NS // 2
-            except (KeyError, TypeError, ValueError):
+        """Venue time against the middle of the round trip; the quickest of `samples`.
+
+        An offset that jumped is taken only when measuring it again agrees.
+        """
+        sample = await self._quickest(samples)
+        if self._offset_ns is not None and not _agree(sample.offset_ns, self._offset_ns):
+            first, sample = sample, await self._quickest(samples)
+            if not _agree(sample.offset_ns, first.offset_ns):
                 raise TickmakerError(
-                    f"GET {venue.TIME}: the answer holds no serverTime",
+                    f"GET {venue.TIME}: the venue's time jumps from one answer to the next",
                     "check that rest_url is the exchange's REST address",
-                ) from None
-            sample = ClockSample(venue_ns - (before_ns + after_ns) // 2, after_ns - before_ns)
+                )
+        self._offset_ns = sample.offset_ns
+        return sample
+
+    async def _quickest(self, samples: int) -> ClockSample:
+        best: ClockSample | None = None
+        problem: TickmakerError | None = None
+        for attempt in range(samples):
+            try:
+                sample = await self._one_sample()
+            except (UnreachableError, VenueError) as error:
+                problem = error
+                await asyncio.sleep(backoff_s(attempt, self._rng))
+                continue
             if best is None or sample.round_trip_ns < best.round_trip_ns:
                 best = sample
-        assert best is not None
+        if best is None:
+            assert problem is not None
+            raise problem
         return best
+
+    async def _one_sample(self) -> ClockSample:
+        before_ns = clock.monotonic_ns()
+        async with _short("GET", venue.TIME, CLOCK_REQUEST_S):
+            body = await self._rest.get_bytes(venue.TIME, tries=1)
+        after_ns = clock.monotonic_ns()
+        try:
+            # Whole milliseconds, cut off: on average half of one is missing.
+            venue_ns = int(json.loads(body)["serverTime"]) * MS_NS + MS_NS // 2
+        except (KeyError, TypeError, ValueError):
+            raise TickmakerError(
+                f"GET {venue.TIME}: the answer holds no serverTime",
+                "check that rest_url is the exchange's REST address",
+            ) from None
+        return ClockSample(venue_ns - (before_ns + after_ns) // 2, after_ns - before_ns)
 
     async def instrument(self) -> venue.Instrument:
         info = await self._rest.get(venue.EXCHANGE_INFO)
@@ -94,8 +127,7 @@ class Account:
                         problem = f"{left} orders stay open"
                     except TickmakerError as error:
                         problem = error.what
-                        if isinstance(error, VenueError):
-                            await self._on_refused(error)
+                        await self._on_problem(error)
                     await asyncio.sleep(backoff_s(attempt, self._rng, cap_s=1.0))
                     attempt += 1
         except TimeoutError:
@@ -127,12 +159,17 @@ class Account:
             )
         return rows
 
-    async def _on_refused(self, error: VenueError) -> None:
+    async def _on_problem(self, error: TickmakerError) -> None:
         """What a refusal asks for before the next try; raises where none can help."""
+        if not isinstance(error, VenueError):
+            return
         if error.code in venue.CODES_CREDENTIAL:
             raise error
         if error.status in venue.STATUS_THROTTLED:
             await asyncio.sleep(error.retry_after_s)
+        if error.code == venue.CODE_TIMESTAMP and self.on_clock_refused is not None:
+            with contextlib.suppress(TickmakerError):  # the next try will be refused again
+                await self.on_clock_refused()
 
     # -- LISTEN KEY: a secret; it is handed to user_url() and nowhere else ---
 
@@ -161,14 +198,21 @@ class Account:
         return True
 
 
+def _agree(one_ns: int, other_ns: int) -> bool:
+    return abs(one_ns - other_ns) <= JUMP_NS_MAX
+
+
 @asynccontextmanager
-async def _short(method: str, path: str) -> AsyncIterator[None]:
+async def _short(
+    method: str, path: str, timeout_s: float | None = None
+) -> AsyncIterator[None]:
     """No request on the way to safety may hold up the next one."""
+    limit_s = REQUEST_S if timeout_s is None else timeout_s
     try:
-        async with asyncio.timeout(REQUEST_S):
+        async with asyncio.timeout(limit_s):
             yield
     except TimeoutError:
         raise UnreachableError(
-            f"{method} {path}: no answer within {REQUEST_S:g} s",
+            f"{method} {path}: no answer within {limit_s:g} s",
             "check that the exchange runs and that rest_url is right",
         ) from None
