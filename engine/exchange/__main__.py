@@ -33,7 +33,7 @@ log = logging.getLogger("tickmaker.exchange")
 
 
 def parser() -> argparse.ArgumentParser:
-    args = argparse.ArgumentParser(prog="python -m engine.exchange", description=__doc__)
+    args = argparse.ArgumentParser(prog="tickmaker exchange", description=__doc__)
     args.add_argument("--venue", choices=VENUES, default=VENUES[0])
     args.add_argument("--symbols", help="comma-separated; BTCUSDT, or what the tape holds")
     args.add_argument("--seed", type=int, default=1, help="fixes keys and the agents' flow")
