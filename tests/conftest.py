@@ -8,11 +8,12 @@ import os
 from pathlib import Path
 
 import pytest
+import support_data
 from hypothesis import settings
+from support_data import DATA
 
 import fastcore
 
-ROOT = Path(__file__).resolve().parents[1]
 BUILD = "safe" if fastcore.SAFE else "release"
 
 # The same examples on every machine, and no verdict on how fast that machine is.
@@ -30,23 +31,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    data = _data_dir()
-    return [f"build under test: {BUILD}", f"recorded data: {data or 'none'}"]
-
-
-def _data_dir() -> Path | None:
-    named = os.environ.get("TICKMAKER_DATA")
-    path = Path(named) if named else ROOT.parent / "shared" / "data"
-    return path.resolve() if path.is_dir() else None
+    return [f"build under test: {BUILD}", f"recorded data: {DATA if DATA.is_dir() else 'none'}"]
 
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
-    """Recorded market data. Absent: skips a person who has none, fails where it was promised."""
-    path = _data_dir()
-    if path is not None:
-        return path
-    what = "no recorded market data: set TICKMAKER_DATA to the folder that holds binance_usdm/"
-    if os.environ.get("CI") or os.environ.get("TICKMAKER_DATA"):
-        pytest.fail(what)
-    pytest.skip(what)
+    """Recorded market data; see support_data."""
+    return support_data.data_dir()

@@ -1,4 +1,6 @@
-"""Where the recorded market data is; a test that needs it fails, and says why, when it is not."""
+"""Where the recorded market data is. It never ships with the project: a test that needs it skips,
+saying so, on the machine of a person who has none, and fails where it was promised (CI, or
+TICKMAKER_DATA set)."""
 
 import gzip
 import json
@@ -7,16 +9,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("TICKMAKER_DATA") or ROOT.parent / "shared" / "data").resolve()
 
 
 def data_dir() -> Path:
     """Folder of recorded data: TICKMAKER_DATA, else ../shared/data beside the project."""
-    path = Path(os.environ.get("TICKMAKER_DATA", "../shared/data")).resolve()
-    if not (path / "binance_usdm").is_dir():
-        raise FileNotFoundError(
-            f"no recorded market data in {path}: set TICKMAKER_DATA to the folder that holds "
-            "binance_usdm/, binance_spot/, ... (the data never ships with the project)"
-        )
+    return recorded("binance_usdm").parent
+
+
+def recorded(name: str) -> Path:
+    """A file or folder of the recorded data."""
+    path = DATA / name
+    if not path.exists():
+        what = f"recorded market data is absent: {path} (set TICKMAKER_DATA to its folder)"
+        if os.environ.get("CI") or os.environ.get("TICKMAKER_DATA"):
+            pytest.fail(what)
+        pytest.skip(what)
     return path
 
 

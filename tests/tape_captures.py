@@ -1,24 +1,12 @@
 """Synthetic raw captures for the tape tests: a small seeded market, told as a venue tells it."""
 
 import json
-import os
 import random
 from pathlib import Path
 
-import pytest
-
-DATA = Path(os.environ.get("TICKMAKER_DATA", Path(__file__).parents[2] / "shared" / "data"))
 START_NS = 1_723_161_255_030_314_667
 STEP_NS = 3_000_000
 CLOCK_OFFSET_MS = 1200  # the venue's clock minus ours, as on the recorded tapes
-
-
-def shared(name: str) -> Path:
-    """A recorded capture; skips loudly when it is not here."""
-    path = DATA / name
-    if not path.exists():
-        pytest.skip(f"recorded data is absent: {path} (set TICKMAKER_DATA)")
-    return path
 
 
 class Market:

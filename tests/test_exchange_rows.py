@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from test_exchange_tape import LONG_NS, diff, shared, snapshot, write
+from support_data import recorded
+from test_exchange_tape import LONG_NS, diff, snapshot, write
 
 from engine.errors import TickmakerError
 from engine.exchange.events import TapeFrame
@@ -25,13 +26,13 @@ def served_by(path: Path) -> tuple[list[TapeFrame], TapeMarket]:
 
 def test_imported_tape_is_served_as_the_capture_was(tmp_path: Path) -> None:
     """Equal in every field but E, which a tape does not keep, and in the book at the end."""
-    raw = shared("binance_usdm/btcusdt_20220811_7s.gz")
+    raw = recorded("binance_usdm/btcusdt_20220811_7s.gz")
     tape = tmp_path / "t.tape.arrow"
     import_files([raw], tape)
-    expected, recorded = served_by(raw)
+    expected, in_file = served_by(raw)
     got, market = served_by(tape)
-    assert market.instrument == recorded.instrument
-    assert market.snapshot(1000) == recorded.snapshot(1000)
+    assert market.instrument == in_file.instrument
+    assert market.snapshot(1000) == in_file.snapshot(1000)
     assert [frame.stream for frame in got] == [frame.stream for frame in expected]
     for left, right in zip(got, expected, strict=True):
         frames = [json.loads(left.data), json.loads(right.data)]

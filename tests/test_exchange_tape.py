@@ -3,12 +3,12 @@
 import asyncio
 import gzip
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 from exchange_client import PlainBook, place, serving
+from support_data import recorded
 from websockets.asyncio.client import connect
 
 from engine.errors import TickmakerError
@@ -29,17 +29,9 @@ from engine.exchange.tape_frames import DepthMessage, open_recording
 from engine.exchange.tape_market import TapeMarket
 from engine.exchange.tape_queue import TapeQueue
 
-DATA = Path(os.environ.get("TICKMAKER_DATA", Path(__file__).parents[2] / "shared" / "data"))
 START_NS = 1_723_161_255_000_000_000
 MS = 1_000_000
 LONG_NS = 1 << 61
-
-
-def shared(name: str) -> Path:
-    path = DATA / name
-    if not path.exists():
-        pytest.skip(f"recorded data is absent: {path} (set TICKMAKER_DATA)")
-    return path
 
 
 # -- A SMALL CAPTURE ---
@@ -255,10 +247,10 @@ def test_speed_divides_the_recorded_gaps(tmp_path: Path) -> None:
 
 
 def test_frames_reach_the_client_byte_for_byte_and_rebuild_the_book() -> None:
-    path = shared("binance_usdm/btcusdt_20220811_7s.gz")
+    path = recorded("binance_usdm/btcusdt_20220811_7s.gz")
     with gzip.open(path, "rt") as file:
-        recorded = [line.split(" ", 1)[1].rstrip("\n") for line in file]
-    expected = [text for text in recorded if '"stream"' in text]
+        in_file = [line.split(" ", 1)[1].rstrip("\n") for line in file]
+    expected = [text for text in in_file if '"stream"' in text]
 
     async def body() -> None:
         market = TapeMarket(open_recording(path, None), speed=20.0)
@@ -273,7 +265,7 @@ def test_frames_reach_the_client_byte_for_byte_and_rebuild_the_book() -> None:
                     got = [await combined.recv() for _ in expected]
                     diffs = [json.loads(await raw.recv()) for _ in range(206)]
             assert got == expected
-            first = next(json.loads(text) for text in recorded if '"stream"' not in text)
+            first = next(json.loads(text) for text in in_file if '"stream"' not in text)
             book = PlainBook(first)
             for each in diffs:
                 book.apply(each)
@@ -288,7 +280,7 @@ def test_frames_reach_the_client_byte_for_byte_and_rebuild_the_book() -> None:
 
 def test_recorded_book_equals_the_recorded_ticker() -> None:
     """A stretch of a volatile day: 0 gaps, and the touch is bookTicker's at the same id."""
-    recording = open_recording(shared("binance_usdm/btcusdt_20240808.gz"), "BTCUSDT")
+    recording = open_recording(recorded("binance_usdm/btcusdt_20240808.gz"), "BTCUSDT")
     assert (recording.instrument.px.text(1), recording.instrument.qty.text(1)) == ("0.10", "0.001")
     market = TapeMarket(recording)
     market.on_public_subscriber(1)
@@ -363,4 +355,4 @@ def test_other_symbol_and_other_venue_are_refused(tmp_path: Path) -> None:
     with pytest.raises(TickmakerError, match="ETHUSDT"):
         open_recording(path, "ETHUSDT")
     with pytest.raises(TickmakerError, match="binance_spot"):
-        open_recording(shared("binance_spot/btcusdt_20240808.gz"), None)
+        open_recording(recorded("binance_spot/btcusdt_20240808.gz"), None)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support_data import recorded
 
 from engine.config import demo_core
 from engine.errors import EXIT_USAGE, TickmakerError
@@ -18,7 +19,7 @@ from fastcore.core import Core
 from fastcore.drive import Drive
 from fastcore.rows import RowFlag
 from fastcore.types import Side
-from tests.tape_captures import START_NS, capture, shared, write
+from tests.tape_captures import START_NS, capture, write
 
 KEYS = {
     "orders",
@@ -302,7 +303,7 @@ def test_cut_tape_leaves_an_error_and_no_report(tape: Path, tmp_path: Path) -> N
     "name", ["binance_usdm/btcusdt_20240808.gz", "binance_spot/btcusdt_20240808.gz"]
 )
 def test_recorded_tape_is_replayed_whole(name: str, tmp_path: Path) -> None:
-    report = replay_tape(shared(name), runs_dir=tmp_path)
+    report = replay_tape(recorded(name), runs_dir=tmp_path)
     assert report["state"] == "RUNNING"
     assert report["gaps"] == 0
     assert report["orders"] > 100

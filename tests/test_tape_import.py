@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support_data import recorded
 
 from engine.errors import EXIT_USAGE, TickmakerError
 from engine.tape.format import Columns, Tape
 from engine.tape.importer import import_files
 from fastcore.rows import COLUMNS, LEVELS_PER_MESSAGE_MAX, RowFlag
-from tests.tape_captures import CLOCK_OFFSET_MS, START_NS, capture, shared, write
+from tests.tape_captures import CLOCK_OFFSET_MS, START_NS, capture, write
 
 VENUES = ["binance_usdm", "binance_spot", "binance_coinm"]
 
@@ -256,5 +257,5 @@ def test_failed_import_leaves_the_old_tape(source: Path, out: Path, tmp_path: Pa
 
 
 def test_recorded_session_log_is_refused_by_name(out: Path) -> None:
-    path = shared("raw_multivenue/BINANCE_FUTURES.jsonl.zst")
+    path = recorded("raw_multivenue/BINANCE_FUTURES.jsonl.zst")
     assert "session log" in error_of([path], out).what

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support_data import recorded
 
 from engine.errors import TickmakerError
 from engine.tape.importer import import_files
 from engine.tape.verify import verify_tape
-from tests.tape_captures import capture, shared, write
+from tests.tape_captures import capture, write
 
 VENUES = ["binance_usdm", "binance_spot", "binance_coinm"]
 KEYS = {
@@ -163,7 +164,7 @@ def _moved(line: str, by: int) -> str:
     ],
 )
 def test_recorded_tape_is_exact(name: str, checks: int, match: float | None) -> None:
-    result = verify_tape(shared(name))
+    result = verify_tape(recorded(name))
     assert (result["update_id_gaps"], result["crossed"]) == (0, 0)
     assert result["bbo_checks"] >= checks
     if match is None:
