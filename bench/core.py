@@ -53,9 +53,10 @@ METHOD = (
     "Such a frame sends {messages:.2f} signed messages on average (a requote of a side is a "
     "cancel and a new order). Quoting: requote at any tick and at any time, both sides, order "
     "limits out of the way; the simulated venue answers at once, so most changes of the touch "
-    "cause orders. Headline: bookTicker (depthUpdate where there is none), the round with the "
-    "median p50. Hiccups: longest gap between two clock reads of an idle loop on the same "
-    "processor in each millisecond, {spin} ms between any two chunks of frames."
+    "cause orders. Headline: bookTicker (depthUpdate where there is none), each percentile the "
+    "median of the rounds', the maximum over all; depth and stages: the round with the median "
+    "p50. Hiccups: longest gap between two clock reads of an idle loop on the same processor in "
+    "each millisecond, {spin} ms between any two chunks of frames."
 )
 
 
@@ -278,8 +279,12 @@ def _result(source: Input, passes: list[Pass]) -> dict[str, Any]:
     outs = drive.best_outs if best.count else drive.depth_outs
     messages = outs / middle.headline.count
     is_raw = source.frames is not None
+    rounds = [_figures(one.headline) for one in passes]
     return {
-        **_figures(middle.headline),
+        **{name: statistics.median_low(one[name] for one in rounds)
+           for name in ("p50_ns", "p99_ns", "p999_ns")},
+        "max_ns": max(one["max_ns"] for one in rounds),
+        "n": sum(one["n"] for one in rounds),
         "headline": "bookTicker" if best.count else "depthUpdate",
         "messages_per_frame": round(messages, 3),
         "depth": {
@@ -292,8 +297,7 @@ def _result(source: Input, passes: list[Pass]) -> dict[str, Any]:
         "orders": numbers["orders_sent"],
         "cancels": numbers["cancels_sent"],
         "frames": drive.messages,
-        "rounds": [_figures(one.headline) for one in passes],
-        "p50_ns_rounds_median": statistics.median(one.p50_ns for one in passes),
+        "rounds": rounds,
         "hiccups": {
             "per_round": [figures_us(one.hiccup_ns) for one in passes],
             "all": figures_us(np.concatenate([one.hiccup_ns for one in passes])),
