@@ -206,7 +206,6 @@ class _Demo:
         core = demo_core(symbol, self.options.strategy, run_tag, self.options.seed)
         config = {
             "run_dir": str(self.run_dir),
-            "venue": "binance_usdm",
             "rest_url": ready["rest_url"],
             "ws_url": ready["ws_url"],
             "poll": "busy",
@@ -216,7 +215,6 @@ class _Demo:
                 "kind": "local_exchange", "seed": self.options.seed, "account": 0,
             },
         }  # fmt: skip
-        del config["venue"]
         document = {
             "config": config,
             "api_key": account["api_key"],

@@ -32,6 +32,14 @@ def command(runs: Path, *arguments: str) -> list[str]:
     ]  # fmt: skip
 
 
+def started(runs: Path) -> subprocess.Popen[str]:
+    """A demo of a minute, in a process group of its own, as a terminal starts one."""
+    return subprocess.Popen(
+        command(runs, "--seconds", "60"), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, start_new_session=True,
+    )  # fmt: skip
+
+
 def demo(runs: Path, *arguments: str) -> tuple[dict[str, Any], subprocess.CompletedProcess[str]]:
     done = subprocess.run(command(runs, *arguments), capture_output=True, text=True, timeout=90,
                           check=False)  # fmt: skip
@@ -87,10 +95,7 @@ def test_demo_shows_no_secret_anywhere(finished: tuple[dict[str, Any], str]) -> 
 
 
 def test_demo_pulls_every_order_on_ctrl_c(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        command(tmp_path, "--seconds", "60"), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, start_new_session=True,
-    )  # fmt: skip
+    process = started(tmp_path)
     assert process.stderr is not None
     seen = ""
     for line in process.stderr:
@@ -111,10 +116,7 @@ class Running:
     """A demo that quotes, and its processes."""
 
     def __init__(self, runs: Path) -> None:
-        self.process = subprocess.Popen(
-            command(runs, "--seconds", "60"), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            text=True, start_new_session=True,
-        )  # fmt: skip
+        self.process = started(runs)
         assert self.process.stderr is not None
         self.seen = ""
         for line in self.process.stderr:
@@ -224,10 +226,7 @@ def test_demo_gives_the_engine_time_for_its_own_shutdown() -> None:
 
 
 def test_demo_stopped_before_it_began_still_reports(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        command(tmp_path, "--seconds", "60"), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, start_new_session=True,
-    )  # fmt: skip
+    process = started(tmp_path)
     assert process.stderr is not None
     assert "run folder" in process.stderr.readline()
     os.killpg(process.pid, signal.SIGINT)

@@ -246,6 +246,17 @@ def test_speed_divides_the_recorded_gaps(tmp_path: Path) -> None:
     assert len(market.drain()) == 1
 
 
+class ThreeStreams(TapeMarket):
+    """Starts with the third stream subscribed to, so that no client misses the first frames."""
+
+    count = 0
+
+    def on_public_subscriber(self, now_ns: int) -> None:
+        self.count += 1
+        if self.count >= 3:
+            super().on_public_subscriber(now_ns)
+
+
 def test_frames_reach_the_client_byte_for_byte_and_rebuild_the_book() -> None:
     path = recorded("binance_usdm/btcusdt_20220811_7s.gz")
     with gzip.open(path, "rt") as file:
@@ -253,7 +264,7 @@ def test_frames_reach_the_client_byte_for_byte_and_rebuild_the_book() -> None:
     expected = [text for text in in_file if '"stream"' in text]
 
     async def body() -> None:
-        market = TapeMarket(open_recording(path, None), speed=20.0)
+        market = ThreeStreams(open_recording(path, None), speed=20.0)
         async with serving([market]) as (server, client, _):
             url = server.ws_url["public"]
             streams = "btcusdt@depth@0ms/btcusdt@trade"

@@ -26,13 +26,13 @@ import pyarrow as pa
 from engine.errors import EXIT_USAGE, TickmakerError
 from engine.tape.capture import ARROW_MAGIC, first_bytes
 from fastcore import rows
+from fastcore.core_config import SYNC_RULES
 
 FORMAT_VERSION = 1
 BATCH_ROWS = 65536  # two largest messages; 4 MB: a batch stays in the L2/L3 cache
 META_KEY = b"tickmaker_tape"
 CRC_KEY = b"crc32"
 
-VENUES = ("binance_usdm", "binance_spot", "binance_coinm")
 
 SCHEMA = pa.schema(
     [pa.field(name, pa.int64(), nullable=False) for name in rows.COLUMNS_INT64]
@@ -183,6 +183,8 @@ class Tape:
                     f"this program reads {FORMAT_VERSION}",
                     "import the capture again",
                 )
+            if fields["venue"] not in SYNC_RULES:
+                raise ValueError(f"no venue {fields['venue']!r} is known")
             return TapeMeta(**fields)
         except (ValueError, KeyError, TypeError) as error:
             raise self._broken(f"its metadata can't be read: {_first_line(error)}") from None

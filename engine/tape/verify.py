@@ -18,6 +18,7 @@ import numpy.typing as npt
 from engine.errors import TickmakerError
 from engine.tape.format import Columns, Tape, is_tape
 from engine.tape.importer import import_files
+from fastcore.core_config import SYNC_RULES
 from fastcore.rebuild import Rebuild
 from fastcore.rows import COLUMNS, RowFlag, RowKind
 from fastcore.types import Side, SyncRule
@@ -36,11 +37,6 @@ class _Gathered:
     tickers: list[Int64s] = field(default_factory=list)  # (n, 5), the same fields
     chain: list[Int64s] = field(default_factory=list)  # (n, 3) U, u, pu of depth messages
     levels: int = 0
-
-
-def sync_rule(venue: str) -> SyncRule:
-    """The rule by which the venue's diffs join its snapshot."""
-    return SyncRule.SPOT if venue == "binance_spot" else SyncRule.FUTURES
 
 
 def verify_tape(
@@ -67,7 +63,7 @@ def verify_tape(
 
 
 def _verify(tape: Tape, progress: Callable[[float], None] | None) -> dict[str, Any]:
-    rebuild = Rebuild(sync_rule(tape.meta.venue))
+    rebuild = Rebuild(SYNC_RULES[tape.meta.venue])
     gathered = _Gathered()
     for index, columns in enumerate(tape.batches()):
         _take(tape, rebuild, gathered, index, columns)
@@ -148,7 +144,7 @@ def _chain_breaks(chain: list[Int64s], rebuild: Rebuild, venue: str) -> int:
     first, final, previous = np.concatenate(chain).T
     held = final >= rebuild.anchor_update_id
     first, final, previous = first[held], final[held], previous[held]
-    if sync_rule(venue) is SyncRule.SPOT:
+    if SYNC_RULES[venue] is SyncRule.SPOT:
         return int(np.count_nonzero(first[1:] != final[:-1] + 1))
     return int(np.count_nonzero(previous[1:] != final[:-1]))
 
