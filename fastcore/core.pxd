@@ -3,8 +3,6 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from fastcore.book cimport Book
-from fastcore.codec.binance_decode cimport Decoder
-from fastcore.codec.binance_encode cimport Encoder
 from fastcore.core_state cimport CoreState
 from fastcore.gate cimport Gate
 from fastcore.halts cimport Halts

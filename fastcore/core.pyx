@@ -14,8 +14,9 @@ core halts and still emits cancels, nothing else (reliability.md I-33).
 cimport cython
 from libc.string cimport memcpy
 
+from fastcore.codec.binance_decode cimport Decoder
+from fastcore.codec.binance_encode cimport Encoder
 from fastcore.check cimport FC_DCHECK, fc_unlikely
-from fastcore.core_state cimport SIGNATURE_HEX_SIZE
 from fastcore.gate cimport GATE_OK
 from fastcore.hash cimport hash64
 from fastcore.journal cimport (
@@ -36,7 +37,8 @@ from fastcore.types cimport (
     CONN_USER, E_OTHER_SYMBOL, E_STATE, E_UNKNOWN, EV_BEST, EV_DEPTH, EV_LISTEN_KEY_EXPIRED,
     EV_ORDER, EV_REPLY, EV_SNAPSHOT, EV_TRADE, HALT_BOOK, HALT_CLOCK, HALT_OPERATOR,
     HALT_RATE_LIMIT, HALT_RECONCILING, HALT_SHUTDOWN, HALT_STRATEGY, HALT_TRADE_STREAM,
-    HALT_USER_STREAM, OK, ORD_CANCELED, ORD_PENDING_CANCEL, SEND_FAILED, SEND_LATE, SEND_PARTIAL,
+    HALT_USER_STREAM, OK, ORD_CANCELED,
+    ORDER_POST_ONLY, ORD_PENDING_CANCEL, SEND_FAILED, SEND_LATE, SEND_PARTIAL,
     SEND_SENT, SYNC_SYNCED, VERB_CANCEL, VERB_PLACE, VERB_STATUS,
 )
 
@@ -442,7 +444,7 @@ cdef class Core(CoreState):
         self.stages.mark(STAGE_DIFF_GATE)
         size = self.encoder.place(self.arena + self.arena_used, OUT_BYTES - self.arena_used,
                                   order.intent_id, action.side, action.px_ticks,
-                                  action.qty_lots, True, False, self._utc_ms(now_ns))
+                                  action.qty_lots, ORDER_POST_ONLY, self._utc_ms(now_ns))
         if fc_unlikely(size < 0 or not self._emit(VERB_PLACE, order.intent_id, size,
                                                    self._deadline(now_ns), now_ns)):
             self.orders.on_unsent(order.intent_id, VERB_PLACE, SEND_FAILED)
@@ -508,7 +510,8 @@ cdef class Core(CoreState):
                 words[2] = CONN_TRADE
                 words[3] = deadline_ns
                 words[4] = <int64_t>hash64(
-                    0, self.encoder.payload + self.encoder.sig_offset, SIGNATURE_HEX_SIZE)
+                    0, self.encoder.payload + self.encoder.sig_offset,
+                    self.encoder.sig_size)
                 memcpy(payload, words, OUT_HEADER_SIZE)
                 self._copy_blanked(payload + OUT_HEADER_SIZE)
                 self.journal.commit(REC_OUT, verb, OUT_HEADER_SIZE + self.encoder.payload_size,

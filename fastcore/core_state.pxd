@@ -3,8 +3,7 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
 from fastcore.book cimport Book
-from fastcore.codec.binance_decode cimport Decoder
-from fastcore.codec.binance_encode cimport Encoder
+from fastcore.codec.base cimport DecoderBase, EncoderBase
 from fastcore.gate cimport Gate
 from fastcore.halts cimport Halts
 from fastcore.journal cimport JournalWriter
@@ -27,7 +26,6 @@ from fastcore.types cimport (
 
 cdef enum:
     EVENT_KINDS = 16
-    SIGNATURE_HEX_SIZE = 64
 
 
 cdef class CoreState:
@@ -37,11 +35,11 @@ cdef class CoreState:
     cdef Halts halts
     cdef Sync sync
     cdef Book book
-    cdef Decoder decoder
+    cdef DecoderBase decoder
     cdef Signals signals
     cdef Orders orders
     cdef Gate gate
-    cdef Encoder encoder
+    cdef EncoderBase encoder
     cdef StageClock stages
     cdef Histogram tick_to_order
     cdef JournalWriter journal

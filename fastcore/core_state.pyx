@@ -9,12 +9,28 @@ from fastcore.check cimport fc_unlikely
 from fastcore.gate cimport GATE_CODES
 from fastcore.journal cimport REC_ORDER, REC_SAMPLE
 from fastcore.orders cimport Order
-from fastcore.strategy cimport VIEW_VERSION
+from fastcore.strategy cimport VIEW_VERSION, OwnQuote
 from fastcore.types cimport (
-    HALT_JOURNAL, OK, ORD_NEW, ORD_PARTIALLY_FILLED, SIDE_BUY, SIDE_SELL, VIEW_LEVELS, Level,
+    HALT_JOURNAL, OK, ORD_NEW, ORD_PARTIALLY_FILLED, SIDE_BUY, SIDE_SELL,
+    TARGET_LEVELS, VIEW_LEVELS, Level,
 )
 
 from fastcore import core_stats
+
+
+cdef inline int _insert_own(OwnQuote* quotes, int count, const Order* order,
+                            int sign) noexcept nogil:
+    """Put a live order in its place, best first; how many more there are now."""
+    cdef int at = count
+    if count >= TARGET_LEVELS:
+        return 0
+    while at > 0 and sign * order.px_ticks > sign * quotes[at - 1].px_ticks:
+        quotes[at] = quotes[at - 1]
+        at -= 1
+    quotes[at].px_ticks = order.px_ticks
+    quotes[at].leaves_lots = order.qty_lots - order.cum_qty_lots
+    quotes[at].ahead_lots = -1
+    return 1
 
 
 cdef class CoreState:
@@ -37,11 +53,11 @@ cdef class CoreState:
     cdef void _copy_blanked(self, uint8_t* to) noexcept nogil:
         """The last message's text; key and signature never reach `to`, not even for a moment."""
         cdef int64_t key_end = self.encoder.key_offset + self.encoder.key_size
-        cdef int64_t sig_end = self.encoder.sig_offset + SIGNATURE_HEX_SIZE
+        cdef int64_t sig_end = self.encoder.sig_offset + self.encoder.sig_size
         memcpy(to, self.encoder.payload, self.encoder.key_offset)
         memset(to + self.encoder.key_offset, c'x', self.encoder.key_size)
         memcpy(to + key_end, self.encoder.payload + key_end, self.encoder.sig_offset - key_end)
-        memset(to + self.encoder.sig_offset, c'x', SIGNATURE_HEX_SIZE)
+        memset(to + self.encoder.sig_offset, c'x', self.encoder.sig_size)
         memcpy(to + sig_end, self.encoder.payload + sig_end, self.encoder.payload_size - sig_end)
 
     cdef void _record(self, int kind, int arg, const void* payload, int64_t size,
@@ -67,10 +83,13 @@ cdef class CoreState:
         words[1] = self.book.bid_qty_lots
         words[2] = self.book.ask_px_ticks
         words[3] = self.book.ask_qty_lots
-        words[4] = self.view.own_bid_px_ticks
-        words[5] = self.view.own_bid_leaves_lots
-        words[6] = self.view.own_ask_px_ticks
-        words[7] = self.view.own_ask_leaves_lots
+        words[4] = words[5] = words[6] = words[7] = 0
+        if self.view.own_bid_count > 0:
+            words[4] = self.view.own_bids[0].px_ticks
+            words[5] = self.view.own_bids[0].leaves_lots
+        if self.view.own_ask_count > 0:
+            words[6] = self.view.own_asks[0].px_ticks
+            words[7] = self.view.own_asks[0].leaves_lots
         words[8] = self.orders.position_lots
         words[9] = self.orders.cash_ticks_lots
         words[10] = self.orders.fees_e8
@@ -105,19 +124,15 @@ cdef class CoreState:
         view.signals = self.signals.values
         view.position_lots = self.orders.position_lots
         view.cash_ticks_lots = self.orders.cash_ticks_lots
-        view.own_bid_px_ticks = view.own_ask_px_ticks = 0
-        view.own_bid_leaves_lots = view.own_ask_leaves_lots = 0
+        view.own_bid_count = view.own_ask_count = 0
         for i in range(self.orders.active_count):
             order = &self.orders.slots[self.orders.active[i]]
             if order.state != ORD_NEW and order.state != ORD_PARTIALLY_FILLED:
                 continue
             if order.side == SIDE_BUY:
-                if order.px_ticks > view.own_bid_px_ticks:
-                    view.own_bid_px_ticks = order.px_ticks
-                    view.own_bid_leaves_lots = order.qty_lots - order.cum_qty_lots
-            elif view.own_ask_px_ticks == 0 or order.px_ticks < view.own_ask_px_ticks:
-                view.own_ask_px_ticks = order.px_ticks
-                view.own_ask_leaves_lots = order.qty_lots - order.cum_qty_lots
+                view.own_bid_count += _insert_own(view.own_bids, view.own_bid_count, order, 1)
+            else:
+                view.own_ask_count += _insert_own(view.own_asks, view.own_ask_count, order, -1)
 
     cdef ns_t _deadline(self, ns_t now_ns) noexcept nogil:
         return (self.cause_ts_ns if self.cause_ts_ns else now_ns) + self.budget_ns

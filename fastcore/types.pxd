@@ -15,7 +15,7 @@ ctypedef int64_t seq_t         # venue update id / trade id / our intent id
 
 cdef enum:
     LEVELS_MAX = 16384         # levels a side of one message; a 5,000-level snapshot fits thrice
-    VIEW_LEVELS = 5            # levels a side that a strategy sees
+    VIEW_LEVELS = 10           # levels a side that a strategy may see
     TARGET_LEVELS = 8          # levels a side that a strategy may quote
     ORDERS_MAX = 64            # orders we track: 2 sides x 8 levels x 4 in flight
     OUT_MAX = 64               # messages one input may cause
@@ -38,6 +38,7 @@ cdef enum:                     # what went wrong; negative, so that counts can s
     E_OTHER_SYMBOL = -8        # well-formed, not our instrument
     E_STATE = -9               # not allowed in this state
     E_JOURNAL = -10            # no room left in the journal
+    E_UNSUPPORTED = -11        # the venue has no such verb on this connection
 
 cdef enum:                     # connections of one instrument's engine
     CONN_MARKET = 0
@@ -55,6 +56,10 @@ cdef enum:                     # decoded message kinds
     EV_SNAPSHOT = 6            # REST depth
     EV_IGNORED = 7             # known, of no use to us (ACCOUNT_UPDATE, TRADE_LITE, subscribe ack)
     EV_LISTEN_KEY_EXPIRED = 8
+    EV_ACCOUNT = 9             # wallet or position push of our instrument's account
+    EV_SESSION = 10            # answer to logon, auth or subscribe: event.reply.status
+    EV_VENUE_SHUTDOWN = 11     # the venue will close this connection soon (spot serverShutdown)
+    EV_AGG_TRADE = 12          # aggTrade: as EV_TRADE, in event.trade
 
 cdef enum:                     # order states, FIX words
     ORD_FREE = 0               # slot unused
@@ -67,6 +72,7 @@ cdef enum:                     # order states, FIX words
     ORD_REJECTED = 7           # by the venue
     ORD_EXPIRED = 8            # by the venue (GTX that would take, STP, ...)
     ORD_UNKNOWN = 9            # ambiguous: counts at full size until a query answers
+    ORD_PENDING_REPLACE = 10   # amend sent: counts at the greater of old and new size
 
 cdef enum:                     # execution types of an order update (Binance `x`)
     EXEC_NEW = 0
@@ -82,6 +88,19 @@ cdef enum:                     # order verbs
     VERB_CANCEL = 2
     VERB_STATUS = 3            # query by client id
     VERB_CANCEL_ALL = 4        # by the gateway's cold side; never from the core
+    VERB_MODIFY = 5            # amend price and/or quantity under the same client id
+    VERB_REPLACE = 6           # spot cancelReplace: cancel one id, place another
+    VERB_BATCH = 7
+
+cdef enum:                     # how an order is to be placed, as bits; none: a GTC limit order
+    ORDER_POST_ONLY = 1
+    ORDER_REDUCE_ONLY = 2
+    ORDER_IOC = 4
+
+cdef enum:                     # in what a fee was paid
+    FEE_QUOTE = 0
+    FEE_BASE = 1
+    FEE_OTHER = 2              # BNB and the like: counted, never booked as quote
 
 cdef enum:                     # outcome of a send, an input of the core
     SEND_SENT = 0
@@ -98,6 +117,7 @@ cdef enum:                     # sync states
 cdef enum:                     # sync rules
     SYNC_RULE_FUTURES = 0      # USD-M, COIN-M: U <= last <= u, then pu == previous u
     SYNC_RULE_SPOT = 1         # U <= last+1 <= u, then U == previous u + 1
+    SYNC_RULE_BYBIT = 2        # the stream's own snapshot, then u == previous u + 1; u == 1 restarts
 
 cdef enum:                     # halt reasons, bits of the state word (design section 5)
     HALT_NONE = 0
@@ -113,6 +133,11 @@ cdef enum:                     # halt reasons, bits of the state word (design se
     HALT_OPERATOR = 512
     HALT_SHUTDOWN = 1024       # ordered shutdown: never cleared
     HALT_TRADE_STREAM = 2048   # order-entry connection down
+    HALT_SPREAD = 4096         # spread far wider than its own median, or than its bound
+    HALT_TOXICITY = 8192       # VPIN over its limit
+    HALT_REPEATED_EXECUTION = 16384    # N fills in T: latched, operator resumes
+    HALT_ONE_SIDED_FILLS = 32768       # a burst of fills on one side: self-clearing
+    HALT_LEG = 65536           # the reference leg can't be used, or a hedge's fate is open
 
 cdef enum:                     # commands, inputs of the core
     CMD_START = 1              # start-up checks passed: clear RECONCILING
@@ -170,6 +195,7 @@ cdef struct OrderEvent:        # one ORDER_TRADE_UPDATE
     px_t last_px_ticks         # L
     qty_t last_qty_lots        # l
     int64_t fee_e8             # n, in 1e-8 of the fee asset; cost is positive
+    int32_t fee_asset          # FEE_*
 
 cdef struct ReplyEvent:        # one WebSocket-API response
     seq_t intent_id            # from our request id; -1: not ours
@@ -179,6 +205,15 @@ cdef struct ReplyEvent:        # one WebSocket-API response
     int32_t order_status       # ORD_* where the result carries one, else ORD_FREE
     seq_t venue_order_id       # -1: none
     qty_t cum_qty_lots         # executedQty; -1: none
+    int32_t cancel_status      # cancelReplace: 200 done, 400 failed, 0 not attempted or no such reply
+    int32_t new_status         # ... of the new order
+
+cdef struct AccountEvent:      # one push about the account; `has_*` say what it told
+    ns_t exch_ts_ns
+    int32_t has_position
+    int32_t has_balance
+    qty_t position_lots        # signed, of our symbol
+    int64_t balance_e8         # of the quote asset, 1e-8
 
 cdef struct Event:             # one decoded frame
     int32_t kind               # EV_*
@@ -188,6 +223,7 @@ cdef struct Event:             # one decoded frame
     TradeEvent trade
     OrderEvent order
     ReplyEvent reply
+    AccountEvent account
 
 cdef struct Out:               # one message to send; its bytes live until the core's next input
     seq_t out_seq

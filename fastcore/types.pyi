@@ -20,6 +20,7 @@ class Code(IntEnum):
     OTHER_SYMBOL = -8
     STATE = -9
     JOURNAL = -10
+    UNSUPPORTED = -11
 
 class Conn(IntEnum):
     MARKET = 0
@@ -36,6 +37,10 @@ class EventKind(IntEnum):
     SNAPSHOT = 6
     IGNORED = 7
     LISTEN_KEY_EXPIRED = 8
+    ACCOUNT = 9
+    SESSION = 10
+    VENUE_SHUTDOWN = 11
+    AGG_TRADE = 12
 
 class OrderState(IntEnum):
     FREE = 0
@@ -48,6 +53,7 @@ class OrderState(IntEnum):
     REJECTED = 7
     EXPIRED = 8
     UNKNOWN = 9
+    PENDING_REPLACE = 10
 
 class ExecType(IntEnum):
     NEW = 0
@@ -63,6 +69,21 @@ class Verb(IntEnum):
     CANCEL = 2
     STATUS = 3
     CANCEL_ALL = 4
+    MODIFY = 5
+    REPLACE = 6
+    BATCH = 7
+
+class OrderFlag(IntFlag):
+    """How an order is to be placed; none: a GTC limit order."""
+
+    POST_ONLY = 1
+    REDUCE_ONLY = 2
+    IOC = 4
+
+class FeeAsset(IntEnum):
+    QUOTE = 0
+    BASE = 1
+    OTHER = 2
 
 class SendOutcome(IntEnum):
     SENT = 0
@@ -79,6 +100,7 @@ class SyncState(IntEnum):
 class SyncRule(IntEnum):
     FUTURES = 0
     SPOT = 1
+    BYBIT = 2
 
 class Halt(IntFlag):
     """Reasons in the state word; NONE is RUNNING."""
@@ -96,6 +118,11 @@ class Halt(IntFlag):
     OPERATOR = 512
     SHUTDOWN = 1024
     TRADE_STREAM = 2048
+    SPREAD = 4096
+    TOXICITY = 8192
+    REPEATED_EXECUTION = 16384
+    ONE_SIDED_FILLS = 32768
+    LEG = 65536
 
 class Command(IntEnum):
     START = 1

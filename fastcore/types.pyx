@@ -22,6 +22,7 @@ class Code(IntEnum):
     OTHER_SYMBOL = E_OTHER_SYMBOL
     STATE = E_STATE
     JOURNAL = E_JOURNAL
+    UNSUPPORTED = E_UNSUPPORTED
 
 
 class Conn(IntEnum):
@@ -40,6 +41,10 @@ class EventKind(IntEnum):
     SNAPSHOT = EV_SNAPSHOT
     IGNORED = EV_IGNORED
     LISTEN_KEY_EXPIRED = EV_LISTEN_KEY_EXPIRED
+    ACCOUNT = EV_ACCOUNT
+    SESSION = EV_SESSION
+    VENUE_SHUTDOWN = EV_VENUE_SHUTDOWN
+    AGG_TRADE = EV_AGG_TRADE
 
 
 class OrderState(IntEnum):
@@ -53,6 +58,7 @@ class OrderState(IntEnum):
     REJECTED = ORD_REJECTED
     EXPIRED = ORD_EXPIRED
     UNKNOWN = ORD_UNKNOWN
+    PENDING_REPLACE = ORD_PENDING_REPLACE
 
 
 class ExecType(IntEnum):
@@ -70,6 +76,23 @@ class Verb(IntEnum):
     CANCEL = VERB_CANCEL
     STATUS = VERB_STATUS
     CANCEL_ALL = VERB_CANCEL_ALL
+    MODIFY = VERB_MODIFY
+    REPLACE = VERB_REPLACE
+    BATCH = VERB_BATCH
+
+
+class OrderFlag(IntFlag):
+    """How an order is to be placed; none: a GTC limit order."""
+
+    POST_ONLY = ORDER_POST_ONLY
+    REDUCE_ONLY = ORDER_REDUCE_ONLY
+    IOC = ORDER_IOC
+
+
+class FeeAsset(IntEnum):
+    QUOTE = FEE_QUOTE
+    BASE = FEE_BASE
+    OTHER = FEE_OTHER
 
 
 class SendOutcome(IntEnum):
@@ -89,6 +112,7 @@ class SyncState(IntEnum):
 class SyncRule(IntEnum):
     FUTURES = SYNC_RULE_FUTURES
     SPOT = SYNC_RULE_SPOT
+    BYBIT = SYNC_RULE_BYBIT
 
 
 class Halt(IntFlag):
@@ -107,6 +131,11 @@ class Halt(IntFlag):
     OPERATOR = HALT_OPERATOR
     SHUTDOWN = HALT_SHUTDOWN
     TRADE_STREAM = HALT_TRADE_STREAM
+    SPREAD = HALT_SPREAD
+    TOXICITY = HALT_TOXICITY
+    REPEATED_EXECUTION = HALT_REPEATED_EXECUTION
+    ONE_SIDED_FILLS = HALT_ONE_SIDED_FILLS
+    LEG = HALT_LEG
 
 
 class Command(IntEnum):

@@ -17,10 +17,10 @@ LAYERS = (
     {"scan", "fixed", "hash", "ws", "sha256"},
     {"codec"},
     {"ladder", "book", "sync", "signals"},
-    {"strategy", "orders", "gate", "halts", "latency", "journal"},
+    {"strategy", "orders", "stops", "account", "gate", "halts", "latency", "journal"},
     {"matching", "rebuild", "rows"},
     {"core", "core_config", "core_state", "core_stats"},
-    {"drive", "kernels"},
+    {"drive", "pair", "kernels", "user"},
 )
 # What else the core may see: libc, Cython's own, and the standard library's inert parts.
 CORE_SEES = {

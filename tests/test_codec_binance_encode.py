@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fastcore import sha256
 from fastcore.codec.binance_encode import Encoder
-from fastcore.types import Side, Verb
+from fastcore.types import OrderFlag, Side, Verb
 from tests.reference import codec_binance as twin
 from tests.reference import fixed
 
@@ -63,11 +63,14 @@ def test_sign_of_documented_request_gives_documented_signature():
     assert sha256.Hmac(SECRET, text[:70]).hexdigest(text).decode() == expected
 
 
-@pytest.mark.parametrize(("post_only", "tif"), [(True, "GTX"), (False, "IOC")])
+@pytest.mark.parametrize(
+    ("tif_flag", "tif"), [(OrderFlag.POST_ONLY, "GTX"), (OrderFlag.IOC, "IOC"), (0, "GTC")]
+)
 @pytest.mark.parametrize("reduce_only", [True, False])
 @pytest.mark.parametrize("side", [Side.BUY, Side.SELL])
-def test_place_says_what_was_asked(post_only, tif, reduce_only, side):
-    frame = make().place_bytes(42, side, 618002, 10, post_only, reduce_only, UTC_MS)
+def test_place_says_what_was_asked(tif_flag, tif, reduce_only, side):
+    flags = tif_flag | (OrderFlag.REDUCE_ONLY if reduce_only else 0)
+    frame = make().place_bytes(42, side, 618002, 10, flags, UTC_MS)
     assert request_of(frame) == {
         "id": "100000000002a",
         "method": "order.place",
@@ -117,8 +120,8 @@ def test_place_any_order_reads_back(intent, px, qty, utc_ms, tick, key_size, sym
     encoder = make(symbol=symbol, tick=tick, lot="0.1", api_key=key)
     for previous in (None, (0, 1)):  # a longer request before must leave nothing behind
         if previous:
-            encoder.place_bytes(2**48 - 1, 1, 10**15, 10**15, False, True, 2**63 - 1)
-        params = request_of(encoder.place_bytes(intent, 0, px, qty, True, False, utc_ms))["params"]
+            encoder.place_bytes(2**48 - 1, 1, 10**15, 10**15, 4 | 2, 2**63 - 1)
+        params = request_of(encoder.place_bytes(intent, 0, px, qty, 1, utc_ms))["params"]
         assert params["newClientOrderId"] == f"{PREFIX}{intent:012x}"
         assert fixed.parse(params["price"].encode(), tick) == px
         assert fixed.parse(params["quantity"].encode(), "0.1") == qty
@@ -129,7 +132,7 @@ def test_place_any_order_reads_back(intent, px, qty, utc_ms, tick, key_size, sym
 def test_requests_in_turn_do_not_disturb_each_other():
     encoder = make()
     for intent in (1, 0xABCDEF, 2**48 - 1, 0):
-        place = request_of(encoder.place_bytes(intent, 1, 1, 1, True, False, UTC_MS))
+        place = request_of(encoder.place_bytes(intent, 1, 1, 1, 1, UTC_MS))
         cancel = request_of(encoder.cancel_bytes(intent, UTC_MS + 10**12))
         status = request_of(encoder.status_bytes(intent, 7))
         for verb, request in zip(Verb, (place, cancel, status), strict=False):
@@ -163,17 +166,17 @@ def test_any_mask_seed_masks(seed):
 @pytest.mark.parametrize(
     "arguments",
     [
-        (-1, 0, 1, 1, True, False, UTC_MS),
-        (2**48, 0, 1, 1, True, False, UTC_MS),
-        (0, -1, 1, 1, True, False, UTC_MS),
-        (0, 2, 1, 1, True, False, UTC_MS),
-        (0, 0, 0, 1, True, False, UTC_MS),
-        (0, 0, -5, 1, True, False, UTC_MS),
-        (0, 0, 1, 0, True, False, UTC_MS),
-        (0, 0, 1, -5, True, False, UTC_MS),
-        (0, 0, 10**18, 1, True, False, UTC_MS),
-        (0, 0, 1, 10**18, True, False, UTC_MS),
-        (0, 0, 1, 1, True, False, -1),
+        (-1, 0, 1, 1, 1, UTC_MS),
+        (2**48, 0, 1, 1, 1, UTC_MS),
+        (0, -1, 1, 1, 1, UTC_MS),
+        (0, 2, 1, 1, 1, UTC_MS),
+        (0, 0, 0, 1, 1, UTC_MS),
+        (0, 0, -5, 1, 1, UTC_MS),
+        (0, 0, 1, 0, 1, UTC_MS),
+        (0, 0, 1, -5, 1, UTC_MS),
+        (0, 0, 10**18, 1, 1, UTC_MS),
+        (0, 0, 1, 10**18, 1, UTC_MS),
+        (0, 0, 1, 1, 1, -1),
     ],
 )
 def test_place_out_of_range_is_refused(arguments):
@@ -192,12 +195,12 @@ def test_cancel_and_status_out_of_range_are_refused(arguments):
 
 
 def test_frame_needs_exactly_its_room():
-    size = len(make().place_bytes(1, 0, 5, 5, True, False, UTC_MS))
-    assert len(make().place_bytes(1, 0, 5, 5, True, False, UTC_MS, size)) == size
+    size = len(make().place_bytes(1, 0, 5, 5, 1, UTC_MS))
+    assert len(make().place_bytes(1, 0, 5, 5, 1, UTC_MS, size)) == size
     encoder = make()
     for room in (size - 1, 0, -1):
         with pytest.raises(ValueError, match="room"):
-            encoder.place_bytes(1, 0, 5, 5, True, False, UTC_MS, room)
+            encoder.place_bytes(1, 0, 5, 5, 1, UTC_MS, room)
     assert encoder.payload_bytes() == b""
 
 
@@ -226,7 +229,7 @@ def test_bad_construction_raises_without_the_credential(changes):
 def test_payload_is_blanked_for_python():
     encoder = make()
     for encode in (
-        lambda: encoder.place_bytes(42, 0, 618002, 10, True, False, UTC_MS),
+        lambda: encoder.place_bytes(42, 0, 618002, 10, 1, UTC_MS),
         lambda: encoder.cancel_bytes(42, UTC_MS),
         lambda: encoder.status_bytes(42, UTC_MS),
     ):
@@ -241,7 +244,7 @@ def test_payload_is_blanked_for_python():
 
 def test_key_and_secret_are_not_readable_from_python():
     encoder = make()
-    encoder.place_bytes(42, 0, 618002, 10, True, False, UTC_MS)
+    encoder.place_bytes(42, 0, 618002, 10, 1, UTC_MS)
     seen = [repr(encoder), str(encoder), *dir(encoder)]
     for name in dir(encoder):
         value = getattr(encoder, name)

@@ -20,6 +20,8 @@ PREFIX = {
     "SyncState": "SYNC",
     "SyncRule": "SYNC_RULE",
     "Command": "CMD",
+    "OrderFlag": "ORDER",
+    "FeeAsset": "FEE",
 }
 
 

@@ -2,8 +2,9 @@
 """Binance messages (USD-M, COIN-M, spot market data) into events; see binance_decode.pyx."""
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
+from fastcore.codec.base cimport DecoderBase
 from fastcore.codec.binance_frame cimport Frame, Text
-from fastcore.types cimport Event, Scale, ns_t, seq_t
+from fastcore.types cimport Scale, ns_t, seq_t
 
 cdef enum:
     SYMBOL_SIZE_MAX = 32       # bytes; venues' longest are about 20
@@ -12,15 +13,12 @@ cdef enum:
     REQUEST_ID_SIZE = 13       # verb digit, then the intent
 
 
-cdef class Decoder:
-    cdef Event event           # of the last decode(); only `kind` says what of it is valid
+cdef class Decoder(DecoderBase):
     cdef Frame _frame
     cdef int64_t _symbol_size
     cdef uint8_t[SYMBOL_SIZE_MAX] _symbol
     cdef bint _has_prefix
     cdef uint8_t[CLIENT_PREFIX_SIZE] _prefix
-    # buf[0:size], one whole message -> EV_* (> 0), or E_* (< 0) with event.kind EV_NONE. Levels
-    # of the event stand in the decoder's own buffers until the next call. `buf` is borrowed.
     cdef int decode(self, const uint8_t* buf, int64_t size) noexcept nogil
     cdef int _finish(self) noexcept nogil
     cdef int _finish_event(self) noexcept nogil

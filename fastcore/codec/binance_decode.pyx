@@ -95,7 +95,7 @@ cdef inline seq_t hex_value(const uint8_t* p, int digit_count) noexcept nogil:
 
 @cython.final
 @cython.no_gc
-cdef class Decoder:
+cdef class Decoder(DecoderBase):
     """Decoder of one instrument's messages.
 
     symbol: as the venue's `s` has it, "BTCUSDT". tick, lot: decimal text of the price and quantity

@@ -2,6 +2,7 @@
 """Signed Binance USD-M order requests as WebSocket frames; see binance_encode.pyx."""
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
+from fastcore.codec.base cimport EncoderBase
 from fastcore.sha256 cimport Hmac
 from fastcore.types cimport Scale, px_t, qty_t, seq_t
 
@@ -28,12 +29,7 @@ cdef struct Request:           # one verb: a constant head with the intent's dig
     uint8_t[TEXT_SIZE_MAX] text
 
 
-cdef class Encoder:
-    cdef uint8_t* payload      # the last request's JSON, unmasked; valid until the next call
-    cdef int64_t payload_size  # 0: the last call failed
-    cdef int64_t key_offset    # in payload: what a journal must blank
-    cdef int64_t key_size
-    cdef int64_t sig_offset    # 64 hexadecimal digits
+cdef class Encoder(EncoderBase):
     cdef uint64_t _mask_state
     cdef Scale _px_scale
     cdef Scale _qty_scale
@@ -51,7 +47,7 @@ cdef class Encoder:
     # request may have) or E_FULL (room).
     cdef int64_t place(
         self, uint8_t* out, int64_t room, seq_t intent_id, int side, px_t px_ticks,
-        qty_t qty_lots, bint post_only, bint reduce_only, int64_t utc_ms) noexcept nogil
+        qty_t qty_lots, int flags, int64_t utc_ms) noexcept nogil
     cdef int64_t cancel(
         self, uint8_t* out, int64_t room, seq_t intent_id, int64_t utc_ms) noexcept nogil
     cdef int64_t status(

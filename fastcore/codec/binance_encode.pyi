@@ -2,8 +2,10 @@
 
 from typing import NoReturn, final
 
+from fastcore.codec.base import EncoderBase
+
 @final
-class Encoder:
+class Encoder(EncoderBase):
     def __new__(
         cls,
         symbol: str,
@@ -21,8 +23,7 @@ class Encoder:
         side: int,
         px_ticks: int,
         qty_lots: int,
-        post_only: bool,
-        reduce_only: bool,
+        flags: int,
         utc_ms: int,
         room: int = ...,
     ) -> bytes: ...

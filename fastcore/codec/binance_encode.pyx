@@ -35,7 +35,7 @@ from fastcore.codec.binance_decode cimport (
 from fastcore.fixed cimport UNITS_TEXT_MAX, format_units
 from fastcore.sha256 cimport SHA256_HEX_SIZE, Hmac
 from fastcore.types cimport (
-    E_FULL, E_RANGE, SIDE_BUY, SIDE_SELL, VERB_CANCEL, VERB_PLACE, VERB_STATUS, px_t, qty_t,
+    E_FULL, E_RANGE, ORDER_POST_ONLY, ORDER_REDUCE_ONLY, SIDE_BUY, SIDE_SELL, VERB_CANCEL, VERB_PLACE, VERB_STATUS, px_t, qty_t,
     seq_t,
 )
 from fastcore.ws cimport WS_HEADER_MAX, WS_TEXT, ws_frame, ws_header_size
@@ -49,8 +49,14 @@ cdef extern from *:
             *byte++ = 0;
         }
     }
+    /* By ORDER_POST_ONLY (1) and ORDER_IOC (4); post-only wins, as it can't take. */
+    #define FC_TIF_BITS 5
+    static const char *const FC_TIF[8] = {
+        "GTC", "GTX", "GTC", "GTX", "IOC", "GTX", "IOC", "GTX"};
     """
     void fc_forget(void* at, size_t size) noexcept nogil
+    const int FC_TIF_BITS
+    const char* FC_TIF[8]
 
 cdef enum:
     FRAME_SIZE_MAX = JSON_SIZE_MAX + WS_HEADER_MAX
@@ -99,7 +105,7 @@ cdef inline void begin_request(Request* request, seq_t intent_id) noexcept nogil
 
 @cython.final
 @cython.no_gc
-cdef class Encoder:
+cdef class Encoder(EncoderBase):
     """Encoder of one instrument's requests, for one key.
 
     symbol, tick, lot: as Decoder's. client_prefix: first 14 characters of our client order ids.
@@ -167,9 +173,9 @@ cdef class Encoder:
 
     cdef int64_t place(
         self, uint8_t* out, int64_t room, seq_t intent_id, int side, px_t px_ticks,
-        qty_t qty_lots, bint post_only, bint reduce_only, int64_t utc_ms
+        qty_t qty_lots, int flags, int64_t utc_ms
     ) noexcept nogil:
-        """order.place, a limit order: post-only (GTX), else immediate-or-cancel (IOC)."""
+        """order.place, a limit order: post-only is GTX, ORDER_IOC is IOC, neither is GTC."""
         cdef Request* request = &self._place
         cdef uint8_t* json = request.json + request.json_head_size
         cdef uint8_t* text = request.text + request.text_head_size
@@ -191,13 +197,13 @@ cdef class Encoder:
         memcpy(json, text, UNITS_TEXT_MAX)
         json = put_piece(json + size, &self._json_window)
         text = put_piece(text + size, &self._text_window)
-        if reduce_only:
+        if flags & ORDER_REDUCE_ONLY:
             json = put(json, b'"reduceOnly":"true",', 20)
             text = put(text, b"&reduceOnly=true", 16)
         json = put_piece(json, &self._json_side[side])
         text = put_piece(text, &self._text_side[side])
-        json = put(json, b"GTX" if post_only else b"IOC", 3)
-        text = put(text, b"GTX" if post_only else b"IOC", 3)
+        json = put(json, FC_TIF[flags & FC_TIF_BITS], 3)
+        text = put(text, FC_TIF[flags & FC_TIF_BITS], 3)
         json = put(json, b'","timestamp":', 14)
         text = put(text, b"&timestamp=", 11)
         size = <int> (put_uint(text, utc_ms) - text)
@@ -248,6 +254,7 @@ cdef class Encoder:
         self.payload_size = size
         self.key_offset = request.json_key
         self.sig_offset = signature - request.json
+        self.sig_size = SHA256_HEX_SIZE
         return ws_frame(out, WS_TEXT, request.json, size, self._mask_key())
 
     cdef uint32_t _mask_key(self) noexcept nogil:
@@ -260,14 +267,14 @@ cdef class Encoder:
     # -- PYTHON ---
 
     def place_bytes(
-        self, seq_t intent_id, int side, px_t px_ticks, qty_t qty_lots, bint post_only,
-        bint reduce_only, int64_t utc_ms, int64_t room=FRAME_SIZE_MAX,
+        self, seq_t intent_id, int side, px_t px_ticks, qty_t qty_lots, int flags,
+        int64_t utc_ms, int64_t room=FRAME_SIZE_MAX,
     ) -> bytes:
         """Masked frame of order.place. ValueError: an argument out of range, or no room."""
         cdef uint8_t[FRAME_SIZE_MAX] out
         return _checked(out, self.place(
-            out, min(room, FRAME_SIZE_MAX), intent_id, side, px_ticks, qty_lots, post_only,
-            reduce_only, utc_ms))
+            out, min(room, FRAME_SIZE_MAX), intent_id, side, px_ticks, qty_lots, flags,
+            utc_ms))
 
     def cancel_bytes(self, seq_t intent_id, int64_t utc_ms, int64_t room=FRAME_SIZE_MAX) -> bytes:
         """Masked frame of order.cancel. ValueError: an argument out of range, or no room."""
@@ -297,8 +304,8 @@ cdef class Encoder:
         with nogil:
             for i in range(count):
                 total += self.place(
-                    out, FRAME_SIZE_MAX, i, SIDE_BUY, 618000 + (i & 63), 10, True, False,
-                    utc_ms + i)
+                    out, FRAME_SIZE_MAX, i, SIDE_BUY, 618000 + (i & 63), 10,
+                    ORDER_POST_ONLY, utc_ms + i)
         return total
 
     def __repr__(self) -> str:
