@@ -203,9 +203,16 @@ def core_config(meta: TapeMeta) -> dict[str, Any]:
     config["limits"] |= {
         "price_collar_ticks": 1_000_000,
         "position_lots_max": 1_000_000,
-        "orders_per_10s_max": SENDS_MAX,
-        "orders_per_min_max": SENDS_MAX,
+        "notional_max": 1 << 62,
+        "exposure_max": 1 << 62,
+        "account_exposure_e8_max": 1 << 62,
     }
+    for owner in ("", "account_"):
+        for window in ("orders_per_10s", "orders_per_min", "messages_per_s", "messages_per_min"):
+            config["limits"][f"{owner}{window}_max"] = SENDS_MAX
+    # A backtest at full speed fills as a person's account never would.
+    config["halts"] |= {"spread_factor": 0.0, "spread_ticks_max": 0, "repeated_fills_max": 0,
+                        "one_sided_fills_max": 0}  # fmt: skip
     return config
 
 

@@ -35,15 +35,50 @@ class Quoting(_Table):
 
 
 class Limits(_Table):
-    """Pre-trade limits of the gate. Counted at send, all open and in flight filled."""
+    """Pre-trade limits of the gate (docs/gate.md). Counted at send, all open and in flight
+    filled. 0 where it may be: the venue has no such filter, or the check is off."""
 
     price_collar_ticks: int = Field(gt=0)
+    qty_lots_min: int = Field(ge=0)
     qty_lots_max: int = Field(gt=0)
+    notional_min: int = Field(ge=0)
+    notional_max: int = Field(gt=0)
     position_lots_max: int = Field(gt=0)
+    exposure_max: int = Field(gt=0)
     open_orders_max: int = Field(gt=0)
     orders_per_10s_max: int = Field(gt=0)
     orders_per_min_max: int = Field(gt=0)
+    messages_per_s_max: int = Field(gt=0)
+    messages_per_min_max: int = Field(gt=0)
+    cancel_reserve: int = Field(ge=0)
+    duplicate_ms: int = Field(ge=0)
     book_age_ms_max: int = Field(gt=0)
+    tick_age_ms_max: int = Field(gt=0)
+    reference_age_ms_max: int = Field(ge=0)
+    account_exposure_e8_max: int = Field(gt=0)
+    account_orders_per_10s_max: int = Field(gt=0)
+    account_orders_per_min_max: int = Field(gt=0)
+    account_messages_per_s_max: int = Field(gt=0)
+    account_messages_per_min_max: int = Field(gt=0)
+    account_cancel_reserve: int = Field(ge=0)
+
+
+class Halts(_Table):
+    """What pulls the quotes by itself (docs/halts.md). 0: that reason is off."""
+
+    spread_factor: float = Field(ge=0)
+    spread_ticks_max: int = Field(ge=0)
+    spread_updates_min: int = Field(ge=0)
+    spread_ms_min: int = Field(ge=0)
+    spread_clear_ms: int = Field(ge=0)
+    spread_median_window: int = Field(ge=0)
+    vpin_max: float = Field(ge=0, le=1)
+    vpin_clear: float = Field(ge=0, le=1)
+    repeated_fills_max: int = Field(ge=0)
+    repeated_ms: int = Field(ge=0)
+    one_sided_fills_max: int = Field(ge=0)
+    one_sided_ms: int = Field(ge=0)
+    nonsense_max: int = Field(gt=0)
 
 
 class Budgets(_Table):
@@ -67,6 +102,7 @@ class CoreConfig(_Table):
     signals: Signals
     quoting: Quoting
     limits: Limits
+    halts: Halts
     budgets: Budgets
     recv_window_ms: int = Field(gt=0, le=60_000)
     mask_seed: int = Field(gt=0, lt=1 << 63)
@@ -118,12 +154,43 @@ def demo_core(symbol: str, strategy: str, run_tag: str, seed: int) -> dict[str, 
         "quoting": {"requote_ticks": 1, "requote_ms": 50},
         "limits": {
             "price_collar_ticks": 2_000,
+            "qty_lots_min": 1,
             "qty_lots_max": 50,
+            "notional_min": 0,
+            "notional_max": 100_000_000,
             "position_lots_max": 100,
+            "exposure_max": 200_000_000,
             "open_orders_max": 16,
             "orders_per_10s_max": 300,
             "orders_per_min_max": 1_200,
+            "messages_per_s_max": 200,
+            "messages_per_min_max": 4_000,
+            "cancel_reserve": 50,
+            "duplicate_ms": 1_000,
             "book_age_ms_max": 2_000,
+            "tick_age_ms_max": 1_000,
+            "reference_age_ms_max": 0,
+            "account_exposure_e8_max": 2_000_000_000_000,
+            "account_orders_per_10s_max": 300,
+            "account_orders_per_min_max": 1_200,
+            "account_messages_per_s_max": 200,
+            "account_messages_per_min_max": 4_000,
+            "account_cancel_reserve": 50,
+        },
+        "halts": {
+            "spread_factor": 20.0,
+            "spread_ticks_max": 500,
+            "spread_updates_min": 5,
+            "spread_ms_min": 250,
+            "spread_clear_ms": 1_000,
+            "spread_median_window": 512,
+            "vpin_max": 0.9,
+            "vpin_clear": 0.7,
+            "repeated_fills_max": 500,
+            "repeated_ms": 10_000,
+            "one_sided_fills_max": 100,
+            "one_sided_ms": 5_000,
+            "nonsense_max": 10,
         },
         "budgets": {"tick_to_order_us_max": 5_000.0, "ack_ms_max": 1_000.0},
         "recv_window_ms": 1_000,

@@ -17,7 +17,7 @@ from libc.string cimport memcpy
 from fastcore.codec.binance_decode cimport Decoder
 from fastcore.codec.binance_encode cimport Encoder
 from fastcore.check cimport FC_DCHECK, fc_unlikely
-from fastcore.gate cimport GATE_OK
+from fastcore.gate cimport GATE_OK, Intent
 from fastcore.hash cimport hash64
 from fastcore.journal cimport (
     REC_ACCOUNT, REC_BOOK, REC_CLOCK, REC_COMMAND, REC_CONFIG, REC_CONN, REC_DENY, REC_FILL,
@@ -36,13 +36,14 @@ from fastcore.types cimport (
     CMD_HALT, CMD_RESUME, CMD_RESYNC, CMD_SHUTDOWN, CMD_START, CONN_MARKET, CONN_TRADE,
     CONN_USER, E_OTHER_SYMBOL, E_STATE, E_UNKNOWN, EV_BEST, EV_DEPTH, EV_LISTEN_KEY_EXPIRED,
     EV_ORDER, EV_REPLY, EV_SNAPSHOT, EV_TRADE, HALT_BOOK, HALT_CLOCK, HALT_OPERATOR,
-    HALT_RATE_LIMIT, HALT_RECONCILING, HALT_SHUTDOWN, HALT_STRATEGY, HALT_TRADE_STREAM,
+    HALT_RATE_LIMIT, HALT_RECONCILING, HALT_SHUTDOWN, HALT_TRADE_STREAM,
     HALT_USER_STREAM, OK, ORD_CANCELED,
     ORDER_POST_ONLY, ORD_PENDING_CANCEL, SEND_FAILED, SEND_LATE, SEND_PARTIAL,
     SEND_SENT, SYNC_SYNCED, VERB_CANCEL, VERB_PLACE, VERB_STATUS,
 )
 
 from fastcore import core_config
+from fastcore.account import value_e8
 
 cdef extern from *:
     """
@@ -80,8 +81,8 @@ cdef class Core(CoreState):
         self.signals = Signals(checked.signal_mask, checked.ofi_tau_ns, checked.z_tau_ns)
         self.orders = Orders(checked.requote_ticks, checked.requote_ns, checked.ack_timeout_ns,
                              config["recv_window_ms"] * 1_000_000)
-        self.gate = Gate(config["limits"], self.book, self.orders)
-        self.halts = Halts(self.gate.limits.book_age_ns_max)
+        self.gate = Gate(config["limits"], self.book, self.orders, None, value_e8(tick, lot))
+        self.halts = Halts(config["halts"], self.gate.limits.book_age_ns_max)
         self.stages = StageClock()
         self.tick_to_order = Histogram()
         self.budget_ns = checked.tick_to_order_ns_max
@@ -154,6 +155,7 @@ cdef class Core(CoreState):
         cdef uint32_t bits = self.halts.bits
         self._begin(REC_TIMER, 0, NULL, 0, now_ns, 0)
         self.halts.on_timer(now_ns)
+        self.gate.report()
         if self.orders.is_stuck(now_ns):
             self.halts.set(HALT_RECONCILING)
         # A venue that refuses us for rate or clock is not asked more questions.
@@ -175,8 +177,7 @@ cdef class Core(CoreState):
         elif command == CMD_HALT:
             self.halts.set(HALT_OPERATOR)
         elif command == CMD_RESUME:
-            self.halts.clear(HALT_OPERATOR | HALT_STRATEGY)
-            self.halts.nonsense_count = 0
+            self.halts.on_resume()
         elif command == CMD_SHUTDOWN:
             self.halts.set(HALT_SHUTDOWN)
         elif command == CMD_RESYNC:
@@ -324,6 +325,8 @@ cdef class Core(CoreState):
     cdef void _on_market(self, const Event* event, ns_t now_ns) noexcept nogil:
         cdef int code
         if event.kind == EV_TRADE:
+            if event.trade.is_market:
+                self.gate.on_reference(event.trade.px_ticks, now_ns)
             return
         if event.kind == EV_DEPTH:
             self.level_updates += event.depth.bid_count + event.depth.ask_count
@@ -351,6 +354,7 @@ cdef class Core(CoreState):
         self.stages.mark(STAGE_BOOK)
         if fc_unlikely(not is_usable):
             self.halts.set(HALT_BOOK)
+            self.halts.on_touch(0, 0, now_ns)
             self.signals.reset()
             self.touch[0] = self.touch[1] = self.touch[2] = self.touch[3] = 0
             self._quote(now_ns)
@@ -358,6 +362,7 @@ cdef class Core(CoreState):
         self.halts.clear(HALT_BOOK)
         if not self._has_moved():
             return
+        self.halts.on_touch(self.touch[0], self.touch[1], now_ns)
         self.signals.on_touch(self.touch[0], self.touch[2], self.touch[1], self.touch[3], now_ns)
         self.stages.mark(STAGE_SIGNALS)
         self._quote(now_ns)
@@ -367,7 +372,9 @@ cdef class Core(CoreState):
         cdef px_t bid_px = self.mark[0] if self.mark[0] else event.order.last_px_ticks
         cdef px_t ask_px = self.mark[1] if self.mark[0] else event.order.last_px_ticks
         cdef int result = self.orders.on_order_event(&event.order, bid_px, ask_px, now_ns)
+        self.gate.report()
         if result & FILLED:
+            self.halts.on_fill(event.order.side, event.order.last_qty_lots, now_ns)
             self._record(REC_FILL, 0, &self.orders.last_fill, sizeof(self.orders.last_fill),
                          now_ns)
         if result & CHANGED:
@@ -432,9 +439,17 @@ cdef class Core(CoreState):
     cdef void _place(self, const Action* action, ns_t now_ns) noexcept nogil:
         cdef Order* order
         cdef int64_t size
-        cdef int code = self.gate.check(
-            action.side, action.px_ticks, action.qty_lots, self.halts.bits != 0,
-            self.sync.state == SYNC_SYNCED, self.book_ns, now_ns)
+        cdef Intent intent
+        cdef int code
+        intent.side = action.side
+        intent.flags = ORDER_POST_ONLY
+        intent.px_ticks = action.px_ticks
+        intent.qty_lots = action.qty_lots
+        intent.filled_lots = 0
+        intent.replaces = -1
+        code = self.gate.check(
+            &intent, self.halts.bits, self.sync.state == SYNC_SYNCED, self.book_ns,
+            self.cause_ts_ns if self.cause_ts_ns else now_ns, now_ns)
         if fc_unlikely(code != GATE_OK):
             self._deny(code, action, now_ns)
             return
@@ -449,7 +464,7 @@ cdef class Core(CoreState):
                                                    self._deadline(now_ns), now_ns)):
             self.orders.on_unsent(order.intent_id, VERB_PLACE, SEND_FAILED)
             return
-        self.gate.count_send(now_ns)
+        self.gate.count_send(VERB_PLACE, order.intent_id, now_ns)
         self._record_order(order, now_ns)
         self.stages.mark(STAGE_ENCODE)
 
@@ -461,6 +476,7 @@ cdef class Core(CoreState):
                                    order.intent_id, self._utc_ms(now_ns))
         if fc_unlikely(size < 0 or not self._emit(VERB_CANCEL, order.intent_id, size, 0, now_ns)):
             return                 # still working: the next input asks again
+        self.gate.count_send(VERB_CANCEL, order.intent_id, now_ns)
         # The OUT record tells of it; the next ORDER record is what became of the order.
         self.orders.move(order, ORD_PENDING_CANCEL, 0)
         order.sent_ns = order.cancel_ns = now_ns
@@ -470,8 +486,8 @@ cdef class Core(CoreState):
         cdef int64_t size = self.encoder.status(
             self.arena + self.arena_used, OUT_BYTES - self.arena_used, action.intent_id,
             self._utc_ms(now_ns))
-        if size > 0:
-            self._emit(VERB_STATUS, action.intent_id, size, 0, now_ns)
+        if size > 0 and self._emit(VERB_STATUS, action.intent_id, size, 0, now_ns):
+            self.gate.count_send(VERB_STATUS, action.intent_id, now_ns)
         self._record_order(self.orders.find(action.intent_id), now_ns)
 
     cdef void _deny(self, int code, const Action* action, ns_t now_ns) noexcept nogil:

@@ -6,6 +6,8 @@ import math
 import re
 from typing import Any, NamedTuple
 
+from fastcore.account import check_limits
+from fastcore.halts import check_settings
 from fastcore.strategy import BUILTINS, builtin_params
 from fastcore.types import SyncRule
 
@@ -21,6 +23,7 @@ CORE_KEYS = (
     "signals",
     "quoting",
     "limits",
+    "halts",
     "budgets",
     "recv_window_ms",
     "mask_seed",
@@ -28,15 +31,6 @@ CORE_KEYS = (
 _SECTIONS = {
     "signals": ("ofi_tau_ms", "z_tau_ms"),
     "quoting": ("requote_ticks", "requote_ms"),
-    "limits": (
-        "price_collar_ticks",
-        "qty_lots_max",
-        "position_lots_max",
-        "open_orders_max",
-        "orders_per_10s_max",
-        "orders_per_min_max",
-        "book_age_ms_max",
-    ),
     "budgets": ("tick_to_order_us_max", "ack_ms_max"),
 }
 SYNC_RULES = {
@@ -66,6 +60,8 @@ def check(config: dict[str, Any]) -> Checked:
     _check_keys("config", config, CORE_KEYS)
     for section, keys in _SECTIONS.items():
         _check_keys(section, config[section], keys)
+    check_limits(config["limits"])
+    check_settings(config["halts"])
     if config["venue"] not in SYNC_RULES:
         raise ValueError(f"Unknown venue {config['venue']!r}; known: {', '.join(SYNC_RULES)}")
     if not re.fullmatch(r"[0-9a-f]{8}", str(config["run_tag"])):

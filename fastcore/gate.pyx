@@ -2,133 +2,402 @@
 """The pre-trade gate: every order passes it, nothing goes round it.
 
 Checks are plain code in every build, never assertions. Each denial has a code, a text and a
-counter; position and open orders count what is in flight at full size (RTS 6 art. 15(2): count
-at send). Cancels do not pass here: nothing may hold a cancel back.
+counter; the first reason found is the one given. docs/gate.md has the table.
+
+Position, exposure and open orders count what is in flight at full size (RTS 6 art. 15(2): count
+at send); an amended order counts at the greater of its sizes until the venue has answered, and
+at both its prices. Prices are collared round two references that fail apart: the mid of our own
+book and, where configured, the last trade or mark (art. 15(1)(a)). A double of an order whose
+fate is open does not pass (SEC 15c3-5(c)(1)(ii)).
+
+Cancels do not pass here: nothing may hold a cancel back. An exit is a reduce-only
+immediate-or-cancel order, as stops send: it passes while halted, but for HALT_BARS_EXIT.
+
+The caller's duty: a check that passes is followed by Orders.add (or the move to
+PENDING_REPLACE) and count_send, before the next check. Cancels and queries are counted too.
 """
 cimport cython
-from libc.stdlib cimport calloc, free
-from libc.string cimport memset
 
-from fastcore.types cimport SIDE_BUY
+from fastcore.account cimport (
+    RATE_MESSAGES, RATE_OK, RATE_ORDERS, VALUE_E8_MAX,
+)
+from fastcore.check cimport fc_unlikely
+from fastcore.types cimport (
+    HALT_BOOK, HALT_CLOCK, HALT_JOURNAL, HALT_RATE_LIMIT, HALT_RECONCILING, HALT_TRADE_STREAM,
+    HALT_USER_STREAM, ORD_NEW, ORD_PARTIALLY_FILLED, ORD_PENDING_NEW, ORD_PENDING_REPLACE,
+    ORD_UNKNOWN, ORDER_IOC, ORDER_POST_ONLY, ORDER_REDUCE_ONLY, SIDE_BUY, SIDE_SELL, VERB_MODIFY,
+    VERB_PLACE, VERB_REPLACE,
+)
 
 CODES: dict[int, tuple[str, str]] = {
     GATE_STATE: ("STATE", "a halt is in force"),
+    GATE_RANGE: ("RANGE", "price or size not above zero, past what a number may be, or no side"),
+    GATE_NOT_POST_ONLY: ("NOT_POST_ONLY", "neither post-only nor immediate-or-cancel, or both"),
+    GATE_QTY: ("QTY", "size under qty_lots_min or over qty_lots_max"),
+    GATE_NOTIONAL: ("NOTIONAL", "price x size under notional_min or over notional_max"),
+    GATE_TICK_AGE: ("TICK_AGE", "the frame that caused it is older than tick_age_ms_max"),
     GATE_BOOK: ("BOOK", "book not synced, one-sided or crossed"),
     GATE_STALE: ("STALE", "book older than book_age_ms_max"),
-    GATE_PRICE: ("PRICE", "price not above zero, or outside price_collar_ticks of the mid"),
-    GATE_QTY: ("QTY", "size not above zero, or over qty_lots_max"),
-    GATE_POSITION: ("POSITION", "with all open orders filled, position_lots_max would break"),
-    GATE_OPEN_ORDERS: ("OPEN_ORDERS", "open_orders_max reached"),
-    GATE_RATE: ("RATE", "orders_per_10s_max or orders_per_min_max spent"),
-    GATE_SELF_CROSS: ("SELF_CROSS", "would meet an own order on the other side"),
+    GATE_REFERENCE: ("REFERENCE", "second reference missing, or older than reference_age_ms_max"),
+    GATE_PRICE: ("PRICE", "outside price_collar_ticks of the mid or of the second reference"),
     GATE_POST_ONLY: ("POST_ONLY", "a quote that would take"),
+    GATE_RATE: ("RATE", "orders_per_10s_max or orders_per_min_max spent"),
+    GATE_MESSAGES: ("MESSAGES", "messages_per_s_max or messages_per_min_max spent to the reserve"),
+    GATE_ACCOUNT_RATE: ("ACCOUNT_RATE", "the account's order limits spent"),
+    GATE_ACCOUNT_MESSAGES: ("ACCOUNT_MESSAGES", "the account's messages spent to the reserve"),
+    GATE_SELF_CROSS: ("SELF_CROSS", "would meet an own order on the other side"),
+    GATE_DUPLICATE: ("DUPLICATE", "an order like it, sent within duplicate_ms, is unanswered"),
+    GATE_REPLACES: ("REPLACES", "the order to be modified is not live, or on the other side"),
+    GATE_REDUCE_ONLY: ("REDUCE_ONLY", "would not shrink the position, or could flip it"),
+    GATE_OPEN_ORDERS: ("OPEN_ORDERS", "open_orders_max reached"),
+    GATE_POSITION: ("POSITION", "with all open orders filled, position_lots_max would break"),
+    GATE_EXPOSURE: ("EXPOSURE", "with all open orders filled, exposure_max would break"),
+    GATE_ACCOUNT_EXPOSURE: ("ACCOUNT_EXPOSURE", "account_exposure_e8_max would break"),
 }
 
-cdef enum:
-    WINDOW_10S_NS = 10_000_000_000
-    WINDOW_MIN_NS = 60_000_000_000     # past INT_MAX: unsigned in C, so cast where subtracted
+# What an exit does not pass either: where we are, or what the venue last said, is not known.
+cdef uint32_t BARS_EXIT = (
+    HALT_BOOK | HALT_CLOCK | HALT_JOURNAL | HALT_RATE_LIMIT | HALT_RECONCILING
+    | HALT_TRADE_STREAM | HALT_USER_STREAM)
+HALT_BARS_EXIT: int = BARS_EXIT
+
+
+cdef inline bint _is_exit(const Intent* intent) noexcept nogil:
+    return intent.flags & (ORDER_REDUCE_ONLY | ORDER_IOC) == (ORDER_REDUCE_ONLY | ORDER_IOC)
 
 
 @cython.final
 cdef class Gate:
-    def __cinit__(self, dict limits, Book book not None, Orders orders not None):
+    """Gate(limits, book, orders, account, value_e8): `limits` is the config's section, `account`
+    the ledger shared with other instruments (None: its own), `value_e8` is account.value_e8."""
+
+    def __cinit__(self, dict limits, Book book not None, Orders orders not None,
+                  Account account=None, tuple value_e8=(1, 1)):
+        self.sends = Sends(limits)
+        self.account = Account(limits) if account is None else account
+        self.account.join(limits)
         self.book = book
         self.orders = orders
-        self.limits.price_collar_ticks = _required(limits, "price_collar_ticks")
-        self.limits.qty_lots_max = _required(limits, "qty_lots_max")
-        self.limits.position_lots_max = _required(limits, "position_lots_max")
-        self.limits.open_orders_max = _required(limits, "open_orders_max")
-        self.limits.orders_per_10s_max = _required(limits, "orders_per_10s_max")
-        self.limits.orders_per_min_max = _required(limits, "orders_per_min_max")
-        self.limits.book_age_ns_max = _required(limits, "book_age_ms_max") * 1_000_000
-        sends_max = max(self.limits.orders_per_10s_max, self.limits.orders_per_min_max)
-        if sends_max > SENDS_MAX:
-            raise ValueError(f"Expected order limits of at most {SENDS_MAX} a window")
-        # A send past a limit is denied, so no window ever holds more than its limit.
-        self.sends_mask = (1 << int(sends_max - 1).bit_length()) - 1
-        self.sends_ns = <ns_t*>calloc(self.sends_mask + 1, sizeof(ns_t))
-        if self.sends_ns == NULL:
-            raise MemoryError()
-        memset(self.sends_ns, 1, (self.sends_mask + 1) * sizeof(ns_t))  # no page fault at a send
+        self.limits.price_collar_ticks = limits["price_collar_ticks"]
+        self.limits.qty_lots_min = limits["qty_lots_min"]
+        self.limits.qty_lots_max = limits["qty_lots_max"]
+        self.limits.notional_min = limits["notional_min"]
+        self.limits.notional_max = limits["notional_max"]
+        self.limits.position_lots_max = limits["position_lots_max"]
+        self.limits.exposure_max = limits["exposure_max"]
+        self.limits.open_orders_max = limits["open_orders_max"]
+        self.limits.duplicate_ns = limits["duplicate_ms"] * 1_000_000
+        self.limits.book_age_ns_max = limits["book_age_ms_max"] * 1_000_000
+        self.limits.tick_age_ns_max = limits["tick_age_ms_max"] * 1_000_000
+        self.limits.reference_age_ns_max = limits["reference_age_ms_max"] * 1_000_000
+        self.value_num, self.value_den = value_e8
+        if self.value_num <= 0 or self.value_den <= 0 or self.value_num > 1 << 40:
+            raise ValueError(f"Expected a tick x lot worth above 0, was {value_e8} in 1e-8 quote")
+        # min(): both so that the product fits, and so that the account's sum does.
+        self.value_max = min((1 << 62) // value_e8[0],
+                             (VALUE_E8_MAX * value_e8[1]) // value_e8[0], 1 << 62)
+        self.passed.replaces = -1
 
-    def __dealloc__(self):
-        free(self.sends_ns)
+    # -- HOT ---
 
-    cdef int check(self, int side, px_t px_ticks, qty_t qty_lots, bint is_halted,
-                   bint is_synced, ns_t book_ns, ns_t now_ns) noexcept nogil:
-        """GATE_OK, or the first reason against this post-only order. O(open orders)."""
-        cdef int code = GATE_OK
-        if is_halted:
-            code = GATE_STATE
-        elif qty_lots <= 0 or qty_lots > self.limits.qty_lots_max:
-            code = GATE_QTY
-        elif self._rate_is_spent(now_ns):
-            code = GATE_RATE
-        else:
-            code = self._check_book(side, px_ticks, is_synced, book_ns, now_ns)
-            if code == GATE_OK:
-                code = self._check_orders(side, px_ticks, qty_lots)
+    cdef int check(self, const Intent* intent, uint32_t halt_bits, bint is_synced,
+                   ns_t book_ns, ns_t tick_ns, ns_t now_ns) noexcept nogil:
+        """GATE_OK, or the first reason against this order. O(open orders).
+
+        `book_ns` is when the book was last told anything, `tick_ns` the receive stamp of the
+        frame that caused the order (now_ns where time did)."""
+        cdef int code = self._check_order(intent, halt_bits)
+        if code == GATE_OK:
+            code = self._check_market(intent, is_synced, book_ns, tick_ns, now_ns)
+        if code == GATE_OK:
+            code = self._check_sends(_is_exit(intent), now_ns)
+        if code == GATE_OK:
+            code = self._check_open(intent, now_ns)
+        if code == GATE_OK:
+            self.passed = intent[0]
         self.counts[code] += 1
         return code
 
-    cdef int _check_book(self, int side, px_t px_ticks, bint is_synced, ns_t book_ns,
-                         ns_t now_ns) noexcept nogil:
-        cdef px_t distance_half_ticks
-        if (not is_synced or not self.book.is_two_sided
-                or self.book.bid_px_ticks >= self.book.ask_px_ticks):
+    cdef int _check_order(self, const Intent* intent, uint32_t halt_bits) noexcept nogil:
+        """What the state and the order itself say."""
+        cdef int64_t notional
+        if halt_bits and (not _is_exit(intent) or halt_bits & BARS_EXIT):
+            return GATE_STATE
+        if (intent.px_ticks <= 0 or intent.px_ticks > <px_t>PX_TICKS_MAX or intent.qty_lots <= 0
+                or intent.qty_lots > <qty_t>QTY_LOTS_MAX or intent.filled_lots < 0
+                or intent.filled_lots >= intent.qty_lots
+                or (intent.side != SIDE_BUY and intent.side != SIDE_SELL)):
+            return GATE_RANGE
+        if (intent.flags & ORDER_POST_ONLY != 0) == (intent.flags & ORDER_IOC != 0):
+            return GATE_NOT_POST_ONLY
+        if (intent.qty_lots < self.limits.qty_lots_min
+                or intent.qty_lots > self.limits.qty_lots_max):
+            return GATE_QTY
+        notional = intent.px_ticks * intent.qty_lots
+        # Venues take a reduce-only order of any value: the rest of a position can be closed.
+        if notional > self.limits.notional_max or (
+                notional < self.limits.notional_min and not intent.flags & ORDER_REDUCE_ONLY):
+            return GATE_NOTIONAL
+        return GATE_OK
+
+    cdef int _check_market(self, const Intent* intent, bint is_synced, ns_t book_ns,
+                           ns_t tick_ns, ns_t now_ns) noexcept nogil:
+        """What the references say of its price, and whether they may be believed."""
+        cdef px_t bid = self.book.bid_px_ticks
+        cdef px_t ask = self.book.ask_px_ticks
+        cdef px_t collar = self.limits.price_collar_ticks
+        cdef px_t off
+        if now_ns - tick_ns > self.limits.tick_age_ns_max:
+            return GATE_TICK_AGE
+        if not is_synced or not self.book.is_two_sided or bid >= ask or ask > <px_t>PX_TICKS_MAX:
             return GATE_BOOK
         if now_ns - book_ns > self.limits.book_age_ns_max:
             return GATE_STALE
         # Twice the distance to the mid, so that a mid between two ticks stays an integer.
-        distance_half_ticks = 2 * px_ticks - self.book.bid_px_ticks - self.book.ask_px_ticks
-        if (px_ticks <= 0 or distance_half_ticks > 2 * self.limits.price_collar_ticks
-                or -distance_half_ticks > 2 * self.limits.price_collar_ticks):
+        off = 2 * intent.px_ticks - bid - ask
+        if off > 2 * collar or -off > 2 * collar:
             return GATE_PRICE
-        if side == SIDE_BUY:
-            return GATE_POST_ONLY if px_ticks >= self.book.ask_px_ticks else GATE_OK
-        return GATE_POST_ONLY if px_ticks <= self.book.bid_px_ticks else GATE_OK
-
-    cdef int _check_orders(self, int side, px_t px_ticks, qty_t qty_lots) noexcept nogil:
-        cdef int i
-        cdef const Order* working
-        cdef qty_t worst_lots = qty_lots
-        if self.orders.active_count >= self.limits.open_orders_max:
-            return GATE_OPEN_ORDERS
-        for i in range(self.orders.active_count):
-            working = &self.orders.slots[self.orders.active[i]]
-            if working.side == side:
-                worst_lots += self.orders.open_lots(working)
-            elif self.orders.may_rest(working) and (
-                    px_ticks >= working.px_ticks if side == SIDE_BUY
-                    else px_ticks <= working.px_ticks):
-                return GATE_SELF_CROSS
-        if side == SIDE_BUY:
-            if self.orders.position_lots + worst_lots > self.limits.position_lots_max:
-                return GATE_POSITION
-        elif self.orders.position_lots - worst_lots < -self.limits.position_lots_max:
-            return GATE_POSITION
+        if self.limits.reference_age_ns_max:
+            if (self.reference_px_ticks <= 0
+                    or now_ns - self.reference_ns > self.limits.reference_age_ns_max):
+                return GATE_REFERENCE
+            off = intent.px_ticks - self.reference_px_ticks
+            if off > collar or -off > collar:
+                return GATE_PRICE
+        if intent.flags & ORDER_POST_ONLY and (
+                intent.px_ticks >= ask if intent.side == SIDE_BUY else intent.px_ticks <= bid):
+            return GATE_POST_ONLY
         return GATE_OK
 
-    cdef bint _rate_is_spent(self, ns_t now_ns) noexcept nogil:
-        # A send exactly one window old has left it. Each send is passed once a tail: O(1).
-        while (self.tail_10s < self.send_count
-               and self.sends_ns[self.tail_10s & self.sends_mask] <= now_ns - <ns_t>WINDOW_10S_NS):
-            self.tail_10s += 1
-        while (self.tail_min < self.send_count
-               and self.sends_ns[self.tail_min & self.sends_mask] <= now_ns - <ns_t>WINDOW_MIN_NS):
-            self.tail_min += 1
-        return (self.send_count - self.tail_10s >= self.limits.orders_per_10s_max
-                or self.send_count - self.tail_min >= self.limits.orders_per_min_max)
+    cdef int _check_sends(self, bint is_exit, ns_t now_ns) noexcept nogil:
+        cdef int rate = self.sends.check(is_exit, now_ns)
+        if rate != RATE_OK:
+            return GATE_RATE if rate == RATE_ORDERS else GATE_MESSAGES
+        rate = self.account.sends.check(is_exit, now_ns)
+        if rate != RATE_OK:
+            return GATE_ACCOUNT_RATE if rate == RATE_ORDERS else GATE_ACCOUNT_MESSAGES
+        return GATE_OK
 
-    cdef void count_send(self, ns_t now_ns) noexcept nogil:
-        self.sends_ns[self.send_count & self.sends_mask] = now_ns
-        self.send_count += 1
+    cdef int _check_open(self, const Intent* intent, ns_t now_ns) noexcept nogil:
+        """What our other orders and the position say."""
+        cdef OpenLots lots
+        cdef qty_t fresh_lots = intent.qty_lots - intent.filled_lots
+        cdef qty_t room_lots
+        cdef int code = self._sum_open(intent, &lots, now_ns)
+        if code != GATE_OK:
+            return code
+        if intent.flags & ORDER_REDUCE_ONLY or self.is_reducing:
+            room_lots = (-self.orders.position_lots if intent.side == SIDE_BUY
+                         else self.orders.position_lots)
+            # A quote waits for its like. An exit does not wait for the cancel of a quote, which
+            # the position limit covers: only for other orders that reduce.
+            room_lots -= lots.reduce if intent.flags & ORDER_IOC else lots.own
+            if max(fresh_lots, lots.replaced) > room_lots:
+                return GATE_REDUCE_ONLY
+        if (intent.replaces < 0 and not intent.flags & ORDER_IOC
+                and self.orders.active_count >= self.limits.open_orders_max):
+            return GATE_OPEN_ORDERS
+        return self._check_worst(intent, &lots)
+
+    cdef int _sum_open(self, const Intent* intent, OpenLots* lots, ns_t now_ns) noexcept nogil:
+        """Fill `lots`; GATE_OK, or what one of our orders has against the intent."""
+        cdef const Order* order
+        cdef qty_t open_lots
+        cdef bint is_found = intent.replaces < 0
+        cdef int i
+        lots.own = lots.other = lots.reduce = lots.replaced = 0
+        for i in range(self.orders.active_count):
+            order = &self.orders.slots[self.orders.active[i]]
+            open_lots = self._open_lots(order)
+            if order.side != intent.side:
+                lots.other += open_lots
+                if self._meets(intent, order):
+                    return GATE_SELF_CROSS
+            elif order.intent_id == intent.replaces:
+                if order.state != ORD_NEW and order.state != ORD_PARTIALLY_FILLED:
+                    return GATE_REPLACES
+                is_found = True
+                lots.replaced = open_lots
+            else:
+                lots.own += open_lots
+                if self.sent[order.intent_id % ORDERS_MAX].flags & ORDER_REDUCE_ONLY:
+                    lots.reduce += open_lots
+                if (order.px_ticks == intent.px_ticks and order.qty_lots == intent.qty_lots
+                        and (order.state == ORD_PENDING_NEW or order.state == ORD_UNKNOWN)
+                        and now_ns - order.placed_ns < self.limits.duplicate_ns):
+                    return GATE_DUPLICATE
+        return GATE_OK if is_found else GATE_REPLACES
+
+    cdef int _check_worst(self, const Intent* intent, const OpenLots* lots) noexcept nogil:
+        """Position and exposure with every open order of one side filled, and none of the other."""
+        cdef int64_t sign = 1 if intent.side == SIDE_BUY else -1
+        cdef qty_t position_lots = sign * self.orders.position_lots
+        cdef qty_t before_lots = position_lots + lots.own + lots.replaced
+        cdef qty_t after_lots = position_lots + lots.own + max(
+            intent.qty_lots - intent.filled_lots, lots.replaced)
+        cdef qty_t other_lots = lots.other - position_lots
+        cdef px_t mark = max(self.book.ask_px_ticks, intent.px_ticks)
+        self.mark_px_ticks = self.book.ask_px_ticks
+        if after_lots > self.limits.position_lots_max:
+            return GATE_POSITION
+        if after_lots > 0 and after_lots * mark > self.limits.exposure_max:
+            return GATE_EXPOSURE
+        self._set_exposure(self._value_e8(max(before_lots, other_lots), mark))
+        self.next_exposure_e8 = self._value_e8(max(after_lots, other_lots), mark)
+        # An order that adds nothing to the worst case passes whatever the account holds.
+        if fc_unlikely(self.next_exposure_e8 > self.exposure_e8
+                       and self.account.is_over(self.exposure_e8, self.next_exposure_e8)):
+            return GATE_ACCOUNT_EXPOSURE
+        return GATE_OK
+
+    cdef qty_t _open_lots(self, const Order* order) noexcept nogil:
+        """What of it may still fill; of one whose amendment is open, the greater size."""
+        cdef qty_t open_lots = self.orders.open_lots(order)
+        cdef const Sent* sent
+        if fc_unlikely(order.state == ORD_PENDING_REPLACE or order.state == ORD_UNKNOWN):
+            sent = &self.sent[order.intent_id % ORDERS_MAX]
+            open_lots = max(open_lots, order.qty_lots - order.cum_qty_lots)
+            if sent.intent_id == order.intent_id:
+                open_lots = max(open_lots, sent.qty_lots - order.cum_qty_lots)
+        return open_lots
+
+    cdef bint _meets(self, const Intent* intent, const Order* order) noexcept nogil:
+        """An order of the other side rests, or may come to, where the intent would trade with it."""
+        cdef int64_t sign = 1 if intent.side == SIDE_BUY else -1
+        cdef const Sent* sent
+        if sign * (intent.px_ticks - order.px_ticks) >= 0 and (
+                order.state == ORD_PENDING_REPLACE or self.orders.may_rest(order)):
+            return True
+        if order.state == ORD_PENDING_REPLACE or order.state == ORD_UNKNOWN:
+            sent = &self.sent[order.intent_id % ORDERS_MAX]
+            return (sent.intent_id == order.intent_id
+                    and sign * (intent.px_ticks - sent.px_ticks) >= 0)
+        return False
+
+    cdef int64_t _value_e8(self, qty_t lots, px_t px_ticks) noexcept nogil:
+        """Worth of `lots` at a price, rounded up; VALUE_E8_MAX where it is more."""
+        cdef int64_t value = min(lots, <qty_t>QTY_LOTS_MAX) * min(px_ticks, <px_t>PX_TICKS_MAX)
+        value = min(value, self.value_max) * self.value_num
+        if self.value_den == 1:
+            return value
+        return (value + self.value_den - 1) // self.value_den
+
+    cdef void _set_exposure(self, int64_t value_e8) noexcept nogil:
+        self.account.move(self.exposure_e8, value_e8)
+        self.exposure_e8 = value_e8
+
+    cdef void count_send(self, int verb, seq_t intent_id, ns_t now_ns) noexcept nogil:
+        """A message of ours leaves; of an order, the intent that passed last, as `intent_id`
+        (of a modification: the id of the order that is amended)."""
+        cdef Sent* sent
+        self.sends.count_send(verb, now_ns)
+        self.account.sends.count_send(verb, now_ns)
+        if verb != VERB_PLACE and verb != VERB_MODIFY and verb != VERB_REPLACE:
+            return
+        sent = &self.sent[intent_id % ORDERS_MAX]
+        sent.intent_id = intent_id
+        sent.px_ticks = self.passed.px_ticks
+        sent.qty_lots = self.passed.qty_lots
+        sent.flags = self.passed.flags
+        self._set_exposure(self.next_exposure_e8)
+
+    cpdef void on_reference(self, px_t px_ticks, ns_t now_ns) noexcept nogil:
+        """The second reference price: the last trade, or the venue's mark."""
+        self.reference_px_ticks = px_ticks
+        self.reference_ns = now_ns
+
+    cpdef void set_reducing(self, bint is_reducing) noexcept nogil:
+        self.is_reducing = is_reducing
+
+    cpdef void report(self) noexcept nogil:
+        """Tell the account what this instrument has at risk now: after fills and cancels, and as
+        time goes. O(open orders)."""
+        cdef qty_t buy_lots = self.orders.position_lots
+        cdef qty_t sell_lots = -self.orders.position_lots
+        cdef const Order* order
+        cdef int i
+        for i in range(self.orders.active_count):
+            order = &self.orders.slots[self.orders.active[i]]
+            if order.side == SIDE_BUY:
+                buy_lots += self._open_lots(order)
+            else:
+                sell_lots += self._open_lots(order)
+        if self.book.is_two_sided:
+            self.mark_px_ticks = self.book.ask_px_ticks
+        self._set_exposure(self._value_e8(max(buy_lots, sell_lots), self.mark_px_ticks))
+
+    # -- COLD ---
+
+    def check_values(self, side: int, px_ticks: int, qty_lots: int, flags: int, halt_bits: int,
+                     is_synced: bool, book_ns: int, tick_ns: int, now_ns: int,
+                     replaces: int = -1, filled_lots: int = 0) -> int:
+        """`check` for Python: the code, of CODES, or 0."""
+        cdef Intent intent
+        intent.side, intent.flags, intent.replaces = side, flags, replaces
+        intent.px_ticks, intent.qty_lots, intent.filled_lots = px_ticks, qty_lots, filled_lots
+        return self.check(&intent, halt_bits, is_synced, book_ns, tick_ns, now_ns)
+
+    def count_values(self, verb: int, intent_id: int, now_ns: int) -> None:
+        self.count_send(verb, intent_id, now_ns)
+
+    def denies(self) -> dict[str, int]:
+        """How often each check denied, by name; OK: how often all passed."""
+        return {"OK": self.counts[GATE_OK],
+                **{name: self.counts[code] for code, (name, _) in CODES.items()}}
 
 
-def _required(dict limits, str name) -> int:
-    if name not in limits:
-        raise ValueError(f"limits.{name} is required: there are no default limits")
-    value = limits[name]
-    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
-        raise ValueError(f"Expected limits.{name} to be a whole number above 0, was {value!r}")
-    return value
+@cython.final
+cdef class GateRig:
+    """A gate's book and orders moved from Python, as the venue's answers would; for tests and
+    benches, never in an engine."""
+    cdef Gate gate
+
+    def __cinit__(self, Gate gate not None):
+        self.gate = gate
+
+    def place(self, side: int, px_ticks: int, qty_lots: int, now_ns: int) -> int:
+        """Book the order that has just passed as sent; its intent id."""
+        cdef Order* order = self.gate.orders.add(side, px_ticks, qty_lots, now_ns)
+        if order == NULL:
+            raise ValueError("Every slot for orders is taken")
+        self.gate.count_send(VERB_PLACE, order.intent_id, now_ns)
+        return order.intent_id
+
+    def amend(self, intent_id: int, now_ns: int) -> None:
+        """Book the modification that has just passed as sent."""
+        self.gate.count_send(VERB_MODIFY, intent_id, now_ns)
+        self.gate.orders.find(intent_id).state = ORD_PENDING_REPLACE
+
+    def answer(self, intent_id: int, state: int, px_ticks: int, qty_lots: int) -> None:
+        """The venue says that a live order stands so."""
+        cdef Order* order = self.gate.orders.find(intent_id)
+        order.state, order.px_ticks, order.qty_lots = state, px_ticks, qty_lots
+
+    def end(self, intent_id: int, state: int) -> None:
+        """The venue says that an order is over."""
+        cdef Order* order = self.gate.orders.find(intent_id)
+        if order.state == ORD_PENDING_REPLACE:
+            order.state = ORD_NEW
+        self.gate.orders.move(order, state, 0)
+
+    def fill(self, intent_id: int, qty_lots: int) -> None:
+        cdef Order* order = self.gate.orders.find(intent_id)
+        order.cum_qty_lots += qty_lots
+        self.gate.orders.position_lots += qty_lots if order.side == SIDE_BUY else -qty_lots
+
+    def set_position(self, position_lots: int) -> None:
+        self.gate.orders.position_lots = position_lots
+
+    def repeat_check(self, side: int, px_ticks: int, qty_lots: int, flags: int, now_ns: int,
+                     rounds: int) -> int:
+        """Check one order `rounds` times, each 1 ns later; how often it passed."""
+        cdef Intent intent
+        cdef int64_t i, passed = 0, last = rounds
+        cdef ns_t begin_ns = now_ns
+        intent.side, intent.flags, intent.replaces = side, flags, -1
+        intent.px_ticks, intent.qty_lots, intent.filled_lots = px_ticks, qty_lots, 0
+        with nogil:
+            for i in range(last):
+                passed += self.gate.check(&intent, 0, True, begin_ns, begin_ns,
+                                          begin_ns + i) == GATE_OK
+        return passed

@@ -166,4 +166,4 @@ def test_nothing_is_placed_while_halted(command: Command) -> None:
 def test_every_code_has_a_name_and_a_text() -> None:
     check: Callable[[tuple[str, str]], bool] = all
     assert all(check(entry) for entry in CODES.values())
-    assert len({name for name, _ in CODES.values()}) == len(CODES) == 10
+    assert len({name for name, _ in CODES.values()}) == len(CODES) == 23

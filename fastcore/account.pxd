@@ -1,0 +1,43 @@
+# cython: language_level=3
+"""What the instruments of one account share: send windows and gross exposure; see account.pyx."""
+from libc.stdint cimport int64_t
+
+from fastcore.types cimport ns_t
+
+cdef enum:
+    SENDS_MAX = 1048576        # highest limit of a window: 8 MB of send times, for benches
+    GATES_MAX = 512            # instruments of one account in one process
+    VALUE_E8_MAX = 9007199254740992    # 2^53: what one instrument can count for; 90 million
+    RATE_OK = 0
+    RATE_ORDERS = 1            # an order window is spent
+    RATE_MESSAGES = 2          # a message window is spent, but for its reserve
+
+cdef struct SendRing:          # send times, the newest sends_max of them and more
+    ns_t* sent_ns
+    int64_t mask
+    int64_t count              # ever sent
+
+
+cdef class Sends:
+    cdef SendRing messages
+    cdef SendRing orders
+    cdef int64_t messages_per_s_max
+    cdef int64_t messages_per_min_max
+    cdef int64_t orders_per_10s_max
+    cdef int64_t orders_per_min_max
+    cdef int64_t reserve       # messages of each window that only cancels and exits may use
+
+    cpdef int check(self, bint is_exit, ns_t now_ns) noexcept nogil
+    cpdef void count_send(self, int verb, ns_t now_ns) noexcept nogil
+
+
+cdef class Account:
+    cdef readonly Sends sends
+    cdef readonly int64_t exposure_e8      # sum over the gates, at worst case
+    cdef readonly int64_t exposure_e8_max
+    cdef readonly int gate_count
+    cdef readonly dict limits
+
+    # Whether a gate's change from old_e8 to new_e8 would break the account's limit.
+    cpdef bint is_over(self, int64_t old_e8, int64_t new_e8) noexcept nogil
+    cpdef void move(self, int64_t old_e8, int64_t new_e8) noexcept nogil
