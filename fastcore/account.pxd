@@ -7,7 +7,6 @@ from fastcore.types cimport ns_t
 cdef enum:
     SENDS_MAX = 1048576        # highest limit of a window: 8 MB of send times, for benches
     GATES_MAX = 512            # instruments of one account in one process
-    VALUE_E8_MAX = 9007199254740992    # 2^53: what one instrument can count for; 90 million
     RATE_OK = 0
     RATE_ORDERS = 1            # an order window is spent
     RATE_MESSAGES = 2          # a message window is spent, but for its reserve

@@ -27,9 +27,10 @@ cdef enum:
     WINDOW_10S_NS = 10_000_000_000     # past INT_MAX: unsigned in C, so cast where subtracted
     WINDOW_MIN_NS = 60_000_000_000
 
-PX_LIMIT = 1 << 30             # PX_TICKS_MAX, QTY_LOTS_MAX of gate.pxd: their product is 2^62
-QTY_LIMIT = 1 << 32
-VALUE_LIMIT = 1 << 62
+PX_LIMIT = 2**30               # PX_TICKS_MAX, QTY_LOTS_MAX of gate.pxd: their product is 2^62
+QTY_LIMIT = 2**32
+VALUE_LIMIT = 2**62
+VALUE_E8_MAX = 2**53           # what one instrument can count for: 90 million of the quote asset
 DAY_MS = 86_400_000
 
 # key: (lowest, highest, what it means). Every key is required: there are no default limits.
@@ -90,6 +91,15 @@ def check_limits(limits) -> None:
 def value_e8(str tick, str lot) -> tuple[int, int]:
     """Worth of one tick x lot in 1e-8 of the quote asset, as numerator and denominator."""
     return (Decimal(tick) * Decimal(lot)).scaleb(8).as_integer_ratio()
+
+
+def value_max(value_e8: tuple[int, int]) -> int:
+    """Most ticks x lots that are counted in full: their product with the numerator fits int64,
+    and their worth is at most VALUE_E8_MAX, so that the sum over GATES_MAX gates fits too."""
+    num, den = value_e8
+    if not (0 < num <= PX_LIMIT * QTY_LIMIT and 0 < den <= PX_LIMIT * QTY_LIMIT):
+        raise ValueError(f"Expected a tick x lot worth above 0, was {num}/{den} in 1e-8 quote")
+    return min(VALUE_LIMIT // num, VALUE_E8_MAX * den // num, VALUE_LIMIT)
 
 
 cdef inline bint _is_spent(const SendRing* ring, int64_t limit, ns_t since_ns) noexcept nogil:

@@ -18,9 +18,7 @@ PENDING_REPLACE) and count_send, before the next check. Cancels and queries are 
 """
 cimport cython
 
-from fastcore.account cimport (
-    RATE_MESSAGES, RATE_OK, RATE_ORDERS, VALUE_E8_MAX,
-)
+from fastcore.account cimport RATE_OK, RATE_ORDERS
 from fastcore.check cimport fc_unlikely
 from fastcore.types cimport (
     HALT_BOOK, HALT_CLOCK, HALT_JOURNAL, HALT_RATE_LIMIT, HALT_RECONCILING, HALT_TRADE_STREAM,
@@ -28,6 +26,8 @@ from fastcore.types cimport (
     ORD_UNKNOWN, ORDER_IOC, ORDER_POST_ONLY, ORDER_REDUCE_ONLY, SIDE_BUY, SIDE_SELL, VERB_MODIFY,
     VERB_PLACE, VERB_REPLACE,
 )
+
+from fastcore.account import value_max
 
 CODES: dict[int, tuple[str, str]] = {
     GATE_STATE: ("STATE", "a halt is in force"),
@@ -91,11 +91,7 @@ cdef class Gate:
         self.limits.tick_age_ns_max = limits["tick_age_ms_max"] * 1_000_000
         self.limits.reference_age_ns_max = limits["reference_age_ms_max"] * 1_000_000
         self.value_num, self.value_den = value_e8
-        if self.value_num <= 0 or self.value_den <= 0 or self.value_num > 1 << 40:
-            raise ValueError(f"Expected a tick x lot worth above 0, was {value_e8} in 1e-8 quote")
-        # min(): both so that the product fits, and so that the account's sum does.
-        self.value_max = min((1 << 62) // value_e8[0],
-                             (VALUE_E8_MAX * value_e8[1]) // value_e8[0], 1 << 62)
+        self.value_max = value_max(value_e8)
         self.passed.replaces = -1
 
     # -- HOT ---
@@ -262,7 +258,7 @@ cdef class Gate:
         return open_lots
 
     cdef bint _meets(self, const Intent* intent, const Order* order) noexcept nogil:
-        """An order of the other side rests, or may come to, where the intent would trade with it."""
+        """An order of the other side rests, or may, where the intent would trade with it."""
         cdef int64_t sign = 1 if intent.side == SIDE_BUY else -1
         cdef const Sent* sent
         if sign * (intent.px_ticks - order.px_ticks) >= 0 and (
