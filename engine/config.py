@@ -72,6 +72,7 @@ class Halts(_Table):
     spread_ms_min: int = Field(ge=0)
     spread_clear_ms: int = Field(ge=0)
     spread_median_window: int = Field(ge=0)
+    spread_sample_ms: int = Field(ge=0)
     vpin_max: float = Field(ge=0, le=1)
     vpin_clear: float = Field(ge=0, le=1)
     repeated_fills_max: int = Field(ge=0)
@@ -179,11 +180,12 @@ def demo_core(symbol: str, strategy: str, run_tag: str, seed: int) -> dict[str, 
         },
         "halts": {
             "spread_factor": 20.0,
-            "spread_ticks_max": 500,
+            "spread_ticks_max": 200,
             "spread_updates_min": 5,
             "spread_ms_min": 250,
             "spread_clear_ms": 1_000,
-            "spread_median_window": 512,
+            "spread_median_window": 200,
+            "spread_sample_ms": 100,
             "vpin_max": 0.9,
             "vpin_clear": 0.7,
             "repeated_fills_max": 500,

@@ -40,6 +40,9 @@ cdef class Halts:
     cdef int64_t spread_updates_min    # 0: off
     cdef ns_t spread_ns_min            # 0: off
     cdef ns_t spread_clear_ns
+    cdef ns_t spread_sample_ns         # 0: every touch
+    cdef ns_t _next_sample_ns
+    cdef int64_t _spread_ticks         # of the last touch; 0: it was none
     cdef int64_t _wide_count           # touches in a row
     cdef ns_t _wide_since_ns           # -1: the last touch was not wide
     cdef ns_t _calm_since_ns           # -1: the last touch was wide or none
@@ -63,4 +66,5 @@ cdef class Halts:
     cpdef void on_resume(self) noexcept nogil
     cpdef int64_t median_ticks(self) noexcept nogil    # of the spread; -1: not yet known
     cdef bint _is_wide(self, int64_t spread_ticks) noexcept nogil
+    cdef void _sample_spread(self, ns_t now_ns) noexcept nogil
     cdef void _look_at_spread(self, ns_t now_ns) noexcept nogil

@@ -1,6 +1,7 @@
 """The state word: reasons in force, as bits of fastcore.types.Halt; see halts.pyx."""
 
 SETTINGS: dict[str, tuple[bool, float, str]]
+REASONS: dict[int, tuple[str, str]]
 
 def check_settings(settings: object) -> None: ...
 

@@ -5,10 +5,12 @@ Reasons are bits; any bit set pulls the quotes. Each that clears itself does so 
 what raised it must have been away for a time. Pure: time comes in by argument.
 
 Spread (reliability.md C15). A touch is wide when its spread is over spread_ticks_max, or over
-spread_factor times the median of the last spread_median_window touches before it. The halt comes
-after spread_updates_min wide touches in a row or spread_ms_min of a wide touch, whichever is
-first, and goes after spread_clear_ms without one. The median is rolling on purpose: a market that
-stays wide becomes the measure, and spread_ticks_max alone then bounds it.
+spread_factor times the median of the last spread_median_window samples, one taken every
+spread_sample_ms at most: by time, because a blow-out comes with a burst of touches, which by count
+would make it the measure within a second. The halt comes after spread_updates_min wide touches in
+a row or spread_ms_min of a wide touch, whichever is first, and goes after spread_clear_ms without
+one. The median rolls on purpose: a market that stays wide for half its window becomes the
+measure, and spread_ticks_max alone then bounds it.
 
 The median is kept in bins of a histogram, with a bitmap to find the next bin that holds anything:
 each update moves it by one rank at most, so O(1), no allocation. Bins are exact to 127 ticks,
@@ -22,8 +24,10 @@ one side than one_sided_fills_max within one_sided_ms; goes after one_sided_ms w
 cimport cython
 
 from fastcore.types cimport (
-    HALT_FEED_STALE, HALT_ONE_SIDED_FILLS, HALT_OPERATOR, HALT_RATE_LIMIT,
-    HALT_REPEATED_EXECUTION, HALT_SPREAD, HALT_STRATEGY, HALT_TOXICITY,
+    HALT_BOOK, HALT_CLOCK, HALT_FEED_STALE, HALT_JOURNAL, HALT_LATENCY, HALT_LEG,
+    HALT_ONE_SIDED_FILLS, HALT_OPERATOR, HALT_RATE_LIMIT, HALT_RECONCILING,
+    HALT_REPEATED_EXECUTION, HALT_SHUTDOWN, HALT_SPREAD, HALT_STRATEGY, HALT_TOXICITY,
+    HALT_TRADE_STREAM, HALT_USER_STREAM,
 )
 
 import difflib
@@ -51,7 +55,8 @@ SETTINGS: dict[str, tuple[bool, float, str]] = {
     "spread_updates_min": (True, 1_000_000, "wide touches in a row that halt; 0: only time does"),
     "spread_ms_min": (True, DAY_MS, "time of a wide touch that halts; 0: only updates do"),
     "spread_clear_ms": (True, DAY_MS, "time without a wide touch that clears"),
-    "spread_median_window": (True, WINDOW_MAX, "touches that the median looks back on"),
+    "spread_median_window": (True, WINDOW_MAX, "samples that the median looks back on"),
+    "spread_sample_ms": (True, DAY_MS, "time between two samples at least; 0: each touch is one"),
     "vpin_max": (False, 1, "VPIN that is not yet toxic; 0: off"),
     "vpin_clear": (False, 1, "VPIN below which flow is sound again"),
     "repeated_fills_max": (True, FILLS_MAX, "fills that may happen within repeated_ms; 0: off"),
@@ -59,6 +64,62 @@ SETTINGS: dict[str, tuple[bool, float, str]] = {
     "one_sided_fills_max": (True, FILLS_MAX, "fills in a row on one side, as above; 0: off"),
     "one_sided_ms": (True, DAY_MS, "window of one_sided_fills_max, and the quiet that clears"),
     "nonsense_max": (True, 1_000_000, "refused targets of the strategy that halt; above 0"),
+}
+
+# reason: (what raises it, what clears it); docs/halts.md is made of it.
+REASONS: dict[int, tuple[str, str]] = {
+    HALT_BOOK: (
+        "book not synced (gap, bad frame, resync asked for) or not two-sided",
+        "itself: the first message that leaves a synced, two-sided book"),
+    HALT_FEED_STALE: (
+        "no message that moved the book for limits.book_age_ms_max",
+        "itself: messages without such a pause for a quarter of that time"),
+    HALT_USER_STREAM: (
+        "user stream down, or its listen key expired",
+        "itself: the stream is up again; RECONCILING stays"),
+    HALT_LATENCY: (
+        "latency over its budgets",
+        "itself"),
+    HALT_CLOCK: (
+        "no measure of the venue's clock, or the venue refused a time stamp",
+        "itself: the next measure"),
+    HALT_RATE_LIMIT: (
+        "the venue answered that we send too much",
+        "itself: after the pause that the venue asked for, or 10 s"),
+    HALT_RECONCILING: (
+        "start-up; a stream lost; an order, fill or position that we can't explain",
+        "start command, once the venue's position and open orders are ours"),
+    HALT_JOURNAL: (
+        "no room in the journal",
+        "never: a journal with a hole would lie"),
+    HALT_STRATEGY: (
+        "halts.nonsense_max targets of the strategy refused",
+        "operator resume"),
+    HALT_OPERATOR: (
+        "operator halt",
+        "operator resume"),
+    HALT_SHUTDOWN: (
+        "ordered shutdown",
+        "never"),
+    HALT_TRADE_STREAM: (
+        "order-entry connection down",
+        "itself: the connection is up again; RECONCILING stays"),
+    HALT_SPREAD: (
+        "spread over spread_ticks_max, or over spread_factor x its rolling median, for "
+        "spread_updates_min touches in a row or spread_ms_min, whichever is first",
+        "itself: spread_clear_ms without a wide touch"),
+    HALT_TOXICITY: (
+        "VPIN over vpin_max, or no number",
+        "itself: VPIN under vpin_clear"),
+    HALT_REPEATED_EXECUTION: (
+        "more than repeated_fills_max fills within repeated_ms",
+        "operator resume (latched), which also forgets the fills before it"),
+    HALT_ONE_SIDED_FILLS: (
+        "more than one_sided_fills_max fills in a row on one side within one_sided_ms",
+        "itself: one_sided_ms without a fill"),
+    HALT_LEG: (
+        "the reference leg can't be used, or a hedge's fate is open",
+        "itself"),
 }
 
 
@@ -201,6 +262,7 @@ cdef class Halts:
         self.spread_updates_min = settings["spread_updates_min"]
         self.spread_ns_min = settings["spread_ms_min"] * 1_000_000
         self.spread_clear_ns = settings["spread_clear_ms"] * 1_000_000
+        self.spread_sample_ns = settings["spread_sample_ms"] * 1_000_000
         self._median.size = settings["spread_median_window"]
         self.vpin_max = settings["vpin_max"]
         self.vpin_clear = settings["vpin_clear"]
@@ -233,10 +295,11 @@ cdef class Halts:
         if bid_px_ticks <= 0 or spread_ticks <= 0:
             self._wide_count = 0
             self._wide_since_ns = self._calm_since_ns = -1
+            self._spread_ticks = 0
             return
         is_wide = self._is_wide(spread_ticks)
-        if self.spread_factor_e3:
-            _take_spread(&self._median, spread_ticks)
+        self._spread_ticks = spread_ticks
+        self._sample_spread(now_ns)
         if is_wide:
             if self._wide_since_ns < 0:
                 self._wide_since_ns = now_ns
@@ -254,6 +317,12 @@ cdef class Halts:
             return True
         return (self.spread_factor_e3 != 0 and self._median.count >= self._median.size
                 and 1000 * spread_ticks > self.spread_factor_e3 * _edge_of(self._median.at))
+
+    cdef void _sample_spread(self, ns_t now_ns) noexcept nogil:
+        if (self.spread_factor_e3 and self._spread_ticks
+                and (self._median.count == 0 or now_ns >= self._next_sample_ns)):
+            _take_spread(&self._median, self._spread_ticks)
+            self._next_sample_ns = now_ns + self.spread_sample_ns
 
     cdef void _look_at_spread(self, ns_t now_ns) noexcept nogil:
         if self._wide_since_ns >= 0:
@@ -299,6 +368,8 @@ cdef class Halts:
             self.set(HALT_FEED_STALE)
         if self.bits & HALT_RATE_LIMIT and now_ns >= self.rate_limit_until_ns:
             self.clear(HALT_RATE_LIMIT)
+        if self.spread_sample_ns:
+            self._sample_spread(now_ns)    # a touch that stands counts for as long as it does
         self._look_at_spread(now_ns)
         if (self.bits & HALT_ONE_SIDED_FILLS
                 and now_ns - self._last_fill_ns >= self._one_sided.window_ns):

@@ -223,10 +223,20 @@ def sent(desk, side, px, qty, flags=QUOTE, now_ns=NOW, **more):
     return desk.place(now_ns)
 
 
+@pytest.mark.parametrize(("side", "px", "held"), [(BUY, 1000, 1), (SELL, 1010, -1)])
+@pytest.mark.parametrize(("lots", "name"), [(4, "OK"), (5, "OK"), (6, "POSITION")])
+def test_the_position_held_counts_towards_its_limit_on_its_side_only(
+    new_gate, side, px, held, lots, name
+):
+    desk = new_gate(position_lots_max=10)
+    desk.set_position(5 * held)
+    assert desk.check(side, px, lots, QUOTE, NOW) == name
+    other = 15 + (lots - 5)  # through zero to the limit on the other side
+    assert desk.check(1 - side, 2010 - px, other, QUOTE, NOW) == name
+
+
 @pytest.mark.parametrize(("count", "name"), [(1, "OK"), (2, "OPEN_ORDERS"), (3, "OPEN_ORDERS")])
 def test_open_orders(new_gate, count, name):
-    desk = new_gate()
-    ids = [sent(desk, BUY, 1000 - i, 1) for i in range(count)]
     desk = new_gate(open_orders_max=2)
     ids = [sent(desk, BUY, 1000 - i, 1) for i in range(min(count, 2))]
     assert desk.check(BUY, 990, 1, QUOTE, NOW) == name

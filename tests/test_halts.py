@@ -177,6 +177,19 @@ def test_a_market_that_stays_wide_becomes_the_measure(new_halts):
     assert halts.median_ticks() == 9
 
 
+def test_a_burst_does_not_become_the_measure_because_samples_are_taken_by_time(new_halts):
+    halts = new_halts(spread_factor=3, spread_median_window=5, spread_sample_ms=10)
+    for ms in range(0, 50, 10):
+        touch(halts, 1, ms=ms)
+    assert touch(halts, *[9] * 100, ms=55) == Halt.SPREAD
+    assert halts.median_ticks() == 1
+    for ms in (60, 69, 70):
+        halts.on_timer(ms * MS)  # the touch stands
+    assert halts.median_ticks() == 1
+    halts.on_timer(80 * MS)
+    assert halts.median_ticks() == 9
+
+
 @STEADY
 @given(
     window=st.integers(1, 40),
@@ -297,13 +310,14 @@ class Story(RuleBasedStateMachine):
     @initialize(
         factor=st.sampled_from([0, 1.5, 3]), most=st.sampled_from([0, 8]),
         updates=st.integers(1, 3), ms=st.sampled_from([0, 40]), window=st.integers(1, 7),
-        fills=st.integers(0, 3), row=st.integers(0, 3),
+        sample=st.sampled_from([0, 0, 15]), fills=st.integers(0, 3), row=st.integers(0, 3),
     )  # fmt: skip
-    def open(self, factor, most, updates, ms, window, fills, row):
+    def open(self, factor, most, updates, ms, window, sample, fills, row):
         setting = off(
             spread_factor=factor, spread_ticks_max=most, spread_updates_min=updates,
             spread_ms_min=ms, spread_clear_ms=60, spread_median_window=window, vpin_max=0.6,
-            vpin_clear=0.4, repeated_fills_max=fills, repeated_ms=50, one_sided_fills_max=row,
+            spread_sample_ms=sample, vpin_clear=0.4, repeated_fills_max=fills, repeated_ms=50,
+            one_sided_fills_max=row,
             one_sided_ms=70, nonsense_max=2,
         )  # fmt: skip
         self.pair = fast.Halts(setting, 100 * MS), reference.Halts(setting, 100 * MS)

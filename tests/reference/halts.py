@@ -19,6 +19,7 @@ class Halts:
         self.stale_ns = feed_stale_after_ns
         self.reasons = set()
         self.markets, self.touches, self.fills = [], [], []
+        self.samples = []  # (ns, spread)
         self.resumed_at = 0  # fills before it are forgiven
         self.rate_limit_until = 0
         self.nonsense_count = 0
@@ -43,10 +44,9 @@ class Halts:
 
     # -- SPREAD ---
 
-    def median_ticks(self, spreads=None):
+    def median_ticks(self):
         window = self.set_of["spread_median_window"]
-        if spreads is None:
-            spreads = [spread for _, spread, _ in self.touches if spread > 0]
+        spreads = [spread for _, spread in self.samples]
         if not self.set_of["spread_factor"] or len(spreads) < window:
             return -1
         return sorted(map(edge, spreads[-window:]))[(window - 1) // 2]
@@ -61,7 +61,13 @@ class Halts:
             factor = round(self.set_of["spread_factor"] * 1000)
             is_wide |= 1000 * (ask - bid) > factor * median
         self.touches.append((now_ns, ask - bid, is_wide))
+        self._sample_spread(now_ns)
         self._look_at_spread(now_ns)
+
+    def _sample_spread(self, now_ns):
+        due_ns = self.samples[-1][0] + self.set_of["spread_sample_ms"] * MS if self.samples else 0
+        if self.touches and self.touches[-1][1] > 0 and now_ns >= due_ns:
+            self.samples.append((now_ns, self.touches[-1][1]))
 
     def _look_at_spread(self, now_ns):
         run = []  # the last touches that are all as wide, or as calm, as the last
@@ -114,6 +120,8 @@ class Halts:
             self.set(Halt.FEED_STALE)
         if now_ns >= self.rate_limit_until:
             self.clear(Halt.RATE_LIMIT)
+        if self.set_of["spread_sample_ms"]:
+            self._sample_spread(now_ns)
         self._look_at_spread(now_ns)
         last = self.fills[-1][0] if self.fills else 0
         if now_ns - last >= self.set_of["one_sided_ms"] * MS:
