@@ -88,7 +88,8 @@ class Watch:
 
 def settings(**on: float) -> dict[str, Any]:
     """The demo's halts, but for what a picture needs."""
-    return demo_core("BTCUSDT", "spread", "0a1b2c3d", seed=1)["halts"] | on
+    demo: dict[str, Any] = demo_core("BTCUSDT", "spread", "0a1b2c3d", seed=1)["halts"]
+    return demo | on
 
 
 # -- ONE PICTURE A HALT --------------------------------------------------------------------------
@@ -369,18 +370,27 @@ class CoreRun:
 
     def _after(self, at: float) -> None:
         """Everything leaves at once and is taken by the venue, which never fills."""
-        messages = self.core.outgoing()
-        for out_seq, *_ in messages:
-            self.core.send(out_seq, 0, _ns(at), _ns(at), _ns(at))
-        for _, intent_id, _, verb, *_ in messages:
-            if self.core.numbers()["halt_bits"] & (Halt.TRADE_STREAM | Halt.SHUTDOWN) == 0:
-                status = "CANCELED" if verb == Verb.CANCEL else "NEW"
-                reply = {"id": f"{verb}{intent_id:012x}", "status": 200,
-                         "result": {"orderId": intent_id, "status": status}}  # fmt: skip
-                self.core.frame(Conn.TRADE, json.dumps(reply).encode(), _ns(at), _ns(at))
+        todo = self._send(at)
+        while todo:
+            intent_id, verb = todo.pop(0)
+            status = "CANCELED" if verb == Verb.CANCEL else "NEW"
+            reply = {
+                "id": f"{verb}{intent_id:012x}",
+                "status": 200,
+                "result": {"orderId": intent_id, "status": status},
+            }
+            self.core.frame(Conn.TRADE, json.dumps(reply).encode(), _ns(at), _ns(at))
+            todo += self._send(at)
         for watch in self.watches:
             watch.look(self.core.halt_bits, at)
         self.working.append((at, float(self.core.working_count)))
+
+    def _send(self, at: float) -> list[tuple[int, int]]:
+        """Intent and verb of each message that the last input caused."""
+        messages = self.core.outgoing()
+        for out_seq, *_ in messages:
+            self.core.send(out_seq, 0, _ns(at), _ns(at), _ns(at))
+        return [(intent_id, verb) for _, intent_id, _, verb, *_ in messages]
 
 
 def core_timeline(frames: list[tuple[float, bytes]]) -> str:

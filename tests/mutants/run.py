@@ -18,6 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 TREE = ROOT / "build" / "mutants"
+PLANTED = TREE / "planted"  # names the compiled file that a mutant was built into
 COPIED = ("fastcore", "engine", "bench", "tests", "build/cython", "pyproject.toml", "setup.py")
 COMPILED = {".pyx", ".pxd", ".h", ".c"}
 TIMEOUT_S = 300  # a mutant that hangs its tests is killed, too
@@ -94,6 +95,7 @@ def verdict(mutant: Mutant) -> str:
         return f"STALE: its text stands {text.count(mutant.old)} times in {mutant.file}"
     path.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
     if path.suffix in COMPILED:
+        PLANTED.write_text(mutant.file, encoding="utf-8")
         code, output = run("setup.py", "-q", "build_ext", "--inplace")
         if code != 0:
             return f"DOES NOT COMPILE\n{output[-2000:]}"
@@ -107,10 +109,22 @@ def verdict(mutant: Mutant) -> str:
     return f"TESTS DID NOT RUN (pytest exit code {code})\n{output[-2000:]}"
 
 
+def heal() -> tuple[int, str]:
+    """The tree without any mutant, compiled. What was built of one is newer than the source that
+    is put back, so no compiler would look at it again: it is deleted."""
+    sync()
+    if PLANTED.exists():
+        path = TREE / PLANTED.read_text(encoding="utf-8")
+        stem = path.stem if path.suffix == ".pyx" else "*"
+        for built in path.parent.glob(f"{stem}.*.so"):
+            built.unlink()
+        PLANTED.unlink()
+    return run("setup.py", "-q", "build_ext", "--inplace")
+
+
 def main() -> int:
     mutants = load(sys.argv[1:])
-    sync()
-    code, output = run("setup.py", "-q", "build_ext", "--inplace")
+    code, output = heal()
     if code != 0:
         print(f"the tree does not compile without a mutant:\n{output[-4000:]}")
         return 1
@@ -122,7 +136,7 @@ def main() -> int:
     failed = 0
     for mutant in mutants:
         found = next((sick[test] for test in mutant.tests if test in sick), "") or verdict(mutant)
-        sync()
+        heal()
         failed += found != "killed"
         print(f"{mutant.name:32} {found}", flush=True)
     print(f"{len(mutants) - failed} passed, {failed} failed")
