@@ -40,7 +40,7 @@ def demo(
     tape: Annotated[
         Path | None, typer.Option(help="Serve this recorded tape or raw capture instead.")
     ] = None,
-    strategy: Annotated[str, typer.Option(help="Name of a built-in strategy.")] = "spread",
+    strategy: Annotated[str, typer.Option(help="A built-in one, or my_file.py:function.")] = "spread",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the market.")] = 7,
     runs: RunsDir = Path("runs"),
     as_json: JsonFlag = False,
@@ -94,7 +94,7 @@ def tape_verify(
 @app.command()
 def replay(
     tape: Annotated[Path, typer.Argument(help="A tape (see `tape import`), or a raw capture.")],
-    strategy: Annotated[str, typer.Option(help="Name of a built-in strategy.")] = "spread",
+    strategy: Annotated[str, typer.Option(help="A built-in one, or my_file.py:function.")] = "spread",
     latency_us: Annotated[
         float, typer.Option(min=0.0, help="One way to the venue and back, microseconds each.")
     ] = 500.0,

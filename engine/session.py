@@ -35,6 +35,7 @@ from engine.gateway.trading import Account
 from engine.gateway.transport import HotTransport
 from engine.recorder.segments import Segments
 from engine.status import StatusWriter
+from engine.strategies import compiled, configured, keep
 from engine.venues import binance_usdm as venue
 from fastcore.core import Core
 from fastcore.core_stats import halt_names
@@ -76,6 +77,7 @@ class Session:
         self._offset_ns = 0
         self._segments: Segments | None = None
         self._page: StatusWriter | None = None
+        self._user: Any = None  # a strategy of the user's own
         self._hot: HotLoop | None = None
 
     def __repr__(self) -> str:
@@ -147,6 +149,7 @@ class Session:
         self._check_hosts()
         if config.cpu is not None:
             _pin(config.cpu)
+        self._compile()
         await self._rest.open()
         await self._step("clock in step with the venue", self._sync_clock())
         traded = await self._step("instrument filters read", self._account.instrument())
@@ -186,17 +189,30 @@ class Session:
         for name in ("public", "private", "ws_api"):
             require_loopback(getattr(urls, name), f"ws_url.{name}")
 
+    def _compile(self) -> None:
+        """A strategy of the user's own, before anything is connected."""
+        config = self.config
+        if config.strategy_file is None:
+            return
+        started_ns = clock.monotonic_ns()
+        self._user = compiled(config.core.strategy, config.strategy_file)
+        keep(self._user, config.run_dir)
+        self._say_step(f"{self._user.name} compiled", started_ns)
+
     def _build(self, traded: venue.Instrument) -> Core:
         """Journal, core, hot loop, transport: everything between REST and the first socket."""
         config = self.config
-        core_config = config.core.model_dump() | {"tick": traded.tick, "lot": traded.lot}
+        core_config = config.core.model_dump(exclude_none=True)
+        core_config |= {"tick": traded.tick, "lot": traded.lot}
+        if self._user is not None:
+            core_config = configured(core_config, self._user)
         wall_minus_monotonic_ns = clock.wall_minus_monotonic_ns()
         _write_config(config, core_config, wall_minus_monotonic_ns)
         self._segments = Segments(config.run_dir / "journal")
         self.journal = JournalWriter(self._segments.next(), wall_minus_monotonic_ns)
         self.journal.add_segment(self._segments.next())
         try:
-            core = Core(core_config, *self._keys, self.journal)
+            core = Core(core_config, *self._keys, self.journal, self._user)
         except ValueError as error:
             raise TickmakerError(
                 f"Configuration: {error}", "correct that key", EXIT_USAGE

@@ -78,6 +78,7 @@ cdef class CoreState:
     cdef bint diverged
     cdef bint is_stages_due        # the frame in hand caused messages: its stage times count
     cdef readonly dict config
+    cdef readonly object user      # the compiled strategy that is not built in, or None
     cdef object _tick_capsule
 
     cdef void _write(self, int kind, int arg, const void* payload, int64_t size, ns_t now_ns,
