@@ -252,6 +252,13 @@ class _Demo:
                 return False
             if line.get("event") == "step":
                 self._say(f"  {line['name']:<34}{line['ms']:>9.1f} ms")
+            elif line.get("event") == "warning":
+                self._say(f"{line['what']}\n    {line['remedy']}")
+            elif "STRATEGY" in line.get("state", ()):
+                raise TickmakerError(
+                    "The strategy failed until it was halted, and never quoted",
+                    "The first failure is told above; correct it and start again.",
+                )
             elif line.get("event") == "quoting":
                 return True
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.errors import EXIT_USAGE, TickmakerError
+from fastcore.core import Core
 from fastcore.core_config import USER
 from fastcore.strategy import BUILTINS
 
@@ -81,3 +82,26 @@ def of_run(run_dir: Path, core_config: dict[str, Any]) -> "UserStrategy | None":
             "Restore the file as it was.",
         )
     return compiled(name, copy)
+
+
+class OwnStrategy:
+    """The strategy of a session that is not built in: compiled, kept, its first failure told."""
+
+    def __init__(self, name: str, file: Path, run_dir: Path) -> None:
+        self.user = compiled(name, file)
+        self._is_told = False
+        keep(self.user, run_dir)
+
+    def first_failure(self, core: Core) -> dict[str, str] | None:
+        """Once, what the function does in plain Python on the view that it failed on."""
+        from fastcore.user import why
+
+        failed = None if self._is_told else core.failure()
+        if failed is None:
+            return None
+        self._is_told = True
+        params = self.user.param_values(core.config["params"])
+        return {
+            "what": f"the strategy failed: {why(self.user, failed[0], params, failed[1])}",
+            "remedy": "it quotes nothing then, and is halted when it goes on",
+        }

@@ -415,12 +415,13 @@ cdef class Core(CoreState):
         self._fill_view(now_ns)
         clear_target(&self.target)
         code = self.strategy(&self.view, self.params, self.state, &self.target)
-        if fc_unlikely(code != STRATEGY_QUOTE):
-            if code == STRATEGY_FAILED:
-                self.halts.on_nonsense()
-            clear_target(&self.target)
-        elif fc_unlikely(check_target(&self.target, &self.view) != OK):
+        if code == STRATEGY_QUOTE and fc_unlikely(check_target(&self.target, &self.view) != OK):
+            code = STRATEGY_FAILED
+        if fc_unlikely(code == STRATEGY_FAILED):
             self.halts.on_nonsense()
+            self.failed_view = self.view
+            self.has_failed = True
+        if fc_unlikely(code != STRATEGY_QUOTE):
             clear_target(&self.target)
 
     cdef void _act(self, ns_t now_ns) noexcept nogil:

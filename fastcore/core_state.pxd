@@ -50,6 +50,8 @@ cdef class CoreState:
     cdef double params[PARAMS_MAX]
     cdef double state[STATE_MAX]
     cdef View view
+    cdef View failed_view          # of the last call that was counted as nonsense
+    cdef bint has_failed
     cdef Target target
     cdef uint8_t arena[OUT_BYTES]
     cdef int64_t arena_used

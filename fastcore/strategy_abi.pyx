@@ -103,7 +103,7 @@ def call_again(
 ) -> int:
     """Call `address` `times` over on one view, nothing else in the loop; the last code. For the
     bench: the caller has the clock."""
-    cdef int64_t i
+    cdef int64_t _i
     cdef int32_t code = STRATEGY_STAND_ASIDE
     cdef strategy_fn function = <strategy_fn><void*>address
     cdef Target target
@@ -113,7 +113,7 @@ def call_again(
                          f"{params.shape[0]}, {state.shape[0]}")
     clear_target(&target)
     with nogil:
-        for i in range(times):
+        for _i in range(times):
             target.bid_count = target.ask_count = 0
             code = function(<const View*>&view[0], &params[0], &state[0], &target)
     return code
@@ -178,9 +178,11 @@ def _view():
         ("entry_px_ticks", cython.typeof(s.entry_px_ticks), <size_t>&s.entry_px_ticks,
          sizeof(s.entry_px_ticks)),
         ("entry_ns", cython.typeof(s.entry_ns), <size_t>&s.entry_ns, sizeof(s.entry_ns)),
-        ("realised_ticks_lots", cython.typeof(s.realised_ticks_lots), <size_t>&s.realised_ticks_lots,
+        ("realised_ticks_lots", cython.typeof(s.realised_ticks_lots),
+         <size_t>&s.realised_ticks_lots,
          sizeof(s.realised_ticks_lots)),
-        ("unrealised_ticks_lots", cython.typeof(s.unrealised_ticks_lots), <size_t>&s.unrealised_ticks_lots,
+        ("unrealised_ticks_lots", cython.typeof(s.unrealised_ticks_lots),
+         <size_t>&s.unrealised_ticks_lots,
          sizeof(s.unrealised_ticks_lots)),
         ("maker_fee_ticks", cython.typeof(s.maker_fee_ticks), <size_t>&s.maker_fee_ticks,
          sizeof(s.maker_fee_ticks)),

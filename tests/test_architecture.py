@@ -17,7 +17,8 @@ LAYERS = (
     {"scan", "fixed", "hash", "ws", "sha256"},
     {"codec"},
     {"ladder", "book", "sync", "signals"},
-    {"strategy", "strategy_abi", "orders", "stops", "account", "gate", "halts", "latency", "journal"},
+    {"strategy", "orders", "stops", "account", "gate", "halts", "latency", "journal"},
+    {"strategy_abi"},
     {"matching", "rebuild", "rows"},
     {"core", "core_config", "core_state", "core_stats"},
     {"drive", "pair", "kernels", "user"},
@@ -55,8 +56,8 @@ ENGINE: dict[str, set[str]] = {
     "report": BASE | {"recorder", "status"},
     # The session lays out the segment files that the recorder reads.
     "session": BASE
-    | {"config", "execution", "gateway", "recorder.segments", "risk", "status", "strategies",
-       "venues"},
+    | {"config", "execution", "gateway", "recorder.segments", "risk", "runs", "status",
+       "strategies", "venues"},
     # The local exchange's keys come from its seed: so its runs can be verified, signatures too.
     # The edge's tick counter times the stages of a replay; none of its sockets.
     "replay": BASE

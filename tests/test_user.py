@@ -80,8 +80,10 @@ def test_abi_fields_follow_each_other_without_a_hole() -> None:
 def test_dtypes_lie_as_the_structs_do(dtype: Any, struct: str) -> None:
     size, fields = strategy_abi.abi_layout()[struct]
     assert dtype.itemsize == size
-    assert [(name, dtype.fields[name][1], dtype.fields[name][0].itemsize) for name in dtype.names] \
-        == [(name, offset, field_size) for name, _, offset, field_size in fields]  # fmt: skip
+    lies = [(name, *dtype.fields[name][1::-1]) for name in dtype.names]
+    assert [(name, offset, kind.itemsize) for name, offset, kind in lies] == [
+        (name, offset, field_size) for name, _, offset, field_size in fields
+    ]
 
 
 def test_every_field_of_a_view_reaches_the_compiled_strategy() -> None:

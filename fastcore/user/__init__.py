@@ -12,7 +12,7 @@
 docs/user_strategies.md is the tutorial. Needs numpy and numba, as nothing else of the core does.
 """
 
-from fastcore.user.abi import TARGET, VIEW, new_views, params_dtype
+from fastcore.user.abi import SIGNALS, TARGET, VIEW, new_views, params_dtype
 from fastcore.user.compiled import Strategy, UserStrategy, helper, strategy
 from fastcore.user.errors import StrategyError
 from fastcore.user.load import load, split
@@ -27,9 +27,10 @@ from fastcore.user.quotes import (
     quote_bid,
     take,
 )
+from fastcore.user.why import why
 
 __all__ = [
-    "BUY", "FAILED", "QUOTE", "SELL", "STAND_ASIDE", "TARGET", "VIEW", "Strategy",
+    "BUY", "FAILED", "QUOTE", "SELL", "SIGNALS", "STAND_ASIDE", "TARGET", "VIEW", "Strategy",
     "StrategyError", "UserStrategy", "hedge", "helper", "load", "new_views", "params_dtype",
-    "quote_ask", "quote_bid", "split", "strategy", "take",
+    "quote_ask", "quote_bid", "split", "strategy", "take", "why",
 ]  # fmt: skip

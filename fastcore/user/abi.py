@@ -86,7 +86,7 @@ for _kind in (ReadOnly, Wanted):
 
 def record(kind: type[types.Record], dtype: np.dtype[Any]) -> types.Record:
     """`dtype` as a record of `kind`, nested ones too."""
-    fields = []
+    fields: Any = []
     assert dtype.fields is not None
     for name, (element, offset, *_) in dtype.fields.items():
         base, shape = element.subdtype or (element, ())
@@ -98,7 +98,7 @@ def record(kind: type[types.Record], dtype: np.dtype[Any]) -> types.Record:
     return kind(fields, dtype.itemsize, dtype.isalignedstruct)
 
 
-@lower_setattr_generic(ReadOnly)  # type: ignore[untyped-decorator]
+@lower_setattr_generic(ReadOnly)  # type: ignore[no-untyped-call, untyped-decorator]
 def _refuse_write(context: Any, builder: Any, sig: Any, args: Any, attr: str) -> None:
     raise errors.NumbaTypeError(f"tickmaker: '{attr}' is read-only")
 

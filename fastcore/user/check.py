@@ -66,7 +66,7 @@ def check_source(
     source: Source, names: dict[str, Any], params: np.dtype[Any], signals: list[str],
     levels: int, state: int,
 ) -> None:  # fmt: skip
-    """Raise StrategyError for the first thing that is wrong; `names` are the function's globals."""
+    """StrategyError for the first thing that is wrong; `names` are the function's globals."""
     if source.tree is None:
         return
     modules = {key: value for key, value in names.items() if isinstance(value, ModuleType)}
@@ -200,9 +200,9 @@ class _Chains:
             return None
         base, (size,) = within.subdtype
         self._check_index(node, index, size, "it has no more")
-        if isinstance(node.value, ast.Attribute) and node.value.attr in ("bids", "asks"):
-            if self._root(node) == "view":
-                self._check_index(node, index, self.levels, "declare @strategy(levels={})")
+        field = node.value.attr if isinstance(node.value, ast.Attribute) else ""
+        if self._root(node) == "view" and field in ("bids", "asks"):
+            self._check_index(node, index, self.levels, "declare @strategy(levels={})")
         return base
 
     def _check_params_index(self, node: ast.Subscript, index: Any) -> None:

@@ -17,9 +17,10 @@ from types import FunctionType
 from typing import Any
 
 import numpy as np
-from numba import carray, cfunc, njit, types
+from numba import cfunc, njit, types
 from numba.core import ir
 from numba.core.errors import NumbaWarning
+from numba.np.numpy_support import carray
 
 from fastcore import strategy_abi
 from fastcore.signals import SIGNALS
@@ -156,7 +157,7 @@ def strategy(
 
 
 def helper(function: Callable[..., Any]) -> Any:
-    """Decorator of a function that strategies call: compiled the same way, with the same checks."""
+    """Decorator of a function that strategies call: compiled alike, with the same checks."""
     return njit(**OPTIONS)(function)
 
 
@@ -164,7 +165,7 @@ def helper(function: Callable[..., Any]) -> Any:
 
 
 def _declared(
-    signals: list[str], params: Mapping[str, float], state: int, levels: int
+    signals: list[str], params: Mapping[Any, Any], state: Any, levels: Any
 ) -> dict[str, float]:
     """The parameters, as floats; ValueError for a declaration that can't stand."""
     for name in signals:
@@ -253,7 +254,7 @@ def _check_whole(annotation: Any, source: Source) -> None:
 
 
 def _c_signature(params_record: types.Record) -> Any:
-    pointer = types.CPointer
+    pointer: Any = types.CPointer
     return types.int32(
         pointer(VIEW_RECORD), pointer(params_record), pointer(types.float64),
         pointer(TARGET_RECORD),

@@ -12,17 +12,21 @@ _KNOWN: tuple[tuple[str, str], ...] = (
     (r"Cannot modify readonly array", "view and params are read-only"),
     (r"NameError: (?:global )?name '(\w+)' is not defined", r"the name '\1' is not defined"),
     (
-        r"Untyped global name '(\w+)':.*?(?:function|cannot determine Numba type of <class 'function'>)",
-        r"'\1' is a plain Python function: put @helper above it (from fastcore.user import helper)",
+        r"Untyped global name '(\w+)':.*?<class 'function'>",
+        r"'\1' is a plain Python function: put @helper above it (from fastcore.user import"
+        r" helper)",
     ),
     (
         r"Untyped global name '(\w+)'",
         r"'\1' can't be used inside a strategy: numbers, numpy, math and @helper functions can",
     ),
-    (r"Unknown attribute '(\w+)' of type Module\((.*?)\)", r"\2.\1 does not exist, or can't be compiled"),
+    (r"Unknown attribute '(\w+)' of type Module\((.*?)\)", r"\2.\1 can't be compiled"),
     (r"Unknown attribute '(\w+)'", r"there is no '\1' here"),
     (r"Field '(\w+)' was not found in record", r"there is no field '\1'"),
-    (r"Cannot unify .* for '(\w+?)(?:\.\d+)?', defined", r"'\1' is a number in one place and something else in another"),
+    (
+        r"Cannot unify .* for '(\w+?)(?:\.\d+)?', defined",
+        r"'\1' is a number in one place and something else in another",
+    ),
     (
         r"Can't unify return type|can't unify types",
         "it returns a number in one place and something else in another",
@@ -36,11 +40,15 @@ _KNOWN: tuple[tuple[str, str], ...] = (
         r"\1 takes (target, side, px, qty, reason), numbers all",
     ),
     (
-        r"No implementation of function Function\(<(?:built-in )?(?:function|class) '?(\w+)[^>]*>\)",
+        r"No implementation of function Function"
+        r"\(<(?:built-in )?(?:function|class) '?(\w+)[^>]*>\)",
         r"'\1' can't be done with these values: numbers only",
     ),
     (r"Invalid use of (\S+)", r"\1 can't be used so"),
-    (r"variable '(\w+?)(?:\.\d+)?' referenced before assignment", r"'\1' may be used before it has a value"),
+    (
+        r"variable '(\w+?)(?:\.\d+)?' referenced before assignment",
+        r"'\1' may be used before it has a value",
+    ),
 )  # fmt: skip
 
 
