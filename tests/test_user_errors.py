@@ -52,6 +52,7 @@ BODIES = [
     ("", "x = open('file')\nreturn 1", 5, "a strategy opens no file"),
     ("", "import math\nreturn 1", 5, "import at the top of the file"),
     ("", "from math import pi\nreturn 1", 5, "import at the top of the file"),
+    ("", "while True:\n    state[0] += 1\nreturn 1", 5, "a loop without an end"),
     ("", "yield 1", 5, "can't be a generator"),
     ("", "with state:\n    pass\nreturn 1", 5, "`with` is not possible here"),
     ("", "global PATH\nPATH = 1\nreturn 1", 5, "no global variables: keep numbers in `state`"),

@@ -89,6 +89,10 @@ def _check_node(source: Source, node: ast.AST, modules: dict[str, ModuleType]) -
             raise source.error(_NOT_CALLED[node.func.id], node)
         if node.func.id == source.name:
             raise source.error(f"{source.name} can't call itself", node)
+    if isinstance(node, ast.While) and isinstance(node.test, ast.Constant):
+        ends = any(isinstance(inside, ast.Break | ast.Return) for inside in ast.walk(node))
+        if node.test.value and not ends:
+            raise source.error("a loop without an end: nothing could stop it", node)
     if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
         module = modules.get(node.value.id)
         if module is None:

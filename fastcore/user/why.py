@@ -15,9 +15,7 @@ from fastcore.user.compiled import UserStrategy
 from fastcore.user.errors import StrategyError
 
 
-def why(
-    user: UserStrategy, view: bytes, params: list[float], state: list[float]
-) -> StrategyError:
+def why(user: UserStrategy, view: bytes, params: list[float], state: list[float]) -> StrategyError:
     """What plain Python raises there, at its line; else what the core refused."""
     views = np.frombuffer(bytearray(view), VIEW).view(np.recarray)
     values = np.zeros(1, params_dtype(list(user.params))).view(np.recarray)[0]
