@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support_user import user_file, user_strategy
 
+import bench.user
 from fastcore import strategy_abi
 from fastcore.strategy import spread_quotes
 from fastcore.user import (
@@ -360,3 +361,10 @@ def test_the_faces_refuse_wrong_sizes(my_quotes: UserStrategy) -> None:
         strategy_abi.call_again(1, views, params, params, 1)
     with pytest.raises(ValueError, match="room for 32 params"):
         strategy_abi.call_again(1, views[: VIEW.itemsize], params, params, 1)
+
+
+def test_the_bench_measures_every_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench.user, "ROUNDS", 2)
+    figures = bench.user.run()
+    assert list(figures)[:2] == ["built-in spread", "the same, user's"]
+    assert all(0 < case["p50_ns"] <= case["p99_ns"] for case in figures.values())
