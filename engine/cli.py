@@ -31,6 +31,7 @@ app.add_typer(tape_app, name="tape")
 app.add_typer(bench_app, name="bench")
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON object on the last line.")]
+Strategy = Annotated[str, typer.Option(help="A built-in one, or my_file.py:function.")]
 RunsDir = Annotated[Path, typer.Option(help="Where run folders are made.")]
 
 
@@ -40,7 +41,7 @@ def demo(
     tape: Annotated[
         Path | None, typer.Option(help="Serve this recorded tape or raw capture instead.")
     ] = None,
-    strategy: Annotated[str, typer.Option(help="Name of a built-in strategy.")] = "spread",
+    strategy: Strategy = "spread",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the market.")] = 7,
     runs: RunsDir = Path("runs"),
     as_json: JsonFlag = False,
@@ -94,7 +95,7 @@ def tape_verify(
 @app.command()
 def replay(
     tape: Annotated[Path, typer.Argument(help="A tape (see `tape import`), or a raw capture.")],
-    strategy: Annotated[str, typer.Option(help="Name of a built-in strategy.")] = "spread",
+    strategy: Strategy = "spread",
     latency_us: Annotated[
         float, typer.Option(min=0.0, help="One way to the venue and back, microseconds each.")
     ] = 500.0,

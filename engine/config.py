@@ -98,6 +98,7 @@ class CoreConfig(_Table):
     lot: str = ""
     run_tag: str = Field(pattern=r"^[0-9a-f]{8}$")
     strategy: str
+    strategy_sha256: str | None = None  # of a user's own source; filled in at start-up
     strategy_id: int = Field(ge=0, le=255)
     params: dict[str, float]
     signals: Signals
@@ -117,6 +118,7 @@ class EngineConfig(_Table):
     ws_url: WsUrls
     poll: Literal["busy", "sleep"]
     cpu: int | None
+    strategy_file: Path | None = None  # where core.strategy is `user:<function>`
     core: CoreConfig
     # Where the key came from, never the key: lets `tickmaker verify` find it again.
     credential: dict[str, Any]

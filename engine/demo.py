@@ -25,6 +25,7 @@ from engine.config import demo_core
 from engine.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, TickmakerError
 from engine.runs import make_run_dir
 from engine.status import StatusReader
+from engine.strategies import Named, named
 
 # `python -m` looks in the working directory first: ours, never a stranger's engine.py.
 SOURCES = Path(__file__).resolve().parent.parent
@@ -81,8 +82,8 @@ class _Child:
 
 def run_demo(options: DemoOptions) -> tuple[dict[str, Any], int]:
     """Run the demo; (report, exit code). TickmakerError for what a person can mend."""
-    _check_options(options)
-    demo = _Demo(options, make_run_dir(options.runs_dir, "demo"))
+    strategy = _check_options(options)
+    demo = _Demo(options, strategy, make_run_dir(options.runs_dir, "demo"))
     try:
         asyncio.run(demo.run())
     except KeyboardInterrupt:
@@ -94,26 +95,21 @@ def run_demo(options: DemoOptions) -> tuple[dict[str, Any], int]:
     return demo.result
 
 
-def _check_options(options: DemoOptions) -> None:
-    from fastcore.strategy import BUILTINS
-
-    if options.strategy not in BUILTINS:
-        raise TickmakerError(
-            f"Unknown strategy {options.strategy!r}",
-            f"Built in: {', '.join(sorted(BUILTINS))}.",
-            EXIT_USAGE,
-        )
+def _check_options(options: DemoOptions) -> Named:
+    strategy = named(options.strategy)
     if options.tape is not None and not options.tape.is_file():
         raise TickmakerError(
             f"No tape at {options.tape}",
             "Give a raw capture or a .tape.arrow file with --tape FILE.",
             EXIT_USAGE,
         )
+    return strategy
 
 
 class _Demo:
-    def __init__(self, options: DemoOptions, run_dir: Path) -> None:
+    def __init__(self, options: DemoOptions, strategy: Named, run_dir: Path) -> None:
         self.options = options
+        self.strategy = strategy
         self.run_dir = run_dir
         self.console = Console(stderr=options.as_json)
         self.stop = asyncio.Event()
@@ -203,13 +199,17 @@ class _Demo:
     def _configure(self, engine: _Child, ready: dict[str, Any], symbol: str) -> None:
         account = ready["accounts"][0]
         run_tag = secrets.token_hex(4)
-        core = demo_core(symbol, self.options.strategy, run_tag, self.options.seed)
+        core = demo_core(symbol, self.strategy.name, run_tag, self.options.seed)
+        file = self.strategy.file
+        if file is not None:
+            core["params"] = {}  # the strategy's own defaults
         config = {
             "run_dir": str(self.run_dir),
             "rest_url": ready["rest_url"],
             "ws_url": ready["ws_url"],
             "poll": "busy",
             "cpu": self.engine_cpu,
+            "strategy_file": None if file is None else str(file.resolve()),
             "core": core,
             "credential": {
                 "kind": "local_exchange", "seed": self.options.seed, "account": 0,
@@ -252,6 +252,13 @@ class _Demo:
                 return False
             if line.get("event") == "step":
                 self._say(f"  {line['name']:<34}{line['ms']:>9.1f} ms")
+            elif line.get("event") == "warning":
+                self._say(f"{line['what']}\n    {line['remedy']}")
+            elif "STRATEGY" in line.get("state", ()):
+                raise TickmakerError(
+                    "The strategy failed until it was halted, and never quoted",
+                    "The first failure is told above; correct it and start again.",
+                )
             elif line.get("event") == "quoting":
                 return True
 

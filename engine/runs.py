@@ -1,6 +1,8 @@
 """Run folders: everything that one run leaves behind stands in one."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 from engine import clock
 from engine.errors import EXIT_USAGE, TickmakerError
@@ -29,3 +31,15 @@ def make_run_dir(runs_dir: Path, name: str) -> Path:
         "Choose another with --runs FOLDER.",
         EXIT_USAGE,
     )
+
+
+def write_config(run_dir: Path, document: dict[str, Any]) -> None:
+    """RUN_DIR/config.json: what this run was told, no secret in it."""
+    path = run_dir / "config.json"
+    try:
+        path.write_text(json.dumps(document, indent=2) + "\n")
+    except OSError as error:
+        raise TickmakerError(
+            f"cannot write {path}: {error.strerror}",
+            "check that the run folder exists and belongs to this user",
+        ) from None

@@ -8,7 +8,6 @@ Nothing here ever prints or stores the key or the secret.
 
 import asyncio
 import gc
-import json
 import os
 import signal
 import sys
@@ -34,7 +33,9 @@ from engine.gateway.supervisor import Supervisor
 from engine.gateway.trading import Account
 from engine.gateway.transport import HotTransport
 from engine.recorder.segments import Segments
+from engine.runs import write_config
 from engine.status import StatusWriter
+from engine.strategies import OwnStrategy, configured
 from engine.venues import binance_usdm as venue
 from fastcore.core import Core
 from fastcore.core_stats import halt_names
@@ -76,6 +77,7 @@ class Session:
         self._offset_ns = 0
         self._segments: Segments | None = None
         self._page: StatusWriter | None = None
+        self._own: OwnStrategy | None = None
         self._hot: HotLoop | None = None
 
     def __repr__(self) -> str:
@@ -147,6 +149,7 @@ class Session:
         self._check_hosts()
         if config.cpu is not None:
             _pin(config.cpu)
+        self._compile()
         await self._rest.open()
         await self._step("clock in step with the venue", self._sync_clock())
         traded = await self._step("instrument filters read", self._account.instrument())
@@ -186,17 +189,31 @@ class Session:
         for name in ("public", "private", "ws_api"):
             require_loopback(getattr(urls, name), f"ws_url.{name}")
 
+    def _compile(self) -> None:
+        """A strategy of the user's own, before anything is connected."""
+        config, started_ns = self.config, clock.monotonic_ns()
+        if config.strategy_file is None:
+            return
+        self._own = OwnStrategy(config.core.strategy, config.strategy_file, config.run_dir)
+        self._say_step(f"{self._own.user.name} compiled", started_ns)
+
     def _build(self, traded: venue.Instrument) -> Core:
         """Journal, core, hot loop, transport: everything between REST and the first socket."""
         config = self.config
-        core_config = config.core.model_dump() | {"tick": traded.tick, "lot": traded.lot}
+        core_config = config.core.model_dump(exclude_none=True)
+        core_config |= {"tick": traded.tick, "lot": traded.lot}
+        user = None if self._own is None else self._own.user
+        if user is not None:
+            core_config = configured(core_config, user)
         wall_minus_monotonic_ns = clock.wall_minus_monotonic_ns()
-        _write_config(config, core_config, wall_minus_monotonic_ns)
+        write_config(config.run_dir, config.model_dump(mode="json") | {
+            "core": core_config, "wall_minus_monotonic_ns": wall_minus_monotonic_ns,
+        })  # fmt: skip
         self._segments = Segments(config.run_dir / "journal")
         self.journal = JournalWriter(self._segments.next(), wall_minus_monotonic_ns)
         self.journal.add_segment(self._segments.next())
         try:
-            core = Core(core_config, *self._keys, self.journal)
+            core = Core(core_config, *self._keys, self.journal, user)
         except ValueError as error:
             raise TickmakerError(
                 f"Configuration: {error}", "correct that key", EXIT_USAGE
@@ -246,6 +263,7 @@ class Session:
             self.supervisor.on_lost()
         if cold & hotsocket.STATE:
             assert self._hot is not None
+            self._tell_of_failure(self._hot)
             self._output.emit("state", state=halt_names(self._hot.bits))
             if self._hot.bits & Halt.CLOCK and (self._resync is None or self._resync.done()):
                 self._resync = asyncio.create_task(self._clear_clock(self._hot))
@@ -265,9 +283,14 @@ class Session:
             if now_ns >= next_status_ns:
                 next_status_ns = now_ns + int(STATUS_EVERY_S * 1e9)
                 page.write(self._status(hot, now_ns))
+                self._tell_of_failure(hot)
             if self._output.is_broken:
                 self.stop()
             await asyncio.sleep(HOUSEKEEPING_S)
+
+    def _tell_of_failure(self, hot: HotLoop) -> None:
+        if self._own is not None and (told := self._own.first_failure(hot.core)):
+            self._output.emit("warning", **told)
 
     def _status(self, hot: HotLoop, now_ns: int) -> dict[str, Any]:
         return {
@@ -375,24 +398,6 @@ def _pin(cpu: int) -> None:
             f"Configuration: cpu {cpu} can't be used by this process",
             f"choose one of {allowed}, or null",
             EXIT_USAGE,
-        ) from None
-
-
-def _write_config(
-    config: EngineConfig, core_config: dict[str, Any], wall_minus_monotonic_ns: int
-) -> None:
-    """RUN_DIR/config.json: what this run was told, no secret in it."""
-    document = config.model_dump(mode="json") | {
-        "core": core_config,
-        "wall_minus_monotonic_ns": wall_minus_monotonic_ns,
-    }
-    path = config.run_dir / "config.json"
-    try:
-        path.write_text(json.dumps(document, indent=2) + "\n")
-    except OSError as error:
-        raise TickmakerError(
-            f"cannot write {path}: {error.strerror}",
-            "check that the run folder exists and belongs to this user",
         ) from None
 
 

@@ -122,6 +122,8 @@ class LiveView:
         elif event == "connection":
             why = f" ({line['why']})" if line.get("why") else ""
             text = f"{line['name']} connection {line['state']}{why}"
+        elif event == "warning":
+            text = f"{line['what']}\n    {line['remedy']}"
         else:
             text = " ".join(
                 [str(event), *(f"{key} {value}" for key, value in line.items() if key != "event")]

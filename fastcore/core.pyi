@@ -11,6 +11,7 @@ class Core(CoreState):
         api_key: bytes,
         secret: bytes,
         journal: JournalWriter | None = None,
+        user: Any = None,
     ) -> None: ...
     def frame(
         self, conn: int, payload: bytes | memoryview, recv_ts_ns: int, now_ns: int

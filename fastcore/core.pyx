@@ -30,7 +30,7 @@ from fastcore.orders cimport (
     CHANGED, CLOCK_REJECTED, FILLED, RATE_LIMITED, REASON_VENUE_QUERY, STRANGER, SURPRISE,
 )
 from fastcore.strategy cimport (
-    STRATEGY_QUOTE, check_target, clear_target, find_builtin,
+    STRATEGY_FAILED, STRATEGY_QUOTE, check_target, clear_target, find_builtin, strategy_fn,
 )
 from fastcore.types cimport (
     CMD_HALT, CMD_RESUME, CMD_RESYNC, CMD_SHUTDOWN, CMD_START, CONN_MARKET, CONN_TRADE,
@@ -63,11 +63,13 @@ cdef class Core(CoreState):
 
     `config` is the dictionary of core_config.CORE_KEYS (ValueError names what is wrong with it);
     `journal` is where every input and output goes, or None for a run that keeps none.
+    `user` is the compiled strategy (fastcore.user) where config["strategy"] is `user:<name>`.
     The key and the secret are handed to the encoder and kept nowhere else.
     """
 
-    def __cinit__(self, dict config, bytes api_key, bytes secret, JournalWriter journal=None):
-        checked = core_config.check(config)
+    def __cinit__(self, dict config, bytes api_key, bytes secret, JournalWriter journal=None,
+                  user=None):
+        checked = core_config.check(config, user)
         prefix = core_config.client_prefix(config)
         symbol, tick, lot = config["symbol"], config["tick"], config["lot"]
         self.config = config
@@ -86,7 +88,11 @@ cdef class Core(CoreState):
         self.stages = StageClock()
         self.tick_to_order = Histogram()
         self.budget_ns = checked.tick_to_order_ns_max
-        self.strategy = find_builtin(config["strategy"])
+        self.user = user           # its machine code lives as long as it does
+        if user is None:
+            self.strategy = find_builtin(config["strategy"])
+        else:
+            self.strategy = <strategy_fn><void*><size_t>user.address
         self.view_levels = checked.view_levels
         for i, value in enumerate(checked.params):
             self.params[i] = value
@@ -416,10 +422,13 @@ cdef class Core(CoreState):
         self._fill_view(now_ns)
         clear_target(&self.target)
         code = self.strategy(&self.view, self.params, self.state, &self.target)
-        if fc_unlikely(code != STRATEGY_QUOTE):
-            clear_target(&self.target)
-        elif fc_unlikely(check_target(&self.target, &self.view) != OK):
+        if code == STRATEGY_QUOTE and fc_unlikely(check_target(&self.target, &self.view) != OK):
+            code = STRATEGY_FAILED
+        if fc_unlikely(code == STRATEGY_FAILED):
             self.halts.on_nonsense()
+            self.failed_view = self.view
+            self.has_failed = True
+        if fc_unlikely(code != STRATEGY_QUOTE):
             clear_target(&self.target)
 
     cdef void _act(self, ns_t now_ns) noexcept nogil:

@@ -28,6 +28,7 @@ CORE_KEYS = (
     "recv_window_ms",
     "mask_seed",
 )
+USER = "user:"  # config["strategy"] of a strategy that is not built in: user:<its name>
 _SECTIONS = {
     "signals": ("ofi_tau_ms", "z_tau_ms"),
     "quoting": ("requote_ticks", "requote_ms"),
@@ -55,9 +56,14 @@ class Checked(NamedTuple):
     tick_to_order_ns_max: int
 
 
-def check(config: dict[str, Any]) -> Checked:
-    """The configuration in core units; ValueError names the key and what is wrong with it."""
-    _check_keys("config", config, CORE_KEYS)
+def check(config: dict[str, Any], user: Any = None) -> Checked:
+    """The configuration in core units; ValueError names the key and what is wrong with it.
+
+    `user` is the compiled strategy where config["strategy"] is `user:<name>`; the configuration
+    then holds the hash of its source, so that a journal says what ran.
+    """
+    is_user = str(config.get("strategy", "")).startswith(USER)
+    _check_keys("config", config, (*CORE_KEYS, "strategy_sha256") if is_user else CORE_KEYS)
     for section, keys in _SECTIONS.items():
         _check_keys(section, config[section], keys)
     check_limits(config["limits"])
@@ -68,11 +74,13 @@ def check(config: dict[str, Any]) -> Checked:
         raise ValueError(f"Expected run_tag to be 8 hexadecimal digits, was {config['run_tag']!r}")
     if not isinstance(config["strategy_id"], int) or not 0 <= config["strategy_id"] <= 255:
         raise ValueError(f"Expected strategy_id 0..255, was {config['strategy_id']!r}")
-    params = builtin_params(config["strategy"], config["params"])
+    signal_mask, view_levels, params = _strategy(config, user if is_user else None)
+    if user is not None and not is_user:
+        raise ValueError(f"A user's strategy is given, but strategy is {config['strategy']!r}")
     return Checked(
         sync_rule=SYNC_RULES[config["venue"]],
-        signal_mask=BUILTINS[config["strategy"]][1],
-        view_levels=BUILTINS[config["strategy"]][2],
+        signal_mask=signal_mask,
+        view_levels=view_levels,
         params=params,
         ofi_tau_ns=_positive_ns(config, "signals", "ofi_tau_ms", 1e6),
         z_tau_ns=_positive_ns(config, "signals", "z_tau_ms", 1e6),
@@ -81,6 +89,24 @@ def check(config: dict[str, Any]) -> Checked:
         ack_timeout_ns=_positive_ns(config, "budgets", "ack_ms_max", 1e6),
         tick_to_order_ns_max=_positive_ns(config, "budgets", "tick_to_order_us_max", 1e3),
     )
+
+
+def _strategy(config: dict[str, Any], user: Any) -> tuple[int, int, list[float]]:
+    """(signals needed, levels a side needed, parameters in the order of the ABI)."""
+    name = config["strategy"]
+    if not str(name).startswith(USER):
+        params = builtin_params(name, config["params"])
+        return BUILTINS[name][1], BUILTINS[name][2], params
+    if user is None:
+        raise ValueError(f"strategy {name!r} must be compiled and given as `user`")
+    if name != USER + user.name:
+        raise ValueError(f"strategy is {name!r}, but {user.name!r} was given")
+    if config["strategy_sha256"] != user.source_sha256:
+        raise ValueError(
+            f"strategy_sha256 is {config['strategy_sha256']!r}, but the source of {user.name} has "
+            f"{user.source_sha256!r}: it is not the one that ran"
+        )
+    return user.signal_mask, user.view_levels, user.param_values(config["params"])
 
 
 def client_prefix(config: dict[str, Any]) -> str:

@@ -50,6 +50,8 @@ cdef class CoreState:
     cdef double params[PARAMS_MAX]
     cdef double state[STATE_MAX]
     cdef View view
+    cdef View failed_view          # of the last call that was counted as nonsense
+    cdef bint has_failed
     cdef Target target
     cdef uint8_t arena[OUT_BYTES]
     cdef int64_t arena_used
@@ -78,6 +80,7 @@ cdef class CoreState:
     cdef bint diverged
     cdef bint is_stages_due        # the frame in hand caused messages: its stage times count
     cdef readonly dict config
+    cdef readonly object user      # the compiled strategy that is not built in, or None
     cdef object _tick_capsule
 
     cdef void _write(self, int kind, int arg, const void* payload, int64_t size, ns_t now_ns,

@@ -9,7 +9,7 @@ from fastcore.check cimport fc_unlikely
 from fastcore.gate cimport GATE_CODES
 from fastcore.journal cimport REC_ORDER, REC_SAMPLE
 from fastcore.orders cimport Order
-from fastcore.strategy cimport VIEW_VERSION, OwnQuote
+from fastcore.strategy cimport STATE_MAX, VIEW_VERSION, OwnQuote, View
 from fastcore.types cimport (
     HALT_JOURNAL, OK, ORD_NEW, ORD_PARTIALLY_FILLED, SIDE_BUY, SIDE_SELL,
     TARGET_LEVELS, VIEW_LEVELS, Level,
@@ -218,6 +218,13 @@ cdef class CoreState:
                         "leaves_lots": self.orders.open_lots(order)})
         result["own"] = own
         return result
+
+    def failure(self) -> tuple[bytes, list[float]] | None:
+        """View and state of the strategy's last failure, the state as the call left it."""
+        if not self.has_failed:
+            return None
+        return (<bytes>(<char*>&self.failed_view)[:sizeof(View)],
+                [self.state[i] for i in range(STATE_MAX)])
 
     def stats(self, int64_t now_ns=0) -> dict:
         """What the status page shows; see core_stats.stats()."""

@@ -61,6 +61,7 @@ def stats(
         "level_updates",
         "gaps",
         "crossed",
+        "nonsense",
         "bid_px_ticks",
         "bid_qty_lots",
         "ask_px_ticks",

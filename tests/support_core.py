@@ -32,10 +32,10 @@ def core_config(**overrides: Any) -> dict[str, Any]:
 class Desk:
     """One core, its clock, and the venue's side of the conversation."""
 
-    def __init__(self, journal: bool = True, **overrides: Any) -> None:
+    def __init__(self, journal: bool = True, user: Any = None, **overrides: Any) -> None:
         self.segment = bytearray(4 << 20)
         self.journal = JournalWriter(self.segment) if journal else None
-        self.core = Core(core_config(**overrides), API_KEY, SECRET, self.journal)
+        self.core = Core(core_config(**overrides), API_KEY, SECRET, self.journal, user)
         self.now_ns = 1_000 * MS
         self.update_id = 100
         self.trade_id = 5_000

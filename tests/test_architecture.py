@@ -18,6 +18,7 @@ LAYERS = (
     {"codec"},
     {"ladder", "book", "sync", "signals"},
     {"strategy", "orders", "stops", "account", "gate", "halts", "latency", "journal"},
+    {"strategy_abi"},
     {"matching", "rebuild", "rows"},
     {"core", "core_config", "core_state", "core_stats"},
     {"drive", "pair", "kernels", "user"},
@@ -28,6 +29,10 @@ CORE_SEES = {
     "fastcore", "json", "libc", "math", "re", "struct", "typing",
 }  # fmt: skip
 KERNELS_SEE = CORE_SEES | {"numpy", "numba"}
+# Compiles the user's file at start-up: reads that file and its syntax tree.
+USER_SEES = KERNELS_SEE | {
+    "ast", "hashlib", "linecache", "pathlib", "sys", "traceback", "types", "warnings",
+}  # fmt: skip
 STUBS_SEE = CORE_SEES | {"numpy", "typing_extensions"}  # a stub is read by tools, never run
 
 # engine: which rooms, or single modules of them, each room may import. `*`: any.
@@ -39,6 +44,7 @@ ENGINE: dict[str, set[str]] = {
     "config": BASE,
     "status": BASE,
     "runs": BASE,
+    "strategies": BASE,
     "view": BASE | {"report", "status"},
     "venues": {"errors"},
     "execution": {"errors"},
@@ -50,13 +56,15 @@ ENGINE: dict[str, set[str]] = {
     "report": BASE | {"recorder", "status"},
     # The session lays out the segment files that the recorder reads.
     "session": BASE
-    | {"config", "execution", "gateway", "recorder.segments", "risk", "status", "venues"},
+    | {"config", "execution", "gateway", "recorder.segments", "risk", "runs", "status",
+       "strategies", "venues"},
     # The local exchange's keys come from its seed: so its runs can be verified, signatures too.
     # The edge's tick counter times the stages of a replay; none of its sockets.
     "replay": BASE
     | {"config", "exchange.accounts", "gateway.hotsocket", "recorder", "report", "runs",
-       "tape", "venues"},
-    "demo": BASE | {"config", "recorder", "report", "runs", "status", "tape", "view"},
+       "strategies", "tape", "venues"},
+    "demo": BASE
+    | {"config", "recorder", "report", "runs", "status", "strategies", "tape", "view"},
     "cli": {"*"},
 }
 PURE = {"execution", "risk", "venues"}  # decide from arguments: no I/O, no clock
@@ -99,6 +107,8 @@ def core_sees_only_inert_things(tree: list[Source]) -> Iterator[str]:
             allowed = STUBS_SEE if source.path.suffix == ".pyi" else CORE_SEES
             if source.path.name == "kernels.py":
                 allowed = KERNELS_SEE
+            if room(source.module) == "user":
+                allowed = USER_SEES
             for name in source.imports:
                 if top(name) not in allowed:
                     yield f"{source} imports {name}"
@@ -237,7 +247,10 @@ PLANTS = [
     (core_sees_only_inert_things, "fastcore/core.pyi", "from bench import core"),
     (core_sees_only_inert_things, "fastcore/book.pyx", "def f():\n    import socket"),
     (core_sees_only_inert_things, "fastcore/book.pyx", "from ..engine import clock"),
+    (core_sees_only_inert_things, "fastcore/user/load.py", "import socket"),
+    (core_sees_only_inert_things, "fastcore/book.pyx", "import numba"),
     (core_layers_point_down, "fastcore/book.pyx", "from fastcore.core cimport Core"),
+    (core_layers_point_down, "fastcore/core.pyx", "from fastcore.user import load"),
     (core_layers_point_down, "fastcore/scan.pxd", "from fastcore cimport book"),
     (core_layers_point_down, "fastcore/codec/binance.pyx", "from ..book cimport Book"),
     (core_layers_point_down, "fastcore/book.pyx", "from fastcore.gate cimport (\n    Gate,\n)"),

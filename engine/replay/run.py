@@ -22,13 +22,13 @@ from engine.report.build import make_report
 from engine.report.page import render_page
 from engine.report.run import load_run
 from engine.runs import make_run_dir
+from engine.strategies import compiled, configured, keep, named
 from engine.tape.format import Tape, TapeMeta, is_tape
 from engine.tape.importer import import_files
 from fastcore.core import Core
 from fastcore.core_stats import halt_names
 from fastcore.drive import Drive
 from fastcore.journal import JournalWriter
-from fastcore.strategy import BUILTINS
 from fastcore.types import Halt
 
 # A replay signs its orders like a live run, for the time it takes; nobody checks the signature.
@@ -61,20 +61,18 @@ def replay_tape(
     `latency_us` is taken one way and back each. `events` are rows: a level, a side of a
     bookTicker or a trade each. Raises TickmakerError for a tape that can't be replayed.
     """
-    if strategy not in BUILTINS:
-        raise TickmakerError(
-            f"Unknown strategy {strategy!r}",
-            f"Built in: {', '.join(sorted(BUILTINS))}.",
-            EXIT_USAGE,
-        )
+    chosen = named(strategy)
+    user = None if chosen.file is None else compiled(chosen.name, chosen.file)
     if not 0 <= latency_us <= 60e6:
         raise TickmakerError(f"latency of {latency_us} us", "give 0 to 60,000,000 us", EXIT_USAGE)
     with _opened(path) as tape:
         _check_replayable(tape)
-        core_config = _core_config(tape.meta, strategy, params, seed)
+        core_config = _core_config(tape.meta, chosen.name, params, seed, user)
         run_dir = make_run_dir(runs_dir, "replay")
+        if user is not None:
+            keep(user, run_dir)
         _write_json(run_dir / "config.json", _config(path, tape.meta, core_config, latency_us))
-        return _replay(tape, core_config, latency_us, run_dir, progress)
+        return _replay(tape, core_config, latency_us, run_dir, user, progress)
 
 
 @contextmanager
@@ -104,10 +102,12 @@ def _check_replayable(tape: Tape) -> None:
 
 
 def _core_config(
-    meta: TapeMeta, strategy: str, params: dict[str, float] | None, seed: int
+    meta: TapeMeta, strategy: str, params: dict[str, float] | None, seed: int, user: Any
 ) -> dict[str, Any]:
     config = demo_core(meta.symbol, strategy, f"{seed & 0xFFFFFFFF:08x}", seed)
     config |= {"venue": meta.venue, "tick": meta.tick, "lot": meta.lot}
+    if user is not None:
+        return configured(config | {"params": params or {}}, user)
     config["params"] = config["params"] | (params or {})
     return config
 
@@ -131,13 +131,14 @@ def _replay(
     config: dict[str, Any],
     latency_us: float,
     run_dir: Path,
+    user: Any,
     progress: Callable[[float], None] | None,
 ) -> dict[str, Any]:
     segments = Segments(run_dir / "journal")
     try:
         journal = JournalWriter(segments.next(), 0)
         journal.add_segment(segments.next())
-        drive = _drive(config, journal, latency_us)
+        drive = _drive(config, journal, latency_us, user)
         fed = _feed(tape, drive, journal, segments, progress)
     finally:
         segments.close()
@@ -149,9 +150,11 @@ def _replay(
     return report
 
 
-def _drive(config: dict[str, Any], journal: JournalWriter, latency_us: float) -> Drive:
+def _drive(
+    config: dict[str, Any], journal: JournalWriter, latency_us: float, user: Any
+) -> Drive:
     try:
-        core = Core(config, REPLAY_KEY, REPLAY_KEY, journal)
+        core = Core(config, REPLAY_KEY, REPLAY_KEY, journal, user)
     except ValueError as error:
         raise TickmakerError(f"replay: {error}", "correct that parameter", EXIT_USAGE) from None
     latency_ns = round(latency_us * 1000)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from engine.errors import EXIT_USAGE, TickmakerError
+from engine.strategies import of_run
 from fastcore.core import Core
 from fastcore.journal import (
     END_OF_SEGMENT,
@@ -217,8 +218,10 @@ class _Replay:
         if record.kind != KIND["CONFIG"]:
             raise _Different(f"{record}: expected the configuration first")
         api_key, secret = self._credential or (b"x" * _key_size(self._run_dir), b"unknown")
+        config = json.loads(record.payload)
+        user = of_run(self._run_dir, config)
         try:
-            self._core = Core(json.loads(record.payload), api_key, secret, self._scratch)
+            self._core = Core(config, api_key, secret, self._scratch, user)
         except ValueError as e:
             raise _Different(f"{record}: {e}") from None
 

@@ -1,0 +1,107 @@
+"""Strategies by name: a built-in one, or `path/to/file.py:function` of the user's own.
+
+A user's file is compiled at start-up, before anything is connected: never at the first tick. What
+was compiled is kept in the run folder, so that a run can be verified after the file has changed;
+the core's configuration, which is the journal's first record, holds the hash of it.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from engine.errors import EXIT_USAGE, TickmakerError
+from fastcore.core import Core
+from fastcore.core_config import USER
+from fastcore.strategy import BUILTINS
+
+if TYPE_CHECKING:  # numba takes a third of a second to import: only for those who need it
+    from fastcore.user import UserStrategy
+
+COPY = "strategy.py"  # in the run folder
+_REMEDY = "docs/user_strategies.md shows how a strategy is written."
+
+
+class Named(NamedTuple):
+    """What `--strategy` said: the name for the core's configuration, and the file if any."""
+
+    name: str
+    file: Path | None
+
+
+def named(text: str) -> Named:
+    """TickmakerError when it is neither built in nor a function of a file that is there."""
+    if text in BUILTINS:
+        return Named(text, None)
+    path, colon, function = text.rpartition(":")
+    if not colon or not path.endswith(".py"):
+        raise TickmakerError(
+            f"Unknown strategy {text!r}",
+            f"Built in: {', '.join(sorted(BUILTINS))}. Your own: path/to/file.py:function.",
+            EXIT_USAGE,
+        )
+    if not Path(path).is_file():
+        raise TickmakerError(f"No strategy file at {path}", _REMEDY, EXIT_USAGE)
+    return Named(USER + function, Path(path))
+
+
+def compiled(name: str, file: Path) -> "UserStrategy":
+    """The function `user:<name>` of `file`, compiled; TickmakerError in the user's own lines."""
+    from fastcore.user import StrategyError, load
+
+    try:
+        return load(f"{file}:{name.removeprefix(USER)}")
+    except StrategyError as error:
+        raise TickmakerError(f"Strategy: {error}", _REMEDY, EXIT_USAGE) from None
+
+
+def configured(core_config: dict[str, Any], user: "UserStrategy") -> dict[str, Any]:
+    """The core's table with the parameters' defaults and the source's hash written out."""
+    params = user.params | core_config["params"]
+    return core_config | {"params": params, "strategy_sha256": user.source_sha256}
+
+
+def keep(user: "UserStrategy", run_dir: Path) -> None:
+    """A copy of the source that was compiled, beside the journal."""
+    (run_dir / COPY).write_bytes(user.source.encode())
+
+
+def of_run(run_dir: Path, core_config: dict[str, Any]) -> "UserStrategy | None":
+    """The strategy that a run had, compiled again from its copy; None for a built-in one."""
+    name = str(core_config.get("strategy", ""))
+    if not name.startswith(USER):
+        return None
+    copy = run_dir / COPY
+    if not copy.is_file():
+        raise TickmakerError(
+            f"{copy} is missing: the run's strategy was the user's own",
+            "Restore the file: a run can only be verified with the strategy that it had.",
+        )
+    if hashlib.sha256(copy.read_bytes()).hexdigest() != core_config.get("strategy_sha256"):
+        raise TickmakerError(
+            f"{copy} is not the file that ran: the journal holds another sha256",
+            "Restore the file as it was.",
+        )
+    return compiled(name, copy)
+
+
+class OwnStrategy:
+    """The strategy of a session that is not built in: compiled, kept, its first failure told."""
+
+    def __init__(self, name: str, file: Path, run_dir: Path) -> None:
+        self.user = compiled(name, file)
+        self._is_told = False
+        keep(self.user, run_dir)
+
+    def first_failure(self, core: Core) -> dict[str, str] | None:
+        """Once, what the function does in plain Python on the view that it failed on."""
+        from fastcore.user import why
+
+        failed = None if self._is_told else core.failure()
+        if failed is None:
+            return None
+        self._is_told = True
+        params = self.user.param_values(core.config["params"])
+        return {
+            "what": f"the strategy failed: {why(self.user, failed[0], params, failed[1])}",
+            "remedy": "it quotes nothing then, and is halted when it goes on",
+        }
