@@ -75,8 +75,8 @@ def check(config: dict[str, Any]) -> Checked:
     params = builtin_params(config["strategy"], config["params"])
     return Checked(
         sync_rule=SYNC_RULES[config["venue"]],
-        signal_mask=BUILTINS[config["strategy"]][1],
-        view_levels=BUILTINS[config["strategy"]][2],
+        signal_mask=BUILTINS[config["strategy"]].signal_mask,
+        view_levels=BUILTINS[config["strategy"]].levels,
         params=params,
         ofi_tau_ns=_positive_ns(config, "signals", "ofi_tau_ms", 1e6),
         z_tau_ns=_positive_ns(config, "signals", "z_tau_ms", 1e6),
