@@ -6,6 +6,7 @@ import math
 import re
 from typing import Any, NamedTuple
 
+from fastcore.signals_settings import check_settings
 from fastcore.strategy import BUILTINS, builtin_params
 from fastcore.types import SyncRule
 
@@ -26,7 +27,6 @@ CORE_KEYS = (
     "mask_seed",
 )
 _SECTIONS = {
-    "signals": ("ofi_tau_ms", "z_tau_ms"),
     "quoting": ("requote_ticks", "requote_ms"),
     "limits": (
         "price_collar_ticks",
@@ -53,8 +53,6 @@ class Checked(NamedTuple):
     signal_mask: int
     view_levels: int
     params: list[float]
-    ofi_tau_ns: int
-    z_tau_ns: int
     requote_ticks: int
     requote_ns: int
     ack_timeout_ns: int
@@ -66,6 +64,7 @@ def check(config: dict[str, Any]) -> Checked:
     _check_keys("config", config, CORE_KEYS)
     for section, keys in _SECTIONS.items():
         _check_keys(section, config[section], keys)
+    check_settings(config["signals"])
     if config["venue"] not in SYNC_RULES:
         raise ValueError(f"Unknown venue {config['venue']!r}; known: {', '.join(SYNC_RULES)}")
     if not re.fullmatch(r"[0-9a-f]{8}", str(config["run_tag"])):
@@ -78,8 +77,6 @@ def check(config: dict[str, Any]) -> Checked:
         signal_mask=BUILTINS[config["strategy"]].signal_mask,
         view_levels=BUILTINS[config["strategy"]].levels,
         params=params,
-        ofi_tau_ns=_positive_ns(config, "signals", "ofi_tau_ms", 1e6),
-        z_tau_ns=_positive_ns(config, "signals", "z_tau_ms", 1e6),
         requote_ticks=_whole(config, "quoting", "requote_ticks"),
         requote_ns=_whole(config, "quoting", "requote_ms") * 1_000_000,
         ack_timeout_ns=_positive_ns(config, "budgets", "ack_ms_max", 1e6),

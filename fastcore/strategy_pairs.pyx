@@ -1,8 +1,8 @@
 # cython: language_level=3
 """`stat_arb`: quote one leg around what the other says it is worth, hedge each fill at once.
 
-    fair  = mid - pair_spread - inventory_skew_ticks * position / qty
-            pair_spread: what this leg stands above its hedge-ratio value, in its own ticks
+    fair  = mid - pair_spread_ticks - inventory_skew_ticks * position / qty
+            pair_spread_ticks: what this leg stands above its hedge-ratio value, in its own ticks
     naked = position + reference position / h        [lots of this leg; h = ref_lots_per_lot]
 
 Hedge: when -(naked h) less what is in flight rounds to a whole reference lot, an immediate order
@@ -155,7 +155,7 @@ cdef void _quote(const View* view, const double* params, double naked,
                  Target* target) noexcept nogil:
     cdef double qty_lots = params[SA_QTY_LOTS]
     cdef double budget = params[SA_UNHEDGED_LOTS_MAX]
-    cdef double fair = (touch_mid(view) - view.signals.pair_spread
+    cdef double fair = (touch_mid(view) - view.signals.pair_spread_ticks
                         - params[SA_INVENTORY_SKEW_TICKS] * <double>view.position_lots / qty_lots)
     cdef double half = with_edge(view, params[SA_HALF_SPREAD_TICKS], params[SA_EDGE_MIN_TICKS])
     quote_pair(view, fair, half, qty_lots, params[SA_POSITION_LOTS_MAX], target)

@@ -121,7 +121,7 @@ BUILTINS: dict[str, Builtin] = {
             _real(
                 "pull_ofi_norm",
                 0.0,
-                "ofi_norm, of either sign, that pulls the side it runs into; 0: off",
+                "ofi_norm or -ofi_norm that pulls the side it runs into; 0: off",
             ),
             _POSITION,
             _EDGE,

@@ -37,7 +37,7 @@ def view_of(bid: int = 999, ask: int = 1001, **fields: Any) -> View:
 
 SIGNALS = (
     "microprice_ticks", "ofi_norm", "volatility_ticks", "tfi", "vpin", "ewma_z",
-    "ewma_mean_ticks", "keltner_position", "keltner_mid_ticks", "pair_spread", "pair_z",
+    "ewma_mean_ticks", "keltner_position", "keltner_mid_ticks", "pair_spread_ticks", "pair_z",
     "pair_half_life_s",
 )  # fmt: skip
 

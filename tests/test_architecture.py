@@ -20,11 +20,12 @@ LAYERS = (
     {"types", "check", "build"},
     {"scan", "fixed", "hash", "ws", "sha256"},
     {"codec"},
-    {"ladder", "book", "sync", "signals"},
+    {"ladder", "book", "sync", "signals", "signals_decay", "signals_flow", "signals_pair",
+     "signals_price", "signals_settings"},
     {"orders", "stops", "account", "gate", "halts", "latency", "journal"} | STRATEGIES,
     {"matching", "rebuild", "rows"},
     {"core", "core_config", "core_state", "core_stats"},
-    {"drive", "pair", "kernels", "user"},
+    {"drive", "pair", "kernels", "calibration", "user"},
 )
 # What else the core may see: libc, Cython's own, and the standard library's inert parts.
 CORE_SEES = {

@@ -26,10 +26,10 @@ def pair(**fields: Any) -> View:
 
 
 def test_quotes_stand_round_the_pairs_fair_value(make: Make) -> None:
-    quotes = make(inventory_skew_ticks=1)(pair(pair_spread=1.5, position_lots=4,
+    quotes = make(inventory_skew_ticks=1)(pair(pair_spread_ticks=1.5, position_lots=4,
                                                ref_position_lots=-4))  # fmt: skip
     assert quotes[1:5] == ([(994, 2)], [(1000, 2)], None, None)  # 1000 - 1.5 - 1 * 4 / 2 = 996.5
-    quotes = make()(pair(pair_spread=-1.5))
+    quotes = make()(pair(pair_spread_ticks=-1.5))
     assert quotes[1:5] == ([(999, 2)], [(1004, 2)], None, None)
 
 

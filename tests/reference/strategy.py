@@ -309,7 +309,7 @@ def stat_arb(view: View, p: dict[str, float], state: dict[str, float], want: Wan
     is_sound = z > 0 and (p["z_max"] == 0 or z <= p["z_max"])
     if is_sound and (p["half_life_s_max"] == 0 or 0 < half_life <= p["half_life_s_max"]):
         lean = p["inventory_skew_ticks"] * view.position_lots / p["qty_lots"]
-        _pair(view, p, view.mid - view.pair_spread - lean, p["half_spread_ticks"], want)
+        _pair(view, p, view.mid - view.pair_spread_ticks - lean, p["half_spread_ticks"], want)
         if naked + p["qty_lots"] > p["unhedged_lots_max"]:
             want.bids = []
         if naked - p["qty_lots"] < -p["unhedged_lots_max"]:
