@@ -80,7 +80,7 @@ cdef class Core(CoreState):
                                config["recv_window_ms"], config["mask_seed"])
         self.book = Book()
         self.sync = Sync(self.book, checked.sync_rule)
-        self.signals = Signals(checked.signal_mask, checked.ofi_tau_ns, checked.z_tau_ns)
+        self.signals = Signals(checked.signal_mask, config["signals"])
         self.orders = Orders(checked.requote_ticks, checked.requote_ns, checked.ack_timeout_ns,
                              config["recv_window_ms"] * 1_000_000)
         self.gate = Gate(config["limits"], self.book, self.orders, None, value_e8(tick, lot))

@@ -6,8 +6,8 @@ import math
 import re
 from typing import Any, NamedTuple
 
+from fastcore import halts, signals_settings
 from fastcore.account import check_limits
-from fastcore.halts import check_settings
 from fastcore.strategy import BUILTINS, builtin_params
 from fastcore.types import SyncRule
 
@@ -30,7 +30,6 @@ CORE_KEYS = (
 )
 USER = "user:"  # config["strategy"] of a strategy that is not built in: user:<its name>
 _SECTIONS = {
-    "signals": ("ofi_tau_ms", "z_tau_ms"),
     "quoting": ("requote_ticks", "requote_ms"),
     "budgets": ("tick_to_order_us_max", "ack_ms_max"),
 }
@@ -48,8 +47,6 @@ class Checked(NamedTuple):
     signal_mask: int
     view_levels: int
     params: list[float]
-    ofi_tau_ns: int
-    z_tau_ns: int
     requote_ticks: int
     requote_ns: int
     ack_timeout_ns: int
@@ -67,7 +64,8 @@ def check(config: dict[str, Any], user: Any = None) -> Checked:
     for section, keys in _SECTIONS.items():
         _check_keys(section, config[section], keys)
     check_limits(config["limits"])
-    check_settings(config["halts"])
+    halts.check_settings(config["halts"])
+    signals_settings.check_settings(config["signals"])
     if config["venue"] not in SYNC_RULES:
         raise ValueError(f"Unknown venue {config['venue']!r}; known: {', '.join(SYNC_RULES)}")
     if not re.fullmatch(r"[0-9a-f]{8}", str(config["run_tag"])):
@@ -82,8 +80,6 @@ def check(config: dict[str, Any], user: Any = None) -> Checked:
         signal_mask=signal_mask,
         view_levels=view_levels,
         params=params,
-        ofi_tau_ns=_positive_ns(config, "signals", "ofi_tau_ms", 1e6),
-        z_tau_ns=_positive_ns(config, "signals", "z_tau_ms", 1e6),
         requote_ticks=_whole(config, "quoting", "requote_ticks"),
         requote_ns=_whole(config, "quoting", "requote_ms") * 1_000_000,
         ack_timeout_ns=_positive_ns(config, "budgets", "ack_ms_max", 1e6),
@@ -96,7 +92,7 @@ def _strategy(config: dict[str, Any], user: Any) -> tuple[int, int, list[float]]
     name = config["strategy"]
     if not str(name).startswith(USER):
         params = builtin_params(name, config["params"])
-        return BUILTINS[name][1], BUILTINS[name][2], params
+        return BUILTINS[name].signal_mask, BUILTINS[name].levels, params
     if user is None:
         raise ValueError(f"strategy {name!r} must be compiled and given as `user`")
     if name != USER + user.name:

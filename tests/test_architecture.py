@@ -11,17 +11,21 @@ from pathlib import Path
 import pytest
 from support_sources import ROOT, Source, read
 
+STRATEGIES = {
+    "strategy", "strategy_abi", "strategy_pairs", "strategy_quotes", "strategy_reversion",
+    "strategy_table", "strategy_target",
+}  # fmt: skip
 # fastcore, lowest first: a module may import its own layer and those beneath.
 LAYERS = (
     {"types", "check", "build"},
     {"scan", "fixed", "hash", "ws", "sha256"},
     {"codec"},
-    {"ladder", "book", "sync", "signals"},
-    {"strategy", "orders", "stops", "account", "gate", "halts", "latency", "journal"},
-    {"strategy_abi"},
+    {"ladder", "book", "sync", "signals", "signals_decay", "signals_flow", "signals_pair",
+     "signals_price", "signals_settings"},
+    {"orders", "stops", "account", "gate", "halts", "latency", "journal"} | STRATEGIES,
     {"matching", "rebuild", "rows"},
     {"core", "core_config", "core_state", "core_stats"},
-    {"drive", "pair", "kernels", "user"},
+    {"drive", "pair", "kernels", "calibration", "user"},
 )
 # What else the core may see: libc, Cython's own, and the standard library's inert parts.
 CORE_SEES = {

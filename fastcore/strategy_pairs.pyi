@@ -1,0 +1,1 @@
+"""Only C functions: Python calls them by fastcore.strategy.quotes_of."""
