@@ -11,6 +11,11 @@ cdef enum:
     RATE_ORDERS = 1            # an order window is spent
     RATE_MESSAGES = 2          # a message window is spent, but for its reserve
 
+cdef enum:                     # the last two past INT_MAX: unsigned in C, so cast where subtracted
+    WINDOW_1S_NS = 1_000_000_000
+    WINDOW_10S_NS = 10_000_000_000
+    WINDOW_MIN_NS = 60_000_000_000
+
 cdef struct SendRing:          # send times, the newest sends_max of them and more
     ns_t* sent_ns
     int64_t mask
@@ -28,6 +33,27 @@ cdef class Sends:
 
     cpdef int check(self, bint is_exit, ns_t now_ns) noexcept nogil
     cpdef void count_send(self, int verb, ns_t now_ns) noexcept nogil
+
+
+cdef inline bint is_spent(const SendRing* ring, int64_t limit, ns_t since_ns) noexcept nogil:
+    """At least `limit` sends, which is above 0, happened after `since_ns`."""
+    return (ring.count >= limit
+            and ring.sent_ns[(ring.count - limit) & ring.mask] > since_ns)
+
+
+cdef inline int check_sends(Sends sends, bint is_exit, ns_t now_ns) noexcept nogil:
+    """RATE_OK, or which kind of window has no room for one more order. O(1), inlined."""
+    cdef int64_t reserve = 0 if is_exit else sends.reserve
+    if (is_spent(&sends.orders, sends.orders_per_10s_max, now_ns - <ns_t>WINDOW_10S_NS)
+            or is_spent(&sends.orders, sends.orders_per_min_max,
+                        now_ns - <ns_t>WINDOW_MIN_NS)):
+        return RATE_ORDERS
+    if (is_spent(&sends.messages, sends.messages_per_s_max - reserve,
+                 now_ns - <ns_t>WINDOW_1S_NS)
+            or is_spent(&sends.messages, sends.messages_per_min_max - reserve,
+                        now_ns - <ns_t>WINDOW_MIN_NS)):
+        return RATE_MESSAGES
+    return RATE_OK
 
 
 cdef class Account:

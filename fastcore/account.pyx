@@ -22,11 +22,6 @@ from fastcore.types cimport VERB_MODIFY, VERB_PLACE, VERB_REPLACE
 import difflib
 from decimal import Decimal
 
-cdef enum:
-    WINDOW_1S_NS = 1_000_000_000
-    WINDOW_10S_NS = 10_000_000_000     # past INT_MAX: unsigned in C, so cast where subtracted
-    WINDOW_MIN_NS = 60_000_000_000
-
 PX_LIMIT = 2**30               # PX_TICKS_MAX, QTY_LOTS_MAX of gate.pxd: their product is 2^62
 QTY_LIMIT = 2**32
 VALUE_LIMIT = 2**62
@@ -102,12 +97,6 @@ def value_max(value_e8: tuple[int, int]) -> int:
     return min(VALUE_LIMIT // num, VALUE_E8_MAX * den // num, VALUE_LIMIT)
 
 
-cdef inline bint _is_spent(const SendRing* ring, int64_t limit, ns_t since_ns) noexcept nogil:
-    """At least `limit` sends, which is above 0, happened after `since_ns`."""
-    return (ring.count >= limit
-            and ring.sent_ns[(ring.count - limit) & ring.mask] > since_ns)
-
-
 cdef inline void _count(SendRing* ring, ns_t now_ns) noexcept nogil:
     ring.sent_ns[ring.count & ring.mask] = now_ns
     ring.count += 1
@@ -142,17 +131,7 @@ cdef class Sends:
 
     cpdef int check(self, bint is_exit, ns_t now_ns) noexcept nogil:
         """RATE_OK, or which kind of window has no room for one more order. O(1)."""
-        cdef int64_t reserve = 0 if is_exit else self.reserve
-        if (_is_spent(&self.orders, self.orders_per_10s_max, now_ns - <ns_t>WINDOW_10S_NS)
-                or _is_spent(&self.orders, self.orders_per_min_max,
-                             now_ns - <ns_t>WINDOW_MIN_NS)):
-            return RATE_ORDERS
-        if (_is_spent(&self.messages, self.messages_per_s_max - reserve,
-                      now_ns - <ns_t>WINDOW_1S_NS)
-                or _is_spent(&self.messages, self.messages_per_min_max - reserve,
-                             now_ns - <ns_t>WINDOW_MIN_NS)):
-            return RATE_MESSAGES
-        return RATE_OK
+        return check_sends(self, is_exit, now_ns)
 
     cpdef void count_send(self, int verb, ns_t now_ns) noexcept nogil:
         """One message of VERB_* left, or is about to."""

@@ -17,13 +17,14 @@ The caller's duty: a check that passes is followed by Orders.add (or the move to
 PENDING_REPLACE) and count_send, before the next check. Cancels and queries are counted too.
 """
 cimport cython
+from libc.stdint cimport uint64_t
 
-from fastcore.account cimport RATE_OK, RATE_ORDERS
+from fastcore.account cimport RATE_OK, RATE_ORDERS, check_sends
 from fastcore.check cimport fc_unlikely
 from fastcore.types cimport (
     HALT_BOOK, HALT_CLOCK, HALT_JOURNAL, HALT_RATE_LIMIT, HALT_RECONCILING, HALT_TRADE_STREAM,
-    HALT_USER_STREAM, ORD_NEW, ORD_PARTIALLY_FILLED, ORD_PENDING_NEW, ORD_PENDING_REPLACE,
-    ORD_UNKNOWN, ORDER_IOC, ORDER_POST_ONLY, ORDER_REDUCE_ONLY, SIDE_BUY, SIDE_SELL, VERB_MODIFY,
+    HALT_USER_STREAM, ORD_NEW, ORD_PARTIALLY_FILLED, ORD_PENDING_CANCEL, ORD_PENDING_NEW,
+    ORD_PENDING_REPLACE, ORD_UNKNOWN, ORDER_IOC, ORDER_POST_ONLY, ORDER_REDUCE_ONLY, SIDE_BUY, SIDE_SELL, VERB_MODIFY,
     VERB_PLACE, VERB_REPLACE,
 )
 
@@ -60,6 +61,12 @@ cdef uint32_t BARS_EXIT = (
     HALT_BOOK | HALT_CLOCK | HALT_JOURNAL | HALT_RATE_LIMIT | HALT_RECONCILING
     | HALT_TRADE_STREAM | HALT_USER_STREAM)
 HALT_BARS_EXIT: int = BARS_EXIT
+
+
+cdef inline bint _is_plain(const Order* order) noexcept nogil:
+    """Stands, or is about to, at its own price and size: nearly every order, so no call."""
+    return (<uint32_t>(1 << ORD_NEW | 1 << ORD_PARTIALLY_FILLED | 1 << ORD_PENDING_NEW
+                       | 1 << ORD_PENDING_CANCEL) >> order.state) & 1
 
 
 cdef inline bint _is_exit(const Intent* intent) noexcept nogil:
@@ -166,10 +173,10 @@ cdef class Gate:
         return GATE_OK
 
     cdef int _check_sends(self, bint is_exit, ns_t now_ns) noexcept nogil:
-        cdef int rate = self.sends.check(is_exit, now_ns)
+        cdef int rate = check_sends(self.sends, is_exit, now_ns)
         if rate != RATE_OK:
             return GATE_RATE if rate == RATE_ORDERS else GATE_MESSAGES
-        rate = self.account.sends.check(is_exit, now_ns)
+        rate = check_sends(self.account.sends, is_exit, now_ns)
         if rate != RATE_OK:
             return GATE_ACCOUNT_RATE if rate == RATE_ORDERS else GATE_ACCOUNT_MESSAGES
         return GATE_OK
@@ -198,16 +205,21 @@ cdef class Gate:
     cdef int _sum_open(self, const Intent* intent, OpenLots* lots, ns_t now_ns) noexcept nogil:
         """Fill `lots`; GATE_OK, or what one of our orders has against the intent."""
         cdef const Order* order
-        cdef qty_t open_lots
+        cdef qty_t open_lots, own = 0, other = 0, reduce = 0
+        cdef int64_t sign = 1 if intent.side == SIDE_BUY else -1
         cdef bint is_found = intent.replaces < 0
+        cdef bint is_plain
         cdef int i
-        lots.own = lots.other = lots.reduce = lots.replaced = 0
+        lots.replaced = 0
         for i in range(self.orders.active_count):
             order = &self.orders.slots[self.orders.active[i]]
-            open_lots = self._open_lots(order)
+            is_plain = _is_plain(order)
+            open_lots = (order.qty_lots - order.cum_qty_lots if is_plain
+                         else self._open_lots(order))
             if order.side != intent.side:
-                lots.other += open_lots
-                if self._meets(intent, order):
+                other += open_lots
+                if (sign * (intent.px_ticks - order.px_ticks) >= 0 if is_plain
+                        else self._meets(intent, order)):
                     return GATE_SELF_CROSS
             elif order.intent_id == intent.replaces:
                 if order.state != ORD_NEW and order.state != ORD_PARTIALLY_FILLED:
@@ -215,13 +227,14 @@ cdef class Gate:
                 is_found = True
                 lots.replaced = open_lots
             else:
-                lots.own += open_lots
-                if self.sent[order.intent_id % ORDERS_MAX].flags & ORDER_REDUCE_ONLY:
-                    lots.reduce += open_lots
+                own += open_lots
+                if self.sent[<uint64_t>order.intent_id % ORDERS_MAX].flags & ORDER_REDUCE_ONLY:
+                    reduce += open_lots
                 if (order.px_ticks == intent.px_ticks and order.qty_lots == intent.qty_lots
                         and (order.state == ORD_PENDING_NEW or order.state == ORD_UNKNOWN)
                         and now_ns - order.placed_ns < self.limits.duplicate_ns):
                     return GATE_DUPLICATE
+        lots.own, lots.other, lots.reduce = own, other, reduce
         return GATE_OK if is_found else GATE_REPLACES
 
     cdef int _check_worst(self, const Intent* intent, const OpenLots* lots) noexcept nogil:
@@ -247,11 +260,11 @@ cdef class Gate:
         return GATE_OK
 
     cdef qty_t _open_lots(self, const Order* order) noexcept nogil:
-        """What of it may still fill; of one whose amendment is open, the greater size."""
+        """What of it may still fill; of one whose amendment's fate is open, the greater size."""
         cdef qty_t open_lots = self.orders.open_lots(order)
         cdef const Sent* sent
         if fc_unlikely(order.state == ORD_PENDING_REPLACE or order.state == ORD_UNKNOWN):
-            sent = &self.sent[order.intent_id % ORDERS_MAX]
+            sent = &self.sent[<uint64_t>order.intent_id % ORDERS_MAX]
             open_lots = max(open_lots, order.qty_lots - order.cum_qty_lots)
             if sent.intent_id == order.intent_id:
                 open_lots = max(open_lots, sent.qty_lots - order.cum_qty_lots)
@@ -265,7 +278,7 @@ cdef class Gate:
                 order.state == ORD_PENDING_REPLACE or self.orders.may_rest(order)):
             return True
         if order.state == ORD_PENDING_REPLACE or order.state == ORD_UNKNOWN:
-            sent = &self.sent[order.intent_id % ORDERS_MAX]
+            sent = &self.sent[<uint64_t>order.intent_id % ORDERS_MAX]
             return (sent.intent_id == order.intent_id
                     and sign * (intent.px_ticks - sent.px_ticks) >= 0)
         return False
@@ -279,7 +292,7 @@ cdef class Gate:
         return (value + self.value_den - 1) // self.value_den
 
     cdef void _set_exposure(self, int64_t value_e8) noexcept nogil:
-        self.account.move(self.exposure_e8, value_e8)
+        self.account.exposure_e8 += value_e8 - self.exposure_e8
         self.exposure_e8 = value_e8
 
     cdef void count_send(self, int verb, seq_t intent_id, ns_t now_ns) noexcept nogil:

@@ -59,9 +59,9 @@ class FastDesk:
         self.account, self.sends = self.gate.account, self.gate.sends
         self.on_reference, self.set_reducing = self.gate.on_reference, self.gate.set_reducing
         self.report = self.gate.report
-        self._rig = GateRig(self.gate)
-        self.set_position, self.fill = self._rig.set_position, self._rig.fill
-        self.answer, self.end, self.amend = self._rig.answer, self._rig.end, self._rig.amend
+        self.rig = GateRig(self.gate)
+        self.set_position, self.fill = self.rig.set_position, self.rig.fill
+        self.answer, self.end, self.amend = self.rig.answer, self.rig.end, self.rig.amend
         self._passed = (0, 0, 0)
 
     @property
@@ -76,7 +76,7 @@ class FastDesk:
         )
 
     def place(self, now_ns: int) -> int:
-        return self._rig.place(*self._passed, now_ns)
+        return self.rig.place(*self._passed, now_ns)
 
     def cancel(self, intent_id: int, now_ns: int) -> None:
         self.gate.count_values(Verb.CANCEL, intent_id, now_ns)

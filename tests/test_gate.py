@@ -399,6 +399,15 @@ def test_a_gate_refuses_an_account_of_other_limits():
         Gate(loose_limits(), Book(), Orders(0, 0, 1, 1), None, (0, 1))
 
 
+def test_the_benchs_loop_checks_as_often_as_it_says():
+    desk = FastDesk(loose_limits(tick_age_ms_max=1))
+    desk.book(1000, 1010)
+    assert desk.gate.denies()["OK"] == 0
+    # One nanosecond later each: the last ones are caused by a frame that is too old.
+    assert desk.rig.repeat_check(BUY, 1000, 1, QUOTE, NOW, MS + 5) == MS + 1
+    assert (desk.gate.denies()["OK"], desk.gate.denies()["TICK_AGE"]) == (MS + 1, 4)
+
+
 # -- THROUGH THE WHOLE CHAIN ---
 
 CODE = {name: code for code, (name, _) in CODES.items()}

@@ -400,6 +400,18 @@ def test_a_spread_that_blows_out_pulls_the_quotes_and_calm_brings_them_back():
     assert halts_of(desk) == Halt.NONE
 
 
+def test_the_demos_settings_bear_its_market_and_stop_a_blow_out():
+    chosen = demo_core("BTCUSDT", "spread", "0a1b2c3d", seed=1)["halts"]
+    halts, dice = fast.Halts(chosen, STALE), random.Random(1)
+    for step in range(3_000):
+        touch(halts, 1 + round(dice.expovariate(1)), ms=10 * step)
+        halts.on_timer(10 * step * MS)
+        if step % 20 == 0:
+            halts.on_fill(dice.randrange(2), 1, 10 * step * MS)
+        assert halts.bits == 0
+    assert touch(halts, *[60] * 5, ms=30_000) == Halt.SPREAD
+
+
 def test_a_wide_book_that_stands_still_halts_on_the_timer():
     desk = Desk(halts__spread_ticks_max=50, halts__spread_updates_min=0)
     desk.start("60000.00", "60007.00")
