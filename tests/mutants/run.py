@@ -18,7 +18,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 TREE = ROOT / "build" / "mutants"
-COPIED = ("fastcore", "engine", "bench", "tests", "build/cython", "pyproject.toml", "setup.py")
+COPIED = (
+    "fastcore", "engine", "bench", "docs", "tests", "build/cython", "pyproject.toml", "setup.py",
+)  # fmt: skip
 COMPILED = {".pyx", ".pxd", ".h", ".c"}
 TIMEOUT_S = 300  # a mutant that hangs its tests is killed, too
 ENV = {
