@@ -153,7 +153,7 @@ cdef inline double on_trade_vpin(Vpin* vpin, int aggressor, qty_t qty_lots) noex
         _close_bucket(vpin, vpin.open_signed_lots if vpin.open_signed_lots >= 0
                       else -vpin.open_signed_lots)
         qty_lots -= room
-        whole = qty_lots / vpin.bucket_lots
+        whole = qty_lots // vpin.bucket_lots
         vpin.open_lots = qty_lots - whole * vpin.bucket_lots
         vpin.open_signed_lots = sign * vpin.open_lots
         if whole > vpin.bucket_count:

@@ -102,7 +102,7 @@ cdef inline void pair_until(Pair* pair, ns_t now_ns) noexcept nogil:
     elif pair.next_ns < 0:
         pair.next_ns = grid_after(now_ns, pair.grid_ns)
     elif now_ns > pair.next_ns:
-        steps = (now_ns - pair.next_ns - 1) / pair.grid_ns
+        steps = (now_ns - pair.next_ns - 1) // pair.grid_ns
         pair.next_ns += (steps + 1) * pair.grid_ns
         _sample_pair(pair, pair.has_neighbour)
         pair.has_neighbour = steps == 0

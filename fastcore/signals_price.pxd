@@ -61,7 +61,7 @@ cdef inline void update_moments(Moments* moments, double x, double alpha,
 
 cdef inline ns_t grid_after(ns_t now_ns, ns_t grid_ns) noexcept nogil:
     """First grid time at or after now."""
-    return (now_ns + grid_ns - 1) / grid_ns * grid_ns
+    return (now_ns + grid_ns - 1) // grid_ns * grid_ns
 
 
 cdef inline void on_mid_volatility(Volatility* vol, double mid, ns_t now_ns) noexcept nogil:
@@ -73,7 +73,7 @@ cdef inline void on_mid_volatility(Volatility* vol, double mid, ns_t now_ns) noe
         vol.has_sample = False
         vol.next_ns = grid_after(now_ns, vol.grid_ns)
     elif now_ns > vol.next_ns:
-        steps = (now_ns - vol.next_ns - 1) / vol.grid_ns   # further grid times that passed
+        steps = (now_ns - vol.next_ns - 1) // vol.grid_ns   # further grid times that passed
         vol.next_ns += (steps + 1) * vol.grid_ns
         if vol.has_sample:
             change = vol.mid - vol.sample
@@ -104,11 +104,11 @@ cdef inline void on_mid_keltner(Keltner* bars, double mid, ns_t now_ns) noexcept
         return
     if bars.has_bar:
         _close_bar(bars)
-        empty = (now_ns - bars.end_ns) / bars.bar_ns
+        empty = (now_ns - bars.end_ns) // bars.bar_ns
         if empty > 0:
             _close_empty_bars(bars, empty)
     bars.has_bar = True
-    bars.end_ns = (now_ns / bars.bar_ns + 1) * bars.bar_ns
+    bars.end_ns = (now_ns // bars.bar_ns + 1) * bars.bar_ns
     bars.high = bars.low = bars.close = mid
 
 

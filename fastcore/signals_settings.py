@@ -91,3 +91,13 @@ def _check_table(table: Any) -> tuple[tuple[float, ...], ...]:
             raise ValueError(f"Expected {key}[{index}] to be as long as the first row")
         rows.append(tuple(map(float, row)))
     return tuple(rows)
+
+
+def as_markdown() -> str:
+    """The table of docs/signals.md."""
+    lines = ["| setting | default | from .. to | what it is |", "|---|---|---|---|"]
+    for name, setting in TABLE.items():
+        default = "none" if setting.default == () else f"{setting.default:g}"
+        bounds = f"{setting.low:g} .. {setting.high:g}"
+        lines.append(f"| `{name}` | {default} | {bounds} | {setting.about} |")
+    return "\n".join(lines)

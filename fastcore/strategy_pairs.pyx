@@ -19,7 +19,7 @@ reversion to live on. No usable reference touch, no quotes.
 Without one nothing is hedged either; the position itself then counts as naked only where h is
 no number above zero, for then nothing offsets it.
 """
-from libc.math cimport fabs, floor
+from libc.math cimport fabs
 
 from fastcore.check cimport fc_unlikely
 from fastcore.strategy_abi cimport STRATEGY_QUOTE, STRATEGY_STAND_ASIDE
@@ -70,7 +70,9 @@ cdef int32_t stat_arb(const View* view, const double* params, double* state,
     naked = left = <double>view.position_lots
     if has_ratio:
         naked += <double>view.ref_position_lots / ratio
-        left = naked + <double>view.ref_open_lots / ratio
+        left = naked
+        if view.ref_open_lots != 0:
+            left += <double>view.ref_open_lots / ratio
     is_hedgeable = has_ratio and _has_reference(view)
     if fc_unlikely(_is_over_budget(view, params, state, naked, ratio if has_ratio else 1.0)):
         if not _unwind(view, params, state, left, target) and is_hedgeable:
@@ -120,7 +122,7 @@ cdef bint _unwind(const View* view, const double* params, double* state, double 
                   Target* target) noexcept nogil:
     """Reduce this leg by what is naked and not in flight. False: this leg can't."""
     cdef double now = <double>view.now_ns
-    cdef double lots = min(floor(fabs(left) + 0.5), fabs(<double>view.position_lots))
+    cdef double lots = min(fabs(left) + 0.5, fabs(<double>view.position_lots))
     cdef int side = SIDE_SELL if left > 0.0 else SIDE_BUY
     if not (lots >= 1.0 and lots <= <double>TARGET_MAX and left * view.position_lots > 0.0):
         return False
@@ -137,7 +139,7 @@ cdef void _hedge(const View* view, const double* params, double* state, double l
                  int reason, Target* target) noexcept nogil:
     cdef double now = <double>view.now_ns
     cdef double position = <double>view.position_lots
-    cdef double lots = floor(fabs(left_ref_lots) + 0.5)
+    cdef double lots = fabs(left_ref_lots) + 0.5   # the cast below rounds it down
     cdef int side = SIDE_SELL if left_ref_lots > 0.0 else SIDE_BUY
     if not (lots >= 1.0 and lots <= <double>TARGET_MAX):
         return

@@ -19,12 +19,14 @@ A take is asked for again only retry_ms after the last one: its fill may be on t
 stop no entry comes before cooldown_ms have passed and x has been inside the band: what has just
 broken out is not faded a second time.
 """
-from libc.math cimport ceil, fabs, floor
+from libc.math cimport fabs
 
 from fastcore.check cimport fc_unlikely
 from fastcore.strategy_abi cimport STRATEGY_QUOTE, STRATEGY_STAND_ASIDE
-from fastcore.strategy_target cimport TARGET_MAX, has_touch, reach, want_take
-from fastcore.types cimport SIDE_BUY, SIDE_SELL, px_t, qty_t
+from fastcore.strategy_target cimport (
+    TARGET_MAX, has_touch, reach, round_down, round_up, want_take,
+)
+from fastcore.types cimport SIDE_BUY, SIDE_SELL, qty_t
 
 cdef enum:
     MR_USE_KELTNER = 0
@@ -162,12 +164,12 @@ cdef void _rest_exit(const View* view, const double* params, double sign, qty_t 
     if sign > 0.0:
         if not (px > <double>view.asks[0].px_ticks and px <= <double>TARGET_MAX):
             px = <double>view.asks[0].px_ticks
-        target.asks[0].px_ticks = <px_t>ceil(px)
+        target.asks[0].px_ticks = round_up(px)
         target.asks[0].qty_lots = qty_lots
         target.ask_count = 1
     else:
         if not (px < <double>view.bids[0].px_ticks and px >= 1.0):
             px = <double>view.bids[0].px_ticks
-        target.bids[0].px_ticks = <px_t>floor(px)
+        target.bids[0].px_ticks = round_down(px)
         target.bids[0].qty_lots = qty_lots
         target.bid_count = 1

@@ -4,7 +4,7 @@
 Doubles become ticks and lots here and nowhere else: a value that is no number, or past what a
 double holds exactly, quotes nothing. Comparisons are written so that NaN fails them.
 """
-from libc.math cimport ceil, fabs, floor
+from libc.math cimport fabs
 from libc.stdint cimport int32_t
 
 from fastcore.strategy_abi cimport STRATEGY_QUOTE, STRATEGY_STAND_ASIDE, Target, View
@@ -23,6 +23,15 @@ cdef inline bint has_touch(const View* view) noexcept nogil:
     return (view.bid_count > 0 and view.ask_count > 0 and view.bids[0].px_ticks > 0
             and view.bids[0].px_ticks < view.asks[0].px_ticks
             and view.asks[0].px_ticks <= TOUCH_MAX)
+
+cdef inline px_t round_down(double x) noexcept nogil:
+    """floor(x) of what is within +-2^53: without SSE4.1 libm's is a call."""
+    cdef px_t whole = <px_t>x
+    return whole - (<double>whole > x)
+
+cdef inline px_t round_up(double x) noexcept nogil:
+    cdef px_t whole = <px_t>x
+    return whole + (<double>whole < x)
 
 cdef inline double touch_mid(const View* view) noexcept nogil:
     return 0.5 * <double>(view.bids[0].px_ticks + view.asks[0].px_ticks)
@@ -45,8 +54,8 @@ cdef inline int32_t quote_pair(const View* view, double fair, double half, doubl
     cdef px_t bid_px, ask_px
     if not (fabs(fair) <= <double>TARGET_MAX and half >= 0.0 and half <= <double>TARGET_MAX):
         return STRATEGY_STAND_ASIDE
-    bid_px = <px_t>floor(fair - half)
-    ask_px = <px_t>ceil(fair + half)
+    bid_px = round_down(fair - half)
+    ask_px = round_up(fair + half)
     if bid_px == ask_px:
         if position < 0.0:
             ask_px += 1

@@ -25,7 +25,8 @@ LAYERS = (
     {"orders", "stops", "account", "gate", "halts", "latency", "journal"} | STRATEGIES,
     {"matching", "rebuild", "rows"},
     {"core", "core_config", "core_state", "core_stats"},
-    {"drive", "pair", "kernels", "calibration", "user"},
+    {"drive", "pair", "user", "kernels", "kernels_base", "kernels_pair", "kernels_price",
+     "calibration"},
 )
 # What else the core may see: libc, Cython's own, and the standard library's inert parts.
 CORE_SEES = {
@@ -109,7 +110,7 @@ def core_sees_only_inert_things(tree: list[Source]) -> Iterator[str]:
     for source in tree:
         if top(source.module) == "fastcore":
             allowed = STUBS_SEE if source.path.suffix == ".pyi" else CORE_SEES
-            if source.path.name == "kernels.py":
+            if source.path.name.startswith(("kernels", "calibration")):
                 allowed = KERNELS_SEE
             if room(source.module) == "user":
                 allowed = USER_SEES
