@@ -2,7 +2,7 @@
 # cython: auto_pickle=False
 """Order requests of Bybit's trade WebSocket, written, framed and masked in one go.
 
-    {"reqId":"100000000002a-019127c7d4a9","header":{"X-BAPI-TIMESTAMP":"1723161256313",
+    {"reqId":"100000000002a-0191346a2179","header":{"X-BAPI-TIMESTAMP":"1723161256313",
      "X-BAPI-RECV-WINDOW":"5000"},"op":"order.create","args":[{"category":"linear","symbol":
      "BTCUSDT","orderLinkId":"tm0123abcd-01-00000000002a","side":"Buy","orderType":"Limit",
      "qty":"0.010","price":"61800.2","timeInForce":"PostOnly"}]}

@@ -120,7 +120,8 @@ cdef int read_reply(const Frame* frame, ReplyEvent* reply) noexcept nogil:
     if not frame.have & FC_NAME_BIT(NAME_REQ_ID):
         return EV_REPLY
     if request_id.size == REQUEST_ID_SIZE or (
-            request_id.size == LONG_REQUEST_ID_SIZE and request_id.at[REQUEST_ID_SIZE] == 45):
+            request_id.size == LONG_REQUEST_ID_SIZE and request_id.at[REQUEST_ID_SIZE] == 45
+            and read_hex(request_id.at + REQUEST_ID_SIZE + 1, INTENT_DIGITS) >= 0):
         if 49 <= request_id.at[0] <= 48 + VERB_BATCH:
             reply.intent_id = read_hex(request_id.at + 1, INTENT_DIGITS)
             if reply.intent_id >= 0:
