@@ -41,7 +41,7 @@ def tape_messages(name: str, every: int = 1) -> Iterator[bytes]:
 
 
 def capture_messages(name: str, conn: str = "") -> Iterator[bytes]:
-    """Frames received and REST depth bodies of a raw_multivenue capture, of one connection or all."""
+    """Frames received and REST depth bodies of a raw_multivenue capture (of one connection)."""
     path = data_dir() / "raw_multivenue" / name
     with pa.CompressedInputStream(pa.OSFile(str(path)), "zstd") as stream:
         records = [json.loads(line) for line in stream.read().splitlines()]

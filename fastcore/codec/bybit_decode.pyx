@@ -92,9 +92,8 @@ cdef class BybitDecoder(DecoderBase):
 
     symbol: as the venue has it, "BTCUSDT". tick, lot: decimal text of the price and quantity
     steps. client_prefix: first 14 characters of our client order ids, or "" if none are ours.
-    category: "linear" or "spot". base_asset, quote_asset: coins as the venue has them, by which
-    fees and the wallet's balance are told apart; "": not known, so no balance and fees FEE_OTHER
-    (but linear's without a currency, which are in quote).
+    category: "linear" or "spot". base_asset, quote_asset: coins by which fees and the wallet's
+    balance are told apart; "": not known, so no balance, and a fee in a named coin is FEE_OTHER.
     ValueError if any is not that.
     """
 
@@ -141,8 +140,7 @@ cdef class BybitDecoder(DecoderBase):
         if fc_unlikely(kind != OK):
             return kind
         kind = self._finish()
-        if kind > 0:
-            self.event.kind = kind
+        self.event.kind = kind if kind > 0 else EV_NONE
         return kind
 
     cdef int next_event(self) noexcept nogil:
@@ -151,7 +149,7 @@ cdef class BybitDecoder(DecoderBase):
         if self.pending == 0:
             self.event.kind = EV_NONE
             return EV_NONE
-        FC_DCHECK(at >= 0 and self.pending > 0)
+        FC_DCHECK(at >= 0)
         self.pending -= 1
         self.event.kind = self._kind
         if self._kind == EV_TRADE:
@@ -176,9 +174,9 @@ cdef class BybitDecoder(DecoderBase):
             if self._frame.have & FC_NAME_BIT(NAME_TOPIC):
                 return self._finish_topic()
             return E_MALFORMED
-        if self._frame.seen & FC_NAME_BIT(NAME_OP):
-            return self._finish_op() if self._frame.have & FC_NAME_BIT(NAME_OP) else E_MALFORMED
-        return E_UNKNOWN
+        if not self._frame.seen & FC_NAME_BIT(NAME_OP):
+            return E_UNKNOWN
+        return self._finish_op() if self._frame.have & FC_NAME_BIT(NAME_OP) else E_MALFORMED
 
     cdef int _finish_topic(self) noexcept nogil:
         cdef const Text* topic = &self._frame.topic

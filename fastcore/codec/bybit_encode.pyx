@@ -53,7 +53,7 @@ cdef enum:
 
 
 cdef inline uint8_t* _put_piece(uint8_t* p, const Piece* piece) noexcept nogil:
-    memcpy(p, piece.data, PIECE_SIZE_MAX)  # a constant size is a few moves; the rest is overwritten
+    memcpy(p, piece.data, PIECE_SIZE_MAX)  # a constant size is a few moves; more is overwritten
     return p + piece.size
 
 
@@ -62,8 +62,8 @@ cdef inline uint8_t* _put_piece(uint8_t* p, const Piece* piece) noexcept nogil:
 cdef class BybitEncoder(EncoderBase):
     """Encoder of one instrument's requests, for one key.
 
-    symbol, tick, lot, category: as BybitDecoder's. client_prefix: first 14 characters of our client
-    order ids. api_key: 1 to 128 of A-Z, a-z, 0-9, _ and -. secret: 1 to 256 bytes.
+    symbol, tick, lot, category: as BybitDecoder's. client_prefix: first 14 characters of our
+    client order ids. api_key: 1 to 128 of A-Z, a-z, 0-9, _ and -. secret: 1 to 256 bytes.
     recv_window_ms: 1 to 60000. mask_seed: any 64-bit number; same seed, same masking keys.
     ValueError if any is not that; it never holds the key or the secret.
     """
@@ -325,7 +325,7 @@ cdef class BybitEncoder(EncoderBase):
     def batch_bytes(
         self, int verb, list orders not None, int64_t utc_ms, int64_t room=FRAME_SIZE_MAX
     ) -> bytes:
-        """Masked frame of a batch: orders (intent, side, px_ticks, qty_lots, flags), of one verb."""
+        """Masked frame of a batch: (intent, side, px_ticks, qty_lots, flags) of each order."""
         cdef uint8_t[FRAME_SIZE_MAX] out
         cdef BatchOrder[BATCH_MAX_LINEAR] batch
         cdef int count = <int> len(orders)

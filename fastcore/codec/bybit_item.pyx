@@ -1,12 +1,12 @@
 # cython: language_level=3
-"""What one object of a Bybit array says: a public trade, an order, an execution, a position, a coin.
+"""What one object of a Bybit array says: a trade, an order, an execution, a position, a coin.
 
     {"category":"linear","symbol":"BTCUSDT","execFee":"26.3725275","execId":"0ab1bdf7-4219-438b-
      b30a-32ec863018f7","execPrice":"95900.1","execQty":"0.5","execType":"Trade","leavesQty":"0",
      "orderId":"9aac161b-...","orderLinkId":"","orderPrice":"94942.5","orderQty":"0.5",
      "side":"Sell","execTime":"1746270400353","isMaker":false,"feeCurrency":"USDT"}
 
-Fills are told twice, by `execution` and by `order`. Here an execution is the trade (EXEC_TRADE with
+Fills are told twice, by `execution` and by `order`. Here an execution is the trade (EXEC_TRADE,
 last_px, last_qty and its fee), and an order is only state: its exec_type is never EXEC_TRADE, its
 last_qty is 0 and cum_qty says how much is executed.
 
@@ -75,7 +75,7 @@ cdef int _intent(const Item* item, const Owner* owner, seq_t* out) noexcept nogi
 # -- PUBLIC TRADE ---
 
 cdef int read_trade(const Item* item, const Owner* owner, TradeEvent* trade) noexcept nogil:
-    """{"T":1672304486865,"s":"BTCUSDT","S":"Buy","v":"0.001","p":"16578.50","i":"20f4...","BT":false}
+    """{"T":1672304486865,"s":"BTCUSDT","S":"Buy","v":"0.001","p":"16578.50","i":"20f4","BT":false}
 
     S is the taker's side. A block trade (BT) was not made on the book: is_market 0. One against a
     retail-only order (RPI) was, though that order never shows in our feed: is_market 1.

@@ -73,7 +73,9 @@ class BybitRest:
     def open_orders(self, utc_ms: int, cursor: str = "") -> RestRequest:
         """A page of the open orders; `cursor` as the last page gave it, already escaped."""
         query = f"category={self._category}&symbol={self._symbol}&openOnly=0&limit={PAGE_MAX}"
-        return self._get("/v5/order/realtime", query + (f"&cursor={cursor}" if cursor else ""), utc_ms)
+        return self._get(
+            "/v5/order/realtime", query + (f"&cursor={cursor}" if cursor else ""), utc_ms
+        )
 
     def status(self, utc_ms: int, intent_id: int) -> RestRequest:
         """One order, open or recently closed, by the intent that it was placed with."""

@@ -48,7 +48,9 @@ cdef inline int item_text(const Item* item, int name, Text* out) noexcept nogil:
     return OK
 
 
-cdef inline int item_units(const Item* item, int name, const Scale* scale, int64_t* out) noexcept nogil:
+cdef inline int item_units(
+    const Item* item, int name, const Scale* scale, int64_t* out
+) noexcept nogil:
     """A decimal in a string, not negative. OK, E_MALFORMED or E_RANGE."""
     cdef const uint8_t* p
     cdef int code

@@ -7,7 +7,7 @@ from libc.stdint cimport int64_t, uint8_t
 
 from fastcore.codec.bybit_frame cimport Frame, Item, Owner
 
-# Read buf[0:size], one whole message: OK with the bits and values of the names met, or E_MALFORMED.
+# Read buf[0:size], one whole message: OK with bits and values of the names met, or E_MALFORMED.
 cdef int walk_message(
     Frame* frame, const Owner* owner, const uint8_t* buf, int64_t size) noexcept nogil
 
