@@ -30,7 +30,7 @@ from fastcore.codec.bybit_frame cimport (
     Item, Owner,
 )
 from fastcore.fixed cimport parse_units
-from fastcore.scan cimport fc_load4, scan_uint, skip_space, skip_string, skip_value
+from fastcore.scan cimport fc_load4, fc_load8, scan_uint, skip_space, skip_string, skip_value
 from fastcore.types cimport E_MALFORMED, E_RANGE, LEVELS_MAX, OK, Level, Scale
 
 cdef extern from *:
@@ -42,7 +42,8 @@ cdef extern from *:
     const uint32_t FC_BETWEEN, FC_AFTER
 
 cdef enum:
-    SLOTS = 256                # a power of two, several times the names
+    SLOT_BITS = 8              # several times as many slots as names
+    SLOTS = 1 << SLOT_BITS
     SLOT_MASK = SLOTS - 1
 
 cdef enum:                     # which object the walk is in
@@ -51,28 +52,40 @@ cdef enum:                     # which object the walk is in
     IN_EXT                     # retExtInfo
 
 cdef Text[NAME_COUNT] TEXTS
+cdef uint64_t[NAME_COUNT] WORDS        # of the texts
 cdef uint8_t[SLOTS] TABLE      # hash of a name -> NAME_*; open addressing
 
 
 # -- NAMES ---
 
-cdef inline uint32_t _slot(const uint8_t* at, int64_t size) noexcept nogil:
-    """First slot of a name that is not empty."""
-    return (<uint32_t> at[0] * 5 + <uint32_t> at[size >> 1] * 27 + <uint32_t> at[size - 1] * 3
-            + <uint32_t> size * 113)
+cdef inline uint64_t _word(const uint8_t* at, int64_t size, const uint8_t* end) noexcept nogil:
+    """The name's first eight bytes, the first one lowest; zeros behind a shorter one."""
+    cdef uint64_t word = 0
+    if size >= 8:
+        return fc_load8(at)
+    if fc_likely(end - at >= 8):
+        return fc_load8(at) & ((<uint64_t> 1 << (8 * size)) - 1)
+    while size > 0:
+        size -= 1
+        word = (word << 8) | at[size]
+    return word
 
 
-cdef inline int _name_of(const uint8_t* at, int64_t size) noexcept nogil:
+cdef inline uint32_t _slot(uint64_t word) noexcept nogil:
+    """The first slot of a name: the top bits of a product with 2^64 / golden ratio."""
+    return <uint32_t> ((word * <uint64_t> 0x9E3779B97F4A7C15) >> (64 - SLOT_BITS))
+
+
+cdef inline int _name_of(const uint8_t* at, int64_t size, const uint8_t* end) noexcept nogil:
     """NAME_*; NAME_NONE: of no use to us."""
-    cdef uint32_t slot
+    cdef uint64_t word = _word(at, size, end)
+    cdef uint32_t slot = _slot(word)
     cdef int name
-    if fc_unlikely(size == 0):
-        return NAME_NONE
-    slot = _slot(at, size)
     while True:
         name = TABLE[slot & SLOT_MASK]
         if name == NAME_NONE or (
-                TEXTS[name].size == size and memcmp(TEXTS[name].at, at, <size_t> size) == 0):
+                WORDS[name] == word and TEXTS[name].size == size
+                and (size <= 8 or memcmp(TEXTS[name].at, at, <size_t> size) == 0)):
             return name
         slot += 1
 
@@ -87,7 +100,7 @@ cdef inline const uint8_t* _open_member(
     p = skip_string(start, end)
     if fc_unlikely(p == NULL):
         return NULL
-    name[0] = _name_of(start, p - start - 1)
+    name[0] = _name_of(start, p - start - 1, end)
     p = skip_space(p, end)
     if fc_unlikely(p >= end or p[0] != 58):
         return NULL
@@ -122,9 +135,7 @@ cdef int walk_message(
     if fc_unlikely(p >= frame.end or p[0] != 123):
         return E_MALFORMED
     p = _object(frame, owner, p + 1, IN_TOP)
-    if fc_unlikely(p == NULL or skip_space(p, frame.end) != frame.end):
-        return E_MALFORMED
-    return OK
+    return OK if fc_likely(p != NULL and skip_space(p, frame.end) == frame.end) else E_MALFORMED
 
 
 cdef const uint8_t* _object(
@@ -149,9 +160,8 @@ cdef const uint8_t* _object(
             p = _data(frame, owner, name, p)
         else:
             p = _ext(frame, name, p)
-        if fc_unlikely(p == NULL):
-            return NULL
-        p = _close_member(p, end, &has_more)
+        if fc_likely(p != NULL):
+            p = _close_member(p, end, &has_more)
         if fc_unlikely(p == NULL):
             return NULL
     return p
@@ -429,7 +439,8 @@ cdef int _fill_table() except -1:
     for name, text in _NAMES.items():
         TEXTS[<int> name].at = text
         TEXTS[<int> name].size = len(text)
-        slot = _slot(text, len(text))
+        WORDS[<int> name] = _word(text, len(text), TEXTS[<int> name].at + len(text))
+        slot = _slot(WORDS[<int> name])
         while TABLE[slot & SLOT_MASK] != NAME_NONE:
             slot += 1
         TABLE[slot & SLOT_MASK] = name
