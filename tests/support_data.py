@@ -40,11 +40,13 @@ def tape_messages(name: str, every: int = 1) -> Iterator[bytes]:
                 yield message
 
 
-def capture_messages(name: str) -> Iterator[bytes]:
-    """Frames received and REST depth bodies of a raw_multivenue capture."""
+def capture_messages(name: str, conn: str = "") -> Iterator[bytes]:
+    """Frames received and REST depth bodies of a raw_multivenue capture (of one connection)."""
     path = data_dir() / "raw_multivenue" / name
     with pa.CompressedInputStream(pa.OSFile(str(path)), "zstd") as stream:
         records = [json.loads(line) for line in stream.read().splitlines()]
     for record in records:
+        if conn not in record.get("conn", ""):
+            continue
         if record["t"] == "recv" or (record["t"] == "http" and "/depth?" in record["url"]):
             yield record["data"].encode()

@@ -1,0 +1,1 @@
+"""Bybit's answers to our requests, for the decoder; C only: see bybit_reply.pyx."""

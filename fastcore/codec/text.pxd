@@ -1,0 +1,67 @@
+# cython: language_level=3
+"""Small texts that venues' codecs share: ids in hexadecimal, and writers of JSON pieces.
+
+A writer puts its bytes at p and returns after them; the caller has made the room.
+"""
+from libc.stdint cimport int64_t, uint8_t
+from libc.string cimport memcpy
+
+from fastcore.types cimport seq_t
+
+cdef extern from *:
+    """
+    #ifndef FC_CODEC_TEXT
+    #define FC_CODEC_TEXT
+    /* A store that no optimiser may leave out. */
+    static inline void fc_wipe_text(void *at, size_t size) {
+        volatile uint8_t *byte = (volatile uint8_t *) at;
+        while (size--) {
+            *byte++ = 0;
+        }
+    }
+    #endif
+    """
+    void fc_wipe_text(void* at, size_t size) noexcept nogil
+
+
+cdef inline seq_t read_hex(const uint8_t* p, int digit_count) noexcept nogil:
+    """Lowercase hexadecimal digits (at most 15); -1: they are not."""
+    cdef seq_t value = 0
+    cdef int i
+    for i in range(digit_count):
+        if <uint8_t> (p[i] - 48) < 10:
+            value = (value << 4) | (p[i] - 48)
+        elif <uint8_t> (p[i] - 97) < 6:
+            value = (value << 4) | (p[i] - 87)
+        else:
+            return -1
+    return value
+
+
+cdef inline uint8_t* write_text(uint8_t* p, const char* text, int64_t size) noexcept nogil:
+    memcpy(p, text, <size_t> size)
+    return p + size
+
+
+cdef inline uint8_t* write_hex(uint8_t* p, seq_t value, int digit_count) noexcept nogil:
+    """The value's lowest `digit_count` lowercase hexadecimal digits."""
+    cdef int i
+    cdef uint8_t digit
+    for i in range(digit_count):
+        digit = <uint8_t> ((value >> (4 * (digit_count - 1 - i))) & 15)
+        p[i] = digit + (48 if digit < 10 else 87)
+    return p + digit_count
+
+
+cdef inline uint8_t* write_uint(uint8_t* p, int64_t value) noexcept nogil:
+    """Decimal digits of a number that is not negative."""
+    cdef uint8_t[20] digits
+    cdef int at = 20
+    while True:
+        at -= 1
+        digits[at] = 48 + <uint8_t> (value % 10)
+        value //= 10
+        if value == 0:
+            break
+    memcpy(p, digits + at, <size_t> (20 - at))
+    return p + (20 - at)
