@@ -56,6 +56,25 @@ cdef class LevelScratch:
         return &self.event
 
 
+cdef int _take_own_out(Level* out, int first, int count, const Level* own,
+                       int own_count) noexcept nogil:
+    """Subtract our quantities from out[first : first + count] and close ranks over what vanishes;
+    how many stand in `out` then. The venue may know of less than we do (an order on its way, one
+    just filled), so what is left is never below zero."""
+    cdef int kept = first
+    cdef int index, mine
+    cdef Level level
+    for index in range(first, first + count):
+        level = out[index]
+        for mine in range(own_count):
+            if own[mine].px_ticks == level.px_ticks:
+                level.qty_lots -= own[mine].qty_lots
+        if level.qty_lots > 0:
+            out[kept] = level
+            kept += 1
+    return kept
+
+
 @cython.final
 cdef class Book:
     """Book(window_ticks=32768, levels_max=65536). See the module's docstring."""
@@ -131,6 +150,22 @@ cdef class Book:
             out[0].px_ticks = self._best.ask_px_ticks
             out[0].qty_lots = self._best.ask_qty_lots
         return 1 + levels_below(ladder, out[0].px_ticks * ladder.sign, out + 1, count - 1)
+
+    cdef int levels_net(self, int side, Level* out, int count, const Level* own,
+                        int own_count) noexcept nogil:
+        """O(levels asked for and passed over, times own_count)."""
+        cdef const Ladder* ladder = &self._sides[side]
+        cdef int written = 0, wanted = count
+        cdef int taken = self.levels(side, out, count)
+        cdef int64_t key
+        while taken > 0:
+            key = out[written + taken - 1].px_ticks * ladder.sign
+            written = _take_own_out(out, written, taken, own, own_count)
+            if taken < wanted or written == count:
+                break
+            wanted = count - written
+            taken = levels_below(ladder, key, out + written, wanted)
+        return written
 
     cdef int depth_touch(self, Level* bid, Level* ask) noexcept nogil:
         cdef const Ladder* bids = &self._sides[SIDE_BUY]
@@ -252,17 +287,25 @@ cdef class Book:
 
     def level_list(self, side, count=BOOK_LEVELS_MAX):
         """Fused levels, best first: [(px_ticks, qty_lots), ...]. ValueError for a wrong side."""
+        return self.level_list_net(side, count, ())
+
+    def level_list_net(self, side, count, own):
+        """level_list less our own [(px_ticks, qty_lots), ...], as levels_net has it. ValueError
+        for a wrong side or a quantity of ours below 0."""
         cdef int64_t room
         cdef int written, index
         cdef Level* out
         if side not in (SIDE_BUY, SIDE_SELL):
             raise ValueError(f"side must be {SIDE_BUY} or {SIDE_SELL}, was {side}")
+        if any(qty_lots < 0 for _, qty_lots in own):
+            raise ValueError(f"own quantities must be 0 or more, were {own}")
+        self._scratch.load(-1, 0, -1, own, ())
         room = max(0, min(count, self._sides[<int>side].count + 1))
         out = <Level*>calloc(room + 1, sizeof(Level))
         if out == NULL:
             raise MemoryError(f"no room for {room} levels")
         try:
-            written = self.levels(side, out, room)
+            written = self.levels_net(side, out, room, self._scratch.event.bids, len(own))
             return [(out[index].px_ticks, out[index].qty_lots) for index in range(written)]
         finally:
             free(out)

@@ -276,12 +276,15 @@ cdef int64_t new_levels(const Ladder* side, const Level* levels, int64_t count) 
 
 
 cdef int64_t sign_of_bad(const Level* levels, int64_t count) noexcept nogil:
-    """Negative if any px is outside 1 .. PX_TICKS_MAX or any qty is negative. Branch-free."""
-    cdef int64_t bad = 0, index
+    """Negative if any px is outside 1 .. PX_TICKS_MAX or any qty is negative. Branch-free, and
+    unsigned because a venue's number may be the least there is."""
+    cdef uint64_t bad = 0
+    cdef int64_t index
     for index in range(count):
-        bad |= ((levels[index].px_ticks - 1) | (PX_TICKS_MAX - levels[index].px_ticks)
-                | levels[index].qty_lots)
-    return bad
+        bad |= ((<uint64_t>levels[index].px_ticks - 1)
+                | (<uint64_t>PX_TICKS_MAX - <uint64_t>levels[index].px_ticks)
+                | <uint64_t>levels[index].qty_lots)
+    return <int64_t>bad
 
 
 # -- COLD --------------------------------------------------------------------------------------
