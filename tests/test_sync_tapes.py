@@ -1,6 +1,7 @@
 """Sync on recorded tapes: no gap, never crossed, equal to the venue's own best price; and planted
 faults are found by the next message."""
 
+import bisect
 import random
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from support_sync import (
 )  # fmt: skip
 
 from fastcore.types import Code, SyncState
+from tests import fault_proof
 
 
 @pytest.fixture(params=[fast, twin], ids=["fast", "reference"])
@@ -60,6 +62,44 @@ def test_real_tape_has_no_gap_is_never_crossed_and_ends_equal(data_dir, name, wi
     assert (compared > 100) == (name != "usdm_7s")  # which carries no bookTicker
     assert picture(made) == picture(expected)
     made.check()
+
+
+@pytest.mark.parametrize(
+    ("path", "rule_kind", "decimals", "exact"),
+    [
+        ("binance_usdm/btcusdt_20240808.gz", FUTURES, (1, 3), 1.0),
+        ("binance_usdm/ethusdt_20240808.gz", FUTURES, (2, 3), 1.0),
+        ("binance_spot/btcusdt_20240808.gz", SPOT, (2, 6), 0.999),
+        ("binance_spot/ethusdt_20240808.gz", SPOT, (2, 6), 0.999),
+        ("binance_coinm/btcusd_perp_20240808.gz", FUTURES, (1, 0), 1.0),
+    ],
+)
+def test_live_fused_touch_is_the_venues_own(data_dir, path, rule_kind, decimals, exact):
+    """After every message, whichever stream it came by, the fused touch is that of the venue's
+    bookTicker with the greatest id not above the book's. (Replayed: test_tape_verify.py.)"""
+    sync = fast(rule_kind, window=32768)
+    messages = read_tape(data_dir / path, *decimals, 12_000)
+    tickers = sorted(args for verb, args in messages if verb == "on_best_values")
+    ids = [args[0] for args in tickers]
+    seen = equal = ahead = 0
+    for verb, args in messages:
+        if getattr(sync, verb)(*args) != 1 or sync.state != SyncState.SYNCED:
+            continue
+        book = sync.book
+        touch = (book.bid_px_ticks, book.bid_qty_lots, book.ask_px_ticks, book.ask_qty_lots)
+        seen += 1
+        ahead += book.best_update_id > book.depth_update_id
+        equal += touch == tickers[bisect.bisect_right(ids, book.update_id) - 1][1:]
+    assert seen > 1000
+    assert ahead > 100  # both streams had their say
+    assert seen - ahead > 100
+    assert equal >= exact * seen
+
+
+@pytest.mark.parametrize("capture", fault_proof.CAPTURES, ids=lambda capture: capture.name)
+def test_fault_anywhere_never_leaves_a_wrong_book(capture):
+    """The proof in small; `python -m tests.fault_proof` runs hundreds of seeds."""
+    assert fault_proof.prove(capture, 8, 500) == 8 * len(fault_proof.KINDS)
 
 
 class Fault(NamedTuple):
