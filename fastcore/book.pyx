@@ -118,8 +118,10 @@ cdef class Book:
         cdef int code = self._validate(event, False)
         if fc_unlikely(code != OK):
             return code
-        apply_levels(&self._sides[SIDE_BUY], event.bids, event.bid_count)
-        apply_levels(&self._sides[SIDE_SELL], event.asks, event.ask_count)
+        if event.bid_count > 0:
+            apply_levels(&self._sides[SIDE_BUY], event.bids, event.bid_count)
+        if event.ask_count > 0:
+            apply_levels(&self._sides[SIDE_SELL], event.asks, event.ask_count)
         return self._finish(event.final_update_id)
 
     cdef int apply_best(self, const BestEvent* event) noexcept nogil:
@@ -342,46 +344,3 @@ cdef class Book:
                 f"best={self._sides[<int>side].best} count={self._sides[<int>side].count} "
                 f"far={self._sides[<int>side].far_count} {self.level_list(side, 10)}")
         return "\n".join(lines)
-
-
-# -- COLD: loops with no Python between two calls, for whoever measures -------------------------
-
-def repeat_depth(Book book not None, messages, int64_t rounds):
-    """Apply `messages`, each a pair of lists of (px_ticks, qty_lots), `rounds` times over. Returns
-    the number of level updates applied."""
-    cdef int64_t count = len(messages)
-    cdef int64_t index, updates = 0
-    cdef list scratches = []
-    cdef LevelScratch scratch
-    cdef const DepthEvent** events = <const DepthEvent**>calloc(count + 1, sizeof(void*))
-    if events == NULL:
-        raise MemoryError(f"no room for {count} messages")
-    try:
-        for index in range(count):
-            scratch = LevelScratch.__new__(LevelScratch)
-            bids, asks = messages[index]
-            events[index] = scratch.load(index, index, index - 1, bids, asks)
-            scratches.append(scratch)
-        with nogil:
-            for _ in range(rounds):
-                for index in range(count):
-                    if book.apply_depth(events[index]) in (OK, E_CROSSED):
-                        updates += events[index].bid_count + events[index].ask_count
-    finally:
-        free(events)
-    return updates
-
-
-def repeat_levels(Book book not None, int side, int count, int64_t rounds):
-    """levels(side, count) `rounds` times over. Returns the sum of all quantities seen."""
-    cdef Level out[64]
-    cdef int64_t seen = 0
-    cdef int written = 0, index
-    if side not in (SIDE_BUY, SIDE_SELL) or not 0 <= count <= 64:
-        raise ValueError(f"side {side}, count {count}: side is 0 or 1, count at most 64")
-    with nogil:
-        for _ in range(rounds):
-            written = book.levels(side, out, count)
-            for index in range(written):
-                seen += out[index].qty_lots
-    return seen

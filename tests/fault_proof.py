@@ -155,7 +155,7 @@ def planted(lines: list[Line], at: int, kind: str, cut: bytes) -> list[Line]:
 def try_fault(
     rule: SyncRule, history: dict[int, Any], lines: list[Line], kind: str, where: str
 ) -> None:
-    """Feed lines with a fault behind RUN_IN sound ones; AssertionError where the book was wrong."""
+    """Feed lines with a fault behind RUN_IN sound ones; AssertionError if the book was wrong."""
     start, last = min(history), max(history)
     sync = fast(rule, window=4096)
     assert sync.on_snapshot_lists(start, *history[start]) == 1

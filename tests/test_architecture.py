@@ -18,7 +18,7 @@ LAYERS = (
     {"codec"},
     {"ladder", "book", "sync", "signals"},
     {"strategy", "orders", "stops", "account", "gate", "halts", "latency", "journal"},
-    {"matching", "rebuild", "rows"},
+    {"matching", "measure", "rebuild", "rows"},
     {"core", "core_config", "core_state", "core_stats"},
     {"drive", "pair", "kernels", "user"},
 )

@@ -436,13 +436,6 @@ def test_wrong_side_is_refused_by_the_python_face(book):
         book.level_list(2)
 
 
-def test_loops_for_measuring_do_the_work():
-    book = fast.Book(WINDOW)
-    assert fast.repeat_depth(book, [(BIDS, ASKS), ([(1000, 0)], [])], 3) == 21
-    assert book.level_list(Side.BUY) == BIDS[1:]
-    assert fast.repeat_levels(book, Side.SELL, 2, 4) == 4 * 17
-
-
 # -- ANYTHING AT ALL -------------------------------------------------------------------------
 
 near = st.integers(900, 1100)

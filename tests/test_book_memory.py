@@ -25,7 +25,8 @@ void *realloc(void *old, size_t size) { one(); return __libc_realloc(old, size);
 # The difference between many messages and few leaves what is done once for a call out of account.
 BOOK = """
 import ctypes, gc
-from fastcore.book import Book, repeat_depth, repeat_levels
+from fastcore.book import Book
+from fastcore.measure import repeat_depth, repeat_levels
 allocations = ctypes.CDLL(None).allocations
 gc.disable()
 book = Book(256)

@@ -10,9 +10,23 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from support_sync import (
-    ASKS, BIDS, BYBIT, FUTURES, PARTIAL, REST_RULES, SPOT, STEADY, Venue, diff, fast, levels,
-    next_diff, picture, synced, twin,
-)  # fmt: skip
+    ASKS,
+    BIDS,
+    BYBIT,
+    FUTURES,
+    PARTIAL,
+    REST_RULES,
+    SPOT,
+    STEADY,
+    Venue,
+    diff,
+    fast,
+    levels,
+    next_diff,
+    picture,
+    synced,
+    twin,
+)
 
 from fastcore.types import Code, Side, SyncState
 
@@ -23,6 +37,7 @@ def new_sync(request):
 
 
 # -- ANCHORING -------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("rule", REST_RULES)
 def test_new_sync_wants_a_snapshot(new_sync, rule):

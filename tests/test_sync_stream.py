@@ -6,8 +6,17 @@ import pyarrow as pa
 import pytest
 from support_data import recorded
 from support_sync import (
-    ASKS, BIDS, BYBIT, PARTIAL, diff, fast, levels, picture, twin, unit_rows,
-)  # fmt: skip
+    ASKS,
+    BIDS,
+    BYBIT,
+    PARTIAL,
+    diff,
+    fast,
+    levels,
+    picture,
+    twin,
+    unit_rows,
+)
 
 from fastcore.types import Code, Side, SyncState
 

@@ -7,8 +7,15 @@ from typing import NamedTuple
 
 import pytest
 from support_sync import (
-    FUTURES, SPOT, Message, fast, levels, picture, read_tape, twin,
-)  # fmt: skip
+    FUTURES,
+    SPOT,
+    Message,
+    fast,
+    levels,
+    picture,
+    read_tape,
+    twin,
+)
 
 from fastcore.types import Code, SyncState
 from tests import fault_proof

@@ -79,10 +79,10 @@ class Sync:
         diff = Diff(first, final, prev, list(bids), list(asks))
         if self.snapshot_wanted:
             return self._wait(diff)
-        if self.rule == SyncRule.SPOT and self.state == SyncState.SYNCED:
-            if first <= final <= self.last_update_id:
-                self.stale_drops += 1
-                return 0
+        is_synced_spot = self.rule == SyncRule.SPOT and self.state == SyncState.SYNCED
+        if is_synced_spot and first <= final <= self.last_update_id:
+            self.stale_drops += 1
+            return 0
         if self.state == SyncState.ANCHORING:
             if self._is_stale(diff, self.last_update_id):
                 self.stale_drops += 1
