@@ -49,8 +49,9 @@ types: $(VENV)/.dev ## mypy --strict on the engine and on the stubs of the core
 mutants: build $(VENV)/.dev ## plant known bugs one at a time: the tests must notice each
 	@$(PY) tests/mutants/run.py $(ARGS)
 
-bench: build $(VENV)/.dev ## measure core (TAPE=raw capture) and wire, into bench/results
+bench: build $(VENV)/.dev ## measure core, book (TAPE=raw capture) and wire, into bench/results
 	@$(BIN)/tickmaker bench core --out bench/results/core.json $(if $(TAPE),--tape $(TAPE))
+	@$(BIN)/tickmaker bench book --out bench/results/book.json $(if $(TAPE),--tape $(TAPE))
 	@$(BIN)/tickmaker bench wire --out bench/results/wire.json
 
 build: $(VENV)/.installed ## .venv, pinned packages, compiled modules

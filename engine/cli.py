@@ -175,6 +175,34 @@ def bench_core(
     _print_result(run(tape or _shared_capture(), rounds=rounds, out=out), as_json)
 
 
+@bench_app.command("book")
+def bench_book(
+    tape: Annotated[
+        Path | None,
+        typer.Option(help="A raw capture, or a tape; else BTCUSDT of TICKMAKER_DATA."),
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1)] = 5,
+    peers: Annotated[
+        bool, typer.Option(help="Also measure other books; installs them under build/peers.")
+    ] = True,
+    out: Annotated[Path | None, typer.Option(help="Also write the result here.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """In process: a level into the book and the touch out of it, ours beside other books."""
+    from bench.book import run
+
+    capture = tape or _shared_capture()
+    with _progress("measuring", as_json) as advance:
+        result = run(capture, rounds=rounds, out=out, with_peers=peers, progress=advance)
+    _print_result(result, as_json)
+    if peers and result["peers"] is None:
+        raise TickmakerError(
+            str(result["peers_note"]),
+            "The result holds our own figures only. Make a package index reachable, or leave the"
+            " peers out: --no-peers.",
+        )
+
+
 @bench_app.command("wire")
 def bench_wire(
     rounds: Annotated[int, typer.Option(min=5)] = 5,

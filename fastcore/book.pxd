@@ -43,6 +43,10 @@ cdef class Book:
     cdef int apply_best(self, const BestEvent* event) noexcept nogil
     # Fused, best first; how many were written.
     cdef int levels(self, int side, Level* out, int count) noexcept nogil
+    # As levels, less our own resting orders (any order; two at one price add up): a level that is
+    # all ours is passed over.
+    cdef int levels_net(self, int side, Level* out, int count, const Level* own,
+                        int own_count) noexcept nogil
     # Depth alone: OK | E_STATE (a side is absent: its px and qty are 0) | E_CROSSED.
     cdef int depth_touch(self, Level* bid, Level* ask) noexcept nogil
     # Fused; 0 where no level stands.

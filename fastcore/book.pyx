@@ -56,6 +56,25 @@ cdef class LevelScratch:
         return &self.event
 
 
+cdef int _take_own_out(Level* out, int first, int count, const Level* own,
+                       int own_count) noexcept nogil:
+    """Subtract our quantities from out[first : first + count] and close ranks over what vanishes;
+    how many stand in `out` then. The venue may know of less than we do (an order on its way, one
+    just filled), so what is left is never below zero."""
+    cdef int kept = first
+    cdef int index, mine
+    cdef Level level
+    for index in range(first, first + count):
+        level = out[index]
+        for mine in range(own_count):
+            if own[mine].px_ticks == level.px_ticks:
+                level.qty_lots -= own[mine].qty_lots
+        if level.qty_lots > 0:
+            out[kept] = level
+            kept += 1
+    return kept
+
+
 @cython.final
 cdef class Book:
     """Book(window_ticks=32768, levels_max=65536). See the module's docstring."""
@@ -99,8 +118,10 @@ cdef class Book:
         cdef int code = self._validate(event, False)
         if fc_unlikely(code != OK):
             return code
-        apply_levels(&self._sides[SIDE_BUY], event.bids, event.bid_count)
-        apply_levels(&self._sides[SIDE_SELL], event.asks, event.ask_count)
+        if event.bid_count > 0:
+            apply_levels(&self._sides[SIDE_BUY], event.bids, event.bid_count)
+        if event.ask_count > 0:
+            apply_levels(&self._sides[SIDE_SELL], event.asks, event.ask_count)
         return self._finish(event.final_update_id)
 
     cdef int apply_best(self, const BestEvent* event) noexcept nogil:
@@ -131,6 +152,22 @@ cdef class Book:
             out[0].px_ticks = self._best.ask_px_ticks
             out[0].qty_lots = self._best.ask_qty_lots
         return 1 + levels_below(ladder, out[0].px_ticks * ladder.sign, out + 1, count - 1)
+
+    cdef int levels_net(self, int side, Level* out, int count, const Level* own,
+                        int own_count) noexcept nogil:
+        """O(levels asked for and passed over, times own_count)."""
+        cdef const Ladder* ladder = &self._sides[side]
+        cdef int written = 0, wanted = count
+        cdef int taken = self.levels(side, out, count)
+        cdef int64_t key
+        while taken > 0:
+            key = out[written + taken - 1].px_ticks * ladder.sign
+            written = _take_own_out(out, written, taken, own, own_count)
+            if taken < wanted or written == count:
+                break
+            wanted = count - written
+            taken = levels_below(ladder, key, out + written, wanted)
+        return written
 
     cdef int depth_touch(self, Level* bid, Level* ask) noexcept nogil:
         cdef const Ladder* bids = &self._sides[SIDE_BUY]
@@ -252,17 +289,25 @@ cdef class Book:
 
     def level_list(self, side, count=BOOK_LEVELS_MAX):
         """Fused levels, best first: [(px_ticks, qty_lots), ...]. ValueError for a wrong side."""
+        return self.level_list_net(side, count, ())
+
+    def level_list_net(self, side, count, own):
+        """level_list less our own [(px_ticks, qty_lots), ...], as levels_net has it. ValueError
+        for a wrong side or a quantity of ours below 0."""
         cdef int64_t room
         cdef int written, index
         cdef Level* out
         if side not in (SIDE_BUY, SIDE_SELL):
             raise ValueError(f"side must be {SIDE_BUY} or {SIDE_SELL}, was {side}")
+        if any(qty_lots < 0 for _, qty_lots in own):
+            raise ValueError(f"own quantities must be 0 or more, were {own}")
+        self._scratch.load(-1, 0, -1, own, ())
         room = max(0, min(count, self._sides[<int>side].count + 1))
         out = <Level*>calloc(room + 1, sizeof(Level))
         if out == NULL:
             raise MemoryError(f"no room for {room} levels")
         try:
-            written = self.levels(side, out, room)
+            written = self.levels_net(side, out, room, self._scratch.event.bids, len(own))
             return [(out[index].px_ticks, out[index].qty_lots) for index in range(written)]
         finally:
             free(out)
@@ -299,46 +344,3 @@ cdef class Book:
                 f"best={self._sides[<int>side].best} count={self._sides[<int>side].count} "
                 f"far={self._sides[<int>side].far_count} {self.level_list(side, 10)}")
         return "\n".join(lines)
-
-
-# -- COLD: loops with no Python between two calls, for whoever measures -------------------------
-
-def repeat_depth(Book book not None, messages, int64_t rounds):
-    """Apply `messages`, each a pair of lists of (px_ticks, qty_lots), `rounds` times over. Returns
-    the number of level updates applied."""
-    cdef int64_t count = len(messages)
-    cdef int64_t index, updates = 0
-    cdef list scratches = []
-    cdef LevelScratch scratch
-    cdef const DepthEvent** events = <const DepthEvent**>calloc(count + 1, sizeof(void*))
-    if events == NULL:
-        raise MemoryError(f"no room for {count} messages")
-    try:
-        for index in range(count):
-            scratch = LevelScratch.__new__(LevelScratch)
-            bids, asks = messages[index]
-            events[index] = scratch.load(index, index, index - 1, bids, asks)
-            scratches.append(scratch)
-        with nogil:
-            for _ in range(rounds):
-                for index in range(count):
-                    if book.apply_depth(events[index]) in (OK, E_CROSSED):
-                        updates += events[index].bid_count + events[index].ask_count
-    finally:
-        free(events)
-    return updates
-
-
-def repeat_levels(Book book not None, int side, int count, int64_t rounds):
-    """levels(side, count) `rounds` times over. Returns the sum of all quantities seen."""
-    cdef Level out[64]
-    cdef int64_t seen = 0
-    cdef int written = 0, index
-    if side not in (SIDE_BUY, SIDE_SELL) or not 0 <= count <= 64:
-        raise ValueError(f"side {side}, count {count}: side is 0 or 1, count at most 64")
-    with nogil:
-        for _ in range(rounds):
-            written = book.levels(side, out, count)
-            for index in range(written):
-                seen += out[index].qty_lots
-    return seen

@@ -31,7 +31,18 @@ cdef void load_ladder(Ladder* side, const Level* levels, int64_t count) noexcept
 cdef void apply_levels(Ladder* side, const Level* levels, int64_t count) noexcept nogil
 cdef int levels_below(const Ladder* side, int64_t key, Level* out, int count) noexcept nogil
 cdef int64_t new_levels(const Ladder* side, const Level* levels, int64_t count) noexcept nogil
-cdef int64_t sign_of_bad(const Level* levels, int64_t count) noexcept nogil    # < 0: out of range
+
+cdef inline int64_t sign_of_bad(const Level* levels, int64_t count) noexcept nogil:
+    """Negative if any px is outside 1 .. PX_TICKS_MAX or any qty is negative. Branch-free, and
+    unsigned because a venue's number may be the least there is."""
+    cdef uint64_t bad = 0
+    cdef int64_t index
+    for index in range(count):
+        bad |= ((<uint64_t>levels[index].px_ticks - 1)
+                | (<uint64_t>PX_TICKS_MAX - <uint64_t>levels[index].px_ticks)
+                | <uint64_t>levels[index].qty_lots)
+    return <int64_t>bad
+
 
 cdef int open_ladder(Ladder* side, int64_t sign, int64_t window_ticks,
                      int64_t levels_max) except -1

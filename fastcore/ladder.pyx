@@ -275,15 +275,6 @@ cdef int64_t new_levels(const Ladder* side, const Level* levels, int64_t count) 
     return added
 
 
-cdef int64_t sign_of_bad(const Level* levels, int64_t count) noexcept nogil:
-    """Negative if any px is outside 1 .. PX_TICKS_MAX or any qty is negative. Branch-free."""
-    cdef int64_t bad = 0, index
-    for index in range(count):
-        bad |= ((levels[index].px_ticks - 1) | (PX_TICKS_MAX - levels[index].px_ticks)
-                | levels[index].qty_lots)
-    return bad
-
-
 # -- COLD --------------------------------------------------------------------------------------
 
 cdef void* _zeroed(size_t size) except NULL:

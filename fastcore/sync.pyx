@@ -1,15 +1,28 @@
 # cython: language_level=3
 """Keeping a Book true to a venue's diff stream: snapshot, chain, gap. A pure state machine.
 
-Binance's rules, with `last` the id of the snapshot (lastUpdateId), then of the last diff applied:
+The venues' rules, with `last` the id of the snapshot, then of the last diff applied:
 
     futures   drop u < last; the first applied has U <= last <= u (or pu == last);
               then every diff's pu == last
-    spot      drop u <= last; the first applied has U <= last + 1 <= u; then U == last + 1
+    spot      drop u <= last, whenever; all others have U <= last + 1 <= u
+    bybit     a snapshot comes unasked in the stream (on subscribing, after trouble, with u == 1
+              after a restart) and replaces the book at any time; then every delta's u == last + 1
+    partial   every message is the whole top of the book; drop u <= last
 
-(USD-M "How to manage a local order book correctly"; spot web-socket-streams.md, same heading.)
+(USD-M "How to manage a local order book correctly"; spot web-socket-streams.md, same heading, by
+which an event that we had already is ignored and only U > last + 1 is a gap; Bybit v5 "Orderbook":
+its pages promise that u is in sequence and recordings of 200 levels show it, 2,142 deltas of six
+books in one capture, each u one more than the last.)
 
-Until a snapshot is in, diffs wait in a bounded buffer. Whatever breaks the chain, or leaves the
+What a REST snapshot does not reach stays unknown until it changes: is_past_snapshot tells when the
+touch has left its range. It ends nothing: on the recorded BTCUSDT tape the touch leaves it within
+minutes and still equals the venue's own best price; but whoever has time to spare fetches anew.
+
+Bybit counts u for each topic; what can be compared across topics is `seq`, smaller is older. So
+there a book fuses its best-price stream by seq, or, where a depth message tells none, not at all.
+
+The rest is about futures and spot. Until a snapshot is in, diffs wait in a bounded buffer. Whatever breaks the chain, or leaves the
 book crossed, clears the book: there is no moment at which a book that may be wrong is SYNCED. The
 diff that revealed the break starts the next buffer. `snapshot_wanted` is a level, not an edge: it
 stays True until a usable snapshot is in, so whoever fetches keeps one request in flight.
@@ -19,6 +32,10 @@ stays True until a usable snapshot is in, so whoever fetches keeps one request i
       │        snapshot, buffer links to it                       ▲ │
       └───────────────────────────────────────────────────────────┘ │ break, crossed
     GAP ◀───────────────────────────────────────────────────────────┘  (leaves like EMPTY)
+
+With the other two, nothing waits and any snapshot leads from any state to SYNCED. Under bybit a
+delta that has no snapshot to stand on is dropped, and `resubscribe_wanted` is the level: a new
+subscription is what brings a snapshot. Under partial the next message mends everything.
 """
 cimport cython
 from libc.stdint cimport int64_t
@@ -29,8 +46,20 @@ from fastcore.book cimport Book, LevelScratch
 from fastcore.check cimport fc_likely, fc_unlikely
 from fastcore.types cimport (
     E_CROSSED, E_FULL, E_GAP, E_STALE, E_STATE, OK, SYNC_ANCHORING, SYNC_EMPTY, SYNC_GAP,
-    SYNC_RULE_FUTURES, SYNC_RULE_SPOT, SYNC_SYNCED, BestEvent, DepthEvent, Level, seq_t,
+    SIDE_BUY, SIDE_SELL, SYNC_RULE_BYBIT, SYNC_RULE_FUTURES, SYNC_RULE_PARTIAL, SYNC_RULE_SPOT,
+    SYNC_SYNCED, BestEvent, DepthEvent, Level, px_t, seq_t,
 )
+
+
+cdef px_t _worst_px(const Level* levels, int64_t count, int64_t sign) noexcept nogil:
+    """Lowest bid (sign 1) or highest ask (-1); 0 when there is none."""
+    cdef px_t worst = 0
+    cdef int64_t index
+    for index in range(count):
+        if levels[index].qty_lots > 0:
+            if worst == 0 or levels[index].px_ticks * sign < worst * sign:
+                worst = levels[index].px_ticks
+    return worst
 
 
 @cython.final
@@ -39,7 +68,7 @@ cdef class Sync:
 
     def __cinit__(self, Book book not None, int rule, int64_t events_max=SYNC_EVENTS_MAX,
                   int64_t levels_max=SYNC_LEVELS_MAX):
-        if rule not in (SYNC_RULE_FUTURES, SYNC_RULE_SPOT):
+        if rule not in (SYNC_RULE_FUTURES, SYNC_RULE_SPOT, SYNC_RULE_BYBIT, SYNC_RULE_PARTIAL):
             raise ValueError(f"rule must be a SyncRule, was {rule}")
         if not 1 <= events_max <= SYNC_EVENTS_MAX:
             raise ValueError(f"events_max must be in 1 .. {SYNC_EVENTS_MAX}, was {events_max}")
@@ -47,6 +76,7 @@ cdef class Sync:
             raise ValueError(f"levels_max must be in 1 .. {SYNC_LEVELS_MAX}, was {levels_max}")
         self.book = book
         self.rule = rule
+        self._has_rest = rule in (SYNC_RULE_FUTURES, SYNC_RULE_SPOT)
         self._events_max = events_max
         self._levels_max = levels_max
         self._scratch = LevelScratch.__new__(LevelScratch)
@@ -66,7 +96,7 @@ cdef class Sync:
         cdef int code
         if fc_likely(self.state == SYNC_SYNCED):
             if fc_unlikely(not self._is_next(event)):
-                return self._lose_with(E_GAP, event)
+                return self._on_break(event)
         elif self.state == SYNC_ANCHORING:
             if self._is_stale(event):
                 self.stale_drops += 1
@@ -74,15 +104,20 @@ cdef class Sync:
             if not self._is_anchor(event):
                 return self._lose_with(E_GAP, event)
         else:
-            return self._buffer(event)
+            return self._on_early(event)
         code = self._apply(event)
         return 1 if fc_likely(code == OK) else self._lose_with(code, event)
 
     cdef int on_snapshot(self, const DepthEvent* event) noexcept nogil:
-        """Take a REST snapshot. O(levels of it and of the diffs that it unlocks). Cold."""
+        """Take a snapshot, from REST or the stream as the rule has it. O(levels of it and of the
+        diffs that it unlocks)."""
         cdef int code
         cdef int64_t stale = 0
         cdef DepthEvent first
+        if self.rule == SYNC_RULE_BYBIT:
+            return self._on_stream_snapshot(event)
+        if self.rule == SYNC_RULE_PARTIAL:
+            return self.on_partial(event)
         if not self.snapshot_wanted:
             return E_STATE
         self.last_update_id = event.final_update_id
@@ -104,12 +139,30 @@ cdef class Sync:
             return self._lose(code)
         self.snapshot_wanted = False
         self.state = SYNC_ANCHORING
+        self._edge_px_ticks[SIDE_BUY] = _worst_px(event.bids, event.bid_count, 1)
+        self._edge_px_ticks[SIDE_SELL] = _worst_px(event.asks, event.ask_count, -1)
         return self._replay() if self.waiting_count > 0 else 1
+
+    cdef int on_partial(self, const DepthEvent* event) noexcept nogil:
+        """Take one message of a partial-depth stream (full 5, 10 or 20 levels a side): it is the
+        whole book, because nothing tells of what lies beyond it. O(levels in + levels out)."""
+        cdef int code
+        if self.rule != SYNC_RULE_PARTIAL:
+            return E_STATE
+        if event.final_update_id <= self.last_update_id:
+            self.stale_drops += 1
+            return 0
+        code = self.book.apply_snapshot(event)
+        if fc_unlikely(code != OK):
+            return self._lose(code)
+        self.last_update_id = event.final_update_id
+        self.state = SYNC_SYNCED
+        return 1
 
     cdef int on_best(self, const BestEvent* event) noexcept nogil:
         """Take a bookTicker. It only reaches a book that is SYNCED. O(1)."""
         cdef int code
-        if fc_unlikely(self.state != SYNC_SYNCED):
+        if fc_unlikely(self.state != SYNC_SYNCED or not self._is_fusable):
             return 0
         code = self.book.apply_best(event)
         if fc_likely(code == OK):
@@ -120,8 +173,13 @@ cdef class Sync:
         self.book.clear()
         self._drop_waiting(self.waiting_count)
         self.state = SYNC_EMPTY
-        self.snapshot_wanted = True
-        self.last_update_id = -1
+        self.snapshot_wanted = self._has_rest
+        self.resubscribe_wanted = False    # the next delta without a snapshot will ask for it
+        self._forget_ids()
+
+    cpdef bint is_past_snapshot(self) noexcept nogil:
+        return (0 < self.book.bid_px_ticks < self._edge_px_ticks[SIDE_BUY]
+                or self.book.ask_px_ticks > self._edge_px_ticks[SIDE_SELL] > 0)
 
     cdef bint _is_stale(self, const DepthEvent* event) noexcept nogil:
         """Wholly contained in the snapshot."""
@@ -143,19 +201,77 @@ cdef class Sync:
             return False
         if self.rule == SYNC_RULE_FUTURES:
             return event.prev_final_update_id == self.last_update_id
-        return event.first_update_id == self.last_update_id + 1
+        if self.rule == SYNC_RULE_SPOT:
+            return event.first_update_id <= self.last_update_id + 1 <= event.final_update_id
+        if self.rule == SYNC_RULE_BYBIT:
+            return event.final_update_id == self.last_update_id + 1
+        return False                       # partial: no message builds on another
 
     cdef int _apply(self, const DepthEvent* event) noexcept nogil:
-        cdef int code = self.book.apply_depth(event)
+        cdef DepthEvent fused
+        cdef int code
+        if self.rule == SYNC_RULE_BYBIT:
+            fused = self._by_cross_seq(event)
+            code = self.book.apply_depth(&fused)
+        else:
+            code = self.book.apply_depth(event)
         if fc_likely(code == OK):
             self.last_update_id = event.final_update_id
             self.state = SYNC_SYNCED
         return code
 
+    cdef DepthEvent _by_cross_seq(self, const DepthEvent* event) noexcept nogil:
+        """The event under the id that the best-price stream's can be compared with."""
+        cdef DepthEvent fused = event[0]
+        self._is_fusable = event.cross_seq > 0
+        if self._is_fusable:
+            fused.final_update_id = event.cross_seq
+        return fused
+
     # -- COLD ------------------------------------------------------------------------------
 
+    cdef int _on_stream_snapshot(self, const DepthEvent* event) noexcept nogil:
+        """The best price goes too: after a restart its ids may be anything, and a newer one is
+        on its way."""
+        cdef DepthEvent fused
+        cdef int code
+        self.book.clear()
+        fused = self._by_cross_seq(event)
+        code = self.book.apply_snapshot(&fused)
+        if code != OK:
+            return self._lose(code)
+        self.resubscribe_wanted = False
+        self.last_update_id = event.final_update_id
+        self.state = SYNC_SYNCED
+        return 1
+
+    cdef int _on_early(self, const DepthEvent* event) noexcept nogil:
+        """A diff while there is no book."""
+        if self._has_rest:
+            return self._buffer(event)
+        if self.rule == SYNC_RULE_PARTIAL:
+            return self.on_partial(event)
+        self.early_drops += 1
+        self.resubscribe_wanted = True     # a stream that runs sends its snapshot once only
+        return 0
+
+    cdef int _on_break(self, const DepthEvent* event) noexcept nogil:
+        """A diff that does not follow on the last one."""
+        if self.rule == SYNC_RULE_PARTIAL:
+            return self.on_partial(event)
+        if self.rule == SYNC_RULE_SPOT:
+            if event.first_update_id <= event.final_update_id <= self.last_update_id:
+                self.stale_drops += 1
+                return 0
+        return self._lose_with(E_GAP, event)
+
+    cdef void _forget_ids(self) noexcept nogil:
+        self.last_update_id = -1
+        self._edge_px_ticks[SIDE_BUY] = self._edge_px_ticks[SIDE_SELL] = 0
+        self._is_fusable = self.rule != SYNC_RULE_BYBIT
+
     cdef int _lose(self, int code) noexcept nogil:
-        """The book can't be trusted any more: forget it, ask for a snapshot. Returns `code`."""
+        """The book can't be trusted any more: forget it, ask for another. Returns `code`."""
         if code == E_GAP:
             self.gaps += 1
         elif code == E_CROSSED:
@@ -164,14 +280,16 @@ cdef class Sync:
             self.rejected += 1
         self.book.clear()
         self.state = SYNC_GAP
-        self.snapshot_wanted = True
-        self.last_update_id = -1
+        self.snapshot_wanted = self._has_rest
+        self.resubscribe_wanted = self.rule == SYNC_RULE_BYBIT
+        self._forget_ids()
         return code
 
     cdef int _lose_with(self, int code, const DepthEvent* event) noexcept nogil:
         """_lose, and `event` is the first diff of the next chain."""
         self._lose(code)
-        self._buffer(event)
+        if self._has_rest:
+            self._buffer(event)
         return code
 
     cdef int _buffer(self, const DepthEvent* event) noexcept nogil:
@@ -241,14 +359,22 @@ cdef class Sync:
 
     # -- COLD: the Python face, checks -----------------------------------------------------
 
-    def on_depth_lists(self, first_update_id, final_update_id, prev_final_update_id, bids, asks):
+    def on_depth_lists(self, first_update_id, final_update_id, prev_final_update_id, bids, asks,
+                       cross_seq=0):
         """`bids`, `asks`: sequences of (px_ticks, qty_lots). Returns as on_depth: see sync.pxd."""
-        return self.on_depth(self._scratch.load(
-            first_update_id, final_update_id, prev_final_update_id, bids, asks))
+        self._scratch.load(first_update_id, final_update_id, prev_final_update_id, bids, asks)
+        self._scratch.event.cross_seq = cross_seq
+        return self.on_depth(&self._scratch.event)
 
-    def on_snapshot_lists(self, final_update_id, bids, asks):
+    def on_snapshot_lists(self, final_update_id, bids, asks, cross_seq=0):
         """`bids`, `asks`: sequences of (px_ticks, qty_lots). Returns as on_snapshot."""
-        return self.on_snapshot(self._scratch.load(-1, final_update_id, -1, bids, asks))
+        self._scratch.load(-1, final_update_id, -1, bids, asks)
+        self._scratch.event.cross_seq = cross_seq
+        return self.on_snapshot(&self._scratch.event)
+
+    def on_partial_lists(self, final_update_id, bids, asks):
+        """`bids`, `asks`: sequences of (px_ticks, qty_lots). Returns as on_partial."""
+        return self.on_partial(self._scratch.load(-1, final_update_id, -1, bids, asks))
 
     def on_best_values(self, update_id, bid_px_ticks, bid_qty_lots, ask_px_ticks, ask_qty_lots):
         """Returns as on_best: see sync.pxd."""
@@ -267,13 +393,19 @@ cdef class Sync:
         self.book.check()
         is_live = self.state in (SYNC_ANCHORING, SYNC_SYNCED)
         faults = {
-            "a live book and a wanted snapshot exclude each other":
-                is_live == self.snapshot_wanted,
+            "a snapshot is wanted just while there is no book":
+                self._has_rest and is_live == self.snapshot_wanted,
+            "a snapshot is wanted from REST where there is none":
+                not self._has_rest and self.snapshot_wanted,
+            "a new subscription is wanted beside a live book, or under another rule":
+                self.resubscribe_wanted and (is_live or self.rule != SYNC_RULE_BYBIT),
+            "diffs wait for a snapshot that nobody fetches":
+                not self._has_rest and self.waiting_count > 0,
             "diffs wait beside a live book": is_live and self.waiting_count > 0,
             "a book without sync is not empty": not is_live and self.book.update_id != -1,
             "a live book is crossed": is_live and self.book.is_crossed,
-            "the book's depth id is not the chain's":
-                self.book.depth_update_id != self.last_update_id,
+            "the book's depth id is not the chain's": self.rule != SYNC_RULE_BYBIT
+                and self.book.depth_update_id != self.last_update_id,
             "the buffer is over its limits": not (
                 0 <= self.waiting_count <= self._events_max
                 and 0 <= self._level_count <= self._levels_max),
@@ -291,6 +423,7 @@ cdef class Sync:
     def dump(self):
         """State in words, for failures."""
         return (f"Sync state={self.state} rule={self.rule} wanted={self.snapshot_wanted} "
+                f"resubscribe={self.resubscribe_wanted} "
                 f"last={self.last_update_id} waiting={self.waiting_count} "
                 f"levels={self._level_count} gaps={self.gaps} crossed={self.crossed} "
                 f"rejected={self.rejected} overflows={self.overflows}\n{self.book.dump()}")

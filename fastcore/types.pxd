@@ -117,7 +117,8 @@ cdef enum:                     # sync states
 cdef enum:                     # sync rules
     SYNC_RULE_FUTURES = 0      # USD-M, COIN-M: U <= last <= u, then pu == previous u
     SYNC_RULE_SPOT = 1         # U <= last+1 <= u, then U == previous u + 1
-    SYNC_RULE_BYBIT = 2        # the stream's own snapshot, then u == previous u + 1; u == 1 restarts
+    SYNC_RULE_BYBIT = 2        # the stream's own snapshot, then u == previous u + 1; u == 1: anew
+    SYNC_RULE_PARTIAL = 3      # partial-depth streams: every message is the whole top of the book
 
 cdef enum:                     # halt reasons, bits of the state word (design section 5)
     HALT_NONE = 0
@@ -171,6 +172,7 @@ cdef struct DepthEvent:        # `bids`/`asks` are borrowed from the decoder unt
     int32_t ask_count
     Level* bids
     Level* asks
+    seq_t cross_seq            # Bybit `seq`: compares topics that count u each for itself; 0: none
 
 cdef struct TradeEvent:
     seq_t trade_id

@@ -101,6 +101,7 @@ class SyncRule(IntEnum):
     FUTURES = 0
     SPOT = 1
     BYBIT = 2
+    PARTIAL = 3
 
 class Halt(IntFlag):
     """Reasons in the state word; NONE is RUNNING."""

@@ -113,6 +113,7 @@ class SyncRule(IntEnum):
     FUTURES = SYNC_RULE_FUTURES
     SPOT = SYNC_RULE_SPOT
     BYBIT = SYNC_RULE_BYBIT
+    PARTIAL = SYNC_RULE_PARTIAL
 
 
 class Halt(IntFlag):

@@ -23,7 +23,7 @@ LAYERS = (
     {"ladder", "book", "sync", "signals", "signals_decay", "signals_flow", "signals_pair",
      "signals_price", "signals_settings"},
     {"orders", "stops", "account", "gate", "halts", "latency", "journal"} | STRATEGIES,
-    {"matching", "rebuild", "rows"},
+    {"matching", "measure", "rebuild", "rows"},
     {"core", "core_config", "core_state", "core_stats"},
     {"drive", "pair", "user", "kernels", "kernels_base", "kernels_pair", "kernels_price",
      "calibration"},

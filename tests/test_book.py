@@ -239,6 +239,40 @@ def test_far_levels_can_be_changed_deleted_and_become_best(book):
     book.check()
 
 
+@pytest.mark.parametrize("mid", [2, 300, 5_000, 10**6, 10**9, 10**12, (1 << 53) - 40_000])
+def test_any_tick_size_from_a_price_of_one_tick_to_a_million_million(new_book, mid):
+    """Ticks of 1e-8 to 10: a price is 1 tick at the least and about 1e12 at the most."""
+    dice, book, expected = random.Random(mid), new_book(WINDOW), twin.Book()
+    reach = min(mid, 30_000)
+    for update_id in range(1, 60):
+        rows = [
+            [(mid + sign * dice.randrange(reach) + (sign > 0), dice.choice([0, 1, 2]))
+             for _ in range(8)]
+            for sign in (-1, 1)
+        ]  # fmt: skip
+        for each in (book, expected):
+            assert each.apply_depth_lists(0, update_id, 0, *rows) == Code.OK
+        assert picture(book) == picture(expected)
+        for px, _ in [*rows[0], *rows[1]]:
+            for side in Side:
+                assert book.qty_at(side, px) == expected.qty_at(side, px)
+    book.check()
+
+
+@pytest.mark.parametrize("spacing", [1, 7, 1000])
+def test_snapshot_of_six_thousand_levels_a_side(new_book, spacing):
+    """More than any venue sends (5,000); near and far levels alike can be read and deleted."""
+    bids = [(10**8 - spacing * i, i + 1) for i in range(6000)]
+    asks = [(10**8 + spacing * (i + 1), i + 1) for i in range(6000)]
+    book = new_book(32768)
+    assert book.apply_snapshot_lists(1, bids, asks) == Code.OK
+    assert (book.level_list(Side.BUY), book.level_list(Side.SELL)) == (bids, asks)
+    gone = [(px, 0) for px, _ in bids[::2]], [(px, 0) for px, _ in asks[1::2]]
+    assert book.apply_depth_lists(2, 2, 1, *gone) == Code.OK
+    assert (book.level_list(Side.BUY), book.level_list(Side.SELL)) == (bids[1::2], asks[::2])
+    book.check()
+
+
 @pytest.mark.parametrize("window", [256, 512, 4096, 8192, 32768])
 def test_every_window_size_agrees_with_the_twin(window):
     dice = random.Random(window)
@@ -364,16 +398,42 @@ def test_older_snapshot_leaves_the_newer_ticker_on_top(book):
     assert book.level_list(Side.BUY) == [(999, 66), (990, 7)]
 
 
+# -- OUR OWN ORDERS TAKEN OUT ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("own", "bids"),
+    [
+        ([], BIDS),
+        ([(1000, 2)], [(1000, 3), (999, 6), (990, 7)]),
+        ([(1000, 5)], BIDS[1:]),  # it was all ours
+        ([(1000, 2), (1000, 3)], BIDS[1:]),  # two orders of ours at one price
+        ([(999, 9)], [BIDS[0], BIDS[2]]),  # more than the venue knows of: never below zero
+        ([(998, 4), (1001, 4), (1, 1)], BIDS),  # where no level stands
+        ([(990, 7), (1000, 5), (999, 6)], []),
+    ],
+)
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 9])
+def test_net_levels_are_the_others(book, own, bids, count):
+    """A level that vanishes gives its place to the next one."""
+    assert book.level_list_net(Side.BUY, count, own) == bids[:count]
+    assert book.level_list_net(Side.SELL, count, []) == ASKS[:count]
+
+
+def test_net_levels_are_taken_from_the_fused_touch_too(book):
+    book.apply_best_values(110, 999, 66, 1005, 77)
+    assert book.level_list_net(Side.BUY, 5, [(999, 60)]) == [(999, 6), (990, 7)]
+    assert book.level_list_net(Side.SELL, 1, [(1005, 77)]) == [(1010, 10)]
+
+
+def test_own_quantity_below_zero_is_refused(book):
+    with pytest.raises(ValueError, match="own"):
+        book.level_list_net(Side.BUY, 1, [(1000, -1)])
+
+
 def test_wrong_side_is_refused_by_the_python_face(book):
     with pytest.raises(ValueError, match="2"):
         book.level_list(2)
-
-
-def test_loops_for_measuring_do_the_work():
-    book = fast.Book(WINDOW)
-    assert fast.repeat_depth(book, [(BIDS, ASKS), ([(1000, 0)], [])], 3) == 21
-    assert book.level_list(Side.BUY) == BIDS[1:]
-    assert fast.repeat_levels(book, Side.SELL, 2, 4) == 4 * 17
 
 
 # -- ANYTHING AT ALL -------------------------------------------------------------------------
@@ -434,6 +494,14 @@ class BookMachine(RuleBasedStateMachine):
         for px in (1, 950, 1000, 1050, self.twin.bid_px_ticks, self.twin.ask_px_ticks):
             for side in Side:
                 assert self.fast.qty_at(side, px) == self.twin.qty_at(side, px)
+
+    @rule(own=rows_of, count=st.integers(0, 12), side=st.sampled_from(list(Side)))
+    def net(self, own, count, side):
+        """Also orders of ours at the levels that stand."""
+        ours = [*own, *self.twin.level_list(side, 3)]
+        for mine in (own, ours):
+            nets = [each.level_list_net(side, count, mine) for each in (self.fast, self.twin)]
+            assert nets[0] == nets[1]
 
 
 BookMachine.TestCase.settings = STEADY

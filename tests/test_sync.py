@@ -1,39 +1,34 @@
-"""Sync: the venue's rules to the letter, on real tapes, and never SYNCED on a wrong book."""
+"""Sync: the venue's rules to the letter, and never SYNCED on a wrong book.
 
-import gzip
-import json
+Here the rules that take a snapshot by REST; test_sync_stream.py has those that don't,
+test_sync_tapes.py what was recorded.
+"""
+
 import random
-from pathlib import Path
-from typing import NamedTuple
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-
-from fastcore import book as fast_book
-from fastcore import sync as fast_sync
-from fastcore.types import Code, Side, SyncRule, SyncState
-from tests.reference import book as twin_book
-from tests.reference import sync as twin_sync
-
-FIELDS = (
-    "state", "snapshot_wanted", "last_update_id", "gaps", "crossed", "rejected", "stale_drops",
-    "stale_snapshots", "overflows", "waiting_count",
-)  # fmt: skip
-STEADY = settings(
-    derandomize=True, deadline=None, database=None, max_examples=150, stateful_step_count=40
+from support_sync import (
+    ASKS,
+    BIDS,
+    BYBIT,
+    FUTURES,
+    PARTIAL,
+    REST_RULES,
+    SPOT,
+    STEADY,
+    Venue,
+    diff,
+    fast,
+    levels,
+    next_diff,
+    picture,
+    synced,
+    twin,
 )
-FUTURES, SPOT = SyncRule.FUTURES, SyncRule.SPOT
-BIDS, ASKS = [(1000, 5), (999, 6)], [(1001, 8), (1003, 9)]
 
-
-def fast(rule, *limits, window=256):
-    return fast_sync.Sync(fast_book.Book(window), rule, *limits)
-
-
-def twin(rule, *limits, window=256):
-    return twin_sync.Sync(twin_book.Book(window), rule, *limits)
+from fastcore.types import Code, Side, SyncState
 
 
 @pytest.fixture(params=[fast, twin], ids=["fast", "reference"])
@@ -41,38 +36,10 @@ def new_sync(request):
     return request.param
 
 
-def levels(book):
-    return (book.level_list(Side.BUY), book.level_list(Side.SELL))
-
-
-def picture(sync):
-    return {name: getattr(sync, name) for name in FIELDS}, levels(sync.book), sync.book.update_id
-
-
-def diff(sync, first, final, prev=-1, bid=(990, 1), ask=(1010, 1)):
-    return sync.on_depth_lists(first, final, prev, [bid], [ask])
-
-
-def synced(new_sync, rule):
-    """Snapshot 100, then one diff that covers it and ends at 105."""
-    sync = new_sync(rule)
-    assert sync.on_snapshot_lists(100, BIDS, ASKS) == 1
-    assert sync.state == SyncState.ANCHORING
-    assert diff(sync, 98, 105, 97) == 1
-    assert sync.state == SyncState.SYNCED
-    return sync
-
-
-def next_diff(sync, rule, **rows):
-    """A diff that continues the chain, of five ids."""
-    last = sync.last_update_id
-    first = last + 1 if rule == SPOT else last + 3  # futures ids have holes between diffs
-    return diff(sync, first, last + 5, -1 if rule == SPOT else last, **rows)
-
-
 # -- ANCHORING -------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("rule", SyncRule)
+
+@pytest.mark.parametrize("rule", REST_RULES)
 def test_new_sync_wants_a_snapshot(new_sync, rule):
     sync = new_sync(rule)
     assert (sync.state, sync.snapshot_wanted) == (SyncState.EMPTY, True)
@@ -124,7 +91,7 @@ def test_first_diff_is_stale_anchors_or_is_a_gap(
         assert levels(sync.book) == ([*BIDS, (990, 1)], [*ASKS, (1010, 1)])
 
 
-@pytest.mark.parametrize("rule", SyncRule)
+@pytest.mark.parametrize("rule", REST_RULES)
 def test_buffered_diffs_replay_on_the_snapshot(new_sync, rule):
     sync = new_sync(rule)
     ids = [(80, 89), (90, 99), (100, 109), (110, 119), (120, 129)]
@@ -137,7 +104,7 @@ def test_buffered_diffs_replay_on_the_snapshot(new_sync, rule):
     sync.check()
 
 
-@pytest.mark.parametrize("rule", SyncRule)
+@pytest.mark.parametrize("rule", REST_RULES)
 def test_snapshot_older_than_the_buffer_is_stale_and_another_is_wanted(new_sync, rule):
     sync = new_sync(rule)
     diff(sync, 200, 209, 199)
@@ -149,7 +116,7 @@ def test_snapshot_older_than_the_buffer_is_stale_and_another_is_wanted(new_sync,
     sync.check()
 
 
-@pytest.mark.parametrize("rule", SyncRule)
+@pytest.mark.parametrize("rule", REST_RULES)
 def test_snapshot_newer_than_the_buffer_waits_for_its_diff(new_sync, rule):
     sync = new_sync(rule)
     diff(sync, 200, 209, 199)
@@ -159,7 +126,7 @@ def test_snapshot_newer_than_the_buffer_waits_for_its_diff(new_sync, rule):
     sync.check()
 
 
-@pytest.mark.parametrize("rule", SyncRule)
+@pytest.mark.parametrize("rule", REST_RULES)
 def test_chain_broken_inside_the_buffer_is_a_gap_that_starts_there(new_sync, rule):
     sync = new_sync(rule)
     for first, final in [(100, 109), (110, 119), (130, 139), (140, 149)]:
@@ -173,7 +140,7 @@ def test_chain_broken_inside_the_buffer_is_a_gap_that_starts_there(new_sync, rul
     assert (sync.state, sync.last_update_id) == (SyncState.SYNCED, 149)
 
 
-@pytest.mark.parametrize("rule", SyncRule)
+@pytest.mark.parametrize("rule", REST_RULES)
 @pytest.mark.parametrize("state", [SyncState.ANCHORING, SyncState.SYNCED])
 def test_unsolicited_snapshot_is_ignored(new_sync, rule, state):
     sync = new_sync(rule)
@@ -201,7 +168,7 @@ def test_unusable_snapshot_leaves_another_wanted(new_sync, bids, asks, code):
 # -- CHAIN -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("rule", SyncRule)
+@pytest.mark.parametrize("rule", REST_RULES)
 def test_unbroken_chain_applies_each_diff(new_sync, rule):
     sync = synced(new_sync, rule)
     for size in range(2, 6):
@@ -220,9 +187,7 @@ def test_unbroken_chain_applies_each_diff(new_sync, rule):
         (FUTURES, 90, 95, 89),  # from the past
         (FUTURES, 100, 104, 105),  # chains, and runs backwards
         (SPOT, 107, 110, -1),
-        (SPOT, 105, 110, -1),
-        (SPOT, 98, 105, -1),
-        (SPOT, 106, 104, -1),
+        (SPOT, 106, 104, -1),  # not a range
     ],
 )
 def test_broken_chain_clears_the_book_and_starts_the_next_buffer(
@@ -237,7 +202,56 @@ def test_broken_chain_clears_the_book_and_starts_the_next_buffer(
     sync.check()
 
 
-@pytest.mark.parametrize("rule", SyncRule)
+@pytest.mark.parametrize(("first", "final"), [(98, 105), (90, 95), (105, 105)])
+def test_spot_event_that_we_had_already_is_ignored(new_sync, first, final):
+    """Binance spot: "if u is less than the book's id, ignore the event"."""
+    sync = synced(new_sync, SPOT)
+    before = levels(sync.book)
+    assert diff(sync, first, final, bid=(990, 77)) == 0
+    assert (sync.state, sync.stale_drops, sync.gaps) == (SyncState.SYNCED, 1, 0)
+    assert levels(sync.book) == before
+    assert next_diff(sync, SPOT) == 1
+    sync.check()
+
+
+@pytest.mark.parametrize("first", [90, 105, 106])
+def test_spot_event_that_overlaps_is_applied_and_only_a_hole_is_a_gap(new_sync, first):
+    """Binance spot: a gap is U > id + 1. Quantities are absolute: what overlaps does no harm."""
+    sync = synced(new_sync, SPOT)
+    assert diff(sync, first, 110, bid=(990, 77)) == 1
+    assert (sync.last_update_id, sync.book.qty_at(Side.BUY, 990)) == (110, 77)
+    assert diff(sync, 112, 113) == Code.GAP
+    sync.check()
+
+
+@pytest.mark.parametrize("rule", REST_RULES)
+def test_nothing_asks_for_a_subscription_or_takes_a_partial_book(new_sync, rule):
+    sync = synced(new_sync, rule)
+    assert sync.on_partial_lists(200, BIDS, ASKS) == Code.STATE
+    assert sync.last_update_id == 105
+    diff(sync, 300, 310, 299)
+    assert (sync.snapshot_wanted, sync.resubscribe_wanted) == (True, False)
+
+
+@pytest.mark.parametrize("rule", REST_RULES)
+def test_touch_beyond_the_snapshots_last_level_is_told(new_sync, rule):
+    """What a REST snapshot does not reach is unknown until it changes."""
+    sync = synced(new_sync, rule)
+    assert not sync.is_past_snapshot()  # the diff's 990 and 1010 lie beyond, the touch does not
+    next_diff(sync, rule, bid=(1000, 0))
+    assert not sync.is_past_snapshot()  # 999, the snapshot's last
+    next_diff(sync, rule, bid=(999, 0))
+    assert (sync.book.bid_px_ticks, sync.is_past_snapshot()) == (990, True)
+    next_diff(sync, rule, bid=(999, 1))
+    assert not sync.is_past_snapshot()
+    next_diff(sync, rule, ask=(1001, 0))
+    next_diff(sync, rule, ask=(1003, 0))
+    assert (sync.book.ask_px_ticks, sync.is_past_snapshot()) == (1010, True)
+    sync.reset()
+    assert not sync.is_past_snapshot()
+
+
+@pytest.mark.parametrize("rule", REST_RULES)
 def test_one_want_stands_through_any_number_of_diffs_until_resync(new_sync, rule):
     sync = synced(new_sync, rule)
     assert diff(sync, 110, 119, 109) == Code.GAP
@@ -250,7 +264,7 @@ def test_one_want_stands_through_any_number_of_diffs_until_resync(new_sync, rule
     sync.check()
 
 
-@pytest.mark.parametrize("rule", SyncRule)
+@pytest.mark.parametrize("rule", REST_RULES)
 def test_crossed_diff_loses_sync_and_is_counted_apart(new_sync, rule):
     sync = synced(new_sync, rule)
     assert next_diff(sync, rule, bid=(1001, 1)) == Code.CROSSED
@@ -261,7 +275,7 @@ def test_crossed_diff_loses_sync_and_is_counted_apart(new_sync, rule):
     sync.check()
 
 
-@pytest.mark.parametrize("rule", SyncRule)
+@pytest.mark.parametrize("rule", REST_RULES)
 def test_refused_diff_loses_sync(new_sync, rule):
     """What can't be applied was still an update: the book behind it is wrong."""
     sync = synced(new_sync, rule)
@@ -271,7 +285,7 @@ def test_refused_diff_loses_sync(new_sync, rule):
     sync.check()
 
 
-@pytest.mark.parametrize("rule", SyncRule)
+@pytest.mark.parametrize("rule", REST_RULES)
 def test_reset_starts_anew_from_any_state(new_sync, rule):
     sync = synced(new_sync, rule)
     sync.on_best_values(106, 1000, 1, 1001, 1)
@@ -309,7 +323,7 @@ def test_diff_larger_than_the_whole_buffer_is_dropped_too(new_sync):
 
 @pytest.mark.parametrize(
     ("rule", "limits", "what"),
-    [(2, (), "rule"), (-1, (), "rule"), (0, (0, 1), "events_max"), (0, (4097, 1), "events_max"),
+    [(4, (), "rule"), (-1, (), "rule"), (0, (0, 1), "events_max"), (0, (4097, 1), "events_max"),
      (0, (1, 0), "levels_max"), (0, (1, 262145), "levels_max")],
 )  # fmt: skip
 def test_nonsense_limits_are_refused(rule, limits, what):
@@ -320,7 +334,7 @@ def test_nonsense_limits_are_refused(rule, limits, what):
 # -- TICKER ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("rule", SyncRule)
+@pytest.mark.parametrize("rule", REST_RULES)
 def test_ticker_reaches_only_a_synced_book(new_sync, rule):
     sync = new_sync(rule)
     assert sync.on_best_values(101, 1000, 1, 1001, 1) == 0
@@ -345,32 +359,6 @@ def test_crossed_ticker_loses_sync(new_sync):
 
 
 # -- RANDOM STREAMS --------------------------------------------------------------------------
-
-
-class Venue:
-    """A book that diffs come from; it remembers what it looked like at each id."""
-
-    def __init__(self, rule, dice):
-        self.rule, self.dice = rule, dice
-        self.book = twin_book.Book()
-        self.final = 100
-        self.book.apply_snapshot_lists(self.final, BIDS, ASKS)
-        self.history = {self.final: levels(self.book)}
-
-    def next(self):
-        """A diff that moves the touch at random, as on_depth_lists takes it."""
-        dice, last = self.dice, self.final
-        mid = self.book.bid_px_ticks + dice.randint(-4, 5)
-        bids = [(px, 0) for px, _ in self.book.level_list(Side.BUY) if px >= mid]
-        asks = [(px, 0) for px, _ in self.book.level_list(Side.SELL) if px <= mid]
-        bids += [(mid - 1 - dice.randrange(30), dice.randint(0, 5)) for _ in range(3)]
-        asks += [(mid + 1 + dice.randrange(30), dice.randint(0, 5)) for _ in range(3)]
-        bids, asks = [*bids, (mid - 40, 9)], [*asks, (mid + 40, 9)]
-        first = last + 1 + (dice.randrange(3) if self.rule == FUTURES else 0)
-        self.final = first + dice.randrange(4)
-        assert self.book.apply_depth_lists(first, self.final, last, bids, asks) == Code.OK
-        self.history[self.final] = levels(self.book)
-        return (first, self.final, last if self.rule == FUTURES else -1, bids, asks)
 
 
 class SyncMachine(RuleBasedStateMachine):
@@ -413,7 +401,8 @@ class SyncMachine(RuleBasedStateMachine):
     @rule(back=st.integers(0, 5))
     def snapshot(self, back):
         final = sorted(self.venue.history)[-min(back + 1, len(self.venue.history))]
-        self.both("on_snapshot_lists", final, *self.venue.history[final])
+        seq = self.venue.seq(final) if self.rule_kind == BYBIT else 0
+        self.both("on_snapshot_lists", final, *self.venue.history[final], seq)
 
     @rule()
     def snapshot_of_now_then_diffs(self):
@@ -423,18 +412,18 @@ class SyncMachine(RuleBasedStateMachine):
 
     @rule()
     def crossed_diff(self):
-        first, final, prev, bids, asks = self.venue.next()
-        self.both("on_depth_lists", first, final, prev, [*bids, (asks[-1][0], 1)], asks)
+        *ids, bids, asks, seq = self.venue.next()
+        self.both("on_depth_lists", *ids, [*bids, (asks[-1][0], 1)], asks, seq)
 
     @rule()
     def damaged_diff(self):
-        first, final, prev, bids, asks = self.venue.next()
-        self.both("on_depth_lists", first, final, prev, [*bids, (0, 1)], asks)
+        *ids, bids, asks, seq = self.venue.next()
+        self.both("on_depth_lists", *ids, [*bids, (0, 1)], asks, seq)
 
     @rule(ahead=st.integers(-2, 3), spread=st.sampled_from([0, 1, 2, 3, 4]))
     def ticker(self, ahead, spread):
-        bid = self.venue.book.bid_px_ticks
-        self.both("on_best_values", self.venue.final + ahead, bid, 3, bid + spread, 4)
+        bid, update_id = self.venue.book.bid_px_ticks, self.venue.seq(self.venue.final) + ahead
+        self.both("on_best_values", update_id, bid, 3, bid + spread, 4)
 
     @rule()
     def reconnect(self):
@@ -447,9 +436,8 @@ class SyncMachine(RuleBasedStateMachine):
 
     @invariant()
     def synced_is_true(self):
-        if self.fast.state == SyncState.SYNCED and self.fast.book.update_id == (
-            self.fast.last_update_id
-        ):
+        book = self.fast.book
+        if self.fast.state == SyncState.SYNCED and book.best_update_id <= book.depth_update_id:
             assert levels(self.fast.book) == self.venue.history[self.fast.last_update_id]
 
 
@@ -457,144 +445,17 @@ class SpotSyncMachine(SyncMachine):
     rule_kind = SPOT
 
 
-SyncMachine.TestCase.settings = SpotSyncMachine.TestCase.settings = STEADY
+class BybitSyncMachine(SyncMachine):
+    rule_kind = BYBIT
+
+
+class PartialSyncMachine(SyncMachine):
+    rule_kind = PARTIAL
+
+
+for machine in (SyncMachine, SpotSyncMachine, BybitSyncMachine, PartialSyncMachine):
+    machine.TestCase.settings = STEADY
 TestSyncMachine = SyncMachine.TestCase
 TestSpotSyncMachine = SpotSyncMachine.TestCase
-
-
-# -- REAL TAPES ------------------------------------------------------------------------------
-
-
-class Message(NamedTuple):
-    verb: str  # name of the Sync method
-    args: tuple
-
-
-def units(text, decimals):
-    """Decimal text as integer units of 10^-decimals, exactly."""
-    whole, _, fraction = text.partition(".")
-    assert not fraction[decimals:].strip("0"), text
-    return int(whole + fraction[:decimals].ljust(decimals, "0"))
-
-
-def read_tape(path: Path, px_decimals: int, qty_decimals: int, lines: int) -> list[Message]:
-    def rows(pairs):
-        return [(units(px, px_decimals), units(qty, qty_decimals)) for px, qty in pairs]
-
-    messages = []
-    with gzip.open(path, "rt") as tape:
-        for _, line in zip(range(lines), tape, strict=False):
-            data = json.loads(line.split(" ", 1)[1])
-            stream = data.get("stream", "")
-            data = data.get("data", data)
-            if "lastUpdateId" in data:
-                args = (data["lastUpdateId"], rows(data["bids"]), rows(data["asks"]))
-                messages.append(Message("on_snapshot_lists", args))
-            elif "@depth" in stream:
-                ids = (data["U"], data["u"], data.get("pu", -1))
-                messages.append(
-                    Message("on_depth_lists", (*ids, rows(data["b"]), rows(data["a"])))
-                )
-            elif "@bookTicker" in stream:
-                (bid,), (ask,) = rows([(data["b"], data["B"])]), rows([(data["a"], data["A"])])
-                messages.append(Message("on_best_values", (data["u"], *bid, *ask)))
-    return messages
-
-
-@pytest.fixture(scope="session")
-def smoke_tape(data_dir):
-    return read_tape(data_dir / "binance_usdm/btcusdt_20220811_7s.gz", 1, 3, 10**9)
-
-
-# Spot: 6 decimals, not the filter's 5: three old orders of the tape stand off today's lot grid.
-TAPES = {
-    "usdm_7s": ("binance_usdm/btcusdt_20220811_7s.gz", FUTURES, 1, 3, 10**9),
-    "usdm": ("binance_usdm/btcusdt_20240808.gz", FUTURES, 1, 3, 15_000),
-    "spot": ("binance_spot/btcusdt_20240808.gz", SPOT, 2, 6, 15_000),
-}
-
-
-@pytest.mark.parametrize("window", [256, 32768])
-@pytest.mark.parametrize("name", TAPES)
-def test_real_tape_has_no_gap_is_never_crossed_and_ends_equal(data_dir, name, window):
-    path, rule_kind, px_decimals, qty_decimals, lines = TAPES[name]
-    made, expected = fast(rule_kind, window=window), twin(rule_kind)
-    touch = ("bid_px_ticks", "bid_qty_lots", "ask_px_ticks", "ask_qty_lots", "is_two_sided")
-    tickers = {}  # the venue's own oracle: its touch at an id, whichever stream came first
-    applied = agreed = compared = 0
-    for verb, args in read_tape(data_dir / path, px_decimals, qty_decimals, lines):
-        code = getattr(made, verb)(*args)
-        assert code == getattr(expected, verb)(*args)
-        assert code in (0, 1, Code.STALE)
-        for field in touch:
-            assert getattr(made.book, field) == getattr(expected.book, field)
-        applied += code == 1
-        if verb == "on_best_values":
-            tickers[args[0]] = args[1:]
-        if made.state == SyncState.SYNCED and made.book.depth_update_id in tickers:
-            compared += 1
-            oracle = tickers.pop(made.book.depth_update_id)
-            agreed += made.book.depth_touch_values() == (Code.OK, *oracle)
-    assert (made.gaps, made.crossed, made.rejected) == (0, 0, 0)
-    assert made.state == SyncState.SYNCED
-    # The long tapes' snapshot comes after diffs that it contains, the smoke tape's before any.
-    assert (made.stale_drops > 0) == (name != "usdm_7s")
-    assert applied > 100
-    assert agreed == compared
-    assert (compared > 100) == (name != "usdm_7s")  # which carries no bookTicker
-    assert picture(made) == picture(expected)
-    made.check()
-
-
-class Fault(NamedTuple):
-    kind: str
-    at: int  # index into the messages
-
-
-def plant(messages: list[Message], fault: Fault) -> list[Message]:
-    at = fault.at
-    if fault.kind == "delete":
-        return [*messages[:at], *messages[at + 1 :]]
-    if fault.kind == "duplicate":
-        return [*messages[:at], messages[at], *messages[at:]]
-    return [*messages[:at], messages[at + 1], messages[at], *messages[at + 2 :]]
-
-
-@pytest.fixture(scope="session")
-def depth_tape(smoke_tape):
-    """Depth and snapshot alone, and the twin's book after each id of the clean stream."""
-    messages = [message for message in smoke_tape if message.verb != "on_best_values"]
-    clean, history, anchored_at = twin(FUTURES), {}, None
-    for index, (verb, args) in enumerate(messages):
-        getattr(clean, verb)(*args)
-        if clean.state == SyncState.SYNCED:
-            anchored_at = index if anchored_at is None else anchored_at
-            history[clean.last_update_id] = levels(clean.book)
-    assert clean.gaps == 0
-    return messages, history, anchored_at
-
-
-@pytest.mark.parametrize("kind", ["delete", "duplicate", "swap"])
-def test_planted_fault_is_detected_by_the_next_depth_message(depth_tape, new_sync, kind):
-    messages, history, anchored_at = depth_tape
-    places = range(anchored_at + 1, len(messages) - 2)
-    for at in random.Random(kind).sample(places, min(30, len(places))):
-        sync = new_sync(FUTURES, window=4096)
-        codes = []
-        for verb, args in plant(messages, Fault(kind, at)):
-            codes.append(getattr(sync, verb)(*args))
-            if sync.state == SyncState.SYNCED:
-                assert levels(sync.book) == history[sync.last_update_id], (kind, at)
-        detected = at + 1 if kind == "duplicate" else at
-        assert codes.index(Code.GAP) == detected, (kind, at)
-        assert (sync.gaps, sync.state, sync.snapshot_wanted) == (1, SyncState.GAP, True)
-        recover(sync, messages, history, at)
-
-
-def recover(sync, messages, history, at):
-    """The next snapshot, of a moment after the fault, brings the clean stream's book back."""
-    last = max(history)
-    assert sync.on_snapshot_lists(last, *history[last]) == 1
-    assert levels(sync.book) == history[last], at
-    assert sync.last_update_id == last
-    sync.check()
+TestBybitSyncMachine = BybitSyncMachine.TestCase
+TestPartialSyncMachine = PartialSyncMachine.TestCase

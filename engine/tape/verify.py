@@ -141,6 +141,8 @@ def _chain_breaks(chain: list[Int64s], rebuild: Rebuild, venue: str) -> int:
 
     The book stops at the first break; this walks on, so that every break is counted.
     """
+    if SYNC_RULES[venue] not in (SyncRule.FUTURES, SyncRule.SPOT):
+        return rebuild.sync.gaps  # its stream holds snapshots of its own: a jump may be sound
     first, final, previous = np.concatenate(chain).T
     held = final >= rebuild.anchor_update_id
     first, final, previous = first[held], final[held], previous[held]

@@ -106,6 +106,15 @@ class Book:
             if self._is_worse(side, px, touch[0]):
                 yield px, qty
 
+    def level_list_net(self, side: int, count: int, own: Sequence[Row]) -> list[Row]:
+        if any(qty < 0 for _, qty in own):
+            raise ValueError(f"own quantities must be 0 or more, were {own}")
+        rest = (
+            (px, qty - sum(mine for at, mine in own if at == px))
+            for px, qty in self._fused(Side(side))
+        )
+        return list(islice(((px, qty) for px, qty in rest if qty > 0), max(count, 0)))
+
     def qty_at(self, side: int, px_ticks: int) -> int:
         return next((qty for px, qty in self._fused(Side(side)) if px == px_ticks), 0)
 

@@ -26,8 +26,9 @@ class Sync:
         self.rule = SyncRule(rule)
         self.events_max = events_max
         self.levels_max = levels_max
+        self.has_rest = rule in (SyncRule.FUTURES, SyncRule.SPOT)
         self.gaps = self.crossed = self.rejected = 0
-        self.stale_drops = self.stale_snapshots = self.overflows = 0
+        self.stale_drops = self.early_drops = self.stale_snapshots = self.overflows = 0
         self.waiting: list[Diff] = []
         self.reset()
 
@@ -35,11 +36,26 @@ class Sync:
         self.book.clear()
         self.waiting = []
         self.state = SyncState.EMPTY
+        self.resubscribe_wanted = False
+        self._forget_ids()
+
+    def _forget_ids(self) -> None:
         self.last_update_id = -1
+        self.edges: tuple[int, int] = (0, 0)
+        self.is_fusable = self.rule != SyncRule.BYBIT
+
+    @property
+    def is_live(self) -> bool:
+        return self.state in (SyncState.ANCHORING, SyncState.SYNCED)
 
     @property
     def snapshot_wanted(self) -> bool:
-        return self.state in (SyncState.EMPTY, SyncState.GAP)
+        return self.has_rest and not self.is_live
+
+    def is_past_snapshot(self) -> bool:
+        bid_edge, ask_edge = self.edges
+        bid, ask = self.book.bid_px_ticks, self.book.ask_px_ticks
+        return bool((bid and bid < bid_edge) or (ask_edge and ask > ask_edge))
 
     @property
     def waiting_count(self) -> int:
@@ -48,11 +64,25 @@ class Sync:
     # -- EVENTS --------------------------------------------------------------------------------
 
     def on_depth_lists(
-        self, first: int, final: int, prev: int, bids: Sequence[Row], asks: Sequence[Row]
+        self,
+        first: int,
+        final: int,
+        prev: int,
+        bids: Sequence[Row],
+        asks: Sequence[Row],
+        cross_seq: int = 0,
     ) -> int:
+        if self.rule == SyncRule.PARTIAL:
+            return self.on_partial_lists(final, bids, asks)
+        if self.rule == SyncRule.BYBIT:
+            return self._on_delta(final, bids, asks, cross_seq)
         diff = Diff(first, final, prev, list(bids), list(asks))
         if self.snapshot_wanted:
             return self._wait(diff)
+        is_synced_spot = self.rule == SyncRule.SPOT and self.state == SyncState.SYNCED
+        if is_synced_spot and first <= final <= self.last_update_id:
+            self.stale_drops += 1
+            return 0
         if self.state == SyncState.ANCHORING:
             if self._is_stale(diff, self.last_update_id):
                 self.stale_drops += 1
@@ -67,7 +97,55 @@ class Sync:
         self._wait(diff)
         return code
 
-    def on_snapshot_lists(self, final: int, bids: Sequence[Row], asks: Sequence[Row]) -> int:
+    def _on_delta(
+        self, final: int, bids: Sequence[Row], asks: Sequence[Row], cross_seq: int
+    ) -> int:
+        if not self.is_live:
+            self.early_drops += 1
+            self.resubscribe_wanted = True
+            return 0
+        if final != self.last_update_id + 1:
+            return self._lose(Code.GAP)
+        self.is_fusable = cross_seq > 0
+        code: int = self.book.apply_depth_lists(final, cross_seq or final, -1, bids, asks)
+        if code != Code.OK:
+            return self._lose(code)
+        self.last_update_id = final
+        return 1
+
+    def on_partial_lists(self, final: int, bids: Sequence[Row], asks: Sequence[Row]) -> int:
+        if self.rule != SyncRule.PARTIAL:
+            return Code.STATE
+        if final <= self.last_update_id:
+            self.stale_drops += 1
+            return 0
+        code: int = self.book.apply_snapshot_lists(final, bids, asks)
+        if code != Code.OK:
+            return self._lose(code)
+        self.last_update_id = final
+        self.state = SyncState.SYNCED
+        return 1
+
+    def _on_stream_snapshot(
+        self, final: int, bids: Sequence[Row], asks: Sequence[Row], cross_seq: int
+    ) -> int:
+        self.book.clear()
+        self.is_fusable = cross_seq > 0
+        code: int = self.book.apply_snapshot_lists(cross_seq or final, bids, asks)
+        if code != Code.OK:
+            return self._lose(code)
+        self.resubscribe_wanted = False
+        self.last_update_id = final
+        self.state = SyncState.SYNCED
+        return 1
+
+    def on_snapshot_lists(
+        self, final: int, bids: Sequence[Row], asks: Sequence[Row], cross_seq: int = 0
+    ) -> int:
+        if self.rule == SyncRule.PARTIAL:
+            return self.on_partial_lists(final, bids, asks)
+        if self.rule == SyncRule.BYBIT:
+            return self._on_stream_snapshot(final, bids, asks, cross_seq)
         if not self.snapshot_wanted:
             return Code.STATE
         while self.waiting and self._is_stale(self.waiting[0], final):
@@ -81,6 +159,10 @@ class Sync:
             return self._lose(code)
         self.last_update_id = final
         self.state = SyncState.ANCHORING
+        self.edges = (
+            min((px for px, qty in bids if qty), default=0),
+            max((px for px, qty in asks if qty), default=0),
+        )
         while self.waiting:
             is_first = self.state == SyncState.ANCHORING
             is_linked = is_first or self._is_next(self.waiting[0])
@@ -91,7 +173,7 @@ class Sync:
         return 1
 
     def on_best_values(self, update_id: int, *touch: int) -> int:
-        if self.state != SyncState.SYNCED:
+        if self.state != SyncState.SYNCED or not self.is_fusable:
             return 0
         code = self.book.apply_best_values(update_id, *touch)
         if code == Code.CROSSED:
@@ -116,7 +198,7 @@ class Sync:
             return False
         if self.rule == SyncRule.FUTURES:
             return diff.prev == self.last_update_id
-        return diff.first == self.last_update_id + 1
+        return self._is_anchor(diff, self.last_update_id)
 
     def _apply(self, diff: Diff) -> int:
         code: int = self.book.apply_depth_lists(*diff)
@@ -134,7 +216,8 @@ class Sync:
             self.rejected += 1
         self.book.clear()
         self.state = SyncState.GAP
-        self.last_update_id = -1
+        self.resubscribe_wanted = self.rule == SyncRule.BYBIT
+        self._forget_ids()
         return code
 
     def _wait(self, diff: Diff) -> int:
