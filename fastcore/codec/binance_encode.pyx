@@ -29,9 +29,8 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from fastcore.check cimport FC_DCHECK, fc_unlikely
-from fastcore.codec.binance_decode cimport (
-    INTENT_DIGITS, check_client_prefix, check_scale, check_symbol,
-)
+from fastcore.codec.binance_check cimport check_client_prefix, check_scale, check_symbol
+from fastcore.codec.binance_reply cimport INTENT_DIGITS
 from fastcore.fixed cimport UNITS_TEXT_MAX, format_units
 from fastcore.sha256 cimport SHA256_HEX_SIZE, Hmac
 from fastcore.types cimport (
