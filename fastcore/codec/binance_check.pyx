@@ -1,5 +1,7 @@
 # cython: language_level=3
 """What both codecs ask of the words that they are built with. Cold: ValueError, and why."""
+from libc.stdint cimport int64_t
+
 from fastcore.codec.binance_reply cimport CLIENT_PREFIX_SIZE
 from fastcore.fixed cimport scale_from_text
 from fastcore.types cimport OK, Scale
@@ -35,4 +37,20 @@ cdef int check_client_prefix(str prefix) except -1:
         raise ValueError(
             f"client_prefix must be {CLIENT_PREFIX_SIZE} of a-z, 0-9 and -, as in "
             f"'tm0123abcd-01-', not {prefix!r}")
+    return 0
+
+
+cdef int check_credential(bytes api_key, bytes secret) except -1:
+    if not 0 < len(api_key) <= API_KEY_SIZE_MAX or not all(
+            97 <= byte <= 122 or 65 <= byte <= 90 or 48 <= byte <= 57 or byte in b"_-"
+            for byte in api_key):
+        raise ValueError(f"api_key must be 1 to {API_KEY_SIZE_MAX} of A-Z, a-z, 0-9, _ and -")
+    if not 0 < len(secret) <= SECRET_SIZE_MAX:
+        raise ValueError(f"secret must be 1 to {SECRET_SIZE_MAX} bytes")
+    return 0
+
+
+cdef int check_recv_window(int64_t recv_window_ms) except -1:
+    if not 0 < recv_window_ms <= RECV_WINDOW_MS_MAX:
+        raise ValueError(f"recv_window_ms must be 1 to {RECV_WINDOW_MS_MAX}, not {recv_window_ms}")
     return 0

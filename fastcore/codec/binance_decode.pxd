@@ -25,12 +25,10 @@ cdef class Decoder(DecoderBase):
     cdef int _decode_any(self, const uint8_t* buf, int64_t size) noexcept nogil
     cdef int _finish(self) noexcept nogil
     cdef int _finish_event(self) noexcept nogil
-    cdef bint _is_partial(self) noexcept nogil
     cdef int _check(self, uint64_t need) noexcept nogil
     cdef ns_t _exch_ts_ns(self) noexcept nogil
     cdef int _finish_best(self) noexcept nogil
     cdef int _finish_depth(self, int kind, uint64_t need) noexcept nogil
-    cdef bint _is_own_stream(self) noexcept nogil
     cdef int _finish_trade(self, int kind) noexcept nogil
     cdef seq_t _own_intent(self, const Text* client_id) noexcept nogil
     cdef int _finish_order(self, const Letters* letters, bint is_spot) noexcept nogil

@@ -50,7 +50,7 @@ from fastcore.codec.binance_order cimport (
 from fastcore.codec.binance_reply cimport (
     CLIENT_PREFIX_SIZE, INTENT_DIGITS, hex_value, read_reply,
 )
-from fastcore.codec.binance_walk cimport walk_message
+from fastcore.codec.binance_walk cimport is_own_stream, is_partial_stream, walk_message
 from fastcore.types cimport (
     CLIENT_ID_SIZE, E_FULL, E_MALFORMED, E_OTHER_SYMBOL, E_RANGE, E_UNKNOWN, EV_ACCOUNT,
     EV_AGG_TRADE, EV_BEST, EV_DEPTH, EV_IGNORED, EV_LISTEN_KEY_EXPIRED, EV_NONE, EV_ORDER,
@@ -195,7 +195,7 @@ cdef class Decoder(DecoderBase):
             return self._finish_best()
         if text_is(event, b"depthUpdate", 11):
             return self._finish_depth(
-                EV_SNAPSHOT if self._is_partial() else EV_DEPTH, FC_NEED_DEPTH)
+                EV_SNAPSHOT if is_partial_stream(&self._frame) else EV_DEPTH, FC_NEED_DEPTH)
         if text_is(event, b"trade", 5):
             return self._finish_trade(EV_TRADE)
         if text_is(event, b"aggTrade", 8):
@@ -215,15 +215,6 @@ cdef class Decoder(DecoderBase):
         if text_is(event, b"serverShutdown", 14):
             return EV_VENUE_SHUTDOWN
         return EV_IGNORED if fc_is_ignored(event.at, event.size) else E_UNKNOWN
-
-    cdef bint _is_partial(self) noexcept nogil:
-        """Is the stream `@depth5`, `@depth10`, `@depth20`: a whole book in each message?"""
-        cdef const Text* stream = &self._frame.stream
-        cdef int64_t at = 0
-        while at < stream.size and stream.at[at] != 64:
-            at += 1
-        return (stream.size - at > 6 and memcmp(stream.at + at, b"@depth", 6) == 0
-                and 48 <= stream.at[at + 6] <= 57)
 
     cdef int _check(self, uint64_t need) noexcept nogil:
         """OK, or why names in `need` (and times, symbol and pu if given) can't be used."""
@@ -272,7 +263,7 @@ cdef class Decoder(DecoderBase):
         cdef DepthEvent* depth = &self.event.depth
         cdef int code
         if (not frame.names.seen & FC_BIT(c"s") and frame.is_wrapped and frame.stream.size >= 0
-                and not self._is_own_stream()):
+                and not is_own_stream(frame)):
             return E_OTHER_SYMBOL
         code = self._check(need)
         if fc_unlikely(code != OK):
@@ -293,12 +284,6 @@ cdef class Decoder(DecoderBase):
         depth.bids = frame.bids
         depth.asks = frame.asks
         return kind
-
-    cdef bint _is_own_stream(self) noexcept nogil:
-        cdef const Text* stream = &self._frame.stream
-        cdef const Text* own = &self._frame.own_stream
-        return (stream.size > own.size and stream.at[own.size] == 64
-                and memcmp(stream.at, own.at, <size_t> own.size) == 0)
 
     cdef int _finish_trade(self, int kind) noexcept nogil:
         """EV_TRADE, or EV_AGG_TRADE: the fills of one taker order at one price."""

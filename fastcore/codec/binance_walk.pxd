@@ -14,3 +14,8 @@ cdef int walk_message(Frame* frame, const uint8_t* buf, int64_t size) noexcept n
 # Levels from the [ at p into levels[0:count], with `bit` in frame.names: after the ], or NULL.
 cdef const uint8_t* walk_levels(
     Frame* frame, uint64_t bit, Level* levels, int64_t* count, const uint8_t* p) noexcept nogil
+
+# Of the walked message's stream: is it `@depth5`, `@depth10`, `@depth20`, a whole book in each
+# message? Is it of our symbol?
+cdef bint is_partial_stream(const Frame* frame) noexcept nogil
+cdef bint is_own_stream(const Frame* frame) noexcept nogil

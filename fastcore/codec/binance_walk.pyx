@@ -14,7 +14,7 @@ A combined frame is its `data`; everything beside it is skipped. A name given tw
 malformed: which of the two is meant is anyone's guess.
 """
 from libc.stdint cimport int64_t, uint8_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
 from fastcore.check cimport FC_DCHECK, fc_likely, fc_unlikely
 from fastcore.codec.binance_frame cimport (
@@ -344,3 +344,21 @@ cdef const uint8_t* walk_levels(
     else:
         frame.names.have |= bit
     return p + 1
+
+
+# -- STREAM: what only the wrapper of a combined stream tells ---
+
+cdef bint is_partial_stream(const Frame* frame) noexcept nogil:
+    cdef const Text* stream = &frame.stream
+    cdef int64_t at = 0
+    while at < stream.size and stream.at[at] != 64:
+        at += 1
+    return (stream.size - at > 6 and memcmp(stream.at + at, b"@depth", 6) == 0
+            and 48 <= stream.at[at + 6] <= 57)
+
+
+cdef bint is_own_stream(const Frame* frame) noexcept nogil:
+    cdef const Text* stream = &frame.stream
+    cdef const Text* own = &frame.own_stream
+    return (stream.size > own.size and stream.at[own.size] == 64
+            and memcmp(stream.at, own.at, <size_t> own.size) == 0)

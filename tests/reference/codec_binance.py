@@ -497,4 +497,8 @@ def _only_once(places: list[dict[str, Any]]) -> dict[str, Any]:
 def sign(secret: bytes, params: dict[str, Any]) -> str:
     """Signature of a WebSocket-API request: its other parameters by name, as `k=v&...`."""
     text = "&".join(f"{name}={params[name]}" for name in sorted(params) if name != "signature")
+    return sign_text(secret, text)
+
+
+def sign_text(secret: bytes, text: str) -> str:
     return hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()
