@@ -310,7 +310,8 @@ def test_place_out_of_range_is_refused(arguments):
 @pytest.mark.parametrize(
     "arguments",
     [
-        (-1, 1, 0, 1, 1, 0, UTC_MS), (2**48, 1, 0, 1, 1, 0, UTC_MS), (1, 2**48, 0, 1, 1, 0, UTC_MS),
+        (-1, 1, 0, 1, 1, 0, UTC_MS), (2**48, 1, 0, 1, 1, 0, UTC_MS),
+        (1, 2**48, 0, 1, 1, 0, UTC_MS),
         (1, 2, 2, 1, 1, 0, UTC_MS), (1, 2, 0, 0, 1, 0, UTC_MS), (1, 2, 0, 1, 10**18, 0, UTC_MS),
         (1, 2, 0, 1, 1, 8, UTC_MS), (1, 2, 0, 1, 1, 0, -1),
     ],

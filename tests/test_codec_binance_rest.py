@@ -1,4 +1,4 @@
-"""Binance REST requests: signed as the venue's documentation signs, and refused beyond its limits."""
+"""Binance REST requests: signed as the venue documents, refused beyond its limits."""
 
 import json
 import pickle

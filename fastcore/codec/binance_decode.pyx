@@ -55,7 +55,7 @@ from fastcore.types cimport (
     CLIENT_ID_SIZE, E_FULL, E_MALFORMED, E_OTHER_SYMBOL, E_RANGE, E_UNKNOWN, EV_ACCOUNT,
     EV_AGG_TRADE, EV_BEST, EV_DEPTH, EV_IGNORED, EV_LISTEN_KEY_EXPIRED, EV_NONE, EV_ORDER,
     EV_REPLY, EV_SESSION, EV_SNAPSHOT, EV_TRADE, EV_VENUE_SHUTDOWN, LEVELS_MAX, OK, SIDE_BUY,
-    SIDE_SELL, AccountEvent, BestEvent, DepthEvent, Event, Level, OrderEvent, Scale, TradeEvent,
+    SIDE_SELL, AccountEvent, BestEvent, DepthEvent, Event, Level, OrderEvent, TradeEvent,
     ns_t, seq_t,
 )
 

@@ -53,9 +53,9 @@ from fastcore.codec.binance_request cimport (
 from fastcore.fixed cimport UNITS_TEXT_MAX, format_units
 from fastcore.sha256 cimport SHA256_HEX_SIZE, Hmac
 from fastcore.types cimport (
-    E_FULL, E_RANGE, E_UNSUPPORTED, ORDER_IOC, ORDER_POST_ONLY, ORDER_REDUCE_ONLY, SIDE_BUY, SIDE_SELL,
-    VERB_CANCEL, VERB_CANCEL_ALL, VERB_MODIFY, VERB_PLACE, VERB_REPLACE, VERB_STATUS, px_t, qty_t,
-    seq_t,
+    E_FULL, E_RANGE, E_UNSUPPORTED, ORDER_IOC, ORDER_POST_ONLY, ORDER_REDUCE_ONLY, SIDE_BUY,
+    SIDE_SELL, VERB_CANCEL, VERB_CANCEL_ALL, VERB_MODIFY, VERB_PLACE, VERB_REPLACE, VERB_STATUS,
+    px_t, qty_t, seq_t,
 )
 from fastcore.ws cimport WS_HEADER_MAX, WS_TEXT, ws_frame, ws_header_size
 
@@ -133,7 +133,8 @@ cdef class Encoder(EncoderBase):
         fill_request(&self._amend, VERB_MODIFY, b"order.amend.keepPriority", api_key, prefix,
                      [(b"newClientOrderId", None)], b"newQty", True)
         fill_request(&self._replace, VERB_REPLACE, b"order.cancelReplace", api_key, prefix,
-                     [(b"cancelOrigClientOrderId", None), (b"cancelReplaceMode", b"STOP_ON_FAILURE"),
+                     [(b"cancelOrigClientOrderId", None),
+                      (b"cancelReplaceMode", b"STOP_ON_FAILURE"),
                       (b"newClientOrderId", None)], b"price", True)
         fill_request(&self._cancel_all, VERB_CANCEL_ALL, b"openOrders.cancelAll", api_key, prefix,
                      timed, b"timestamp", False)

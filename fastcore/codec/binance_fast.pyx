@@ -150,7 +150,7 @@ cdef int _depth_stream(
     const Spellings* spellings, Frame* frame, DepthEvent* depth, const uint8_t* p,
     const uint8_t* end,
 ) noexcept nogil:
-    """p is behind `depth`: a speed may follow, but no number of levels (binance_decode says why)."""
+    """p is behind `depth`: a speed may follow, no number of levels (binance_decode says why)."""
     cdef int i = 0
     if end - p < 16 or (p[0] != 64 and p[0] != 34):
         return 0
@@ -303,7 +303,6 @@ cdef int fast_message(
         return _depth(spellings, frame, &event.depth, p, end, False)
     p = after(buf + 2, end, b'e":"trade","E":', 15)
     return 0 if p == NULL else _trade(spellings, frame, &event.trade, p, end, False)
-
 
 
 # -- COLD ---

@@ -32,7 +32,7 @@ from fastcore.codec.binance_read cimport first_name, next_name, read_name, read_
 from fastcore.codec.binance_read cimport read_units
 from fastcore.scan cimport scan_uint, skip_value
 from fastcore.types cimport (
-    E_MALFORMED, E_RANGE, E_UNKNOWN, EV_REPLY, EV_SESSION, OK, ORD_FREE, VERB_BATCH, VERB_PLACE,
+    E_MALFORMED, E_RANGE, E_UNKNOWN, EV_REPLY, EV_SESSION, ORD_FREE, VERB_BATCH, VERB_PLACE,
     ReplyEvent, seq_t,
 )
 

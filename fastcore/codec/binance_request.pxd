@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""The texts of Binance's requests: what stays, and writers of what moves; see binance_request.pyx."""
+"""The texts of Binance's requests: what stays, writers of what moves; see binance_request.pyx."""
 from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memcpy
 

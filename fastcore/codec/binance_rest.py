@@ -137,9 +137,7 @@ class RestEncoder:
             wanted["reduceOnly"] = "true"
         return wanted
 
-    def _request(
-        self, method: str, path: str, params: dict[str, str], utc_ms: int
-    ) -> RestRequest:
+    def _request(self, method: str, path: str, params: dict[str, str], utc_ms: int) -> RestRequest:
         if utc_ms < 0:
             raise ValueError(f"utc_ms must be 0 or more, not {utc_ms}")
         timed = {**params, "recvWindow": self._recv_window_ms, "timestamp": utc_ms}

@@ -158,7 +158,9 @@ class Decoder:
         except Refused as refused:
             return refused.code, {}
 
-    def _decode(self, message: dict[str, Any], stream: str | None) -> tuple[int, dict[str, object]]:
+    def _decode(
+        self, message: dict[str, Any], stream: str | None
+    ) -> tuple[int, dict[str, object]]:
         if "e" in message:
             return self._event(message, stream)
         if "lastUpdateId" in message:
@@ -311,9 +313,7 @@ class Decoder:
             return int(client_id[-12:], 16)
         return -1
 
-    def _order(
-        self, m: dict[str, Any], o: object, is_spot: bool
-    ) -> tuple[int, dict[str, object]]:
+    def _order(self, m: dict[str, Any], o: object, is_spot: bool) -> tuple[int, dict[str, object]]:
         if not isinstance(o, dict) or not set("scSxXipqzLl") <= set(o):
             raise Refused(Code.MALFORMED)
         self._check_symbol(o)
@@ -450,7 +450,9 @@ class Decoder:
         refused = "error" in m or "code" in m
         fields = _worst(
             {
-                "status": lambda: _whole(m["status"]) if "status" in m else 400 if refused else 200,
+                "status": lambda: (
+                    _whole(m["status"]) if "status" in m else 400 if refused else 200
+                ),
                 "error_code": lambda: error_code(codes[0]) if codes else 0,
                 "order_status": lambda: (
                     STATES.get(_text(order["status"]), OrderState.UNKNOWN)
