@@ -106,7 +106,7 @@ def test_damage_is_judged_alike(data):
 
 
 def number_texts():
-    """Every count of digits before and behind the point, with and without zeros; and no numbers."""
+    """Every count of digits before and behind the point, with zeros too; and no numbers."""
     yield from ("0", "0.0", "00.1", "01", ".5", "5.", "", "-1", "-0.5", "1e5", "1.2.3", " 1", "x")
     for whole in range(1, 21):
         for part in range(14):
