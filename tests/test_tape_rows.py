@@ -105,7 +105,8 @@ def test_writer_passes_on_what_the_decoder_says() -> None:
     assert writer.append(decoder, b'{"e":"depthUpdate"', 1) == Code.MALFORMED
     assert writer.append(decoder, BEST.replace(b"BTCUSDT", b"ETHUSDT"), 1) == Code.OTHER_SYMBOL
     assert writer.append(decoder, BEST.replace(b"60.1", b"60.15"), 1) == Code.RANGE
-    assert writer.append(decoder, b'{"result":null,"id":1}', 1) == EventKind.IGNORED
+    assert writer.append(decoder, b'{"e":"kline","E":1}', 1) == EventKind.IGNORED
+    assert writer.append(decoder, b'{"result":null,"id":1}', 1) == EventKind.SESSION
     assert writer.count == 0
 
 

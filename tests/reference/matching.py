@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from fastcore.types import Conn, EventKind, ExecType, OrderState, Side, Verb
+from fastcore.types import Conn, EventKind, ExecType, FeeAsset, OrderState, Side, Verb
 
 OPEN = (OrderState.NEW, OrderState.PARTIALLY_FILLED)
 SLOTS = 256
@@ -222,6 +222,7 @@ class SimVenue:
             "last_px_ticks": 0,
             "last_qty_lots": 0,
             "fee_e8": 0,
+            "fee_asset": FeeAsset.QUOTE,
         }
         due_ns = at_ns + self.response_latency_ns
         self.answers.append((due_ns, Conn.USER, EventKind.ORDER, event | trade))
@@ -237,6 +238,8 @@ class SimVenue:
             "order_status": order.status if order else OrderState.FREE,
             "venue_order_id": order.venue_order_id if order else -1,
             "cum_qty_lots": order.cum_qty_lots if order else -1,
+            "cancel_status": 0,
+            "new_status": 0,
         }
         due_ns = at_ns + self.response_latency_ns
         self.answers.append((due_ns, Conn.TRADE, EventKind.REPLY, reply))
