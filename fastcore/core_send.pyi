@@ -1,0 +1,3 @@
+from fastcore.core_state import CoreState
+
+class CoreSend(CoreState): ...
