@@ -280,7 +280,7 @@ class CoreRun:
 
     def __init__(self, frames: list[tuple[float, bytes]]) -> None:
         config = demo_core("BTCUSDT", "spread", "0a1b2c3d", seed=1)
-        config |= {"tick": "0.10", "lot": "0.001"}
+        config |= {"tick": "0.10", "lot": "0.001", "assets": {"base": "BTC", "quote": "USDT"}}
         self.frames = [(at, frame) for at, frame in frames if at <= CORE_S]
         room = sum(len(frame) + RECORD_BYTES for at, frame in self.frames if at < JOURNAL_FULL)
         self.journal = JournalWriter(bytearray(room))

@@ -18,7 +18,7 @@ LEVELS_COUNT = 100
 def core_config() -> dict[str, Any]:
     """The demo's core, quoting one side at the touch; limits and budgets out of the way."""
     config = demo_core("BTCUSDT", "spread", "0a1b2c3d", seed=1)
-    config |= {"tick": "0.10", "lot": "0.001"}
+    config |= {"tick": "0.10", "lot": "0.001", "assets": {"base": "BTC", "quote": "USDT"}}
     # No skew: the order's price tells which event it answers.
     config["params"] = {
         "half_spread_ticks": 0.4,  # ceil(mid + 0.4): the ask itself
@@ -27,7 +27,12 @@ def core_config() -> dict[str, Any]:
         "ofi_skew_ticks": 0.0,
         "position_lots_max": 100.0,
     }
-    config["quoting"] = {"requote_ticks": 0, "requote_ms": 0}
+    config["quoting"] = {
+        "requote_ticks": 0,
+        "requote_ms": 0,
+        "modify": False,
+        "messages_per_s_max": 10_000,
+    }
     config["limits"] |= {
         "position_lots_max": 100,
         "orders_per_10s_max": 1_000_000,

@@ -22,9 +22,27 @@ class WsUrls(_Table):
     ws_api: str
 
 
-class Signals(_Table):
-    ofi_tau_ms: float = Field(gt=0)
-    z_tau_ms: float = Field(gt=0)
+class Assets(_Table):
+    """In what the instrument trades; from the venue, at start-up."""
+
+    base: str = ""
+    quote: str = ""
+
+
+class Fees(_Table):
+    """Basis points of a trade's worth; a rebate is negative."""
+
+    maker_bp: float = Field(ge=-1_000, le=1_000)
+    taker_bp: float = Field(ge=-1_000, le=1_000)
+
+
+class Stops(_Table):
+    """When an open trade ends by itself. 0: that exit is off."""
+
+    stop_ticks: int = Field(ge=0)
+    target_ticks: int = Field(ge=0)
+    hold_ms_max: int = Field(ge=0)
+    slippage_ticks: int = Field(ge=0)
 
 
 class Quoting(_Table):
@@ -32,6 +50,8 @@ class Quoting(_Table):
 
     requote_ticks: int = Field(ge=0)
     requote_ms: int = Field(ge=0)
+    modify: bool
+    messages_per_s_max: int = Field(ge=1, le=10_000)
 
 
 class Limits(_Table):
@@ -96,13 +116,16 @@ class CoreConfig(_Table):
     symbol: str = Field(pattern=r"^[A-Z0-9_]{2,32}$")
     tick: str = ""
     lot: str = ""
+    assets: Assets = Assets()
+    fees: Fees
     run_tag: str = Field(pattern=r"^[0-9a-f]{8}$")
     strategy: str
     strategy_sha256: str | None = None  # of a user's own source; filled in at start-up
     strategy_id: int = Field(ge=0, le=255)
     params: dict[str, float]
-    signals: Signals
+    signals: dict[str, Any]  # docs/signals.md; checked by the core
     quoting: Quoting
+    stops: Stops
     limits: Limits
     halts: Halts
     budgets: Budgets
@@ -138,6 +161,10 @@ def load(document: dict[str, Any]) -> EngineConfig:
         ) from None
 
 
+# Of a tape, which doesn't say in what its fees were paid: they are booked as quote.
+NO_ASSETS = {"base": "", "quote": ""}
+
+
 def demo_core(symbol: str, strategy: str, run_tag: str, seed: int) -> dict[str, Any]:
     """The demo's core table: small sizes, tight limits, a local exchange."""
     return {
@@ -153,8 +180,15 @@ def demo_core(symbol: str, strategy: str, run_tag: str, seed: int) -> dict[str, 
             "ofi_skew_ticks": 1.0,
             "position_lots_max": 60.0,
         },
+        "fees": {"maker_bp": 2.0, "taker_bp": 5.0},
         "signals": {"ofi_tau_ms": 500.0, "z_tau_ms": 5_000.0},
-        "quoting": {"requote_ticks": 1, "requote_ms": 50},
+        "quoting": {
+            "requote_ticks": 1,
+            "requote_ms": 50,
+            "modify": True,
+            "messages_per_s_max": 200,
+        },
+        "stops": {"stop_ticks": 0, "target_ticks": 0, "hold_ms_max": 0, "slippage_ticks": 0},
         "limits": {
             "price_collar_ticks": 2_000,
             "qty_lots_min": 1,

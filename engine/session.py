@@ -201,7 +201,7 @@ class Session:
         """Journal, core, hot loop, transport: everything between REST and the first socket."""
         config = self.config
         core_config = config.core.model_dump(exclude_none=True)
-        core_config |= {"tick": traded.tick, "lot": traded.lot}
+        core_config |= {"tick": traded.tick, "lot": traded.lot, "assets": traded.assets}
         user = None if self._own is None else self._own.user
         if user is not None:
             core_config = configured(core_config, user)

@@ -2,20 +2,12 @@
 """The composition root: the one room that knows all the others; see core.pyx."""
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
-from fastcore.book cimport Book
-from fastcore.core_state cimport CoreState
-from fastcore.gate cimport Gate
-from fastcore.halts cimport Halts
-from fastcore.journal cimport JournalWriter
-from fastcore.latency cimport Histogram, StageClock
-from fastcore.orders cimport Action, Order, Orders
-from fastcore.signals cimport Signals
-from fastcore.strategy cimport View
-from fastcore.sync cimport Sync
-from fastcore.types cimport OUT_BYTES, OUT_MAX, Event, Out, ns_t, px_t, qty_t, seq_t
+from fastcore.core_send cimport CoreSend
+from fastcore.core_state cimport Hedge, Reference
+from fastcore.types cimport Event, ns_t, qty_t, seq_t
 
 
-cdef class Core(CoreState):
+cdef class Core(CoreSend):
     # Inputs. Each resets `outs`, journals itself, and returns out_count or a negative code.
     cdef int on_frame(self, int conn, const uint8_t* payload, int64_t size, ns_t recv_ts_ns,
                       ns_t now_ns) noexcept nogil
@@ -28,6 +20,8 @@ cdef class Core(CoreState):
     cdef int on_clock(self, ns_t utc_minus_monotonic_ns, ns_t now_ns) noexcept nogil
     cdef int on_account(self, qty_t position_lots, int64_t open_orders,
                         ns_t now_ns) noexcept nogil
+    cdef int on_reference(self, const Reference* reference, ns_t now_ns) noexcept nogil
+    cdef int on_hedge(self, const Hedge* hedge, ns_t now_ns) noexcept nogil
     # What became of outs[out_seq - first_out_seq]; does not reset `outs`.
     cdef int on_send(self, seq_t out_seq, int outcome, ns_t begin_ns, ns_t end_ns,
                      ns_t now_ns) noexcept nogil
@@ -35,18 +29,15 @@ cdef class Core(CoreState):
     cdef void _begin(self, int kind, int arg, const void* payload, int64_t size, ns_t now_ns,
                      ns_t recv_ts_ns) noexcept nogil
     cdef int _end(self, uint32_t bits_before, ns_t now_ns) noexcept nogil
-    cdef void _dispatch(self, const Event* event, ns_t now_ns) noexcept nogil
+    cdef void _dispatch(self, const Event* event, int conn, ns_t now_ns) noexcept nogil
     cdef void _bad_frame(self, int conn, int code) noexcept nogil
     cdef void _on_market(self, const Event* event, ns_t now_ns) noexcept nogil
+    cdef void _on_trade(self, const Event* event, ns_t now_ns) noexcept nogil
+    cdef void _on_session(self, const Event* event, int conn, ns_t now_ns) noexcept nogil
     cdef void _after_book(self, ns_t now_ns) noexcept nogil
+    cdef void _tell_levels(self, ns_t now_ns) noexcept nogil
     cdef void _on_order(self, const Event* event, ns_t now_ns) noexcept nogil
     cdef void _on_reply(self, const Event* event, ns_t now_ns) noexcept nogil
+    cdef void _heed(self, int result, ns_t now_ns) noexcept nogil
     cdef void _quote(self, ns_t now_ns) noexcept nogil
     cdef void _want(self, ns_t now_ns) noexcept nogil
-    cdef void _act(self, ns_t now_ns) noexcept nogil
-    cdef void _place(self, const Action* action, ns_t now_ns) noexcept nogil
-    cdef void _cancel(self, const Action* action, ns_t now_ns) noexcept nogil
-    cdef void _query(self, const Action* action, ns_t now_ns) noexcept nogil
-    cdef void _deny(self, int code, const Action* action, ns_t now_ns) noexcept nogil
-    cdef bint _emit(self, int verb, seq_t intent_id, int64_t size, ns_t deadline_ns,
-                    ns_t now_ns) noexcept nogil

@@ -1,10 +1,10 @@
 from typing import Any, final
 
-from fastcore.core_state import CoreState
+from fastcore.core_send import CoreSend
 from fastcore.journal import JournalWriter
 
 @final
-class Core(CoreState):
+class Core(CoreSend):
     def __init__(
         self,
         config: dict[str, Any],
@@ -22,6 +22,15 @@ class Core(CoreState):
     def conn(self, conn: int, up: bool, now_ns: int) -> int: ...
     def clock(self, utc_minus_monotonic_ns: int, now_ns: int) -> int: ...
     def account(self, position_lots: int, open_orders: int, now_ns: int) -> int: ...
+    def reference(
+        self,
+        bid: tuple[int, int],
+        ask: tuple[int, int],
+        position_lots: int,
+        open_lots: int,
+        now_ns: int,
+    ) -> int: ...
+    def take(self, side: int, px_ticks: int, qty_lots: int, reason: int, now_ns: int) -> int: ...
     def send(
         self, out_seq: int, outcome: int, begin_ns: int, end_ns: int, now_ns: int
     ) -> int: ...

@@ -12,35 +12,40 @@ each by on_send, before the next input; the bytes live until then. When the jour
 core halts and still emits cancels, nothing else (reliability.md I-33).
 """
 cimport cython
-from libc.string cimport memcpy
 
-from fastcore.codec.binance_decode cimport Decoder
-from fastcore.codec.binance_encode cimport Encoder
-from fastcore.check cimport FC_DCHECK, fc_unlikely
-from fastcore.gate cimport GATE_OK, Intent
-from fastcore.hash cimport hash64
+from fastcore.book cimport Book
+from fastcore.check cimport fc_unlikely
+from fastcore.diff cimport Diff
+from fastcore.gate cimport Gate
+from fastcore.halts cimport Halts
 from fastcore.journal cimport (
-    REC_ACCOUNT, REC_BOOK, REC_CLOCK, REC_COMMAND, REC_CONFIG, REC_CONN, REC_DENY, REC_FILL,
-    REC_FRAME, REC_OUT, REC_SEND, REC_SNAPSHOT, REC_STATE, REC_TIMER,
+    REC_ACCOUNT, REC_BOOK, REC_CLOCK, REC_COMMAND, REC_CONFIG, REC_CONN, REC_FILL, REC_FRAME,
+    REC_HEDGE, REC_REFERENCE, REC_SEND, REC_SNAPSHOT, REC_STATE, REC_TIMER, JournalWriter,
 )
 from fastcore.latency cimport (
-    STAGE_BOOK, STAGE_DECODE, STAGE_DIFF_GATE, STAGE_ENCODE, STAGE_SIGNALS, STAGE_STRATEGY,
+    STAGE_BOOK, STAGE_DECODE, STAGE_DIFF_GATE, STAGE_SIGNALS, STAGE_STRATEGY, Histogram,
+    StageClock,
 )
 from fastcore.orders cimport (
-    CHANGED, CLOCK_REJECTED, FILLED, RATE_LIMITED, REASON_VENUE_QUERY, STRANGER, SURPRISE,
+    CHANGED, CLOCK_REJECTED, FILLED, RATE_LIMITED, STRANGER, SURPRISE, Orders,
 )
+from fastcore.signals cimport Signals
+from fastcore.signals_flow cimport OFI_LEVELS_MAX
+from fastcore.stops cimport StopExit, Stops
 from fastcore.strategy cimport (
     STRATEGY_FAILED, STRATEGY_QUOTE, check_target, clear_target, find_builtin, strategy_fn,
 )
+from fastcore.sync cimport Sync
 from fastcore.types cimport (
     CMD_HALT, CMD_RESUME, CMD_RESYNC, CMD_SHUTDOWN, CMD_START, CONN_MARKET, CONN_TRADE,
-    CONN_USER, E_OTHER_SYMBOL, E_STATE, E_UNKNOWN, EV_BEST, EV_DEPTH, EV_LISTEN_KEY_EXPIRED,
-    EV_ORDER, EV_REPLY, EV_SNAPSHOT, EV_TRADE, HALT_BOOK, HALT_CLOCK, HALT_OPERATOR,
-    HALT_RATE_LIMIT, HALT_RECONCILING, HALT_SHUTDOWN, HALT_TRADE_STREAM,
-    HALT_USER_STREAM, OK, ORD_CANCELED,
-    ORDER_POST_ONLY, ORD_PENDING_CANCEL, SEND_FAILED, SEND_LATE, SEND_PARTIAL,
-    SEND_SENT, SYNC_SYNCED, VERB_CANCEL, VERB_PLACE, VERB_STATUS,
+    CONN_USER, E_OTHER_SYMBOL, E_STATE, E_UNKNOWN, EV_ACCOUNT, EV_AGG_TRADE, EV_BEST, EV_DEPTH,
+    EV_LISTEN_KEY_EXPIRED, EV_NONE, EV_ORDER, EV_REPLY, EV_SESSION, EV_SNAPSHOT, EV_TRADE,
+    EV_VENUE_SHUTDOWN, HALT_BOOK, HALT_CLOCK, HALT_LEG, HALT_OPERATOR, HALT_RATE_LIMIT,
+    HALT_RECONCILING, HALT_SHUTDOWN, HALT_TRADE_STREAM, HALT_USER_STREAM, OK, ORD_CANCELED, SEND_LATE, SEND_PARTIAL,
+    SEND_SENT, SIDE_BUY, SIDE_SELL, SYNC_SYNCED, VERB_CANCEL, VERB_MODIFY, VERB_PLACE,
+    VERB_STATUS, Level, Out, px_t,
 )
+from fastcore.working cimport REASON_VENUE_QUERY, Order
 
 from fastcore import core_config
 from fastcore.account import value_e8
@@ -54,11 +59,10 @@ cdef extern from *:
 cdef enum:
     SAMPLE_EVERY_NS = 100_000_000
     RATE_LIMIT_PAUSE_NS = 10_000_000_000   # a venue's order window; Retry-After is the edge's
-    OUT_HEADER_SIZE = 40
 
 
 @cython.final
-cdef class Core(CoreState):
+cdef class Core(CoreSend):
     """One instrument's engine as a pure state machine; see the module's docstring.
 
     `config` is the dictionary of core_config.CORE_KEYS (ValueError names what is wrong with it);
@@ -70,19 +74,17 @@ cdef class Core(CoreState):
     def __cinit__(self, dict config, bytes api_key, bytes secret, JournalWriter journal=None,
                   user=None):
         checked = core_config.check(config, user)
-        prefix = core_config.client_prefix(config)
-        symbol, tick, lot = config["symbol"], config["tick"], config["lot"]
+        tick, lot = config["tick"], config["lot"]
         self.config = config
         self.journal = journal
         self.is_journaled = journal is not None
-        self.decoder = Decoder(symbol, tick, lot, prefix)
-        self.encoder = Encoder(symbol, tick, lot, prefix, api_key, secret,
-                               config["recv_window_ms"], config["mask_seed"])
+        self.decoder, self.encoder = core_config.codec(config, api_key, secret)
         self.book = Book()
         self.sync = Sync(self.book, checked.sync_rule)
         self.signals = Signals(checked.signal_mask, config["signals"])
-        self.orders = Orders(checked.requote_ticks, checked.requote_ns, checked.ack_timeout_ns,
-                             config["recv_window_ms"] * 1_000_000)
+        self.orders = Orders(checked.ack_timeout_ns, config["recv_window_ms"] * 1_000_000)
+        self.orders.can_modify = self.encoder.can_modify
+        self.diff = Diff(config["quoting"], self.orders)
         self.gate = Gate(config["limits"], self.book, self.orders, None, value_e8(tick, lot))
         self.halts = Halts(config["halts"], self.gate.limits.book_age_ns_max)
         self.stages = StageClock()
@@ -94,6 +96,13 @@ cdef class Core(CoreState):
         else:
             self.strategy = <strategy_fn><void*><size_t>user.address
         self.view_levels = checked.view_levels
+        self.signal_levels = OFI_LEVELS_MAX if self.signals.needs_levels else 0
+        self.flags_mask = checked.flags_mask
+        self.maker_fee_rate, self.taker_fee_rate = checked.fee_rates
+        self.stops = Stops(config["stops"])
+        self.is_referenced = checked.ref_lots_per_lot > 0
+        self.ref_lots_per_lot = checked.ref_lots_per_lot
+        self.ref_age_ns_max = checked.ref_age_ns_max
         for i, value in enumerate(checked.params):
             self.params[i] = value
         self.out_seq = 1
@@ -125,7 +134,11 @@ cdef class Core(CoreState):
             self._bad_frame(conn, code)
             self._quote(now_ns)
         else:
-            self._dispatch(&self.decoder.event, now_ns)
+            self._dispatch(&self.decoder.event, conn, now_ns)
+            while fc_unlikely(self.decoder.pending):
+                if self.decoder.next_event() == EV_NONE:
+                    break
+                self._dispatch(&self.decoder.event, conn, now_ns)
         code = self._end(bits, now_ns)
         self.is_stages_due = code > 0
         return code
@@ -140,7 +153,7 @@ cdef class Core(CoreState):
         self.cause_ts_ns = recv_ts_ns
         self.frames += 1
         self.stages.begin()
-        self._dispatch(event, now_ns)
+        self._dispatch(event, conn, now_ns)
         return self._end(bits, now_ns)
 
     cdef int on_snapshot(self, const uint8_t* body, int64_t size, ns_t now_ns) noexcept nogil:
@@ -150,7 +163,7 @@ cdef class Core(CoreState):
         self._begin(REC_SNAPSHOT, 0, body, size, now_ns, 0)
         code = self.decoder.decode(body, size)
         if code == EV_SNAPSHOT:
-            self._dispatch(&self.decoder.event, now_ns)
+            self._dispatch(&self.decoder.event, CONN_MARKET, now_ns)
         else:
             self.malformed += 1
         self._end(bits, now_ns)
@@ -162,11 +175,13 @@ cdef class Core(CoreState):
         self._begin(REC_TIMER, 0, NULL, 0, now_ns, 0)
         self.halts.on_timer(now_ns)
         self.gate.report()
-        if self.orders.is_stuck(now_ns):
+        if self.orders.is_stuck(now_ns) or self._is_position_doubted(now_ns):
             self.halts.set(HALT_RECONCILING)
+        if self.is_referenced and not self._is_reference_fresh(now_ns):
+            self.halts.set(HALT_LEG)
         # A venue that refuses us for rate or clock is not asked more questions.
         if not self.halts.bits & (HALT_CLOCK | HALT_RATE_LIMIT):
-            if self.orders.overdue(now_ns) > 0:
+            if self.diff.overdue(now_ns) > 0:
                 self._act(now_ns)
         self._quote(now_ns)
         if now_ns >= self.next_sample_ns:
@@ -239,14 +254,44 @@ cdef class Core(CoreState):
                     self._record_order(order, now_ns)
         if self.orders.next_intent_id == 1 and self.book.is_two_sided:
             # Held before our first order. Its P&L counts from here: bought at the mid of now.
-            self.orders.position_lots = position_lots
-            self.orders.cash_ticks_lots = -position_lots * (
-                self.book.bid_px_ticks + self.book.ask_px_ticks) // 2
+            self.orders.adopt(position_lots, self.book.bid_px_ticks, self.book.ask_px_ticks,
+                              now_ns)
         self.diverged = position_lots != self.orders.position_lots
         if not self.diverged and open_orders == 0:
             self.orders.settle_all()
         if self.diverged or open_orders != 0:
             self.halts.set(HALT_RECONCILING)
+        return self._end(bits, now_ns)
+
+    cdef int on_reference(self, const Reference* reference, ns_t now_ns) noexcept nogil:
+        """What the other leg's core says of itself. A side without quantity: it can't be used."""
+        cdef uint32_t bits = self.halts.bits
+        self._begin(REC_REFERENCE, 0, reference, sizeof(Reference), now_ns, 0)
+        self.ref_touch[SIDE_BUY] = reference.bid
+        self.ref_touch[SIDE_SELL] = reference.ask
+        self.ref_position_lots = reference.position_lots
+        self.ref_open_lots = reference.open_lots
+        self.ref_ns = now_ns
+        if not self.is_referenced:
+            return self._end(bits, now_ns)
+        if self._is_reference_fresh(now_ns):
+            self.halts.clear(HALT_LEG)
+            self.signals.on_reference(
+                0.5 * <double>(reference.bid.px_ticks + reference.ask.px_ticks), now_ns)
+        else:
+            self.halts.set(HALT_LEG)
+            self.signals.on_reference(0.0, now_ns)
+        self._quote(now_ns)
+        return self._end(bits, now_ns)
+
+    cdef int on_hedge(self, const Hedge* hedge, ns_t now_ns) noexcept nogil:
+        """The other leg's core wants this one to take; the gate has the last word."""
+        cdef uint32_t bits = self.halts.bits
+        self._begin(REC_HEDGE, 0, hedge, sizeof(Hedge), now_ns, 0)
+        self.diff.action_count = 0
+        if self.diff.want_take(hedge.side, hedge.px_ticks, hedge.qty_lots, 0, hedge.reason,
+                               now_ns):
+            self._act(now_ns)
         return self._end(bits, now_ns)
 
     cdef int on_send(self, seq_t out_seq, int outcome, ns_t begin_ns, ns_t end_ns,
@@ -268,6 +313,7 @@ cdef class Core(CoreState):
         if outcome == SEND_SENT or outcome == SEND_PARTIAL:
             self.orders_sent += out.verb == VERB_PLACE
             self.cancels_sent += out.verb == VERB_CANCEL
+            self.modifies_sent += out.verb == VERB_MODIFY
         if outcome == SEND_SENT:
             if out.cause_ts_ns != 0 and out.verb != VERB_STATUS:
                 self.tick_to_order.record(end_ns - out.cause_ts_ns)
@@ -277,6 +323,8 @@ cdef class Core(CoreState):
         self.unsent += 1
         self.orders.on_unsent(out.intent_id, out.verb, outcome)
         if self.orders.changed != NULL:
+            if out.verb == VERB_MODIFY:        # the old price rests: look again at once
+                self.diff.forget_requote(self.orders.changed.side)
             self._record_order(self.orders.changed, now_ns)
         return OK
 
@@ -298,18 +346,29 @@ cdef class Core(CoreState):
             self._record(REC_STATE, 0, words, 16, now_ns)
         return self.out_count
 
-    cdef void _dispatch(self, const Event* event, ns_t now_ns) noexcept nogil:
+    cdef void _dispatch(self, const Event* event, int conn, ns_t now_ns) noexcept nogil:
         self.event_counts[event.kind] += 1
-        if (event.kind == EV_BEST or event.kind == EV_DEPTH or event.kind == EV_SNAPSHOT
-                or event.kind == EV_TRADE):
+        if event.kind == EV_BEST or event.kind == EV_DEPTH or event.kind == EV_SNAPSHOT:
             self._on_market(event, now_ns)
+        elif event.kind == EV_TRADE or event.kind == EV_AGG_TRADE:
+            self._on_trade(event, now_ns)
         elif event.kind == EV_ORDER:
             self._on_order(event, now_ns)
         elif event.kind == EV_REPLY:
             self._on_reply(event, now_ns)
+        elif event.kind == EV_ACCOUNT:
+            if event.account.has_position:
+                self.venue_position_lots = event.account.position_lots
+                self.venue_position_ns = now_ns
+            if event.account.has_balance:
+                self.venue_balance_e8 = event.account.balance_e8
+        elif event.kind == EV_SESSION:
+            self._on_session(event, conn, now_ns)
         elif event.kind == EV_LISTEN_KEY_EXPIRED:
             self.halts.set(HALT_USER_STREAM | HALT_RECONCILING)
             self._quote(now_ns)
+        elif event.kind == EV_VENUE_SHUTDOWN:
+            self.venue_shutdowns += 1      # the connection's end, when it comes, halts
 
     cdef void _bad_frame(self, int conn, int code) noexcept nogil:
         """A frame that we can't use: what it may have said is unknown, so we stop believing.
@@ -330,10 +389,6 @@ cdef class Core(CoreState):
 
     cdef void _on_market(self, const Event* event, ns_t now_ns) noexcept nogil:
         cdef int code
-        if event.kind == EV_TRADE:
-            if event.trade.is_market:
-                self.gate.on_reference(event.trade.px_ticks, now_ns)
-            return
         if event.kind == EV_DEPTH:
             self.level_updates += event.depth.bid_count + event.depth.ask_count
             code = self.sync.on_depth(&event.depth)
@@ -347,10 +402,42 @@ cdef class Core(CoreState):
             self.book_ns = now_ns
         self._after_book(now_ns)
 
+    cdef void _on_trade(self, const Event* event, ns_t now_ns) noexcept nogil:
+        """One stream of trades counts: the single ones where the venue sends both kinds."""
+        if event.kind == EV_TRADE:
+            self.is_trade_seen = True
+        elif self.is_trade_seen:
+            return
+        if not event.trade.is_market:
+            return
+        self.gate.on_reference(event.trade.px_ticks, now_ns)
+        self.orders.on_trade(event.trade.aggressor, event.trade.px_ticks, event.trade.qty_lots)
+        if self.signals.needs_trades:
+            self.signals.on_trade(event.trade.aggressor, event.trade.px_ticks,
+                                  event.trade.qty_lots, now_ns)
+            self.halts.on_vpin(self.signals.values.vpin, now_ns)
+            if self.signals.is_valid:
+                self._quote(now_ns)
+
+    cdef void _on_session(self, const Event* event, int conn, ns_t now_ns) noexcept nogil:
+        """A logon or a subscription that was refused is a stream that will say nothing."""
+        if event.reply.status == 200:
+            return
+        self.session_errors += 1
+        self._heed(self.orders.on_reply(&event.reply, now_ns), now_ns)
+        if conn == CONN_MARKET:
+            self.sync.reset()
+            self._after_book(now_ns)
+            return
+        self.halts.set(HALT_RECONCILING
+                       | (HALT_TRADE_STREAM if conn == CONN_TRADE else HALT_USER_STREAM))
+        self._quote(now_ns)
+
     cdef void _after_book(self, ns_t now_ns) noexcept nogil:
-        """Sync state, touch and signals after the book moved; then quote if the touch did."""
+        """Sync state, touch and signals after the book moved; then quote if they did."""
         cdef int64_t[3] words
         cdef bint is_usable = self.sync.state == SYNC_SYNCED and self.book.is_two_sided
+        cdef bint has_moved
         if fc_unlikely(self.sync.state != self.last_sync_state):
             words[0] = self.last_sync_state
             words[1] = self.sync.state
@@ -366,12 +453,24 @@ cdef class Core(CoreState):
             self._quote(now_ns)
             return
         self.halts.clear(HALT_BOOK)
-        if not self._has_moved():
+        has_moved = self._has_moved()
+        if not has_moved and self.signal_levels == 0:
             return
-        self.halts.on_touch(self.touch[0], self.touch[1], now_ns)
-        self.signals.on_touch(self.touch[0], self.touch[2], self.touch[1], self.touch[3], now_ns)
+        if has_moved:
+            self.halts.on_touch(self.touch[0], self.touch[1], now_ns)
+            self.signals.on_touch(self.touch[0], self.touch[2], self.touch[1], self.touch[3],
+                                  now_ns)
+        if self.signal_levels:
+            self._tell_levels(now_ns)
         self.stages.mark(STAGE_SIGNALS)
         self._quote(now_ns)
+
+    cdef void _tell_levels(self, ns_t now_ns) noexcept nogil:
+        cdef Level[OFI_LEVELS_MAX] bids
+        cdef Level[OFI_LEVELS_MAX] asks
+        cdef int bid_count = self.book.levels(SIDE_BUY, bids, self.signal_levels)
+        cdef int ask_count = self.book.levels(SIDE_SELL, asks, self.signal_levels)
+        self.signals.on_levels(bids, bid_count, asks, ask_count, now_ns)
 
     cdef void _on_order(self, const Event* event, ns_t now_ns) noexcept nogil:
         # Before the first two-sided book, or without one, a fill is marked at its own price.
@@ -380,6 +479,7 @@ cdef class Core(CoreState):
         cdef int result = self.orders.on_order_event(&event.order, bid_px, ask_px, now_ns)
         self.gate.report()
         if result & FILLED:
+            self.fill_ns = now_ns
             self.halts.on_fill(event.order.side, event.order.last_qty_lots, now_ns)
             self._record(REC_FILL, 0, &self.orders.last_fill, sizeof(self.orders.last_fill),
                          now_ns)
@@ -394,28 +494,46 @@ cdef class Core(CoreState):
         cdef int result = self.orders.on_reply(&event.reply, now_ns)
         if result & CHANGED:
             self._record_order(self.orders.changed, now_ns)
+        self._heed(result, now_ns)
+        if result & (RATE_LIMITED | CLOCK_REJECTED | CHANGED):
+            self._quote(now_ns)
+
+    cdef void _heed(self, int result, ns_t now_ns) noexcept nogil:
+        """What any answer may say of our pace or our clock."""
         if result & RATE_LIMITED:
             self.halts.on_rate_limit(now_ns + RATE_LIMIT_PAUSE_NS)
         if result & CLOCK_REJECTED:
             self.halts.set(HALT_CLOCK)
-        if result & (RATE_LIMITED | CLOCK_REJECTED | CHANGED):
-            self._quote(now_ns)
 
     # -- QUOTING ---
 
     cdef void _quote(self, ns_t now_ns) noexcept nogil:
-        """Ask the strategy, diff against what works, act. Halted: pull what works."""
+        """Ask the strategy, diff against what works, act. Halted: pull what works; exits of a
+        trade are still asked for, and the gate knows which halts they may pass."""
+        cdef StopExit exit
+        cdef bint is_exit_due = False
         if self.halts.bits:
-            if self.orders.active_count == 0:
+            if self.orders.active_count == 0 and self.orders.position_lots == 0:
                 return
+            clear_target(&self.target)
         else:
             self._want(now_ns)
         self.stages.mark(STAGE_STRATEGY)
+        if self.orders.position_lots != 0:
+            is_exit_due = self._check_stops(&exit, now_ns)
         # A strategy that has just failed may have raised a halt: read the word again.
-        self.orders.diff(&self.target, self.halts.bits != 0, now_ns)
+        self.diff.run(&self.target, self.halts.bits != 0, self.book.bid_px_ticks,
+                      self.book.ask_px_ticks, now_ns)
+        if is_exit_due:
+            self.diff.want_take(exit.side, exit.px_ticks, exit.qty_lots, exit.flags,
+                                -self.stops.reason, now_ns)
+        elif self.target.take_qty_lots > 0:
+            self._want_take(now_ns)
         self.stages.mark(STAGE_DIFF_GATE)
-        if self.orders.action_count > 0:
+        if self.diff.action_count > 0:
             self._act(now_ns)
+        if self.target.hedge_qty_lots > 0:
+            self._want_hedge()
 
     cdef void _want(self, ns_t now_ns) noexcept nogil:
         cdef int code
@@ -430,134 +548,6 @@ cdef class Core(CoreState):
             self.has_failed = True
         if fc_unlikely(code != STRATEGY_QUOTE):
             clear_target(&self.target)
-
-    cdef void _act(self, ns_t now_ns) noexcept nogil:
-        cdef int i
-        cdef Action* action
-        if not self.conn_up[CONN_TRADE]:
-            return                 # nothing can leave; the edge reconciles over REST
-        for i in range(self.orders.action_count):
-            action = &self.orders.actions[i]
-            if action.verb == VERB_CANCEL:
-                self._cancel(action, now_ns)
-            elif action.verb == VERB_PLACE:
-                self._place(action, now_ns)
-            else:
-                self._query(action, now_ns)
-
-    cdef void _place(self, const Action* action, ns_t now_ns) noexcept nogil:
-        cdef Order* order
-        cdef int64_t size
-        cdef Intent intent
-        cdef int code
-        intent.side = action.side
-        intent.flags = ORDER_POST_ONLY
-        intent.px_ticks = action.px_ticks
-        intent.qty_lots = action.qty_lots
-        intent.filled_lots = 0
-        intent.replaces = -1
-        code = self.gate.check(
-            &intent, self.halts.bits, self.sync.state == SYNC_SYNCED, self.book_ns,
-            self.cause_ts_ns if self.cause_ts_ns else now_ns, now_ns)
-        if fc_unlikely(code != GATE_OK):
-            self._deny(code, action, now_ns)
-            return
-        order = self.orders.add(action.side, action.px_ticks, action.qty_lots, now_ns)
-        if fc_unlikely(order == NULL):
-            return
-        self.stages.mark(STAGE_DIFF_GATE)
-        size = self.encoder.place(self.arena + self.arena_used, OUT_BYTES - self.arena_used,
-                                  order.intent_id, action.side, action.px_ticks,
-                                  action.qty_lots, ORDER_POST_ONLY, self._utc_ms(now_ns))
-        if fc_unlikely(size < 0 or not self._emit(VERB_PLACE, order.intent_id, size,
-                                                   self._deadline(now_ns), now_ns)):
-            self.orders.on_unsent(order.intent_id, VERB_PLACE, SEND_FAILED)
-            return
-        self.gate.count_send(VERB_PLACE, order.intent_id, now_ns)
-        self._record_order(order, now_ns)
-        self.stages.mark(STAGE_ENCODE)
-
-    cdef void _cancel(self, const Action* action, ns_t now_ns) noexcept nogil:
-        cdef Order* order = self.orders.find(action.intent_id)
-        cdef int64_t size
-        FC_DCHECK(order != NULL)
-        size = self.encoder.cancel(self.arena + self.arena_used, OUT_BYTES - self.arena_used,
-                                   order.intent_id, self._utc_ms(now_ns))
-        if fc_unlikely(size < 0 or not self._emit(VERB_CANCEL, order.intent_id, size, 0, now_ns)):
-            return                 # still working: the next input asks again
-        self.gate.count_send(VERB_CANCEL, order.intent_id, now_ns)
-        # The OUT record tells of it; the next ORDER record is what became of the order.
-        self.orders.move(order, ORD_PENDING_CANCEL, 0)
-        order.sent_ns = order.cancel_ns = now_ns
-        self.stages.mark(STAGE_ENCODE)
-
-    cdef void _query(self, const Action* action, ns_t now_ns) noexcept nogil:
-        cdef int64_t size = self.encoder.status(
-            self.arena + self.arena_used, OUT_BYTES - self.arena_used, action.intent_id,
-            self._utc_ms(now_ns))
-        if size > 0 and self._emit(VERB_STATUS, action.intent_id, size, 0, now_ns):
-            self.gate.count_send(VERB_STATUS, action.intent_id, now_ns)
-        self._record_order(self.orders.find(action.intent_id), now_ns)
-
-    cdef void _deny(self, int code, const Action* action, ns_t now_ns) noexcept nogil:
-        """Counted by the gate each time; recorded when it differs from the last one."""
-        cdef int64_t[5] words
-        self.orders.forget_requote(action.side)
-        if (self.denied[0] == code and self.denied[1] == action.side
-                and self.denied[2] == action.px_ticks and self.denied[3] == action.qty_lots):
-            return
-        self.denied[0] = code
-        self.denied[1] = action.side
-        self.denied[2] = action.px_ticks
-        self.denied[3] = action.qty_lots
-        words[0] = -1
-        words[1] = code
-        words[2] = action.side
-        words[3] = action.px_ticks
-        words[4] = action.qty_lots
-        self._record(REC_DENY, 0, words, 40, now_ns)
-
-    cdef bint _emit(self, int verb, seq_t intent_id, int64_t size, ns_t deadline_ns,
-                    ns_t now_ns) noexcept nogil:
-        """Journal the message just encoded at the arena's end, then put it out. False: no."""
-        cdef Out* out
-        cdef uint8_t* payload
-        cdef int64_t[5] words
-        if fc_unlikely(self.out_count >= OUT_MAX):
-            return False
-        if self.is_journaled:
-            payload = NULL
-            if not self.is_journal_full:
-                payload = self.journal.reserve(OUT_HEADER_SIZE + self.encoder.payload_size)
-            if payload != NULL:
-                words[0] = self.out_seq
-                words[1] = intent_id
-                words[2] = CONN_TRADE
-                words[3] = deadline_ns
-                words[4] = <int64_t>hash64(
-                    0, self.encoder.payload + self.encoder.sig_offset,
-                    self.encoder.sig_size)
-                memcpy(payload, words, OUT_HEADER_SIZE)
-                self._copy_blanked(payload + OUT_HEADER_SIZE)
-                self.journal.commit(REC_OUT, verb, OUT_HEADER_SIZE + self.encoder.payload_size,
-                                    now_ns, self.cause_ts_ns)
-            else:
-                self._stop_journal()
-                if verb == VERB_PLACE:
-                    return False
-        out = &self.outs[self.out_count]
-        out.out_seq = self.out_seq
-        out.intent_id = intent_id
-        out.conn = CONN_TRADE
-        out.verb = verb
-        out.data = self.arena + self.arena_used
-        out.size = size
-        out.cause_ts_ns = self.cause_ts_ns
-        out.deadline_ns = deadline_ns
-        self.out_count += 1
-        self.out_seq += 1
-        self.arena_used += size
-        return True
 
     # -- COLD: Python's checked face ---
 
@@ -590,6 +580,25 @@ cdef class Core(CoreState):
 
     def account(self, int64_t position_lots, int64_t open_orders, int64_t now_ns) -> int:
         return self.on_account(position_lots, open_orders, now_ns)
+
+    def reference(self, tuple bid, tuple ask, int64_t position_lots, int64_t open_lots,
+                  int64_t now_ns) -> int:
+        """on_reference: the other leg's (px_ticks, qty_lots) a side; quantity 0: unusable."""
+        cdef Reference told
+        told.bid.px_ticks, told.bid.qty_lots = bid
+        told.ask.px_ticks, told.ask.qty_lots = ask
+        told.position_lots, told.open_lots = position_lots, open_lots
+        return self.on_reference(&told, now_ns)
+
+    def take(self, int side, int64_t px_ticks, int64_t qty_lots, int reason,
+             int64_t now_ns) -> int:
+        """on_hedge: an immediate-or-cancel order that another leg asks for."""
+        cdef Hedge wanted
+        if side != SIDE_BUY and side != SIDE_SELL:
+            raise ValueError(f"Expected side 0 or 1, was {side}")
+        wanted.side, wanted.px_ticks, wanted.qty_lots, wanted.reason = (
+            side, px_ticks, qty_lots, reason)
+        return self.on_hedge(&wanted, now_ns)
 
     def send(self, int64_t out_seq, int outcome, int64_t begin_ns, int64_t end_ns,
              int64_t now_ns) -> int:

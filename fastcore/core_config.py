@@ -8,20 +8,28 @@ from typing import Any, NamedTuple
 
 from fastcore import halts, signals_settings
 from fastcore.account import check_limits
+from fastcore.codec.base import DecoderBase, EncoderBase
+from fastcore.codec.binance_decode import Decoder
+from fastcore.codec.binance_encode import Encoder
+from fastcore.codec.bybit_decode import BybitDecoder
+from fastcore.codec.bybit_encode import BybitEncoder
 from fastcore.strategy import BUILTINS, builtin_params
-from fastcore.types import SyncRule
+from fastcore.types import OrderFlag, SyncRule
 
 CORE_KEYS = (
     "venue",
     "symbol",
     "tick",
     "lot",
+    "assets",
+    "fees",
     "run_tag",
     "strategy",
     "strategy_id",
     "params",
     "signals",
     "quoting",
+    "stops",
     "limits",
     "halts",
     "budgets",
@@ -30,14 +38,30 @@ CORE_KEYS = (
 )
 USER = "user:"  # config["strategy"] of a strategy that is not built in: user:<its name>
 _SECTIONS = {
-    "quoting": ("requote_ticks", "requote_ms"),
+    "assets": ("base", "quote"),
+    "fees": ("maker_bp", "taker_bp"),
+    "quoting": ("requote_ticks", "requote_ms", "modify", "messages_per_s_max"),
     "budgets": ("tick_to_order_us_max", "ack_ms_max"),
 }
-SYNC_RULES = {
-    "binance_usdm": SyncRule.FUTURES,
-    "binance_coinm": SyncRule.FUTURES,
-    "binance_spot": SyncRule.SPOT,
+_REFERENCE = ("lots_per_lot", "age_ms_max")  # optional section: this core is one leg of a pair
+
+
+class Venue(NamedTuple):
+    """What differs from venue to venue before the first byte."""
+
+    sync_rule: SyncRule
+    category: str  # Bybit's; "" elsewhere
+    has_reduce_only: bool
+
+
+VENUES = {
+    "binance_usdm": Venue(SyncRule.FUTURES, "", True),
+    "binance_coinm": Venue(SyncRule.FUTURES, "", True),
+    "binance_spot": Venue(SyncRule.SPOT, "", False),
+    "bybit_linear": Venue(SyncRule.BYBIT, "linear", True),
+    "bybit_spot": Venue(SyncRule.BYBIT, "spot", False),
 }
+SYNC_RULES = {name: venue.sync_rule for name, venue in VENUES.items()}
 
 
 class Checked(NamedTuple):
@@ -47,10 +71,12 @@ class Checked(NamedTuple):
     signal_mask: int
     view_levels: int
     params: list[float]
-    requote_ticks: int
-    requote_ns: int
     ack_timeout_ns: int
     tick_to_order_ns_max: int
+    flags_mask: int
+    fee_rates: tuple[float, float]
+    ref_lots_per_lot: float  # 0: no reference leg
+    ref_age_ns_max: int
 
 
 def check(config: dict[str, Any], user: Any = None) -> Checked:
@@ -60,14 +86,16 @@ def check(config: dict[str, Any], user: Any = None) -> Checked:
     then holds the hash of its source, so that a journal says what ran.
     """
     is_user = str(config.get("strategy", "")).startswith(USER)
-    _check_keys("config", config, (*CORE_KEYS, "strategy_sha256") if is_user else CORE_KEYS)
+    optional = ["strategy_sha256"] * is_user + ["reference"] * ("reference" in config)
+    _check_keys("config", config, (*CORE_KEYS, *optional))
     for section, keys in _SECTIONS.items():
         _check_keys(section, config[section], keys)
     check_limits(config["limits"])
     halts.check_settings(config["halts"])
     signals_settings.check_settings(config["signals"])
-    if config["venue"] not in SYNC_RULES:
-        raise ValueError(f"Unknown venue {config['venue']!r}; known: {', '.join(SYNC_RULES)}")
+    if config["venue"] not in VENUES:
+        raise ValueError(f"Unknown venue {config['venue']!r}; known: {', '.join(VENUES)}")
+    venue = VENUES[config["venue"]]
     if not re.fullmatch(r"[0-9a-f]{8}", str(config["run_tag"])):
         raise ValueError(f"Expected run_tag to be 8 hexadecimal digits, was {config['run_tag']!r}")
     if not isinstance(config["strategy_id"], int) or not 0 <= config["strategy_id"] <= 255:
@@ -76,14 +104,37 @@ def check(config: dict[str, Any], user: Any = None) -> Checked:
     if user is not None and not is_user:
         raise ValueError(f"A user's strategy is given, but strategy is {config['strategy']!r}")
     return Checked(
-        sync_rule=SYNC_RULES[config["venue"]],
+        sync_rule=venue.sync_rule,
         signal_mask=signal_mask,
         view_levels=view_levels,
         params=params,
-        requote_ticks=_whole(config, "quoting", "requote_ticks"),
-        requote_ns=_whole(config, "quoting", "requote_ms") * 1_000_000,
         ack_timeout_ns=_positive_ns(config, "budgets", "ack_ms_max", 1e6),
         tick_to_order_ns_max=_positive_ns(config, "budgets", "tick_to_order_us_max", 1e3),
+        # Where the venue has no reduce-only, the gate alone sees to it.
+        flags_mask=sum(OrderFlag) if venue.has_reduce_only else ~OrderFlag.REDUCE_ONLY & 7,
+        fee_rates=(_fee_rate(config, "maker_bp"), _fee_rate(config, "taker_bp")),
+        ref_lots_per_lot=_reference(config, "lots_per_lot"),
+        ref_age_ns_max=round(_reference(config, "age_ms_max") * 1e6),
+    )
+
+
+def codec(
+    config: dict[str, Any], api_key: bytes, secret: bytes
+) -> tuple[DecoderBase, EncoderBase]:
+    """The venue's decoder and encoder of a checked configuration."""
+    prefix, assets = client_prefix(config), config["assets"]
+    instrument = config["symbol"], config["tick"], config["lot"], prefix
+    rest = api_key, secret, config["recv_window_ms"], config["mask_seed"]
+    category = VENUES[config["venue"]].category
+    if category:
+        return (
+            BybitDecoder(*instrument, category, assets["base"], assets["quote"]),
+            BybitEncoder(*instrument, *rest, category),
+        )
+    kind = "binance_spot" if config["venue"] == "binance_spot" else "binance_usdm"
+    return (
+        Decoder(*instrument, assets["base"], assets["quote"]),
+        Encoder(*instrument, *rest, kind),
     )
 
 
@@ -103,6 +154,27 @@ def _strategy(config: dict[str, Any], user: Any) -> tuple[int, int, list[float]]
             f"{user.source_sha256!r}: it is not the one that ran"
         )
     return user.signal_mask, user.view_levels, user.param_values(config["params"])
+
+
+def _fee_rate(config: dict[str, Any], key: str) -> float:
+    """A fee as a share of the trade's worth; a rebate is negative."""
+    value = config["fees"][key]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= 1_000:
+        raise ValueError(f"Expected fees.{key} to be basis points, -1000 to 1000, was {value!r}")
+    return float(value) * 1e-4
+
+
+def _reference(config: dict[str, Any], key: str) -> float:
+    if "reference" not in config:
+        name = config["strategy"]
+        if name in BUILTINS and BUILTINS[name].needs_reference:
+            raise ValueError(f"strategy {name} hedges: reference.{key} is required, and a pair")
+        return 0.0
+    _check_keys("reference", config["reference"], _REFERENCE)
+    value = config["reference"][key]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
+        raise ValueError(f"Expected reference.{key} to be a number above 0, was {value!r}")
+    return float(value)
 
 
 def client_prefix(config: dict[str, Any]) -> str:
@@ -138,10 +210,3 @@ def _positive_ns(config: dict[str, Any], section: str, key: str, ns_per_unit: fl
     ):
         raise ValueError(f"Expected {section}.{key} to be a number above 0, was {value!r}")
     return round(value * ns_per_unit)
-
-
-def _whole(config: dict[str, Any], section: str, key: str) -> int:
-    value = config[section][key]
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError(f"Expected {section}.{key} to be a whole number >= 0, was {value!r}")
-    return value

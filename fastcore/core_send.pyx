@@ -4,6 +4,7 @@
 An OUT record stands in the journal before the edge can see the message: the record *is* the
 intent. A cancel passes no gate and leaves even when the journal is full.
 """
+from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 
 from fastcore.check cimport FC_DCHECK, fc_unlikely

@@ -4,12 +4,14 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
 from fastcore.book cimport Book
 from fastcore.codec.base cimport DecoderBase, EncoderBase
+from fastcore.diff cimport Action, Diff
 from fastcore.gate cimport Gate
 from fastcore.halts cimport Halts
 from fastcore.journal cimport JournalWriter
 from fastcore.latency cimport Histogram, StageClock
 from fastcore.orders cimport Order, Orders
 from fastcore.signals cimport Signals
+from fastcore.stops cimport Stops
 from fastcore.strategy cimport PARAMS_MAX, STATE_MAX, Target, View, strategy_fn
 from fastcore.sync cimport Sync
 from fastcore.types cimport (
@@ -17,6 +19,7 @@ from fastcore.types cimport (
     OUT_BYTES,
     OUT_MAX,
     Event,
+    Level,
     Out,
     ns_t,
     px_t,
@@ -26,6 +29,18 @@ from fastcore.types cimport (
 
 cdef enum:
     EVENT_KINDS = 16
+
+cdef struct Hedge:             # an immediate-or-cancel order for the other leg
+    int64_t side               # SIDE_*
+    int64_t reason
+    px_t px_ticks
+    qty_t qty_lots             # 0: none
+
+cdef struct Reference:         # what one leg tells the other of itself
+    Level bid                  # quantity 0: its book can't be used
+    Level ask
+    qty_t position_lots
+    qty_t open_lots            # signed: takes whose fate is open
 
 
 cdef class CoreState:
@@ -38,6 +53,7 @@ cdef class CoreState:
     cdef DecoderBase decoder
     cdef Signals signals
     cdef Orders orders
+    cdef Diff diff
     cdef Gate gate
     cdef EncoderBase encoder
     cdef StageClock stages
@@ -46,7 +62,27 @@ cdef class CoreState:
     cdef bint is_journaled
     cdef bint is_journal_full      # latched: a journal with a hole would lie
     cdef strategy_fn strategy
+    cdef Stops stops
     cdef int view_levels           # that the strategy declares
+    cdef int signal_levels         # that its signals want; 0: none
+    cdef int flags_mask            # ORDER_* that the venue knows
+    cdef bint is_referenced        # a reference leg is configured
+    cdef bint is_trade_seen        # EV_TRADE has come: aggregated trades would count it twice
+    cdef double maker_fee_rate
+    cdef double taker_fee_rate
+    cdef Level ref_touch[2]        # the reference leg's bid and ask, as last told
+    cdef qty_t ref_position_lots
+    cdef qty_t ref_open_lots
+    cdef double ref_lots_per_lot
+    cdef ns_t ref_ns
+    cdef ns_t ref_age_ns_max
+    cdef Hedge hedge               # wanted on the reference leg; the pair takes it
+    cdef qty_t venue_position_lots # as the venue's last push says
+    cdef ns_t venue_position_ns    # 0: it has said nothing
+    cdef ns_t fill_ns              # of the last fill booked
+    cdef int64_t venue_balance_e8  # of the quote asset, as the venue's last push says
+    cdef int64_t venue_shutdowns
+    cdef int64_t session_errors
     cdef double params[PARAMS_MAX]
     cdef double state[STATE_MAX]
     cdef View view
@@ -75,6 +111,7 @@ cdef class CoreState:
     cdef int64_t unsent
     cdef int64_t orders_sent
     cdef int64_t cancels_sent
+    cdef int64_t modifies_sent
     cdef int64_t level_updates
     cdef int64_t denied[4]         # the last denial: code, side, px, qty
     cdef bint diverged
@@ -87,11 +124,15 @@ cdef class CoreState:
                      ns_t recv_ts_ns) noexcept nogil
     cdef void _record(self, int kind, int arg, const void* payload, int64_t size,
                       ns_t now_ns) noexcept nogil
+    cdef void _deny(self, int code, const Action* action, ns_t now_ns) noexcept nogil
     cdef void _record_order(self, const Order* order, ns_t now_ns) noexcept nogil
     cdef void _sample(self, ns_t now_ns) noexcept nogil
     cdef void _copy_blanked(self, uint8_t* to) noexcept nogil
     cdef void _stop_journal(self) noexcept nogil
     cdef bint _has_moved(self) noexcept nogil
     cdef void _fill_view(self, ns_t now_ns) noexcept nogil
+    cdef void _fill_levels(self) noexcept nogil
+    cdef bint _is_reference_fresh(self, ns_t now_ns) noexcept nogil
+    cdef bint _is_position_doubted(self, ns_t now_ns) noexcept nogil
     cdef ns_t _deadline(self, ns_t now_ns) noexcept nogil
     cdef int64_t _utc_ms(self, ns_t now_ns) noexcept nogil

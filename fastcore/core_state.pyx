@@ -6,14 +6,15 @@ The fields stand in core_state.pxd, the behaviour in core.pyx.
 from libc.string cimport memcpy, memset
 
 from fastcore.check cimport fc_unlikely
+from fastcore.diff cimport Action
 from fastcore.gate cimport GATE_CODES
-from fastcore.journal cimport REC_ORDER, REC_SAMPLE
-from fastcore.orders cimport Order
+from fastcore.journal cimport REC_DENY, REC_ORDER, REC_SAMPLE
 from fastcore.strategy cimport STATE_MAX, VIEW_VERSION, OwnQuote, View
 from fastcore.types cimport (
-    HALT_JOURNAL, OK, ORD_NEW, ORD_PARTIALLY_FILLED, SIDE_BUY, SIDE_SELL,
-    TARGET_LEVELS, VIEW_LEVELS, Level,
+    HALT_JOURNAL, OK, ORD_PENDING_REPLACE, SIDE_BUY, SIDE_SELL, SYNC_SYNCED, TARGET_LEVELS,
+    VIEW_LEVELS, Level,
 )
+from fastcore.working cimport Order, is_live
 
 from fastcore import core_stats
 
@@ -29,7 +30,7 @@ cdef inline int _insert_own(OwnQuote* quotes, int count, const Order* order,
         at -= 1
     quotes[at].px_ticks = order.px_ticks
     quotes[at].leaves_lots = order.qty_lots - order.cum_qty_lots
-    quotes[at].ahead_lots = -1
+    quotes[at].ahead_lots = order.ahead_lots
     return 1
 
 
@@ -76,6 +77,24 @@ cdef class CoreState:
         words[7] = order.reason
         self._record(REC_ORDER, 0, words, 64, now_ns)
 
+    cdef void _deny(self, int code, const Action* action, ns_t now_ns) noexcept nogil:
+        """Counted by the gate each time; recorded when it differs from the last one."""
+        cdef int64_t[5] words
+        self.diff.forget_requote(action.side)
+        if (self.denied[0] == code and self.denied[1] == action.side
+                and self.denied[2] == action.px_ticks and self.denied[3] == action.qty_lots):
+            return
+        self.denied[0] = code
+        self.denied[1] = action.side
+        self.denied[2] = action.px_ticks
+        self.denied[3] = action.qty_lots
+        words[0] = -1
+        words[1] = code
+        words[2] = action.side
+        words[3] = action.px_ticks
+        words[4] = action.qty_lots
+        self._record(REC_DENY, 0, words, 40, now_ns)
+
     cdef void _sample(self, ns_t now_ns) noexcept nogil:
         cdef int64_t[14] words
         self._fill_view(now_ns)
@@ -114,25 +133,69 @@ cdef class CoreState:
 
     cdef void _fill_view(self, ns_t now_ns) noexcept nogil:
         cdef View* view = &self.view
-        cdef int i
-        cdef Order* order
+        cdef int64_t mark_half = self.mark[0] + self.mark[1]
+        cdef double mid = 0.5 * <double>mark_half
         view.version = VIEW_VERSION
         view.size = sizeof(View)
         view.now_ns = now_ns
-        view.bid_count = self.book.levels(SIDE_BUY, view.bids, self.view_levels)
-        view.ask_count = self.book.levels(SIDE_SELL, view.asks, self.view_levels)
+        self._fill_levels()
         view.signals = self.signals.values
         view.position_lots = self.orders.position_lots
         view.cash_ticks_lots = self.orders.cash_ticks_lots
+        view.entry_px_ticks = self.orders.entry_px_ticks
+        view.entry_ns = self.orders.entry_ns
+        view.realised_ticks_lots = <double>self.orders.realised_ticks_lots
+        view.unrealised_ticks_lots = (
+            0.5 * <double>self.orders.unrealised_half_ticks_lots(mark_half))
+        view.maker_fee_ticks = mid * self.maker_fee_rate
+        view.taker_fee_ticks = mid * self.taker_fee_rate
+        if self.is_referenced:
+            view.ref_position_lots = self.ref_position_lots
+            view.ref_open_lots = self.ref_open_lots
+            view.ref_lots_per_lot = self.ref_lots_per_lot
+            view.ref_bid = self.ref_touch[SIDE_BUY]
+            view.ref_ask = self.ref_touch[SIDE_SELL]
+            if not self._is_reference_fresh(now_ns):
+                view.ref_bid.qty_lots = view.ref_ask.qty_lots = 0
+
+    cdef void _fill_levels(self) noexcept nogil:
+        """Own quotes, and the book's levels without what is ours: nobody should outbid himself."""
+        cdef View* view = &self.view
+        cdef Level[2][TARGET_LEVELS] own
+        cdef Order* order
+        cdef int i
         view.own_bid_count = view.own_ask_count = 0
         for i in range(self.orders.active_count):
             order = &self.orders.slots[self.orders.active[i]]
-            if order.state != ORD_NEW and order.state != ORD_PARTIALLY_FILLED:
+            if not (is_live(order.state) or order.state == ORD_PENDING_REPLACE):
                 continue
+            if self.sync.state == SYNC_SYNCED:
+                self.orders.see_level(order, self.book.qty_at(order.side, order.px_ticks))
             if order.side == SIDE_BUY:
                 view.own_bid_count += _insert_own(view.own_bids, view.own_bid_count, order, 1)
             else:
                 view.own_ask_count += _insert_own(view.own_asks, view.own_ask_count, order, -1)
+        for i in range(view.own_bid_count):
+            own[SIDE_BUY][i].px_ticks = view.own_bids[i].px_ticks
+            own[SIDE_BUY][i].qty_lots = view.own_bids[i].leaves_lots
+        for i in range(view.own_ask_count):
+            own[SIDE_SELL][i].px_ticks = view.own_asks[i].px_ticks
+            own[SIDE_SELL][i].qty_lots = view.own_asks[i].leaves_lots
+        view.bid_count = self.book.levels_net(SIDE_BUY, view.bids, self.view_levels,
+                                              own[SIDE_BUY], view.own_bid_count)
+        view.ask_count = self.book.levels_net(SIDE_SELL, view.asks, self.view_levels,
+                                              own[SIDE_SELL], view.own_ask_count)
+
+    cdef bint _is_reference_fresh(self, ns_t now_ns) noexcept nogil:
+        return (self.ref_touch[SIDE_BUY].qty_lots > 0 and self.ref_touch[SIDE_SELL].qty_lots > 0
+                and now_ns - self.ref_ns <= self.ref_age_ns_max)
+
+    cdef bint _is_position_doubted(self, ns_t now_ns) noexcept nogil:
+        """The venue has pushed another position than ours, and no fill has explained it since."""
+        return (self.venue_position_ns != 0
+                and self.venue_position_lots != self.orders.position_lots
+                and now_ns - self.venue_position_ns > self.orders.ack_timeout_ns
+                and now_ns - self.fill_ns > self.orders.ack_timeout_ns)
 
     cdef ns_t _deadline(self, ns_t now_ns) noexcept nogil:
         return (self.cause_ts_ns if self.cause_ts_ns else now_ns) + self.budget_ns
@@ -196,7 +259,8 @@ cdef class CoreState:
             "spread_half_ticks_lots": self.orders.spread_half_ticks_lots,
             "fills": self.orders.fill_count, "duplicate_fills": self.orders.duplicate_fills,
             "strangers": self.orders.strangers, "orders_sent": self.orders_sent,
-            "cancels_sent": self.cancels_sent, "late": self.late, "unsent": self.unsent,
+            "cancels_sent": self.cancels_sent, "modifies_sent": self.modifies_sent,
+            "late": self.late, "unsent": self.unsent,
             "frames": self.frames, "malformed": self.malformed,
             "other_symbol": self.other_symbol, "unknown": self.unknown,
             "level_updates": self.level_updates, "gaps": self.sync.gaps,

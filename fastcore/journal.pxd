@@ -19,6 +19,8 @@ cdef enum:                     # inputs of the core
     REC_CLOCK = 7
     REC_CONN = 8
     REC_ACCOUNT = 9
+    REC_REFERENCE = 10         # the other leg's touch, position and open takes
+    REC_HEDGE = 11             # a take that the other leg asks for
     REC_INPUT_LAST = 31
 
 cdef enum:                     # what the core made of them

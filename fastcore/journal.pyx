@@ -47,6 +47,9 @@ FIELDS: dict[int, tuple[str, ...]] = {
     REC_CLOCK: ("utc_minus_monotonic_ns",),
     REC_CONN: ("up",),
     REC_ACCOUNT: ("position_lots", "open_orders"),
+    REC_REFERENCE: ("bid_px_ticks", "bid_qty_lots", "ask_px_ticks", "ask_qty_lots",
+                    "position_lots", "open_lots"),
+    REC_HEDGE: ("side", "reason", "px_ticks", "qty_lots"),
     REC_ORDER: ("intent_id", "venue_order_id", "side", "state", "px_ticks", "qty_lots",
                 "cum_qty_lots", "reason"),
     REC_FILL: ("intent_id", "trade_id", "venue_order_id", "side", "px_ticks", "qty_lots",
@@ -67,7 +70,7 @@ OUT_HEADER = struct.Struct("<qqqqQ")
 NAMES: dict[int, str] = {
     REC_CONFIG: "CONFIG", REC_FRAME: "FRAME", REC_SNAPSHOT: "SNAPSHOT", REC_TIMER: "TIMER",
     REC_COMMAND: "COMMAND", REC_SEND: "SEND", REC_CLOCK: "CLOCK", REC_CONN: "CONN",
-    REC_ACCOUNT: "ACCOUNT", REC_OUT: "OUT", REC_ORDER: "ORDER", REC_FILL: "FILL",
+    REC_ACCOUNT: "ACCOUNT", REC_REFERENCE: "REFERENCE", REC_HEDGE: "HEDGE", REC_OUT: "OUT", REC_ORDER: "ORDER", REC_FILL: "FILL",
     REC_STATE: "STATE", REC_SAMPLE: "SAMPLE", REC_DENY: "DENY", REC_BOOK: "BOOK",
 }
 KIND: dict[str, int] = {name: kind for kind, name in NAMES.items()}

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import clock
-from engine.config import demo_core
+from engine.config import NO_ASSETS, demo_core
 from engine.errors import EXIT_USAGE, TickmakerError
 from engine.recorder.follow import catch_up
 from engine.recorder.segments import Segments
@@ -105,7 +105,7 @@ def _core_config(
     meta: TapeMeta, strategy: str, params: dict[str, float] | None, seed: int, user: Any
 ) -> dict[str, Any]:
     config = demo_core(meta.symbol, strategy, f"{seed & 0xFFFFFFFF:08x}", seed)
-    config |= {"venue": meta.venue, "tick": meta.tick, "lot": meta.lot}
+    config |= {"venue": meta.venue, "tick": meta.tick, "lot": meta.lot, "assets": NO_ASSETS}
     if user is not None:
         return configured(config | {"params": params or {}}, user)
     config["params"] = config["params"] | (params or {})

@@ -267,6 +267,18 @@ def _apply(core: Core, record: Record) -> None:
             core.conn(record.arg, bool(values["up"]), now_ns)
         elif kind == KIND["ACCOUNT"]:
             core.account(values["position_lots"], values["open_orders"], now_ns)
+        elif kind == KIND["REFERENCE"]:
+            core.reference(
+                (values["bid_px_ticks"], values["bid_qty_lots"]),
+                (values["ask_px_ticks"], values["ask_qty_lots"]),
+                values["position_lots"],
+                values["open_lots"],
+                now_ns,
+            )
+        elif kind == KIND["HEDGE"]:
+            core.take(
+                values["side"], values["px_ticks"], values["qty_lots"], values["reason"], now_ns
+            )
         else:
             raise _Different(f"{record}: an input that this version does not know")
 

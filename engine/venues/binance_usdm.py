@@ -67,6 +67,7 @@ class Instrument:
     notional_min: Decimal
     orders_per_10s_max: int | None  # of the account; None: not told
     orders_per_min_max: int | None
+    assets: dict[str, str]  # base and quote; fees in any other are no money of ours
 
     def lots(self, qty: str) -> int:
         """`qty` in lots, exactly; ValueError when it is no whole number of them."""
@@ -108,6 +109,7 @@ def instrument(exchange_info: dict[str, Any], symbol: str) -> Instrument:
         notional_min=Decimal(str(filters.get("MIN_NOTIONAL", {}).get("notional", "0"))),
         orders_per_10s_max=limits.get(("SECOND", 10)),
         orders_per_min_max=limits.get(("MINUTE", 1)),
+        assets={"base": str(row.get("baseAsset", "")), "quote": str(row.get("quoteAsset", ""))},
     )
 
 

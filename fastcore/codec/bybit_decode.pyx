@@ -30,7 +30,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memset
 
 from fastcore.check cimport FC_DCHECK, fc_likely, fc_unlikely
-from fastcore.codec.binance_decode cimport check_client_prefix, check_scale, check_symbol
+from fastcore.codec.binance_check cimport check_client_prefix, check_scale, check_symbol
 from fastcore.codec.binance_frame cimport Text, text_is
 from fastcore.codec.bybit_frame cimport (
     FC_NAME_BIT, NAME_a, NAME_b, NAME_COIN, NAME_CREATION_TIME, NAME_CTS, NAME_DATA, NAME_OP,

@@ -30,9 +30,8 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from fastcore.check cimport FC_DCHECK, fc_unlikely
-from fastcore.codec.binance_decode cimport (
-    INTENT_DIGITS, check_client_prefix, check_scale, check_symbol,
-)
+from fastcore.codec.binance_check cimport check_client_prefix, check_scale, check_symbol
+from fastcore.codec.binance_reply cimport INTENT_DIGITS
 from fastcore.codec.bybit_decode cimport check_category
 from fastcore.codec.text cimport fc_wipe_text, write_hex, write_text, write_uint
 from fastcore.fixed cimport format_units

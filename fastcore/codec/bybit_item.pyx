@@ -18,7 +18,7 @@ execution, position, wallet; enum definitions.
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcmp
 
-from fastcore.codec.binance_decode cimport CLIENT_PREFIX_SIZE, INTENT_DIGITS
+from fastcore.codec.binance_reply cimport CLIENT_PREFIX_SIZE, INTENT_DIGITS
 from fastcore.codec.binance_frame cimport Text, text_is
 from fastcore.codec.bybit_frame cimport (
     NAME_BT, NAME_CATEGORY, NAME_COIN, NAME_CUM_EXEC_QTY, NAME_EXEC_FEE, NAME_EXEC_ID,

@@ -20,7 +20,7 @@ Source: bybit-exchange.github.io/docs/v5, websocket trade guideline; error codes
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.string cimport memset
 
-from fastcore.codec.binance_decode cimport INTENT_DIGITS, REQUEST_ID_SIZE
+from fastcore.codec.binance_reply cimport INTENT_DIGITS, REQUEST_ID_SIZE
 from fastcore.codec.binance_frame cimport Text, text_is
 from fastcore.codec.bybit_frame cimport (
     FC_NAME_BIT, NAME_CODE, NAME_CODES, NAME_LIST, NAME_ORDER_ID, NAME_REQ_ID, NAME_RET_CODE,
