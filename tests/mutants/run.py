@@ -118,7 +118,7 @@ def heal() -> tuple[int, str]:
     if PLANTED.exists():
         path = TREE / PLANTED.read_text(encoding="utf-8")
         stem = path.stem if path.suffix == ".pyx" else "*"
-        for built in path.parent.glob(f"{stem}.*.so"):
+        for built in TREE.rglob(f"{stem}.*.so"):  # build/lib, too: --inplace copies from there
             built.unlink()
         PLANTED.unlink()
     return run("setup.py", "-q", "build_ext", "--inplace")
