@@ -199,7 +199,12 @@ def core_config(meta: TapeMeta) -> dict[str, Any]:
     config = demo_core(meta.symbol, "spread", "0a1b2c3d", seed=1)
     config |= {"venue": meta.venue, "tick": meta.tick, "lot": meta.lot}
     config["params"] |= {"half_spread_ticks": 1.0, "qty_lots": 1.0, "position_lots_max": 1e6}
-    config["quoting"] = {"requote_ticks": 0, "requote_ms": 0}
+    config["quoting"] = {
+        "requote_ticks": 0,
+        "requote_ms": 0,
+        "modify": False,
+        "messages_per_s_max": 10_000,
+    }
     config["limits"] |= {
         "price_collar_ticks": 1_000_000,
         "position_lots_max": 1_000_000,
@@ -281,8 +286,10 @@ def _result(source: Input, passes: list[Pass]) -> dict[str, Any]:
     is_raw = source.frames is not None
     rounds = [_figures(one.headline) for one in passes]
     return {
-        **{name: statistics.median_low(one[name] for one in rounds)
-           for name in ("p50_ns", "p99_ns", "p999_ns")},
+        **{
+            name: statistics.median_low(one[name] for one in rounds)
+            for name in ("p50_ns", "p99_ns", "p999_ns")
+        },
         "max_ns": max(one["max_ns"] for one in rounds),
         "n": sum(one["n"] for one in rounds),
         "headline": "bookTicker" if best.count else "depthUpdate",

@@ -27,7 +27,12 @@ def core_config() -> dict[str, Any]:
         "ofi_skew_ticks": 0.0,
         "position_lots_max": 100.0,
     }
-    config["quoting"] = {"requote_ticks": 0, "requote_ms": 0}
+    config["quoting"] = {
+        "requote_ticks": 0,
+        "requote_ms": 0,
+        "modify": False,
+        "messages_per_s_max": 10_000,
+    }
     config["limits"] |= {
         "position_lots_max": 100,
         "orders_per_10s_max": 1_000_000,

@@ -32,6 +32,8 @@ class Quoting(_Table):
 
     requote_ticks: int = Field(ge=0)
     requote_ms: int = Field(ge=0)
+    modify: bool
+    messages_per_s_max: int = Field(ge=1, le=10_000)
 
 
 class Limits(_Table):
@@ -115,7 +117,12 @@ def demo_core(symbol: str, strategy: str, run_tag: str, seed: int) -> dict[str, 
             "position_lots_max": 60.0,
         },
         "signals": {"ofi_tau_ms": 500.0, "z_tau_ms": 5_000.0},
-        "quoting": {"requote_ticks": 1, "requote_ms": 50},
+        "quoting": {
+            "requote_ticks": 1,
+            "requote_ms": 50,
+            "modify": True,
+            "messages_per_s_max": 200,
+        },
         "limits": {
             "price_collar_ticks": 2_000,
             "qty_lots_max": 50,

@@ -8,7 +8,8 @@ from fastcore.gate cimport Gate
 from fastcore.halts cimport Halts
 from fastcore.journal cimport JournalWriter
 from fastcore.latency cimport Histogram, StageClock
-from fastcore.orders cimport Action, Order, Orders
+from fastcore.diff cimport Action, Diff
+from fastcore.orders cimport Order, Orders
 from fastcore.signals cimport Signals
 from fastcore.strategy cimport View
 from fastcore.sync cimport Sync
@@ -45,8 +46,8 @@ cdef class Core(CoreState):
     cdef void _want(self, ns_t now_ns) noexcept nogil
     cdef void _act(self, ns_t now_ns) noexcept nogil
     cdef void _place(self, const Action* action, ns_t now_ns) noexcept nogil
+    cdef void _modify(self, const Action* action, ns_t now_ns) noexcept nogil
     cdef void _cancel(self, const Action* action, ns_t now_ns) noexcept nogil
     cdef void _query(self, const Action* action, ns_t now_ns) noexcept nogil
-    cdef void _deny(self, int code, const Action* action, ns_t now_ns) noexcept nogil
     cdef bint _emit(self, int verb, seq_t intent_id, int64_t size, ns_t deadline_ns,
                     ns_t now_ns) noexcept nogil

@@ -17,17 +17,18 @@ from libc.string cimport memcpy
 from fastcore.codec.binance_decode cimport Decoder
 from fastcore.codec.binance_encode cimport Encoder
 from fastcore.check cimport FC_DCHECK, fc_unlikely
+from fastcore.diff cimport Diff
 from fastcore.gate cimport GATE_OK
 from fastcore.hash cimport hash64
 from fastcore.journal cimport (
-    REC_ACCOUNT, REC_BOOK, REC_CLOCK, REC_COMMAND, REC_CONFIG, REC_CONN, REC_DENY, REC_FILL,
-    REC_FRAME, REC_OUT, REC_SEND, REC_SNAPSHOT, REC_STATE, REC_TIMER,
+    REC_ACCOUNT, REC_BOOK, REC_CLOCK, REC_COMMAND, REC_CONFIG, REC_CONN, REC_FILL, REC_FRAME,
+    REC_OUT, REC_SEND, REC_SNAPSHOT, REC_STATE, REC_TIMER,
 )
 from fastcore.latency cimport (
     STAGE_BOOK, STAGE_DECODE, STAGE_DIFF_GATE, STAGE_ENCODE, STAGE_SIGNALS, STAGE_STRATEGY,
 )
 from fastcore.orders cimport (
-    CHANGED, CLOCK_REJECTED, FILLED, RATE_LIMITED, REASON_VENUE_QUERY, STRANGER, SURPRISE,
+    CHANGED, CLOCK_REJECTED, FILLED, RATE_LIMITED, STRANGER, SURPRISE,
 )
 from fastcore.strategy cimport (
     STRATEGY_QUOTE, check_target, clear_target, find_builtin,
@@ -38,9 +39,10 @@ from fastcore.types cimport (
     EV_ORDER, EV_REPLY, EV_SNAPSHOT, EV_TRADE, HALT_BOOK, HALT_CLOCK, HALT_OPERATOR,
     HALT_RATE_LIMIT, HALT_RECONCILING, HALT_SHUTDOWN, HALT_STRATEGY, HALT_TRADE_STREAM,
     HALT_USER_STREAM, OK, ORD_CANCELED,
-    ORDER_POST_ONLY, ORD_PENDING_CANCEL, SEND_FAILED, SEND_LATE, SEND_PARTIAL,
-    SEND_SENT, SYNC_SYNCED, VERB_CANCEL, VERB_PLACE, VERB_STATUS,
+    ORD_PENDING_CANCEL, SEND_FAILED, SEND_LATE, SEND_PARTIAL,
+    SEND_SENT, SYNC_SYNCED, VERB_CANCEL, VERB_MODIFY, VERB_PLACE, VERB_STATUS,
 )
+from fastcore.working cimport REASON_VENUE_QUERY
 
 from fastcore import core_config
 
@@ -78,8 +80,9 @@ cdef class Core(CoreState):
         self.book = Book()
         self.sync = Sync(self.book, checked.sync_rule)
         self.signals = Signals(checked.signal_mask, checked.ofi_tau_ns, checked.z_tau_ns)
-        self.orders = Orders(checked.requote_ticks, checked.requote_ns, checked.ack_timeout_ns,
-                             config["recv_window_ms"] * 1_000_000)
+        self.orders = Orders(checked.ack_timeout_ns, config["recv_window_ms"] * 1_000_000)
+        self.orders.can_modify = self.encoder.can_modify
+        self.diff = Diff(config["quoting"], self.orders)
         self.gate = Gate(config["limits"], self.book, self.orders)
         self.halts = Halts(self.gate.limits.book_age_ns_max)
         self.stages = StageClock()
@@ -158,7 +161,7 @@ cdef class Core(CoreState):
             self.halts.set(HALT_RECONCILING)
         # A venue that refuses us for rate or clock is not asked more questions.
         if not self.halts.bits & (HALT_CLOCK | HALT_RATE_LIMIT):
-            if self.orders.overdue(now_ns) > 0:
+            if self.diff.overdue(now_ns) > 0:
                 self._act(now_ns)
         self._quote(now_ns)
         if now_ns >= self.next_sample_ns:
@@ -232,9 +235,8 @@ cdef class Core(CoreState):
                     self._record_order(order, now_ns)
         if self.orders.next_intent_id == 1 and self.book.is_two_sided:
             # Held before our first order. Its P&L counts from here: bought at the mid of now.
-            self.orders.position_lots = position_lots
-            self.orders.cash_ticks_lots = -position_lots * (
-                self.book.bid_px_ticks + self.book.ask_px_ticks) // 2
+            self.orders.adopt(position_lots, self.book.bid_px_ticks, self.book.ask_px_ticks,
+                              now_ns)
         self.diverged = position_lots != self.orders.position_lots
         if not self.diverged and open_orders == 0:
             self.orders.settle_all()
@@ -261,6 +263,7 @@ cdef class Core(CoreState):
         if outcome == SEND_SENT or outcome == SEND_PARTIAL:
             self.orders_sent += out.verb == VERB_PLACE
             self.cancels_sent += out.verb == VERB_CANCEL
+            self.modifies_sent += out.verb == VERB_MODIFY
         if outcome == SEND_SENT:
             if out.cause_ts_ns != 0 and out.verb != VERB_STATUS:
                 self.tick_to_order.record(end_ns - out.cause_ts_ns)
@@ -270,6 +273,8 @@ cdef class Core(CoreState):
         self.unsent += 1
         self.orders.on_unsent(out.intent_id, out.verb, outcome)
         if self.orders.changed != NULL:
+            if out.verb == VERB_MODIFY:        # the old price rests: look again at once
+                self.diff.forget_requote(self.orders.changed.side)
             self._record_order(self.orders.changed, now_ns)
         return OK
 
@@ -324,6 +329,9 @@ cdef class Core(CoreState):
     cdef void _on_market(self, const Event* event, ns_t now_ns) noexcept nogil:
         cdef int code
         if event.kind == EV_TRADE:
+            if event.trade.is_market:
+                self.orders.on_trade(event.trade.aggressor, event.trade.px_ticks,
+                                     event.trade.qty_lots)
             return
         if event.kind == EV_DEPTH:
             self.level_updates += event.depth.bid_count + event.depth.ask_count
@@ -399,9 +407,10 @@ cdef class Core(CoreState):
             self._want(now_ns)
         self.stages.mark(STAGE_STRATEGY)
         # A strategy that has just failed may have raised a halt: read the word again.
-        self.orders.diff(&self.target, self.halts.bits != 0, now_ns)
+        self.diff.run(&self.target, self.halts.bits != 0, self.book.bid_px_ticks,
+                      self.book.ask_px_ticks, now_ns)
         self.stages.mark(STAGE_DIFF_GATE)
-        if self.orders.action_count > 0:
+        if self.diff.action_count > 0:
             self._act(now_ns)
 
     cdef void _want(self, ns_t now_ns) noexcept nogil:
@@ -420,12 +429,14 @@ cdef class Core(CoreState):
         cdef Action* action
         if not self.conn_up[CONN_TRADE]:
             return                 # nothing can leave; the edge reconciles over REST
-        for i in range(self.orders.action_count):
-            action = &self.orders.actions[i]
+        for i in range(self.diff.action_count):
+            action = &self.diff.actions[i]
             if action.verb == VERB_CANCEL:
                 self._cancel(action, now_ns)
             elif action.verb == VERB_PLACE:
                 self._place(action, now_ns)
+            elif action.verb == VERB_MODIFY:
+                self._modify(action, now_ns)
             else:
                 self._query(action, now_ns)
 
@@ -438,19 +449,45 @@ cdef class Core(CoreState):
         if fc_unlikely(code != GATE_OK):
             self._deny(code, action, now_ns)
             return
-        order = self.orders.add(action.side, action.px_ticks, action.qty_lots, now_ns)
+        order = self.orders.add(action.side, action.px_ticks, action.qty_lots, action.flags,
+                                action.reason, now_ns)
         if fc_unlikely(order == NULL):
             return
         self.stages.mark(STAGE_DIFF_GATE)
         size = self.encoder.place(self.arena + self.arena_used, OUT_BYTES - self.arena_used,
                                   order.intent_id, action.side, action.px_ticks,
-                                  action.qty_lots, ORDER_POST_ONLY, self._utc_ms(now_ns))
+                                  action.qty_lots, action.flags, self._utc_ms(now_ns))
         if fc_unlikely(size < 0 or not self._emit(VERB_PLACE, order.intent_id, size,
                                                    self._deadline(now_ns), now_ns)):
             self.orders.on_unsent(order.intent_id, VERB_PLACE, SEND_FAILED)
             return
         self.gate.count_send(now_ns)
         self._record_order(order, now_ns)
+        self.stages.mark(STAGE_ENCODE)
+
+    cdef void _modify(self, const Action* action, ns_t now_ns) noexcept nogil:
+        """New terms under the same id; an order that may not have them is pulled."""
+        cdef Order* order = self.orders.find(action.intent_id)
+        cdef int64_t size
+        cdef int code = GATE_OK
+        FC_DCHECK(order != NULL)
+        if action.px_ticks != order.px_ticks or action.qty_lots > order.qty_lots:
+            code = self.gate.check(
+                action.side, action.px_ticks, action.qty_lots - order.cum_qty_lots,
+                self.halts.bits != 0, self.sync.state == SYNC_SYNCED, self.book_ns, now_ns)
+        if fc_unlikely(code != GATE_OK):
+            self._deny(code, action, now_ns)
+            self._cancel(action, now_ns)
+            return
+        size = self.encoder.modify(
+            self.arena + self.arena_used, OUT_BYTES - self.arena_used, order.intent_id,
+            action.side, action.px_ticks, action.qty_lots, self._utc_ms(now_ns))
+        if fc_unlikely(size < 0 or not self._emit(VERB_MODIFY, order.intent_id, size,
+                                                   self._deadline(now_ns), now_ns)):
+            self._cancel(action, now_ns)
+            return
+        self.gate.count_send(now_ns)
+        self.orders.amend(order, action.px_ticks, action.qty_lots, now_ns)
         self.stages.mark(STAGE_ENCODE)
 
     cdef void _cancel(self, const Action* action, ns_t now_ns) noexcept nogil:
@@ -473,24 +510,6 @@ cdef class Core(CoreState):
         if size > 0:
             self._emit(VERB_STATUS, action.intent_id, size, 0, now_ns)
         self._record_order(self.orders.find(action.intent_id), now_ns)
-
-    cdef void _deny(self, int code, const Action* action, ns_t now_ns) noexcept nogil:
-        """Counted by the gate each time; recorded when it differs from the last one."""
-        cdef int64_t[5] words
-        self.orders.forget_requote(action.side)
-        if (self.denied[0] == code and self.denied[1] == action.side
-                and self.denied[2] == action.px_ticks and self.denied[3] == action.qty_lots):
-            return
-        self.denied[0] = code
-        self.denied[1] = action.side
-        self.denied[2] = action.px_ticks
-        self.denied[3] = action.qty_lots
-        words[0] = -1
-        words[1] = code
-        words[2] = action.side
-        words[3] = action.px_ticks
-        words[4] = action.qty_lots
-        self._record(REC_DENY, 0, words, 40, now_ns)
 
     cdef bint _emit(self, int verb, seq_t intent_id, int64_t size, ns_t deadline_ns,
                     ns_t now_ns) noexcept nogil:
@@ -518,7 +537,7 @@ cdef class Core(CoreState):
                                     now_ns, self.cause_ts_ns)
             else:
                 self._stop_journal()
-                if verb == VERB_PLACE:
+                if verb == VERB_PLACE or verb == VERB_MODIFY:
                     return False
         out = &self.outs[self.out_count]
         out.out_seq = self.out_seq
@@ -532,6 +551,7 @@ cdef class Core(CoreState):
         self.out_count += 1
         self.out_seq += 1
         self.arena_used += size
+        self.diff.count_message(now_ns)
         return True
 
     # -- COLD: Python's checked face ---

@@ -27,7 +27,7 @@ CORE_KEYS = (
 )
 _SECTIONS = {
     "signals": ("ofi_tau_ms", "z_tau_ms"),
-    "quoting": ("requote_ticks", "requote_ms"),
+    "quoting": ("requote_ticks", "requote_ms", "modify", "messages_per_s_max"),
     "limits": (
         "price_collar_ticks",
         "qty_lots_max",
@@ -55,8 +55,6 @@ class Checked(NamedTuple):
     params: list[float]
     ofi_tau_ns: int
     z_tau_ns: int
-    requote_ticks: int
-    requote_ns: int
     ack_timeout_ns: int
     tick_to_order_ns_max: int
 
@@ -80,8 +78,6 @@ def check(config: dict[str, Any]) -> Checked:
         params=params,
         ofi_tau_ns=_positive_ns(config, "signals", "ofi_tau_ms", 1e6),
         z_tau_ns=_positive_ns(config, "signals", "z_tau_ms", 1e6),
-        requote_ticks=_whole(config, "quoting", "requote_ticks"),
-        requote_ns=_whole(config, "quoting", "requote_ms") * 1_000_000,
         ack_timeout_ns=_positive_ns(config, "budgets", "ack_ms_max", 1e6),
         tick_to_order_ns_max=_positive_ns(config, "budgets", "tick_to_order_us_max", 1e3),
     )
@@ -120,10 +116,3 @@ def _positive_ns(config: dict[str, Any], section: str, key: str, ns_per_unit: fl
     ):
         raise ValueError(f"Expected {section}.{key} to be a number above 0, was {value!r}")
     return round(value * ns_per_unit)
-
-
-def _whole(config: dict[str, Any], section: str, key: str) -> int:
-    value = config[section][key]
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError(f"Expected {section}.{key} to be a whole number >= 0, was {value!r}")
-    return value

@@ -4,6 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
 from fastcore.book cimport Book
 from fastcore.codec.base cimport DecoderBase, EncoderBase
+from fastcore.diff cimport Action, Diff
 from fastcore.gate cimport Gate
 from fastcore.halts cimport Halts
 from fastcore.journal cimport JournalWriter
@@ -38,6 +39,7 @@ cdef class CoreState:
     cdef DecoderBase decoder
     cdef Signals signals
     cdef Orders orders
+    cdef Diff diff
     cdef Gate gate
     cdef EncoderBase encoder
     cdef StageClock stages
@@ -73,6 +75,7 @@ cdef class CoreState:
     cdef int64_t unsent
     cdef int64_t orders_sent
     cdef int64_t cancels_sent
+    cdef int64_t modifies_sent
     cdef int64_t level_updates
     cdef int64_t denied[4]         # the last denial: code, side, px, qty
     cdef bint diverged
@@ -84,6 +87,7 @@ cdef class CoreState:
                      ns_t recv_ts_ns) noexcept nogil
     cdef void _record(self, int kind, int arg, const void* payload, int64_t size,
                       ns_t now_ns) noexcept nogil
+    cdef void _deny(self, int code, const Action* action, ns_t now_ns) noexcept nogil
     cdef void _record_order(self, const Order* order, ns_t now_ns) noexcept nogil
     cdef void _sample(self, ns_t now_ns) noexcept nogil
     cdef void _copy_blanked(self, uint8_t* to) noexcept nogil

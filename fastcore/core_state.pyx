@@ -6,14 +6,15 @@ The fields stand in core_state.pxd, the behaviour in core.pyx.
 from libc.string cimport memcpy, memset
 
 from fastcore.check cimport fc_unlikely
+from fastcore.diff cimport Action
 from fastcore.gate cimport GATE_CODES
-from fastcore.journal cimport REC_ORDER, REC_SAMPLE
-from fastcore.orders cimport Order
+from fastcore.journal cimport REC_DENY, REC_ORDER, REC_SAMPLE
 from fastcore.strategy cimport VIEW_VERSION, OwnQuote
 from fastcore.types cimport (
-    HALT_JOURNAL, OK, ORD_NEW, ORD_PARTIALLY_FILLED, SIDE_BUY, SIDE_SELL,
-    TARGET_LEVELS, VIEW_LEVELS, Level,
+    HALT_JOURNAL, OK, ORD_PENDING_REPLACE, SIDE_BUY, SIDE_SELL, SYNC_SYNCED, TARGET_LEVELS,
+    VIEW_LEVELS, Level,
 )
+from fastcore.working cimport Order, is_live
 
 from fastcore import core_stats
 
@@ -29,7 +30,7 @@ cdef inline int _insert_own(OwnQuote* quotes, int count, const Order* order,
         at -= 1
     quotes[at].px_ticks = order.px_ticks
     quotes[at].leaves_lots = order.qty_lots - order.cum_qty_lots
-    quotes[at].ahead_lots = -1
+    quotes[at].ahead_lots = order.ahead_lots
     return 1
 
 
@@ -75,6 +76,24 @@ cdef class CoreState:
         words[6] = order.cum_qty_lots
         words[7] = order.reason
         self._record(REC_ORDER, 0, words, 64, now_ns)
+
+    cdef void _deny(self, int code, const Action* action, ns_t now_ns) noexcept nogil:
+        """Counted by the gate each time; recorded when it differs from the last one."""
+        cdef int64_t[5] words
+        self.diff.forget_requote(action.side)
+        if (self.denied[0] == code and self.denied[1] == action.side
+                and self.denied[2] == action.px_ticks and self.denied[3] == action.qty_lots):
+            return
+        self.denied[0] = code
+        self.denied[1] = action.side
+        self.denied[2] = action.px_ticks
+        self.denied[3] = action.qty_lots
+        words[0] = -1
+        words[1] = code
+        words[2] = action.side
+        words[3] = action.px_ticks
+        words[4] = action.qty_lots
+        self._record(REC_DENY, 0, words, 40, now_ns)
 
     cdef void _sample(self, ns_t now_ns) noexcept nogil:
         cdef int64_t[14] words
@@ -127,8 +146,10 @@ cdef class CoreState:
         view.own_bid_count = view.own_ask_count = 0
         for i in range(self.orders.active_count):
             order = &self.orders.slots[self.orders.active[i]]
-            if order.state != ORD_NEW and order.state != ORD_PARTIALLY_FILLED:
+            if not (is_live(order.state) or order.state == ORD_PENDING_REPLACE):
                 continue
+            if self.sync.state == SYNC_SYNCED:
+                self.orders.see_level(order, self.book.qty_at(order.side, order.px_ticks))
             if order.side == SIDE_BUY:
                 view.own_bid_count += _insert_own(view.own_bids, view.own_bid_count, order, 1)
             else:
@@ -196,7 +217,8 @@ cdef class CoreState:
             "spread_half_ticks_lots": self.orders.spread_half_ticks_lots,
             "fills": self.orders.fill_count, "duplicate_fills": self.orders.duplicate_fills,
             "strangers": self.orders.strangers, "orders_sent": self.orders_sent,
-            "cancels_sent": self.cancels_sent, "late": self.late, "unsent": self.unsent,
+            "cancels_sent": self.cancels_sent, "modifies_sent": self.modifies_sent,
+            "late": self.late, "unsent": self.unsent,
             "frames": self.frames, "malformed": self.malformed,
             "other_symbol": self.other_symbol, "unknown": self.unknown,
             "level_updates": self.level_updates, "gaps": self.sync.gaps,

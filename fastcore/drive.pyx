@@ -225,13 +225,17 @@ cdef class Drive:
             self.core.on_send(out.out_seq, SEND_SENT, self.now_ns, self.now_ns, self.now_ns)
             if out.verb == VERB_CANCEL:
                 self.venue.cancel(out.intent_id, self.now_ns)
+            elif out.verb == VERB_MODIFY:
+                order = self.core.orders.find(out.intent_id)
+                self.venue.modify(out.intent_id, order.new_px_ticks, order.new_qty_lots,
+                                  self.now_ns)
             elif out.verb == VERB_STATUS:
                 self.venue.status(out.intent_id, self.now_ns)
             else:
                 order = self.core.orders.find(out.intent_id)
-                # Everything that the core places is post-only and may open a position.
                 self.venue.place(out.intent_id, order.side, order.px_ticks, order.qty_lots,
-                                 True, False, self.now_ns)
+                                 order.flags & ORDER_POST_ONLY, order.flags & ORDER_REDUCE_ONLY,
+                                 self.now_ns)
 
     cdef void _timed(self, int out_count, const Event* event, int64_t ticks) noexcept nogil:
         cdef int64_t ns, levels

@@ -99,8 +99,8 @@ cdef class Gate:
             if working.side == side:
                 worst_lots += self.orders.open_lots(working)
             elif self.orders.may_rest(working) and (
-                    px_ticks >= working.px_ticks if side == SIDE_BUY
-                    else px_ticks <= working.px_ticks):
+                    px_ticks >= self.orders.reach_px(working) if side == SIDE_BUY
+                    else px_ticks <= self.orders.reach_px(working)):
                 return GATE_SELF_CROSS
         if side == SIDE_BUY:
             if self.orders.position_lots + worst_lots > self.limits.position_lots_max:

@@ -17,6 +17,7 @@ cdef enum:                     # Binance USD-M error codes that the simulated ve
     VENUE_POST_ONLY_WOULD_TAKE = -5022
     VENUE_UNKNOWN_ORDER = -2011
     VENUE_NO_SUCH_ORDER = -2013
+    VENUE_NO_CHANGE = -5027
 
 cdef struct SimOrder:
     seq_t intent_id            # 0: slot never used
@@ -72,6 +73,8 @@ cdef class SimVenue:
     # The core's verbs: they arrive entry_latency_ns later. OK or E_FULL.
     cdef int place(self, seq_t intent_id, int side, px_t px_ticks, qty_t qty_lots,
                    bint is_post_only, bint is_reduce_only, ns_t now_ns) noexcept nogil
+    cdef int modify(self, seq_t intent_id, px_t px_ticks, qty_t qty_lots,
+                    ns_t now_ns) noexcept nogil
     cdef int cancel(self, seq_t intent_id, ns_t now_ns) noexcept nogil
     cdef int status(self, seq_t intent_id, ns_t now_ns) noexcept nogil
     # When something is due next: a verb arrives here, or an answer at the core.
@@ -85,6 +88,7 @@ cdef class SimVenue:
     cdef int _ask(self, int verb, seq_t intent_id, ns_t now_ns) noexcept nogil
     cdef int _request(self, const SimRequest* request) noexcept nogil
     cdef void _on_place(self, const SimRequest* request) noexcept nogil
+    cdef void _on_modify(self, const SimRequest* request) noexcept nogil
     cdef void _on_cancel(self, const SimRequest* request) noexcept nogil
     cdef void _on_status(self, const SimRequest* request) noexcept nogil
     cdef void _take(self, SimOrder* order, ns_t now_ns) noexcept nogil

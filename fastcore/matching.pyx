@@ -81,6 +81,18 @@ cdef class SimVenue:
         request.is_reduce_only = is_reduce_only
         return self._request(&request)
 
+    cdef int modify(self, seq_t intent_id, px_t px_ticks, qty_t qty_lots,
+                    ns_t now_ns) noexcept nogil:
+        """`qty_lots` is the new total, what is executed included."""
+        cdef SimRequest request
+        memset(&request, 0, sizeof(SimRequest))
+        request.due_ns = now_ns + self.entry_latency_ns
+        request.intent_id = intent_id
+        request.verb = VERB_MODIFY
+        request.px_ticks = px_ticks
+        request.qty_lots = qty_lots
+        return self._request(&request)
+
     cdef int cancel(self, seq_t intent_id, ns_t now_ns) noexcept nogil:
         return self._ask(VERB_CANCEL, intent_id, now_ns)
 
@@ -136,6 +148,8 @@ cdef class SimVenue:
             self._request_head += 1
             if request.verb == VERB_PLACE:
                 self._on_place(request)
+            elif request.verb == VERB_MODIFY:
+                self._on_modify(request)
             elif request.verb == VERB_CANCEL:
                 self._on_cancel(request)
             else:
@@ -175,6 +189,36 @@ cdef class SimVenue:
             self._open_count += 1
         else:
             self._take(order, request.due_ns)
+
+    cdef void _on_modify(self, const SimRequest* request) noexcept nogil:
+        """Less at the same price keeps the place in the queue; anything else joins at the end.
+        Ended by it, without an error: no quantity left, or post-only at a price that takes."""
+        cdef SimOrder* order = self._find(request.intent_id)
+        cdef int i, kept = 0
+        if order == NULL or not _is_open(order.status):
+            self._tell_reply(request, 400, VENUE_NO_SUCH_ORDER, NULL)
+            return
+        if request.px_ticks == order.px_ticks and request.qty_lots == order.qty_lots:
+            self._tell_reply(request, 400, VENUE_NO_CHANGE, NULL)
+            return
+        if (request.qty_lots <= order.cum_qty_lots
+                or self._would_take(order.side, request.px_ticks)):
+            order.status = ORD_CANCELED
+            self._forget_closed()
+            self._tell_reply(request, 200, 0, order)
+            self._tell_order(order, EXEC_CANCELED, request.due_ns)
+            return
+        if request.px_ticks != order.px_ticks or request.qty_lots > order.qty_lots:
+            order.ahead_lots = self.book.qty_at(order.side, request.px_ticks)
+            for i in range(self._open_count):
+                if &self._orders[self._open[i]] != order:
+                    self._open[kept] = self._open[i]
+                    kept += 1
+            self._open[kept] = <int32_t>(order.intent_id % SIM_ORDERS_MAX)
+        order.px_ticks = request.px_ticks
+        order.qty_lots = request.qty_lots
+        self._tell_reply(request, 200, 0, order)
+        self._tell_order(order, EXEC_AMENDMENT, request.due_ns)
 
     cdef void _on_cancel(self, const SimRequest* request) noexcept nogil:
         cdef SimOrder* order = self._find(request.intent_id)
@@ -338,6 +382,8 @@ cdef class SimVenue:
         reply.reply.order_status = ORD_FREE if order == NULL else order.status
         reply.reply.venue_order_id = -1 if order == NULL else order.venue_order_id
         reply.reply.cum_qty_lots = -1 if order == NULL else order.cum_qty_lots
+        reply.reply.px_ticks = 0 if order == NULL else order.px_ticks
+        reply.reply.qty_lots = 0 if order == NULL else order.qty_lots
 
     # -- COLD: Python's face, for tests ---------------------------------------------------------
 
@@ -345,9 +391,12 @@ cdef class SimVenue:
              int64_t qty_lots=0, bint post_only=True, bint reduce_only=False):
         """One verb of the core; ValueError for what the core could never send."""
         cdef int code
-        if intent_id <= 0 or verb not in (VERB_PLACE, VERB_CANCEL, VERB_STATUS):
+        if intent_id <= 0 or verb not in (VERB_PLACE, VERB_CANCEL, VERB_STATUS,
+                                              VERB_MODIFY):
             raise ValueError(f"verb {verb} of intent {intent_id}")
-        if verb != VERB_PLACE:
+        if verb == VERB_MODIFY and px_ticks > 0 and qty_lots > 0:
+            code = self.modify(intent_id, px_ticks, qty_lots, now_ns)
+        elif verb == VERB_CANCEL or verb == VERB_STATUS:
             code = self._ask(verb, intent_id, now_ns)
         elif side not in (SIDE_BUY, SIDE_SELL) or px_ticks <= 0 or qty_lots <= 0:
             raise ValueError("not an order")

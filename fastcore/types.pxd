@@ -207,6 +207,8 @@ cdef struct ReplyEvent:        # one WebSocket-API response
     qty_t cum_qty_lots         # executedQty; -1: none
     int32_t cancel_status      # cancelReplace: 200 done, 400 failed, 0 not attempted or no such reply
     int32_t new_status         # ... of the new order
+    px_t px_ticks              # terms of the order where the result carries them; 0: it does not
+    qty_t qty_lots             # ... total, what is executed included
 
 cdef struct AccountEvent:      # one push about the account; `has_*` say what it told
     ns_t exch_ts_ns

@@ -18,7 +18,9 @@ def core_config(**overrides: Any) -> dict[str, Any]:
     """The demo's core table with tick and lot in; `limits__qty_lots_max=5` reaches into tables."""
     config = demo_core("BTCUSDT", "spread", "0a1b2c3d", seed=1)
     config |= {"tick": "0.10", "lot": "0.001"}
-    config["quoting"] = {"requote_ticks": 0, "requote_ms": 0}
+    config["quoting"] |= {
+        "requote_ticks": 0, "requote_ms": 0, "modify": False, "messages_per_s_max": 10_000,
+    }  # fmt: skip
     config["params"]["ofi_skew_ticks"] = 0.0  # prices of a test must not depend on its past
     for key, value in overrides.items():
         table, _, name = key.partition("__")

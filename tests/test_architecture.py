@@ -17,7 +17,7 @@ LAYERS = (
     {"scan", "fixed", "hash", "ws", "sha256"},
     {"codec"},
     {"ladder", "book", "sync", "signals"},
-    {"strategy", "orders", "stops", "account", "gate", "halts", "latency", "journal"},
+    {"strategy", "position", "order_states", "working", "orders", "diff", "stops", "account", "gate", "halts", "latency", "journal"},
     {"matching", "rebuild", "rows"},
     {"core", "core_config", "core_state", "core_stats"},
     {"drive", "pair", "kernels", "user"},

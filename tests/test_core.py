@@ -124,7 +124,8 @@ def test_inventory_leans_the_quotes_against_the_position() -> None:
     desk.fill(bid, "0.010", "0.010")
     placed = [params for params in desk.sent if params["verb"] == Verb.PLACE]
     # Long ten lots of ten: the fair value is one tick lower, so is each new quote.
-    assert [params["price"] for params in placed] == ["59999.7", "60000.2"]
+    # What reduces the position goes first.
+    assert [params["price"] for params in placed] == ["60000.2", "59999.7"]
 
 
 def test_a_lost_market_connection_pulls_the_quotes() -> None:
@@ -242,8 +243,21 @@ def test_a_rejected_order_is_replaced_on_the_next_look() -> None:
     desk.start()
     bid, ask = desk.take_sent()
     desk.ack(ask)
-    desk.reply(bid, 400, code=-5022)
+    desk.reply(bid, 400, code=-2019)
     assert [params["side"] for params in desk.take_sent()] == ["BUY"]
+
+
+def test_a_side_refused_for_post_only_waits_until_the_touch_moves() -> None:
+    desk = Desk()
+    desk.start()
+    bid, ask = desk.take_sent()
+    desk.ack(ask)
+    desk.reply(bid, 400, code=-5022)
+    assert not desk.take_sent()
+    desk.best("60000.00", "2.000", "60000.10", "1.000")
+    assert not desk.take_sent()
+    desk.best("59999.90", "1.000", "60000.10", "1.000")
+    assert "BUY" in [params.get("side") for params in desk.take_sent()]
 
 
 @pytest.mark.parametrize(("status", "code"), [(429, -1003), (418, -1003), (400, -1015)])

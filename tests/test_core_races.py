@@ -67,7 +67,7 @@ def test_an_order_that_owes_fills_keeps_its_slot_however_many_follow() -> None:
     for _ in range(200):
         desk.timer(after_ms=1)
         for params in desk.take_sent():
-            desk.reply(params, 400, code=-5022)
+            desk.reply(params, 400, code=-2019)
     assert any(own["state"] == OrderState.CANCELED for own in desk.numbers["own"])
     desk.timer(after_ms=1_001)
     assert Halt.RECONCILING in halts(desk)

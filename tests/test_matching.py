@@ -223,6 +223,30 @@ def test_reduce_only_needs_a_position_to_reduce(venue: Any) -> None:
     assert venue.run_to(9_000)[0][2]["status"] == 200
 
 
+def test_less_at_the_same_price_keeps_the_queue_and_a_new_price_loses_it(venue: Any) -> None:
+    place(venue, 1, Side.BUY, 100, 6)
+    venue.trade(100, 2, Side.SELL, 3_000)
+    before = venue.ahead_lots(1)
+    venue.send(Verb.MODIFY, 1, 4_000, px_ticks=100, qty_lots=2)
+    answers = venue.run_to(9_000)
+    assert answers[0][2]["px_ticks"] == 100
+    assert answers[1][2]["exec_type"] == ExecType.AMENDMENT
+    assert venue.ahead_lots(1) == before
+    venue.send(Verb.MODIFY, 1, 9_000, px_ticks=99, qty_lots=2)
+    venue.run_to(19_000)
+    assert venue.ahead_lots(1) == venue.book.qty_at(Side.BUY, 99)
+
+
+def test_post_only_amended_to_a_price_that_takes_is_canceled_without_an_error(
+    venue: Any,
+) -> None:
+    place(venue, 1, Side.BUY, 100, 6)
+    venue.send(Verb.MODIFY, 1, 4_000, px_ticks=102, qty_lots=6)
+    (_, _, reply), (_, _, event) = venue.run_to(9_000)
+    assert (reply["status"], reply["order_status"]) == (200, OrderState.CANCELED)
+    assert event["exec_type"] == ExecType.CANCELED
+
+
 def test_intent_in_use_is_refused(venue: Any) -> None:
     place(venue, 1, Side.BUY, 100, 3)
     for intent_id in (1, 257):
@@ -262,6 +286,7 @@ ACTIONS = st.one_of(
     st.tuples(
         st.just("place"), st.integers(0, 1), PX, st.integers(1, 6), st.booleans(), st.booleans()
     ),
+    st.tuples(st.just("modify"), st.integers(1, 8), PX, st.integers(1, 6)),
     st.tuples(st.just("cancel"), st.integers(1, 8)),
     st.tuples(st.just("status"), st.integers(1, 8)),
     st.tuples(st.just("trade"), PX, st.integers(1, 12), st.integers(0, 1)),
@@ -297,6 +322,9 @@ class _History:
             self.venue.send(
                 Verb.PLACE, self.intent_id, now_ns, side, px, qty, post_only, reduce_only
             )
+        elif what == "modify":
+            _, intent_id, px, qty = action
+            self.venue.send(Verb.MODIFY, intent_id, now_ns, px_ticks=px, qty_lots=qty)
         elif what in ("cancel", "status"):
             self.venue.send(Verb[what.upper()], action[1], now_ns)
         elif what == "trade":

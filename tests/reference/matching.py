@@ -144,8 +144,29 @@ class SimVenue:
             known.status = OrderState.CANCELED
             self._reply(request, at_ns, 200, 0, known)
             self._tell(known, ExecType.CANCELED, at_ns)
+        elif request["verb"] == Verb.MODIFY:
+            self._arrive_modify(request, known, at_ns)
         else:
             self._arrive_place(request, at_ns)
+
+    def _arrive_modify(self, request: dict[str, Any], order: Order | None, at_ns: int) -> None:
+        px_ticks, qty_lots = request["px_ticks"], request["qty_lots"]
+        if order is None or order.status not in OPEN:
+            self._reply(request, at_ns, 400, -2013, None)
+        elif (px_ticks, qty_lots) == (order.px_ticks, order.qty_lots):
+            self._reply(request, at_ns, 400, -5027, None)
+        elif qty_lots <= order.cum_qty_lots or self._would_take(order.side, px_ticks):
+            order.status = OrderState.CANCELED
+            self._reply(request, at_ns, 200, 0, order)
+            self._tell(order, ExecType.CANCELED, at_ns)
+        else:
+            if px_ticks != order.px_ticks or qty_lots > order.qty_lots:
+                order.ahead_lots = self.book.qty_at(order.side, px_ticks)
+                self.orders.remove(order)
+                self.orders.append(order)
+            order.px_ticks, order.qty_lots = px_ticks, qty_lots
+            self._reply(request, at_ns, 200, 0, order)
+            self._tell(order, ExecType.AMENDMENT, at_ns)
 
     def _arrive_place(self, request: dict[str, Any], at_ns: int) -> None:
         error = self._refusal(request)
@@ -222,6 +243,7 @@ class SimVenue:
             "last_px_ticks": 0,
             "last_qty_lots": 0,
             "fee_e8": 0,
+            "fee_asset": 0,
         }
         due_ns = at_ns + self.response_latency_ns
         self.answers.append((due_ns, Conn.USER, EventKind.ORDER, event | trade))
@@ -237,6 +259,10 @@ class SimVenue:
             "order_status": order.status if order else OrderState.FREE,
             "venue_order_id": order.venue_order_id if order else -1,
             "cum_qty_lots": order.cum_qty_lots if order else -1,
+            "cancel_status": 0,
+            "new_status": 0,
+            "px_ticks": order.px_ticks if order else 0,
+            "qty_lots": order.qty_lots if order else 0,
         }
         due_ns = at_ns + self.response_latency_ns
         self.answers.append((due_ns, Conn.TRADE, EventKind.REPLY, reply))

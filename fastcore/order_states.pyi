@@ -1,0 +1,6 @@
+from fastcore.types import OrderState
+
+WORDS: tuple[str, ...]
+
+def next_state(state: int, said: int) -> OrderState | None: ...
+def table_markdown() -> str: ...

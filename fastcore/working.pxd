@@ -1,0 +1,100 @@
+# cython: language_level=3
+"""Orders that work, and how long the queue before each is; see working.pyx."""
+from libc.stdint cimport int32_t, int64_t
+
+from fastcore.position cimport Position
+from fastcore.types cimport (
+    ORD_NEW,
+    ORD_PARTIALLY_FILLED,
+    ORD_PENDING_CANCEL,
+    ORD_PENDING_NEW,
+    ORD_PENDING_REPLACE,
+    ORD_UNKNOWN,
+    ORDERS_MAX,
+    ns_t,
+    px_t,
+    qty_t,
+    seq_t,
+)
+
+cdef enum:
+    MODIFIES_MAX = 9_999       # USD-M takes 10,000 an order; then cancel and place
+    REASON_NONE = 0
+    REASON_LATE = -100         # ours: not sent, older than its budget
+    REASON_SEND_FAILED = -101  # ours: nothing left the host
+    REASON_SEND_PARTIAL = -102 # ours: fate unknown
+    REASON_ACK_TIMEOUT = -103  # ours: fate unknown
+    REASON_VENUE_QUERY = -104  # the venue says that it has no open order of ours
+    REASON_STRAY_AMENDMENT = -105      # ours: amended, and no amend of ours says so
+
+cdef struct Order:
+    seq_t intent_id
+    seq_t venue_order_id
+    int32_t side
+    int32_t state              # ORD_*
+    int32_t reason             # REASON_* or the venue's error code
+    int32_t is_queried
+    int32_t flags              # ORDER_*; a quote is ORDER_POST_ONLY
+    int32_t take_reason        # of an ORDER_IOC: who wants it
+    px_t px_ticks
+    qty_t qty_lots
+    px_t new_px_ticks          # of an amend whose fate is open
+    qty_t new_qty_lots         # ... total, what is executed included; 0: no amend is open
+    qty_t cum_qty_lots         # booked: the sum of the fills that we have seen
+    qty_t venue_cum_qty_lots   # executed as the venue says; above cum: fills are on their way
+    qty_t ahead_lots           # estimated queue in front of it; -1: unknown
+    qty_t seen_lots            # visible at its price when last looked at
+    int32_t modify_count
+    int32_t is_amend_refused   # the open amend was answered by an error
+    ns_t placed_ns
+    ns_t sent_ns               # of the verb that awaits its answer
+    ns_t cancel_ns             # of the last cancel that left; 0: none
+    ns_t amend_ns              # of the last amend that left
+    ns_t owed_ns               # since when venue_cum is above cum
+    ns_t unknown_ns            # since when the state is UNKNOWN
+
+
+cdef inline bint is_working(int state) noexcept nogil:
+    return (state == ORD_NEW or state == ORD_PENDING_NEW or state == ORD_PARTIALLY_FILLED
+            or state == ORD_PENDING_CANCEL or state == ORD_PENDING_REPLACE
+            or state == ORD_UNKNOWN)
+
+
+cdef inline bint is_live(int status) noexcept nogil:
+    return status == ORD_NEW or status == ORD_PARTIALLY_FILLED
+
+
+cdef class Working(Position):
+    cdef Order slots[ORDERS_MAX]
+    cdef int32_t active[ORDERS_MAX]    # slots that may still fill: working, or fills are owed
+    cdef int active_count
+    cdef seq_t next_intent_id
+    cdef int64_t illegal_moves
+    cdef Order* changed        # order that the last input changed, or NULL
+    cdef ns_t ack_timeout_ns
+    cdef ns_t recv_window_ns
+
+    cdef Order* find(self, seq_t intent_id) noexcept nogil
+    cdef Order* add(self, int side, px_t px_ticks, qty_t qty_lots, int flags, int take_reason,
+                    ns_t now_ns) noexcept nogil
+    # An amend has left: PENDING_REPLACE; qty_lots is the new total.
+    cdef void amend(self, Order* order, px_t px_ticks, qty_t qty_lots, ns_t now_ns) noexcept nogil
+    cdef void move(self, Order* order, int said, int reason) noexcept nogil
+    # What of an active order may still reach the position, at worst: an open amend counts.
+    cdef qty_t open_lots(self, const Order* order) noexcept nogil
+    # Whether it may stand in the venue's book, or be about to.
+    cdef bint may_rest(self, const Order* order) noexcept nogil
+    # The more aggressive of its prices: an order on the other side must stay short of it.
+    cdef px_t reach_px(self, const Order* order) noexcept nogil
+    cdef void settle_all(self) noexcept nogil
+    # Whether to ask the venue about an order: its answer is late, or its fate unknown.
+    cdef bint ask_now(self, Order* order, ns_t now_ns) noexcept nogil
+    cdef bint is_stuck(self, ns_t now_ns) noexcept nogil
+    # Queue position.
+    cdef void on_trade(self, int aggressor, px_t px_ticks, qty_t qty_lots) noexcept nogil
+    cdef void see_level(self, Order* order, qty_t visible_lots) noexcept nogil
+
+    cdef void _owe(self, Order* order, qty_t venue_cum_lots, ns_t now_ns) noexcept nogil
+    cdef void _drop_if_settled(self, Order* order) noexcept nogil
+    cdef void _time_doubt(self, Order* order, ns_t now_ns) noexcept nogil
+    cdef Order* _known(self, seq_t intent_id) except NULL

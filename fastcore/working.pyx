@@ -1,0 +1,253 @@
+# cython: language_level=3
+"""The orders that work, their steps along the table, and how long the queue before each is.
+
+An order stays active until nothing of it can fill any more: what the venue calls executed counts
+until it is booked, because answers and fills come by two connections, in no order. One whose fate
+is unknown, and an amend whose fate is open, count at worst (reliability.md I-14).
+
+Queue position: the risk-averse model of theory 13. When first looked at after its ack, an order
+stands behind all that is visible at its price; trades there advance it, a print beyond proves that
+it is first, and a level that changes leaves at most what is visible without us. Whether the level
+seen at the ack holds us already is unknown, so there our own size counts as others'.
+"""
+cimport cython
+from libc.string cimport memset
+
+from fastcore.check cimport FC_DCHECK, fc_unlikely
+from fastcore.order_states cimport ORDER_NEVER, ORDER_NEXT, ORDER_STAYS
+from fastcore.types cimport (
+    ORD_FREE, ORD_NEW, ORD_PENDING_CANCEL, ORD_PENDING_NEW, ORD_PENDING_REPLACE,
+    ORD_UNKNOWN, ORDER_POST_ONLY, SIDE_BUY,
+)
+
+cdef enum:
+    UNKNOWN_ACKS_MAX = 5       # ack timeouts that a fate may stay unknown
+
+
+cdef inline bint is_open(const Order* order) noexcept nogil:
+    """May still change our position: it works, or the venue owes us fills of it."""
+    return is_working(order.state) or (order.state != ORD_FREE
+                                       and order.venue_cum_qty_lots > order.cum_qty_lots)
+
+
+@cython.no_gc
+cdef class Working(Position):
+    """Base of Orders. ValueError for a timeout that is not above 0."""
+
+    def __cinit__(self, ns_t ack_timeout_ns, ns_t recv_window_ns):
+        if ack_timeout_ns <= 0 or recv_window_ns <= 0:
+            raise ValueError("Expected ack_timeout_ns and recv_window_ns > 0, was "
+                             f"{ack_timeout_ns}, {recv_window_ns}")
+        self.ack_timeout_ns = ack_timeout_ns
+        self.recv_window_ns = recv_window_ns
+        self.next_intent_id = 1
+
+    cdef Order* find(self, seq_t intent_id) noexcept nogil:
+        """The order of an intent while we remember it (at least until 64 intents later). O(1)."""
+        cdef Order* order
+        if intent_id <= 0:
+            return NULL
+        order = &self.slots[intent_id % ORDERS_MAX]
+        return order if order.intent_id == intent_id and order.state != ORD_FREE else NULL
+
+    cdef Order* add(self, int side, px_t px_ticks, qty_t qty_lots, int flags, int take_reason,
+                    ns_t now_ns) noexcept nogil:
+        """A new order in PENDING_NEW, or NULL when every slot is working or owes fills."""
+        cdef Order* order
+        cdef int _
+        for _ in range(ORDERS_MAX):
+            order = &self.slots[self.next_intent_id % ORDERS_MAX]
+            if not is_open(order):
+                break
+            self.next_intent_id += 1
+        else:
+            return NULL
+        memset(order, 0, sizeof(Order))
+        order.intent_id = self.next_intent_id
+        order.venue_order_id = -1
+        order.side = side
+        order.state = ORD_PENDING_NEW
+        order.flags = flags
+        order.take_reason = take_reason
+        order.px_ticks = px_ticks
+        order.qty_lots = qty_lots
+        order.ahead_lots = order.seen_lots = -1
+        order.placed_ns = order.sent_ns = now_ns
+        self.active[self.active_count] = <int32_t>(order.intent_id % ORDERS_MAX)
+        self.active_count += 1
+        self.next_intent_id += 1
+        return order
+
+    cdef void amend(self, Order* order, px_t px_ticks, qty_t qty_lots, ns_t now_ns) noexcept nogil:
+        FC_DCHECK(order.new_qty_lots == 0 and qty_lots > 0)
+        self.move(order, ORD_PENDING_REPLACE, REASON_NONE)
+        order.new_px_ticks = px_ticks
+        order.new_qty_lots = qty_lots
+        order.is_amend_refused = 0
+        order.modify_count += 1
+        order.sent_ns = order.amend_ns = now_ns
+
+    cdef void move(self, Order* order, int said, int reason) noexcept nogil:
+        """One step along the table; what can't be is counted and ignored."""
+        cdef int state = ORDER_NEXT[order.state][said]
+        if state == ORDER_STAYS:
+            return
+        if fc_unlikely(state == ORDER_NEVER):
+            self.illegal_moves += 1
+            return
+        if state == ORD_NEW and order.cum_qty_lots > 0:
+            state = ORD_PARTIALLY_FILLED
+        order.state = state
+        order.reason = reason
+        self.changed = order
+        self._drop_if_settled(order)
+
+    cdef void _drop_if_settled(self, Order* order) noexcept nogil:
+        """Take an order off the active list once nothing of it can still fill."""
+        cdef int i
+        if is_open(order):
+            return
+        for i in range(self.active_count):
+            if self.active[i] == order.intent_id % ORDERS_MAX:
+                self.active_count -= 1
+                self.active[i] = self.active[self.active_count]
+                return
+
+    cdef void _owe(self, Order* order, qty_t venue_cum_lots, ns_t now_ns) noexcept nogil:
+        """The venue says that so much is executed: what is not booked is owed to us."""
+        if venue_cum_lots > order.venue_cum_qty_lots:
+            order.venue_cum_qty_lots = min(venue_cum_lots,
+                                           max(order.qty_lots, order.new_qty_lots))
+            order.owed_ns = now_ns
+
+    cdef qty_t open_lots(self, const Order* order) noexcept nogil:
+        if is_working(order.state):
+            return max(<qty_t>0, max(order.qty_lots, order.new_qty_lots) - order.cum_qty_lots)
+        return max(<qty_t>0, order.venue_cum_qty_lots - order.cum_qty_lots)
+
+    cdef bint may_rest(self, const Order* order) noexcept nogil:
+        return is_working(order.state)
+
+    cdef px_t reach_px(self, const Order* order) noexcept nogil:
+        if order.new_qty_lots == 0:
+            return order.px_ticks
+        if order.side == SIDE_BUY:
+            return max(order.px_ticks, order.new_px_ticks)
+        return min(order.px_ticks, order.new_px_ticks)
+
+    cdef void settle_all(self) noexcept nogil:
+        """The venue's position is ours and nothing is open there: no fill is owed any more."""
+        cdef Order* order
+        cdef int i = 0
+        while i < self.active_count:
+            order = &self.slots[self.active[i]]
+            order.venue_cum_qty_lots = order.cum_qty_lots
+            if is_open(order):
+                i += 1
+            else:
+                self._drop_if_settled(order)
+
+    # -- FATES ---
+
+    cdef bint ask_now(self, Order* order, ns_t now_ns) noexcept nogil:
+        """The first query at once, then one per ack_timeout_ns and order."""
+        if now_ns - order.sent_ns < self.ack_timeout_ns and (
+                order.state != ORD_UNKNOWN or order.is_queried):
+            return False
+        if (order.state == ORD_PENDING_NEW or order.state == ORD_PENDING_CANCEL
+                or order.state == ORD_PENDING_REPLACE):
+            self.move(order, ORD_UNKNOWN, REASON_ACK_TIMEOUT)
+        if order.state != ORD_UNKNOWN:
+            return False
+        self._time_doubt(order, now_ns)
+        order.is_queried = 1
+        order.sent_ns = now_ns
+        return True
+
+    cdef void _time_doubt(self, Order* order, ns_t now_ns) noexcept nogil:
+        if order.state != ORD_UNKNOWN:
+            order.unknown_ns = 0
+        elif order.unknown_ns == 0:
+            order.unknown_ns = now_ns
+
+    cdef bint is_stuck(self, ns_t now_ns) noexcept nogil:
+        """Fills owed for longer than an answer may take, or a fate unknown for several times that:
+        only a reconciliation helps."""
+        cdef int i
+        cdef Order* order
+        for i in range(self.active_count):
+            order = &self.slots[self.active[i]]
+            if (order.venue_cum_qty_lots > order.cum_qty_lots
+                    and now_ns - order.owed_ns > self.ack_timeout_ns):
+                return True
+            if (order.state == ORD_UNKNOWN and order.unknown_ns != 0
+                    and now_ns - order.unknown_ns > UNKNOWN_ACKS_MAX * self.ack_timeout_ns):
+                return True
+        return False
+
+    # -- QUEUE ---
+
+    cdef void on_trade(self, int aggressor, px_t px_ticks, qty_t qty_lots) noexcept nogil:
+        """A print of the market. O(active orders)."""
+        cdef int i
+        cdef Order* order
+        cdef int64_t beyond_ticks
+        for i in range(self.active_count):
+            order = &self.slots[self.active[i]]
+            if order.side == aggressor or order.ahead_lots <= 0:
+                continue
+            beyond_ticks = order.px_ticks - px_ticks
+            if order.side != SIDE_BUY:
+                beyond_ticks = -beyond_ticks
+            if beyond_ticks > 0:
+                order.ahead_lots = 0
+            elif beyond_ticks == 0:
+                order.ahead_lots = max(<qty_t>0, order.ahead_lots - qty_lots)
+
+    cdef void see_level(self, Order* order, qty_t visible_lots) noexcept nogil:
+        """What a usable book shows at the price of an order that the venue has acknowledged."""
+        if order.seen_lots < 0:
+            order.ahead_lots = visible_lots
+        elif visible_lots != order.seen_lots:
+            order.ahead_lots = min(order.ahead_lots, max(
+                <qty_t>0, visible_lots - (order.qty_lots - order.cum_qty_lots)))
+        order.seen_lots = visible_lots
+
+    # -- COLD: Python's face, for tests ---
+
+    def place(self, int side, px_t px_ticks, qty_t qty_lots, ns_t now_ns,
+              int flags=ORDER_POST_ONLY, int take_reason=0) -> int:
+        """Intent of a new order; 0: every slot is taken."""
+        cdef Order* order = self.add(side, px_ticks, qty_lots, flags, take_reason, now_ns)
+        return 0 if order == NULL else order.intent_id
+
+    def amend_order(self, seq_t intent_id, px_t px_ticks, qty_t qty_lots, ns_t now_ns) -> None:
+        self.amend(self._known(intent_id), px_ticks, qty_lots, now_ns)
+
+    def cancel_order(self, seq_t intent_id, ns_t now_ns) -> None:
+        """A cancel has left, as core.pyx notes it."""
+        cdef Order* order = self._known(intent_id)
+        self.move(order, ORD_PENDING_CANCEL, REASON_NONE)
+        order.sent_ns = order.cancel_ns = now_ns
+
+    def trade(self, int aggressor, px_t px_ticks, qty_t qty_lots) -> None:
+        self.on_trade(aggressor, px_ticks, qty_lots)
+
+    def look(self, seq_t intent_id, qty_t visible_lots) -> None:
+        self.see_level(self._known(intent_id), visible_lots)
+
+    def order(self, seq_t intent_id) -> dict | None:
+        """Every field, what it may still fill, and how far it reaches; None: not remembered."""
+        cdef Order* order = self.find(intent_id)
+        if order == NULL:
+            return None
+        return {**order[0], "open_lots": self.open_lots(order), "reach_px": self.reach_px(order)}
+
+    def stuck(self, ns_t now_ns) -> bool:
+        return self.is_stuck(now_ns)
+
+    cdef Order* _known(self, seq_t intent_id) except NULL:
+        cdef Order* order = self.find(intent_id)
+        if order == NULL:
+            raise ValueError(f"No order of intent {intent_id} is remembered")
+        return order
