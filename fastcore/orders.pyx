@@ -19,7 +19,8 @@ from fastcore.order_states cimport ORDER_WORKS
 from fastcore.types cimport (
     EXEC_AMENDMENT, EXEC_CALCULATED, EXEC_TRADE, FEE_QUOTE, ORD_CANCELED, ORD_EXPIRED, ORD_FILLED,
     ORD_FREE, ORD_PENDING_CANCEL, ORD_PENDING_NEW, ORD_PENDING_REPLACE, ORD_REJECTED, ORD_UNKNOWN,
-    ORDER_POST_ONLY, SEND_LATE, SEND_PARTIAL, SEND_SENT, VERB_CANCEL, VERB_MODIFY, VERB_PLACE, VERB_STATUS,
+    ORDER_POST_ONLY, SEND_LATE, SEND_PARTIAL, SEND_SENT, VERB_CANCEL, VERB_MODIFY,
+    VERB_PLACE, VERB_STATUS,
 )
 from fastcore.working cimport (
     MODIFIES_MAX, REASON_LATE, REASON_NONE, REASON_SEND_FAILED, REASON_SEND_PARTIAL,
@@ -97,7 +98,8 @@ cdef class Orders(Working):
         if order.new_qty_lots > 0 and before == ORD_UNKNOWN and is_live(event.status):
             return                     # alive, but at which price? only a query knows
         self.move(order, event.status, REASON_NONE)
-        if (order.state != before and before != ORD_PENDING_CANCEL and (order.state == ORD_EXPIRED or order.state == ORD_REJECTED)
+        if (order.state != before and before != ORD_PENDING_CANCEL
+                and (order.state == ORD_EXPIRED or order.state == ORD_REJECTED)
                 and order.flags & ORDER_POST_ONLY and order.cum_qty_lots == 0):
             self._note_refusal(order)
 
@@ -266,7 +268,6 @@ cdef class Orders(Working):
                       REASON_LATE if outcome == SEND_LATE else REASON_SEND_FAILED)
         else:
             order.is_queried = 0
-
 
     # -- COLD: Python's face, for tests ---
 

@@ -25,6 +25,7 @@ def make(**changes):
     given = {
         "symbol": "BTCUSDT", "tick": "0.10", "lot": "0.001", "client_prefix": PREFIX,
         "api_key": KEY, "secret": SECRET, "recv_window_ms": 5000, "mask_seed": 7,
+        "venue": "binance_usdm",
     }  # fmt: skip
     return Encoder(*{**given, **changes}.values())
 
@@ -107,6 +108,125 @@ def test_cancel_and_status_name_the_order_by_its_client_id(verb):
     }
 
 
+def test_modify_says_side_price_and_quantity_of_the_same_order():
+    encoder = make()
+    assert request_of(encoder.modify_bytes(42, Side.SELL, 618002, 10, UTC_MS)) == {
+        "id": "500000000002a",
+        "method": "order.modify",
+        "params": {
+            "apiKey": KEY.decode(),
+            "origClientOrderId": PREFIX + "00000000002a",
+            "price": "61800.2",
+            "quantity": "0.010",
+            "recvWindow": 5000,
+            "side": "SELL",
+            "symbol": "BTCUSDT",
+            "timestamp": UTC_MS,
+        },
+    }
+
+
+# -- Spot ---
+
+SPOT = {"tick": "0.01", "lot": "0.00001", "venue": "binance_spot"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "terms"),
+    [
+        (OrderFlag.POST_ONLY, {"type": "LIMIT_MAKER"}),
+        (OrderFlag.POST_ONLY | OrderFlag.IOC, {"type": "LIMIT_MAKER"}),
+        (OrderFlag.IOC, {"type": "LIMIT", "timeInForce": "IOC"}),
+        (0, {"type": "LIMIT", "timeInForce": "GTC"}),
+    ],
+)
+@pytest.mark.parametrize("side", [Side.BUY, Side.SELL])
+def test_spot_orders_say_their_terms(flags, terms, side):
+    encoder = make(**SPOT)
+    order = {
+        "apiKey": KEY.decode(), "newClientOrderId": PREFIX + "00000000002a", "price": "61800.20",
+        "quantity": "0.00010", "recvWindow": 5000, "side": side.name, "symbol": "BTCUSDT",
+        "timestamp": UTC_MS, **terms,
+    }  # fmt: skip
+    assert request_of(encoder.place_bytes(42, side, 6180020, 10, flags, UTC_MS)) == {
+        "id": "100000000002a", "method": "order.place", "params": order,
+    }  # fmt: skip
+    replaced = {
+        "cancelOrigClientOrderId": PREFIX + "000000000029",
+        "cancelReplaceMode": "STOP_ON_FAILURE",
+    }
+    assert request_of(encoder.replace_bytes(41, 42, side, 6180020, 10, flags, UTC_MS)) == {
+        "id": "600000000002a", "method": "order.cancelReplace", "params": order | replaced,
+    }  # fmt: skip
+
+
+def test_spot_amend_keeps_the_client_id_and_says_the_new_quantity():
+    assert request_of(make(**SPOT).amend_bytes(2**48 - 1, 123456, UTC_MS)) == {
+        "id": "5ffffffffffff",
+        "method": "order.amend.keepPriority",
+        "params": {
+            "apiKey": KEY.decode(), "newClientOrderId": PREFIX + "ffffffffffff",
+            "newQty": "1.23456", "origClientOrderId": PREFIX + "ffffffffffff",
+            "recvWindow": 5000, "symbol": "BTCUSDT", "timestamp": UTC_MS,
+        },
+    }  # fmt: skip
+
+
+def test_spot_cancel_all_names_the_symbol_alone():
+    encoder = make(**SPOT)
+    for intent in (42, 0):
+        assert request_of(encoder.cancel_all_bytes(intent, UTC_MS)) == {
+            "id": f"4{intent:012x}",
+            "method": "openOrders.cancelAll",
+            "params": {
+                "apiKey": KEY.decode(), "recvWindow": 5000, "symbol": "BTCUSDT",
+                "timestamp": UTC_MS,
+            },
+        }  # fmt: skip
+
+
+def test_what_a_venue_lacks_is_refused():
+    usdm, spot = make(), make(**SPOT)
+    for call in (
+        lambda: usdm.cancel_all_bytes(1, UTC_MS),
+        lambda: usdm.amend_bytes(1, 1, UTC_MS),
+        lambda: usdm.replace_bytes(1, 2, 0, 1, 1, 0, UTC_MS),
+        lambda: spot.modify_bytes(1, 0, 1, 1, UTC_MS),
+        lambda: spot.place_bytes(1, 0, 1, 1, OrderFlag.REDUCE_ONLY, UTC_MS),
+        lambda: spot.replace_bytes(1, 2, 0, 1, 1, OrderFlag.REDUCE_ONLY, UTC_MS),
+    ):
+        with pytest.raises(ValueError, match="no such request"):
+            call()
+    assert usdm.payload_bytes() == spot.payload_bytes() == b""
+
+
+# -- A session that is logged on ---
+
+
+@pytest.mark.parametrize("venue", ["binance_usdm", "binance_spot"])
+def test_logged_on_session_sends_neither_key_nor_signature(venue):
+    signed, plain = (make(venue=venue, **more) for more in ({}, {"api_key": b"", "secret": b""}))
+    calls = [
+        lambda e: e.place_bytes(42, 1, 618002, 10, 1, UTC_MS),
+        lambda e: e.cancel_bytes(42, UTC_MS),
+        lambda e: e.status_bytes(42, UTC_MS),
+    ]
+    if venue == "binance_usdm":
+        calls += [lambda e: e.modify_bytes(42, 1, 618002, 10, UTC_MS)]
+    else:
+        calls += [
+            lambda e: e.cancel_all_bytes(42, UTC_MS),
+            lambda e: e.amend_bytes(42, 10, UTC_MS),
+            lambda e: e.replace_bytes(41, 42, 0, 618002, 10, 0, UTC_MS),
+        ]
+    for call in calls:
+        request = request_of(call(signed))
+        del request["params"]["apiKey"]
+        payload = unmask(call(plain))
+        assert json.loads(payload) == request
+        assert plain.payload_bytes() == payload
+
+
 SMALL, LARGE = st.integers(1, 999), st.integers(1, 10**17)
 
 
@@ -187,9 +307,30 @@ def test_place_out_of_range_is_refused(arguments):
     assert encoder.payload_bytes() == b""
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (-1, 1, 0, 1, 1, 0, UTC_MS), (2**48, 1, 0, 1, 1, 0, UTC_MS),
+        (1, 2**48, 0, 1, 1, 0, UTC_MS),
+        (1, 2, 2, 1, 1, 0, UTC_MS), (1, 2, 0, 0, 1, 0, UTC_MS), (1, 2, 0, 1, 10**18, 0, UTC_MS),
+        (1, 2, 0, 1, 1, 8, UTC_MS), (1, 2, 0, 1, 1, 0, -1),
+    ],
+)  # fmt: skip
+def test_replace_modify_and_amend_out_of_range_are_refused(arguments):
+    spot = make(**SPOT)
+    with pytest.raises(ValueError, match="out of range"):
+        spot.replace_bytes(*arguments)
+    assert spot.payload_bytes() == b""
+    for intent, qty, utc_ms in ((-1, 1, 0), (2**48, 1, 0), (0, 0, 0), (0, 10**18, 0), (0, 1, -1)):
+        with pytest.raises(ValueError, match="out of range"):
+            spot.amend_bytes(intent, qty, utc_ms)
+        with pytest.raises(ValueError, match="out of range"):
+            make().modify_bytes(intent, 0, 1, qty, utc_ms)
+
+
 @pytest.mark.parametrize("arguments", [(-1, UTC_MS), (2**48, UTC_MS), (0, -1)])
 def test_cancel_and_status_out_of_range_are_refused(arguments):
-    for encode in (make().cancel_bytes, make().status_bytes):
+    for encode in (make().cancel_bytes, make().status_bytes, make(**SPOT).cancel_all_bytes):
         with pytest.raises(ValueError, match="out of range"):
             encode(*arguments)
 
@@ -212,6 +353,7 @@ def test_frame_needs_exactly_its_room():
         {"client_prefix": 'tm0123abcd-01"'}, {"client_prefix": PREFIX + "0"}, {"api_key": b""},
         {"api_key": KEY * 2 + b"A"}, {"api_key": KEY + b'"'}, {"api_key": KEY + b"\0"},
         {"secret": b""}, {"secret": SECRET * 5}, {"recv_window_ms": 0}, {"recv_window_ms": 60001},
+        {"venue": "binance"},
     ],
     ids=str,
 )  # fmt: skip

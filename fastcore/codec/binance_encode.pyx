@@ -12,132 +12,98 @@ stand in that order already, so both texts grow side by side. Their heads never 
 12 digits of the intent: they are laid down once. Whole 64-byte blocks of the signed text up to the
 client order id's first 14 characters are compressed into the HMAC's state when it is made.
 
-newOrderRespType is left out: ACK is the default, and 21 bytes less save a compression of five.
-GTX is Binance's post-only. The signature covers the age: the venue refuses a request that is older
-than recvWindow when it arrives.
+newOrderRespType is left out: 21 bytes less save a compression of five. USD-M's default is ACK;
+spot's is FULL for LIMIT and ACK for LIMIT_MAKER: the reply's decoder reads any. The signature
+covers the age: the venue refuses a request that is older than recvWindow when it arrives.
+
+  verb         USD-M                       spot
+  place        order.place; post-only GTX  order.place; post-only is the type LIMIT_MAKER
+  modify       order.modify                E_UNSUPPORTED
+  cancel       order.cancel                order.cancel
+  status       order.status                order.status
+  replace      E_UNSUPPORTED               order.cancelReplace, STOP_ON_FAILURE
+  amend        E_UNSUPPORTED               order.amend.keepPriority: the quantity down
+  cancel_all   E_UNSUPPORTED (REST only)   openOrders.cancelAll
+
+A session that is logged on (session.logon, an Ed25519 key) signs nothing: without key and secret
+the requests carry neither. An order that is amended keeps its client order id.
 
 The key stands in the buffers of this object, and the secret only as HMAC states; neither can be
 read from Python, and all of it is wiped when the object is freed. payload_bytes() blanks the key
 and the signature. Masking keys (RFC 6455 section 5.3) come from a seeded xorshift64*, so that a
 journal replays to the same bytes: to hide them from a proxy is TLS's work here.
 
-Source: developers.binance.com, usds-margined-futures, WebSocket API (general info: signed
-requests; order.place, order.cancel, order.status).
+Sources: developers.binance.com, usds-margined-futures, WebSocket API (general info: signed
+requests; order.place, order.modify, order.cancel, order.status); binance-spot-api-docs,
+web-socket-api.md (the same, order.cancelReplace, order.amend.keepPriority, openOrders.cancelAll).
 """
 cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from fastcore.check cimport FC_DCHECK, fc_unlikely
-from fastcore.codec.binance_decode cimport (
-    INTENT_DIGITS, check_client_prefix, check_scale, check_symbol,
+from fastcore.codec.binance_check cimport (
+    check_client_prefix, check_credential, check_recv_window, check_scale, check_symbol,
+)
+from fastcore.codec.binance_reply cimport INTENT_DIGITS
+from fastcore.codec.binance_request cimport (
+    JSON_SIZE_MAX, TEXT_SIZE_MAX, Request, begin_request, fill_piece, fill_request,
+    forget_request, is_intent, put, put_intent, put_piece, put_uint,
 )
 from fastcore.fixed cimport UNITS_TEXT_MAX, format_units
 from fastcore.sha256 cimport SHA256_HEX_SIZE, Hmac
 from fastcore.types cimport (
-    E_FULL, E_RANGE, ORDER_POST_ONLY, ORDER_REDUCE_ONLY, SIDE_BUY, SIDE_SELL, VERB_CANCEL, VERB_PLACE, VERB_STATUS, px_t, qty_t,
-    seq_t,
+    E_FULL, E_RANGE, E_UNSUPPORTED, ORDER_IOC, ORDER_POST_ONLY, ORDER_REDUCE_ONLY, SIDE_BUY,
+    SIDE_SELL, VERB_CANCEL, VERB_CANCEL_ALL, VERB_MODIFY, VERB_PLACE, VERB_REPLACE, VERB_STATUS,
+    px_t, qty_t, seq_t,
 )
 from fastcore.ws cimport WS_HEADER_MAX, WS_TEXT, ws_frame, ws_header_size
 
-cdef extern from *:
-    """
-    /* A store that no optimiser may leave out. */
-    static void fc_forget(void *at, size_t size) {
-        volatile uint8_t *byte = (volatile uint8_t *) at;
-        while (size--) {
-            *byte++ = 0;
-        }
-    }
-    /* By ORDER_POST_ONLY (1) and ORDER_IOC (4); post-only wins, as it can't take. */
-    #define FC_TIF_BITS 5
-    static const char *const FC_TIF[8] = {
-        "GTC", "GTX", "GTC", "GTX", "IOC", "GTX", "IOC", "GTX"};
-    """
-    void fc_forget(void* at, size_t size) noexcept nogil
-    const int FC_TIF_BITS
-    const char* FC_TIF[8]
-
 cdef enum:
     FRAME_SIZE_MAX = JSON_SIZE_MAX + WS_HEADER_MAX
-    INTENT_BITS = 4 * INTENT_DIGITS
-
-
-# -- WRITERS: after what was written ---
-
-cdef inline uint8_t* put(uint8_t* p, const char* text, int64_t size) noexcept nogil:
-    memcpy(p, text, <size_t> size)
-    return p + size
-
-
-cdef inline uint8_t* put_piece(uint8_t* p, const Piece* piece) noexcept nogil:
-    memcpy(p, piece.data, PIECE_SIZE_MAX)  # a constant size is a few moves; the rest is overwritten
-    return p + piece.size
-
-
-cdef inline uint8_t* put_uint(uint8_t* p, int64_t value) noexcept nogil:
-    cdef uint8_t[20] digits
-    cdef int at = 20
-    while True:
-        at -= 1
-        digits[at] = 48 + <uint8_t> (value % 10)
-        value //= 10
-        if value == 0:
-            break
-    memcpy(p, digits + at, <size_t> (20 - at))
-    return p + (20 - at)
-
-
-cdef inline void put_intent(uint8_t* p, seq_t intent_id) noexcept nogil:
-    """INTENT_DIGITS lowercase hexadecimal digits."""
-    cdef int i
-    cdef uint8_t digit
-    for i in range(INTENT_DIGITS):
-        digit = <uint8_t> ((intent_id >> (4 * (INTENT_DIGITS - 1 - i))) & 15)
-        p[i] = digit + (48 if digit < 10 else 87)
-
-
-cdef inline void begin_request(Request* request, seq_t intent_id) noexcept nogil:
-    put_intent(request.json + request.json_id, intent_id)
-    memcpy(request.json + request.json_intent, request.json + request.json_id, INTENT_DIGITS)
-    memcpy(request.text + request.text_intent, request.json + request.json_id, INTENT_DIGITS)
+    MODIFIES = 8               # beside ORDER_*, for _order only: neither tif nor type
+    TERMS_BITS = ORDER_POST_ONLY | ORDER_IOC | MODIFIES
 
 
 @cython.final
 @cython.no_gc
 cdef class Encoder(EncoderBase):
-    """Encoder of one instrument's requests, for one key.
+    """Encoder of one instrument's requests, for one key or one logged-on session.
 
     symbol, tick, lot: as Decoder's. client_prefix: first 14 characters of our client order ids.
-    api_key: 1 to 128 of A-Z, a-z, 0-9, _ and -. secret: 1 to 256 bytes. recv_window_ms: 1 to
-    60000. mask_seed: any 64-bit number; same seed, same masking keys.
+    api_key: 1 to 128 of A-Z, a-z, 0-9, _ and -. secret: 1 to 256 bytes. Both b"": the session is
+    logged on. recv_window_ms: 1 to 60000. mask_seed: any 64-bit number; same seed, same masking
+    keys. venue: "binance_usdm" or "binance_spot".
     ValueError if any is not that; it never holds the key or the secret.
     """
 
     def __cinit__(
         self, str symbol not None, str tick not None, str lot not None,
         str client_prefix not None, bytes api_key not None, bytes secret not None,
-        int64_t recv_window_ms, mask_seed,
+        int64_t recv_window_ms, mask_seed, str venue not None="binance_usdm",
     ):
-        cdef bytes place_prefix
-        cdef bytes query_prefix
-        cdef bytes prefix
+        cdef bytes head
         check_symbol(symbol)
         check_scale("tick", tick, &self._px_scale)
         check_scale("lot", lot, &self._qty_scale)
         check_client_prefix(client_prefix)
-        _check_credential(api_key, secret)
-        if not 0 < recv_window_ms <= RECV_WINDOW_MS_MAX:
-            raise ValueError(
-                f"recv_window_ms must be 1 to {RECV_WINDOW_MS_MAX}, not {recv_window_ms}")
+        self._is_signed = len(api_key) > 0 or len(secret) > 0
+        if self._is_signed:
+            check_credential(api_key, secret)
+        check_recv_window(recv_window_ms)
+        if venue not in ("binance_usdm", "binance_spot"):
+            raise ValueError(f"venue must be 'binance_usdm' or 'binance_spot', not {venue!r}")
+        self._is_spot = venue == "binance_spot"
+        self.can_modify = not self._is_spot
         self._symbol = symbol
         self._mask_state = mask_seed & 0xFFFF_FFFF_FFFF_FFFF or 0x9E37_79B9_7F4A_7C15
         prefix = client_prefix.encode("ascii")
         self.key_size = len(api_key)
-        place_prefix = b"apiKey=%b&newClientOrderId=%b" % (api_key, prefix)
-        query_prefix = b"apiKey=%b&origClientOrderId=%b" % (api_key, prefix)
-        self._place_hmac = Hmac(secret, place_prefix)
-        self._query_hmac = Hmac(secret, query_prefix)
+        head = b"apiKey=%b&" % api_key if self._is_signed else b""
+        self._place_hmac = Hmac(secret, b"%bnewClientOrderId=%b" % (head, prefix))
+        self._query_hmac = Hmac(secret, b"%borigClientOrderId=%b" % (head, prefix))
+        self._replace_hmac = Hmac(secret, b"%bcancelOrigClientOrderId=%b" % (head, prefix))
+        self._all_hmac = Hmac(secret, b"%brecvWindow=%d&symbol=" % (head, recv_window_ms))
         self._lay_down(api_key, prefix, symbol.encode("ascii"), recv_window_ms)
 
     cdef int _lay_down(
@@ -145,46 +111,126 @@ cdef class Encoder(EncoderBase):
     ) except -1:
         """Everything that stays the same from call to call."""
         cdef bytes window = b"%d" % recv_window_ms
-        _fill(&self._json_window, b'","recvWindow":%b,' % window)
-        _fill(&self._text_window, b"&recvWindow=%b" % window)
-        for side, word in ((SIDE_BUY, b"BUY"), (SIDE_SELL, b"SELL")):
-            _fill(&self._json_side[<int> side],
-                  b'"side":"%b","symbol":"%b","timeInForce":"' % (word, symbol))
-            _fill(&self._text_side[<int> side],
-                  b"&side=%b&symbol=%b&timeInForce=" % (word, symbol))
-        _fill_request(
-            &self._place, VERB_PLACE, b"order.place", b"newClientOrderId", api_key, prefix,
-            b'","price":"', b"&price=")
-        query_json = b'","recvWindow":%b,"symbol":"%b","timestamp":' % (window, symbol)
-        query_text = b"&recvWindow=%b&symbol=%b&timestamp=" % (window, symbol)
-        _fill_request(
-            &self._cancel, VERB_CANCEL, b"order.cancel", b"origClientOrderId", api_key, prefix,
-            query_json, query_text)
-        _fill_request(
-            &self._status, VERB_STATUS, b"order.status", b"origClientOrderId", api_key, prefix,
-            query_json, query_text)
+        cdef list timed = [(b"recvWindow", recv_window_ms), (b"symbol", symbol)]
+        cdef list named = [(b"origClientOrderId", None)]
+        fill_piece(&self._json_window, b'","recvWindow":%b,' % window)
+        fill_piece(&self._text_window, b"&recvWindow=%b" % window)
+        for flags in range(TERMS_COUNT):
+            self._lay_down_terms(flags, symbol)
+        fill_piece(&self._json_amend, b'","origClientOrderId":"%b' % prefix)
+        fill_piece(&self._text_amend, b"&origClientOrderId=%b" % prefix)
+        fill_piece(&self._json_timed, b'","recvWindow":%b,"symbol":"%b","timestamp":'
+                   % (window, symbol))
+        fill_piece(&self._text_timed, b"&recvWindow=%b&symbol=%b&timestamp=" % (window, symbol))
+        fill_request(&self._place, VERB_PLACE, b"order.place", api_key, prefix,
+                     [(b"newClientOrderId", None)], b"price", True)
+        fill_request(&self._cancel, VERB_CANCEL, b"order.cancel", api_key, prefix,
+                     named + timed, b"timestamp", False)
+        fill_request(&self._status, VERB_STATUS, b"order.status", api_key, prefix,
+                     named + timed, b"timestamp", False)
+        fill_request(&self._modify, VERB_MODIFY, b"order.modify", api_key, prefix,
+                     named, b"price", True)
+        fill_request(&self._amend, VERB_MODIFY, b"order.amend.keepPriority", api_key, prefix,
+                     [(b"newClientOrderId", None)], b"newQty", True)
+        fill_request(&self._replace, VERB_REPLACE, b"order.cancelReplace", api_key, prefix,
+                     [(b"cancelOrigClientOrderId", None),
+                      (b"cancelReplaceMode", b"STOP_ON_FAILURE"),
+                      (b"newClientOrderId", None)], b"price", True)
+        fill_request(&self._cancel_all, VERB_CANCEL_ALL, b"openOrders.cancelAll", api_key, prefix,
+                     timed, b"timestamp", False)
         self.payload = self._place.json
         return 0
 
+    cdef int _lay_down_terms(self, int flags, bytes symbol) except -1:
+        """What stands around the timestamp. Post-only wins over IOC, as it can't take."""
+        cdef bint is_maker = flags & ORDER_POST_ONLY
+        cdef bytes tif = b"GTX" if is_maker else b"IOC" if flags & ORDER_IOC else b"GTC"
+        cdef bytes kind = b"LIMIT_MAKER" if is_maker and self._is_spot else b"LIMIT"
+        cdef bytes json_tif = b'"timeInForce":"%b",' % tif
+        cdef bytes text_tif = b"&timeInForce=%b" % tif
+        if flags & MODIFIES or (is_maker and self._is_spot):
+            json_tif = text_tif = b""
+        for side, word in ((SIDE_BUY, b"BUY"), (SIDE_SELL, b"SELL")):
+            fill_piece(&self._json_terms[<int> side][flags],
+                       b'"side":"%b","symbol":"%b",%b"timestamp":' % (word, symbol, json_tif))
+            fill_piece(&self._text_terms[<int> side][flags],
+                       b"&side=%b&symbol=%b%b&timestamp=" % (word, symbol, text_tif))
+        fill_piece(&self._json_type[flags], b"" if flags & MODIFIES else b',"type":"%b"' % kind)
+        fill_piece(&self._text_type[flags], b"" if flags & MODIFIES else b"&type=%b" % kind)
+        return 0
+
     def __dealloc__(self):
-        fc_forget(&self._place, sizeof(Request))
-        fc_forget(&self._cancel, sizeof(Request))
-        fc_forget(&self._status, sizeof(Request))
+        forget_request(&self._place)
+        forget_request(&self._cancel)
+        forget_request(&self._status)
+        forget_request(&self._modify)
+        forget_request(&self._amend)
+        forget_request(&self._replace)
+        forget_request(&self._cancel_all)
 
     cdef int64_t place(
         self, uint8_t* out, int64_t room, seq_t intent_id, int side, px_t px_ticks,
         qty_t qty_lots, int flags, int64_t utc_ms
     ) noexcept nogil:
-        """order.place, a limit order: post-only is GTX, ORDER_IOC is IOC, neither is GTC."""
-        cdef Request* request = &self._place
+        """order.place, a limit order: post-only, ORDER_IOC, or GTC."""
+        self.payload_size = 0
+        if fc_unlikely(not is_intent(intent_id) or flags & MODIFIES):
+            return E_RANGE
+        begin_request(&self._place, intent_id)
+        return self._order(&self._place, self._place_hmac, out, room, side, px_ticks, qty_lots,
+                           flags, utc_ms)
+
+    cdef int64_t modify(
+        self, uint8_t* out, int64_t room, seq_t intent_id, int side, px_t px_ticks,
+        qty_t qty_lots, int64_t utc_ms
+    ) noexcept nogil:
+        """order.modify: price and quantity (filled part included) of the order of this intent.
+
+        Its place in the queue is lost. `side` must be the order's.
+        """
+        self.payload_size = 0
+        if fc_unlikely(self._is_spot):
+            return E_UNSUPPORTED
+        if fc_unlikely(not is_intent(intent_id)):
+            return E_RANGE
+        begin_request(&self._modify, intent_id)
+        return self._order(&self._modify, self._query_hmac, out, room, side, px_ticks, qty_lots,
+                           MODIFIES, utc_ms)
+
+    cdef int64_t replace(
+        self, uint8_t* out, int64_t room, seq_t cancel_intent_id, seq_t intent_id, int side,
+        px_t px_ticks, qty_t qty_lots, int flags, int64_t utc_ms
+    ) noexcept nogil:
+        """order.cancelReplace (spot): cancel one intent's order, then place another.
+
+        The new one is not placed unless the old one was cancelled. The request's id is the new's.
+        """
+        cdef Request* request = &self._replace
+        self.payload_size = 0
+        if fc_unlikely(not self._is_spot):
+            return E_UNSUPPORTED
+        if fc_unlikely(not is_intent(intent_id) or not is_intent(cancel_intent_id)
+                       or flags & MODIFIES):
+            return E_RANGE
+        begin_request(request, intent_id)
+        put_intent(request.json + request.json_old, cancel_intent_id)
+        put_intent(request.text + request.text_old, cancel_intent_id)
+        return self._order(request, self._replace_hmac, out, room, side, px_ticks, qty_lots,
+                           flags, utc_ms)
+
+    cdef int64_t _order(
+        self, Request* request, Hmac hmac, uint8_t* out, int64_t room, int side, px_t px_ticks,
+        qty_t qty_lots, int flags, int64_t utc_ms
+    ) noexcept nogil:
+        """From the price on, the head's intents being filled in. MODIFIES: no type, no tif."""
         cdef uint8_t* json = request.json + request.json_head_size
         cdef uint8_t* text = request.text + request.text_head_size
         cdef int size
-        self.payload_size = 0
-        if fc_unlikely(intent_id < 0 or intent_id >> INTENT_BITS != 0 or utc_ms < 0
-                       or side < SIDE_BUY or side > SIDE_SELL or px_ticks <= 0 or qty_lots <= 0):
+        if fc_unlikely(utc_ms < 0 or side < SIDE_BUY or side > SIDE_SELL or px_ticks <= 0
+                       or qty_lots <= 0):
             return E_RANGE
-        begin_request(request, intent_id)
+        if fc_unlikely(self._is_spot and flags & ORDER_REDUCE_ONLY):
+            return E_UNSUPPORTED
         size = format_units(text, px_ticks, &self._px_scale)
         if fc_unlikely(size < 0):
             return E_RANGE
@@ -200,61 +246,102 @@ cdef class Encoder(EncoderBase):
         if flags & ORDER_REDUCE_ONLY:
             json = put(json, b'"reduceOnly":"true",', 20)
             text = put(text, b"&reduceOnly=true", 16)
-        json = put_piece(json, &self._json_side[side])
-        text = put_piece(text, &self._text_side[side])
-        json = put(json, FC_TIF[flags & FC_TIF_BITS], 3)
-        text = put(text, FC_TIF[flags & FC_TIF_BITS], 3)
-        json = put(json, b'","timestamp":', 14)
-        text = put(text, b"&timestamp=", 11)
+        json = put_piece(json, &self._json_terms[side][flags & TERMS_BITS])
+        text = put_piece(text, &self._text_terms[side][flags & TERMS_BITS])
         size = <int> (put_uint(text, utc_ms) - text)
         memcpy(json, text, <size_t> size)
-        json = put(json + size, b',"type":"LIMIT"', 15)
-        text = put(text + size, b"&type=LIMIT", 11)
-        return self._finish(request, self._place_hmac, json, text, out, room)
+        json = put_piece(json + size, &self._json_type[flags & TERMS_BITS])
+        text = put_piece(text + size, &self._text_type[flags & TERMS_BITS])
+        return self._finish(request, hmac, json, text, out, room)
+
+    cdef int64_t amend(
+        self, uint8_t* out, int64_t room, seq_t intent_id, qty_t qty_lots, int64_t utc_ms
+    ) noexcept nogil:
+        """order.amend.keepPriority (spot): a smaller quantity (filled part included)."""
+        cdef Request* request = &self._amend
+        cdef uint8_t* json = request.json + request.json_head_size
+        cdef uint8_t* text = request.text + request.text_head_size
+        cdef int size
+        self.payload_size = 0
+        if fc_unlikely(not self._is_spot):
+            return E_UNSUPPORTED
+        if fc_unlikely(not is_intent(intent_id) or utc_ms < 0 or qty_lots <= 0):
+            return E_RANGE
+        begin_request(request, intent_id)
+        size = format_units(text, qty_lots, &self._qty_scale)
+        if fc_unlikely(size < 0):
+            return E_RANGE
+        memcpy(json, text, UNITS_TEXT_MAX)
+        json = put_piece(json + size, &self._json_amend)
+        text = put_piece(text + size, &self._text_amend)
+        put_intent(json, intent_id)
+        put_intent(text, intent_id)
+        json = put_piece(json + INTENT_DIGITS, &self._json_timed)
+        text = put_piece(text + INTENT_DIGITS, &self._text_timed)
+        size = <int> (put_uint(text, utc_ms) - text)
+        memcpy(json, text, <size_t> size)
+        return self._finish(request, self._place_hmac, json + size, text + size, out, room)
 
     cdef int64_t cancel(
         self, uint8_t* out, int64_t room, seq_t intent_id, int64_t utc_ms
     ) noexcept nogil:
         """order.cancel, by the client order id of the order placed with this intent."""
-        return self._query(&self._cancel, out, room, intent_id, utc_ms)
+        return self._query(&self._cancel, self._query_hmac, out, room, intent_id, utc_ms)
 
     cdef int64_t status(
         self, uint8_t* out, int64_t room, seq_t intent_id, int64_t utc_ms
     ) noexcept nogil:
         """order.status, by the client order id of the order placed with this intent."""
-        return self._query(&self._status, out, room, intent_id, utc_ms)
+        return self._query(&self._status, self._query_hmac, out, room, intent_id, utc_ms)
+
+    cdef int64_t cancel_all(
+        self, uint8_t* out, int64_t room, seq_t intent_id, int64_t utc_ms
+    ) noexcept nogil:
+        """openOrders.cancelAll (spot) of our symbol. The intent only marks the reply."""
+        self.payload_size = 0
+        if fc_unlikely(not self._is_spot):
+            return E_UNSUPPORTED
+        return self._query(&self._cancel_all, self._all_hmac, out, room, intent_id, utc_ms)
 
     cdef int64_t _query(
-        self, Request* request, uint8_t* out, int64_t room, seq_t intent_id, int64_t utc_ms
+        self, Request* request, Hmac hmac, uint8_t* out, int64_t room, seq_t intent_id,
+        int64_t utc_ms
     ) noexcept nogil:
         cdef uint8_t* json = request.json + request.json_head_size
         cdef uint8_t* text = request.text + request.text_head_size
         cdef uint8_t* text_end
         self.payload_size = 0
-        if fc_unlikely(intent_id < 0 or intent_id >> INTENT_BITS != 0 or utc_ms < 0):
+        if fc_unlikely(not is_intent(intent_id) or utc_ms < 0):
             return E_RANGE
-        begin_request(request, intent_id)
+        if request.json_intent > 0:
+            begin_request(request, intent_id)
+        else:
+            put_intent(request.json + request.json_id, intent_id)
         text_end = put_uint(text, utc_ms)
         memcpy(json, text, <size_t> (text_end - text))
-        return self._finish(
-            request, self._query_hmac, json + (text_end - text), text_end, out, room)
+        return self._finish(request, hmac, json + (text_end - text), text_end, out, room)
 
     cdef int64_t _finish(
         self, Request* request, Hmac hmac, uint8_t* json, const uint8_t* text_end,
         uint8_t* out, int64_t room
     ) noexcept nogil:
         """Sign, close the JSON, frame and mask it. `json` is after its last signed parameter."""
-        cdef uint8_t* signature = put(json, b',"signature":"', 14)
-        cdef int64_t size = put(signature + SHA256_HEX_SIZE, b'"}}', 3) - request.json
+        cdef uint8_t* signature = json
+        cdef int64_t size
+        if self._is_signed:
+            signature = put(json, b',"signature":"', 14)
+            json = put(signature + SHA256_HEX_SIZE, b'"', 1)
+        size = put(json, b"}}", 2) - request.json
         FC_DCHECK(size <= JSON_SIZE_MAX and text_end - request.text <= TEXT_SIZE_MAX)
         if fc_unlikely(ws_header_size(size) + size > room):
             return E_FULL
-        hmac.hex_digest(request.text, text_end - request.text, signature)
+        if self._is_signed:
+            hmac.hex_digest(request.text, text_end - request.text, signature)
         self.payload = request.json
         self.payload_size = size
         self.key_offset = request.json_key
         self.sig_offset = signature - request.json
-        self.sig_size = SHA256_HEX_SIZE
+        self.sig_size = SHA256_HEX_SIZE if self._is_signed else 0
         return ws_frame(out, WS_TEXT, request.json, size, self._mask_key())
 
     cdef uint32_t _mask_key(self) noexcept nogil:
@@ -286,13 +373,47 @@ cdef class Encoder(EncoderBase):
         cdef uint8_t[FRAME_SIZE_MAX] out
         return _checked(out, self.status(out, min(room, FRAME_SIZE_MAX), intent_id, utc_ms))
 
+    def modify_bytes(
+        self, seq_t intent_id, int side, px_t px_ticks, qty_t qty_lots, int64_t utc_ms,
+        int64_t room=FRAME_SIZE_MAX,
+    ) -> bytes:
+        """Masked frame of order.modify. ValueError: out of range, no room, or spot."""
+        cdef uint8_t[FRAME_SIZE_MAX] out
+        return _checked(out, self.modify(
+            out, min(room, FRAME_SIZE_MAX), intent_id, side, px_ticks, qty_lots, utc_ms))
+
+    def replace_bytes(
+        self, seq_t cancel_intent_id, seq_t intent_id, int side, px_t px_ticks, qty_t qty_lots,
+        int flags, int64_t utc_ms, int64_t room=FRAME_SIZE_MAX,
+    ) -> bytes:
+        """Masked frame of order.cancelReplace. ValueError: out of range, no room, or not spot."""
+        cdef uint8_t[FRAME_SIZE_MAX] out
+        return _checked(out, self.replace(
+            out, min(room, FRAME_SIZE_MAX), cancel_intent_id, intent_id, side, px_ticks,
+            qty_lots, flags, utc_ms))
+
+    def amend_bytes(
+        self, seq_t intent_id, qty_t qty_lots, int64_t utc_ms, int64_t room=FRAME_SIZE_MAX
+    ) -> bytes:
+        """Masked frame of order.amend.keepPriority. ValueError: as replace_bytes."""
+        cdef uint8_t[FRAME_SIZE_MAX] out
+        return _checked(out, self.amend(
+            out, min(room, FRAME_SIZE_MAX), intent_id, qty_lots, utc_ms))
+
+    def cancel_all_bytes(
+        self, seq_t intent_id, int64_t utc_ms, int64_t room=FRAME_SIZE_MAX
+    ) -> bytes:
+        """Masked frame of openOrders.cancelAll. ValueError: as replace_bytes."""
+        cdef uint8_t[FRAME_SIZE_MAX] out
+        return _checked(out, self.cancel_all(out, min(room, FRAME_SIZE_MAX), intent_id, utc_ms))
+
     def payload_bytes(self) -> bytes:
         """JSON of the last request, its key and signature blanked by x; b"" if the call failed."""
         if self.payload_size == 0:
             return b""
         blanked = bytearray(self.payload[:self.payload_size])
         blanked[self.key_offset:self.key_offset + self.key_size] = b"x" * self.key_size
-        blanked[self.sig_offset:self.sig_offset + SHA256_HEX_SIZE] = b"x" * SHA256_HEX_SIZE
+        blanked[self.sig_offset:self.sig_offset + self.sig_size] = b"x" * self.sig_size
         return bytes(blanked)
 
     def bench_place(self, int64_t count) -> int:
@@ -317,50 +438,11 @@ cdef class Encoder(EncoderBase):
 
 # -- COLD ---
 
-cdef int _check_credential(bytes api_key, bytes secret) except -1:
-    if not 0 < len(api_key) <= API_KEY_SIZE_MAX or not all(
-            97 <= byte <= 122 or 65 <= byte <= 90 or 48 <= byte <= 57 or byte in b"_-"
-            for byte in api_key):
-        raise ValueError(f"api_key must be 1 to {API_KEY_SIZE_MAX} of A-Z, a-z, 0-9, _ and -")
-    if not 0 < len(secret) <= SECRET_SIZE_MAX:
-        raise ValueError(f"secret must be 1 to {SECRET_SIZE_MAX} bytes")
-    return 0
-
-
-cdef int _fill(Piece* piece, bytes data) except -1:
-    if len(data) > PIECE_SIZE_MAX:
-        raise ValueError("a constant part of the request is too long")
-    piece.size = len(data)
-    memcpy(piece.data, <const uint8_t*> data, <size_t> len(data))
-    return 0
-
-
-cdef int _fill_request(
-    Request* request, int verb, bytes method, bytes id_name, bytes api_key, bytes prefix,
-    bytes json_rest, bytes text_rest,
-) except -1:
-    """Heads of both texts, the intent's digits not yet filled in."""
-    cdef bytes blank = b"0" * INTENT_DIGITS
-    cdef bytes start = b'{"id":"%d' % verb
-    cdef bytes key_start = start + blank + b'","method":"%b","params":{"apiKey":"' % method
-    cdef bytes id_start = key_start + api_key + b'","%b":"%b' % (id_name, prefix)
-    cdef bytes json = id_start + blank + json_rest
-    cdef bytes text_start = b"apiKey=%b&%b=%b" % (api_key, id_name, prefix)
-    cdef bytes text = text_start + blank + text_rest
-    request.json_id = len(start)
-    request.json_key = len(key_start)
-    request.json_intent = len(id_start)
-    request.json_head_size = len(json)
-    request.text_intent = len(text_start)
-    request.text_head_size = len(text)
-    memcpy(request.json, <const uint8_t*> json, <size_t> len(json))
-    memcpy(request.text, <const uint8_t*> text, <size_t> len(text))
-    return 0
-
-
 cdef bytes _checked(const uint8_t* out, int64_t size):
     if size == E_RANGE:
         raise ValueError("intent, side, price, quantity or time is out of range")
+    if size == E_UNSUPPORTED:
+        raise ValueError("this venue's WebSocket API has no such request")
     if size == E_FULL:
         raise ValueError("the frame needs more room")
     return out[:size]

@@ -2,45 +2,31 @@
 """Values of Binance messages, inlined into the walk.
 
 Each takes p at the value's first byte and returns after it, or NULL if it is not JSON. A value of
-the right shape is stored and its bit set in frame.have; right but not representable, in frame.off.
+the right shape is stored and its bit set in names.have; right but not representable, in names.off.
 """
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from fastcore.check cimport fc_likely, fc_unlikely
-from fastcore.codec.binance_frame cimport Frame, Text
+from fastcore.codec.binance_frame cimport FC_BIT, Letters, Names, Text
 from fastcore.fixed cimport parse_units
 from fastcore.scan cimport scan_uint, skip_space, skip_string, skip_value
-from fastcore.types cimport E_MALFORMED, E_RANGE, OK, Level, Scale
-
-cdef extern from *:
-    """
-    /* Are the bytes these? Four bytes must be readable. */
-    static inline int fc_are4(const uint8_t* at, uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
-        return (uint32_t) fc_load4(at) == (a | b << 8 | c << 16 | d << 24);
-    }
-    static inline int fc_are3(const uint8_t* at, uint32_t a, uint32_t b, uint32_t c) {
-        return (fc_load4(at) & 0xFFFFFFu) == (a | b << 8 | c << 16);
-    }
-    """
-    bint fc_are3(const uint8_t* at, uint8_t a, uint8_t b, uint8_t c) noexcept nogil
-    bint fc_are4(const uint8_t* at, uint8_t a, uint8_t b, uint8_t c, uint8_t d) noexcept nogil
-
+from fastcore.types cimport E_MALFORMED, E_RANGE, OK, Scale
 
 cdef inline const uint8_t* read_uint(
-    Frame* frame, uint64_t bit, int64_t* out, const uint8_t* p, const uint8_t* end
+    Names* names, uint64_t bit, int64_t* out, const uint8_t* p, const uint8_t* end
 ) noexcept nogil:
     cdef const uint8_t* after = scan_uint(p, end, out)
     if fc_likely(after != NULL):
         if fc_likely(out[0] >= 0):
-            frame.have |= bit
+            names.have |= bit
         else:
-            frame.off |= bit
+            names.off |= bit
         return after
     return skip_value(p, end)
 
 
 cdef inline const uint8_t* read_units(
-    Frame* frame, uint64_t bit, const Scale* scale, int64_t* out,
+    Names* names, uint64_t bit, const Scale* scale, int64_t* out,
     const uint8_t* p, const uint8_t* end
 ) noexcept nogil:
     """A decimal in a string; never negative."""
@@ -51,15 +37,15 @@ cdef inline const uint8_t* read_units(
         code = parse_units(&after, end, scale, out)
         if fc_likely(code != E_MALFORMED and after < end and after[0] == 34):
             if fc_likely(code == OK and out[0] >= 0):
-                frame.have |= bit
+                names.have |= bit
             else:
-                frame.off |= bit
+                names.off |= bit
             return after + 1
     return skip_value(p, end)
 
 
 cdef inline const uint8_t* read_text(
-    Frame* frame, uint64_t bit, Text* out, const uint8_t* p, const uint8_t* end
+    Names* names, uint64_t bit, Text* out, const uint8_t* p, const uint8_t* end
 ) noexcept nogil:
     cdef const uint8_t* after
     if fc_likely(p[0] == 34):
@@ -67,7 +53,7 @@ cdef inline const uint8_t* read_text(
         if fc_likely(after != NULL):
             out.at = p + 1
             out.size = after - p - 2
-            frame.have |= bit
+            names.have |= bit
         return after
     return skip_value(p, end)
 
@@ -90,20 +76,83 @@ cdef inline bint read_level_units(
     return True
 
 
-cdef inline bint read_fast_level(
-    const uint8_t** cursor, const uint8_t* end, const Frame* frame, Level* level
+# -- MEMBERS: of objects that are looked at one name at a time ---
+
+cdef inline const uint8_t* first_name(
+    const uint8_t* p, const uint8_t* end, bint* is_closed
 ) noexcept nogil:
-    """`["px","qty"],` with another level after it, on the grid, without space. Else False."""
-    cdef const uint8_t* p = cursor[0] + 2
-    if end - p < 32 or (p - 1)[0] != 34:
-        return False
-    if (fc_unlikely(parse_units(&p, end, &frame.px_scale, &level.px_ticks) != OK)
-            or fc_unlikely(end - p < 4 or not fc_are3(p, 34, 44, 34))):
-        return False
-    p += 3
-    if (fc_unlikely(parse_units(&p, end, &frame.qty_scale, &level.qty_lots) != OK)
-            or fc_unlikely(end - p < 4 or not fc_are4(p, 34, 93, 44, 91))
-            or fc_unlikely(level.px_ticks < 0 or level.qty_lots < 0)):
-        return False
-    cursor[0] = p + 3
-    return True
+    """p is after an opening brace: at the first name's quote, or after the closing brace."""
+    p = skip_space(p, end)
+    is_closed[0] = p < end and p[0] == 125
+    return p + 1 if is_closed[0] else p
+
+
+cdef inline const uint8_t* next_name(
+    const uint8_t* p, const uint8_t* end, bint* is_closed
+) noexcept nogil:
+    """p is after a value: at the next name's quote, or after the closing brace; NULL: neither."""
+    p = skip_space(p, end)
+    is_closed[0] = False
+    if p >= end:
+        return NULL
+    if p[0] == 44:
+        return skip_space(p + 1, end)
+    is_closed[0] = p[0] == 125
+    return p + 1 if is_closed[0] else NULL
+
+
+cdef inline const uint8_t* read_name(
+    const uint8_t* p, const uint8_t* end, Text* name
+) noexcept nogil:
+    """After `"name" :` and the space around it, at a byte that may start a value; NULL: not so."""
+    if fc_unlikely(p >= end or p[0] != 34):
+        return NULL
+    name.at = p + 1
+    p = skip_string(p + 1, end)
+    if fc_unlikely(p == NULL):
+        return NULL
+    name.size = p - name.at - 1
+    p = skip_space(p, end)
+    if fc_unlikely(p >= end or p[0] != 58):
+        return NULL
+    p = skip_space(p + 1, end)
+    return p if p < end else NULL
+
+
+cdef inline bint is_letter(uint8_t char) noexcept nogil:
+    return <uint8_t> ((char | 32) - 97) < 26
+
+
+cdef inline const uint8_t* read_letters(
+    Letters* letters, const uint8_t* p, const uint8_t* end
+) noexcept nogil:
+    """Where the values of an object's names of one letter start; p is after its opening brace.
+
+    NULL: no whole object, or one of them twice.
+    """
+    cdef Text name
+    cdef bint is_closed
+    letters.seen = 0
+    letters.end = end
+    p = first_name(p, end, &is_closed)
+    while not is_closed:
+        if fc_likely(end - p > 4 and p[0] == 34 and p[2] == 34 and p[3] == 58 and p[4] > 32):
+            name.at = p + 1
+            name.size = 1
+            p += 4
+        else:
+            p = read_name(p, end, &name)
+            if p == NULL:
+                return NULL
+        if name.size == 1 and is_letter(name.at[0]):
+            if fc_unlikely(letters.seen & FC_BIT(name.at[0])):
+                return NULL
+            letters.seen |= FC_BIT(name.at[0])
+            letters.at[name.at[0] & 63] = p
+        p = skip_value(p, end)
+        if p == NULL:
+            return NULL
+        p = next_name(p, end, &is_closed)
+        if p == NULL:
+            return NULL
+    return p

@@ -8,21 +8,23 @@ import hashlib
 import hmac
 import json
 import re
+from decimal import Decimal
 from typing import Any
 
-from fastcore.types import Code, EventKind, ExecType, OrderState, Side
+from fastcore.types import Code, EventKind, ExecType, FeeAsset, OrderState, Side
 from tests.reference import fixed
 
 LEVELS_MAX = 16384
 INT64_MAX = 2**63 - 1
 NS_PER_MS = 1_000_000
 WHOLE = re.compile(r"(0|[1-9][0-9]*)\Z", re.ASCII)
+E8 = "0.00000001"
 IGNORED = {
-    "aggTrade", "TRADE_LITE", "ACCOUNT_UPDATE", "kline", "markPriceUpdate", "24hrTicker",
-    "24hrMiniTicker", "forceOrder", "contractInfo", "assetIndexUpdate", "indexPriceUpdate",
-    "continuous_kline", "indexPrice_kline", "markPrice_kline", "compositeIndex", "avgPrice",
-    "ALGO_UPDATE", "MARGIN_CALL", "ACCOUNT_CONFIG_UPDATE", "STRATEGY_UPDATE", "GRID_UPDATE",
-    "CONDITIONAL_ORDER_TRIGGER_REJECT", "outboundAccountPosition", "balanceUpdate",
+    "TRADE_LITE", "kline", "markPriceUpdate", "24hrTicker", "24hrMiniTicker", "forceOrder",
+    "contractInfo", "assetIndexUpdate", "indexPriceUpdate", "continuous_kline",
+    "indexPrice_kline", "markPrice_kline", "compositeIndex", "avgPrice", "ALGO_UPDATE",
+    "MARGIN_CALL", "ACCOUNT_CONFIG_UPDATE", "STRATEGY_UPDATE", "GRID_UPDATE",
+    "CONDITIONAL_ORDER_TRIGGER_REJECT", "listStatus", "externalLockUpdate",
 }  # fmt: skip
 STATES = {
     "NEW": OrderState.NEW,
@@ -37,7 +39,8 @@ STATES = {
 EXECUTIONS = {
     name: ExecType[name]
     for name in ("NEW", "CANCELED", "TRADE", "EXPIRED", "AMENDMENT", "CALCULATED", "REJECTED")
-}
+} | {"REPLACED": ExecType.AMENDMENT, "TRADE_PREVENTION": None}
+RESULTS = {"SUCCESS": 200, "FAILURE": 400, "NOT_ATTEMPTED": 0}
 
 
 class Refused(Exception):
@@ -76,8 +79,23 @@ def _load(buf: bytes) -> dict[str, Any]:
         raise Refused(Code.MALFORMED) from error
     if not isinstance(message, dict):
         raise Refused(Code.MALFORMED)
-    inner = message.get("data")
-    return inner if isinstance(inner, dict) else message
+    return message
+
+
+def _dict(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _unwrap(message: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
+    """The message itself, and the stream that it came by if it was wrapped."""
+    inner = [message[name] for name in ("data", "event") if isinstance(message.get(name), dict)]
+    if len(inner) > 1:
+        raise Refused(Code.MALFORMED)
+    if not inner:
+        return message, None
+    stream = message.get("stream")
+    is_text = isinstance(stream, str) and not isinstance(stream, Number)
+    return inner[0], stream if is_text else None
 
 
 def _whole(value: object) -> int:
@@ -121,40 +139,65 @@ def _worst(readers: dict[str, Any]) -> dict[str, Any]:
 
 
 class Decoder:
-    def __init__(self, symbol: str, tick: str, lot: str, client_prefix: str = "") -> None:
+    def __init__(
+        self,
+        symbol: str,
+        tick: str,
+        lot: str,
+        client_prefix: str = "",
+        base_asset: str = "",
+        quote_asset: str = "",
+    ) -> None:
         self.symbol, self.tick, self.lot, self.prefix = symbol, tick, lot, client_prefix
+        self.base, self.quote = base_asset, quote_asset
+        self.retry_after_ms, self.canceled_intent_id = 0, 0
 
     def decode_bytes(self, buf: bytes) -> tuple[int, dict[str, object]]:
         try:
-            return self._decode(_load(buf))
+            return self._decode(*_unwrap(_load(buf)))
         except Refused as refused:
             return refused.code, {}
 
-    def _decode(self, message: dict[str, Any]) -> tuple[int, dict[str, object]]:
+    def _decode(
+        self, message: dict[str, Any], stream: str | None
+    ) -> tuple[int, dict[str, object]]:
         if "e" in message:
-            event = _text(message["e"])
-            if event == "bookTicker":
-                return self._best(message)
-            if event == "depthUpdate":
-                return self._depth(message)
-            if event == "trade":
-                return self._trade(message)
-            if event == "ORDER_TRADE_UPDATE":
-                return self._order(message)
-            if event == "listenKeyExpired":
-                return EventKind.LISTEN_KEY_EXPIRED, {}
-            if event in IGNORED:
-                return EventKind.IGNORED, {}
-            raise Refused(Code.UNKNOWN)
+            return self._event(message, stream)
         if "lastUpdateId" in message:
-            return self._snapshot(message)
-        if "id" in message:
-            if "status" in message or "error" in message:
-                return self._reply(message)
-            if "result" in message:
-                return EventKind.IGNORED, {}
+            return self._snapshot(message, stream)
+        if "id" in message and {"status", "error", "result"} & set(message):
+            return self._reply(message)
+        if {"code", "msg"} <= set(message):
+            return self._reply(message)
         if {"u", "s", "b", "B", "a", "A"} <= set(message):
             return self._best(message)
+        raise Refused(Code.UNKNOWN)
+
+    def _event(self, message: dict[str, Any], stream: str | None) -> tuple[int, dict[str, object]]:
+        event = _text(message["e"])
+        if event == "bookTicker":
+            return self._best(message)
+        if event == "depthUpdate":
+            is_whole = stream is not None and re.match(r"[^@]*@depth[0-9]", stream) is not None
+            return self._depth(message, is_whole)
+        if event in ("trade", "aggTrade"):
+            return self._trade(message, event)
+        if event == "ORDER_TRADE_UPDATE":
+            return self._order(message, message.get("o"), is_spot=False)
+        if event == "executionReport":
+            return self._order(message, message, is_spot=True)
+        if event == "ACCOUNT_UPDATE":
+            return self._account(message, self._futures_account)
+        if event == "outboundAccountPosition":
+            return self._account(message, self._spot_account)
+        if event == "balanceUpdate":
+            return self._account(message, self._balance_change)
+        if event in ("listenKeyExpired", "eventStreamTerminated"):
+            return EventKind.LISTEN_KEY_EXPIRED, {}
+        if event == "serverShutdown":
+            return EventKind.VENUE_SHUTDOWN, {}
+        if event in IGNORED:
+            return EventKind.IGNORED, {}
         raise Refused(Code.UNKNOWN)
 
     def _check_symbol(self, message: dict[str, Any], name: str = "s") -> None:
@@ -202,7 +245,7 @@ class Decoder:
             }
         )
 
-    def _depth(self, m: dict[str, Any]) -> tuple[int, dict[str, object]]:
+    def _depth(self, m: dict[str, Any], is_whole: bool) -> tuple[int, dict[str, object]]:
         self._check_symbol(m)
         fields = _worst(
             {
@@ -216,11 +259,19 @@ class Decoder:
         )
         if fields["first_update_id"] > fields["final_update_id"]:
             raise Refused(Code.MALFORMED)
+        if is_whole:
+            first = {"first_update_id": fields["final_update_id"], "prev_final_update_id": -1}
+            return EventKind.SNAPSHOT, fields | first
         return EventKind.DEPTH, fields
 
-    def _snapshot(self, m: dict[str, Any]) -> tuple[int, dict[str, object]]:
-        if "symbol" in m:
-            self._check_symbol(m, "symbol")
+    def _snapshot(self, m: dict[str, Any], stream: str | None) -> tuple[int, dict[str, object]]:
+        names = [name for name in ("s", "symbol") if name in m]
+        if len(names) > 1:
+            raise Refused(Code.MALFORMED)
+        if names:
+            self._check_symbol(m, names[0])
+        elif stream is not None and not stream.startswith(self.symbol.lower() + "@"):
+            raise Refused(Code.OTHER_SYMBOL)
         fields = _worst(
             {
                 "final_update_id": lambda: _whole(m.get("lastUpdateId")),
@@ -236,21 +287,24 @@ class Decoder:
             **fields,
         }
 
-    def _trade(self, m: dict[str, Any]) -> tuple[int, dict[str, object]]:
+    def _trade(self, m: dict[str, Any], event: str) -> tuple[int, dict[str, object]]:
         def aggressor() -> Side:
             if not isinstance(m.get("m"), bool):
                 raise Refused(Code.MALFORMED)
             return Side.SELL if m["m"] else Side.BUY
 
         self._check_symbol(m)
-        return EventKind.TRADE, _worst(
+        is_trade = event == "trade"
+        return EventKind.TRADE if is_trade else EventKind.AGG_TRADE, _worst(
             {
-                "trade_id": lambda: _whole(m.get("t")),
+                "trade_id": lambda: _whole(m.get("t" if is_trade else "a")),
                 "exch_ts_ns": lambda: self._time(m),
                 "px_ticks": lambda: _units(m.get("p"), self.tick),
                 "qty_lots": lambda: _units(m.get("q"), self.lot),
                 "aggressor": aggressor,
-                "is_market": lambda: int("X" not in m or _text(m["X"]) == "MARKET"),
+                "is_market": lambda: int(
+                    not is_trade or "X" not in m or _text(m["X"]) == "MARKET"
+                ),
             }
         )
 
@@ -259,77 +313,194 @@ class Decoder:
             return int(client_id[-12:], 16)
         return -1
 
-    def _order(self, m: dict[str, Any]) -> tuple[int, dict[str, object]]:
-        o = m.get("o")
+    def _order(self, m: dict[str, Any], o: object, is_spot: bool) -> tuple[int, dict[str, object]]:
         if not isinstance(o, dict) or not set("scSxXipqzLl") <= set(o):
             raise Refused(Code.MALFORMED)
         self._check_symbol(o)
         exch_ts_ns = self._time(m)
-        intent_id = self._intent(_text(o["c"]))
+        client_id = _text(o["c"])
+        if is_spot:
+            client_id = _text(o.get("C", "")) or client_id
         side, execution, status = _text(o["S"]), _text(o["x"]), _text(o["X"])
         if side not in ("BUY", "SELL"):
             raise Refused(Code.MALFORMED)
-        if execution not in EXECUTIONS or status not in STATES:
+        if execution not in EXECUTIONS or status not in STATES | {"PENDING_NEW": 0}:
             raise Refused(Code.UNKNOWN)
+        state = STATES.get(status, OrderState.NEW)
+        expired = ExecType.EXPIRED if state == OrderState.EXPIRED else ExecType.AMENDMENT
+        prevented = "A" if is_spot and "A" in o else None
         numbers = _worst(
             {
                 "venue_order_id": lambda: _whole(o["i"]),
                 "trade_id": lambda: _whole(o.get("t")) if execution == "TRADE" else -1,
                 "px_ticks": lambda: _units(o["p"], self.tick),
                 "qty_lots": lambda: _units(o["q"], self.lot),
+                "prevented_lots": lambda: _units(o["A"], self.lot) if prevented else 0,
                 "cum_qty_lots": lambda: _units(o["z"], self.lot),
                 "last_px_ticks": lambda: _units(o["L"], self.tick),
                 "last_qty_lots": lambda: _units(o["l"], self.lot),
-                "fee_e8": lambda: _units(o["n"], "0.00000001", True) if "n" in o else 0,
+                "fee": lambda: self._fee(o),
             }
         )
+        numbers["fee_e8"], numbers["fee_asset"] = numbers.pop("fee")
+        numbers["qty_lots"] -= numbers.pop("prevented_lots")
+        if numbers["qty_lots"] < 0:
+            raise Refused(Code.RANGE)
         return EventKind.ORDER, {
-            "intent_id": intent_id,
+            "intent_id": self._intent(client_id),
             "exch_ts_ns": exch_ts_ns,
-            "exec_type": EXECUTIONS[execution],
-            "status": STATES[status],
+            "exec_type": EXECUTIONS[execution] if EXECUTIONS[execution] is not None else expired,
+            "status": state,
             "side": Side[side],
             "is_maker": int(o.get("m") is True),
             **numbers,
         }
 
+    def _fee(self, o: dict[str, Any]) -> tuple[int, FeeAsset]:
+        asset = "" if o.get("N") is None else _text(o["N"])
+        fee_e8 = _units(o["n"], E8, True) if "n" in o else 0
+        if fee_e8 == 0 or (asset and asset == self.quote):
+            return fee_e8, FeeAsset.QUOTE
+        return fee_e8, FeeAsset.BASE if asset and asset == self.base else FeeAsset.OTHER
+
+    def _account(self, m: dict[str, Any], reader: Any) -> tuple[int, dict[str, object]]:
+        said = _worst({"exch_ts_ns": lambda: self._time(m), "fields": lambda: reader(m)})
+        fields = said.pop("fields")
+        return EventKind.ACCOUNT, {
+            **said,
+            "has_position": int("position_lots" in fields),
+            "has_balance": int("balance_e8" in fields),
+            "position_lots": fields.get("position_lots", 0),
+            "balance_e8": fields.get("balance_e8", 0),
+        }
+
+    def _entries(self, entries: object, name: str) -> list[tuple[str, dict[str, Any]]]:
+        if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
+            raise Refused(Code.MALFORMED)
+        return [(_text(entry.get(name)), entry) for entry in entries]
+
+    def _futures_account(self, m: dict[str, Any]) -> dict[str, int]:
+        if not isinstance(m.get("a"), dict):
+            raise Refused(Code.MALFORMED)
+        readers: dict[str, Any] = {}
+        for asset, entry in self._entries(m["a"].get("B", []), "a"):
+            if self.quote and asset == self.quote:
+                if "balance_e8" in readers:
+                    raise Refused(Code.MALFORMED)
+                readers["balance_e8"] = lambda e=entry: _units(e.get("wb"), E8, True)
+        sides = 0
+        for symbol, entry in self._entries(m["a"].get("P", []), "s"):
+            if symbol != self.symbol:
+                continue
+            name = "position_lots"
+            if _text(entry.get("ps")) != "BOTH":
+                name = f"side {(sides := sides + 1)}"
+            if name in readers:
+                raise Refused(Code.MALFORMED)
+            readers[name] = lambda e=entry: _units(e.get("pa"), self.lot, True)
+        fields = _worst(readers)
+        if any(fields.pop(f"side {side + 1}") for side in range(sides)):
+            raise Refused(Code.RANGE)
+        return fields
+
+    def _spot_account(self, m: dict[str, Any]) -> dict[str, int]:
+        readers: dict[str, Any] = {}
+        for asset, entry in self._entries(m.get("B"), "a"):
+            for ours, name in ((self.quote, "balance_e8"), (self.base, "position_lots")):
+                if ours and asset == ours:
+                    if name in readers:
+                        raise Refused(Code.MALFORMED)
+                    readers[name] = lambda e=entry: sum(
+                        _worst({n: (lambda n=n: _units(e.get(n), E8)) for n in "fl"}).values()
+                    )
+                    break
+        fields = _worst(readers)
+        if "position_lots" in fields:
+            lot_e8 = Decimal(self.lot) * 10**8
+            fields["position_lots"] = int(fields["position_lots"] // lot_e8)
+        return fields
+
+    def _balance_change(self, m: dict[str, Any]) -> dict[str, int]:
+        _text(m.get("a"))
+        _units(m.get("d"), E8, True)
+        return {}
+
     def _reply(self, m: dict[str, Any]) -> tuple[int, dict[str, object]]:
-        result = m["result"] if isinstance(m.get("result"), dict) else {}
-        error = m.get("error", {})
-        if "symbol" in result:
-            self._check_symbol(result, "symbol")
-        if not isinstance(error, dict):
+        result, error = _dict(m.get("result")), m.get("error", {})
+        data = _dict(_dict(error).get("data"))
+        inner = [result.get("amendedOrder"), result.get("newOrderResponse")]
+        order = _only_once([result, *map(_dict, inner), _dict(data.get("newOrderResponse"))])
+        order = {n: order[n] for n in ("symbol", "orderId", "status", "executedQty") if n in order}
+        both = _only_once([{n: p[n] for n in p if n.endswith("Result")} for p in (result, data)])
+        canceled = _only_once([_dict(place.get("cancelResponse")) for place in (result, data)])
+        if "symbol" in order:
+            self._check_symbol(order, "symbol")
+        codes = [e["code"] for e in (m, _dict(error)) if "code" in e]
+        if not isinstance(error, dict) or len(codes) > 1:
             raise Refused(Code.MALFORMED)
 
-        def error_code() -> int:
-            code = error["code"]
+        def error_code(code: Any) -> int:
             if isinstance(code, Number) and code.startswith("-"):
                 return -_whole(Number(code[1:]))
             return _whole(code)
 
-        def order_state() -> OrderState:
-            return STATES.get(_text(result["status"]), OrderState.UNKNOWN)
+        def retry_after() -> int:
+            return _whole(data["retryAfter"]) if "retryAfter" in data else 0
 
+        refused = "error" in m or "code" in m
         fields = _worst(
             {
-                "status": lambda: _whole(m["status"]) if "status" in m else 0,
-                "error_code": lambda: error_code() if "code" in error else 0,
-                "order_status": lambda: order_state() if "status" in result else OrderState.FREE,
-                "venue_order_id": lambda: _whole(result["orderId"]) if "orderId" in result else -1,
-                "cum_qty_lots": lambda: (
-                    _units(result["executedQty"], self.lot) if "executedQty" in result else -1
+                "status": lambda: (
+                    _whole(m["status"]) if "status" in m else 400 if refused else 200
                 ),
+                "error_code": lambda: error_code(codes[0]) if codes else 0,
+                "order_status": lambda: (
+                    STATES.get(_text(order["status"]), OrderState.UNKNOWN)
+                    if "status" in order
+                    else OrderState.FREE
+                ),
+                "venue_order_id": lambda: _whole(order["orderId"]) if "orderId" in order else -1,
+                "cum_qty_lots": lambda: (
+                    _units(order["executedQty"], self.lot) if "executedQty" in order else -1
+                ),
+                "cancel_status": lambda: _text(both.get("cancelResult", "NOT_ATTEMPTED")),
+                "new_status": lambda: _text(both.get("newOrderResult", "NOT_ATTEMPTED")),
+                "retry": retry_after,
+                "canceled": lambda: _text(canceled.get("origClientOrderId", "")),
             }
         )
         if fields["status"] > 999 or abs(fields["error_code"]) > 999_999:
             raise Refused(Code.RANGE)
-        ours = re.fullmatch(r"([1-4])([0-9a-f]{12})", str(m["id"]))
+        for name in ("cancel_status", "new_status"):
+            if fields[name] not in RESULTS:
+                raise Refused(Code.UNKNOWN)
+            fields[name] = RESULTS[fields[name]]
+        self.retry_after_ms = fields.pop("retry")
+        self.canceled_intent_id = self._intent(fields.pop("canceled"))
+        ours = re.fullmatch(r"([1-7])([0-9a-f]{12})", str(m.get("id")))
         if ours is None or isinstance(m["id"], Number):
-            return EventKind.REPLY, {"intent_id": -1, "verb": 0, **fields}
+            kind = EventKind.REPLY if "orderId" in order else EventKind.SESSION
+            return kind, {"intent_id": -1, "verb": 0, **fields}
         return EventKind.REPLY, {"intent_id": int(ours[2], 16), "verb": int(ours[1]), **fields}
+
+
+def _only_once(places: list[dict[str, Any]]) -> dict[str, Any]:
+    """Objects that speak of one thing, as one: a name of ours in two of them is malformed."""
+    ours = {"symbol", "orderId", "status", "executedQty", "origClientOrderId"}
+    ours |= {"cancelResult", "newOrderResult"}
+    merged: dict[str, Any] = {}
+    for place in places:
+        if ours & set(merged) & set(place):
+            raise Refused(Code.MALFORMED)
+        merged |= place
+    return merged
 
 
 def sign(secret: bytes, params: dict[str, Any]) -> str:
     """Signature of a WebSocket-API request: its other parameters by name, as `k=v&...`."""
     text = "&".join(f"{name}={params[name]}" for name in sorted(params) if name != "signature")
+    return sign_text(secret, text)
+
+
+def sign_text(secret: bytes, text: str) -> str:
     return hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()

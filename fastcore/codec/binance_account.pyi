@@ -1,0 +1,1 @@
+"""Balances and positions of Binance accounts; C only: see binance_account.pyx."""

@@ -1,0 +1,1 @@
+"""Answers of Binance's WebSocket API and control plane; C only: see binance_reply.pyx."""
