@@ -74,7 +74,7 @@ cdef class Core(CoreState):
         self.config = config
         self.journal = journal
         self.is_journaled = journal is not None
-        self.decoder = Decoder(symbol, tick, lot, prefix)
+        self.decoder = Decoder(symbol, tick, lot, prefix, *core_config.assets(symbol))
         self.encoder = Encoder(symbol, tick, lot, prefix, api_key, secret,
                                config["recv_window_ms"], config["mask_seed"])
         self.book = Book()
