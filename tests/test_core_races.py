@@ -208,3 +208,24 @@ def test_a_full_journal_stays_without_a_hole() -> None:
     used = len(bytes(desk.segment).rstrip(b"\0"))
     desk.timer()
     assert len(bytes(desk.segment).rstrip(b"\0")) == used
+
+
+def test_a_moved_touch_is_one_amend_a_side_and_its_reply_gives_the_terms() -> None:
+    desk = resting_desk(quoting__modify=True)
+    desk.take_sent()
+    assert desk.best("60000.20", "1.000", "60000.30", "1.000") == 2
+    amends = desk.take_sent()
+    assert [(params["verb"], params["price"]) for params in amends] == [
+        (Verb.MODIFY, "60000.0"), (Verb.MODIFY, "60000.5"),
+    ]  # fmt: skip
+    for params in amends:
+        desk.ack(params)
+    own = {(one["state"], one["px_ticks"]) for one in desk.numbers["own"]}
+    assert own == {(OrderState.NEW, 600_000), (OrderState.NEW, 600_005)}
+
+
+def test_a_denied_amend_pulls_the_quote() -> None:
+    desk = resting_desk(quoting__modify=True, limits__orders_per_10s_max=2)
+    desk.take_sent()
+    desk.best("60000.20", "1.000", "60000.30", "1.000")
+    assert [params["verb"] for params in desk.take_sent()] == [Verb.CANCEL, Verb.CANCEL]
