@@ -37,7 +37,7 @@ CORE_SEES = {
 KERNELS_SEE = CORE_SEES | {"numpy", "numba"}
 # Compiles the user's file at start-up: reads that file and its syntax tree.
 USER_SEES = KERNELS_SEE | {
-    "ast", "hashlib", "linecache", "pathlib", "sys", "traceback", "types", "warnings",
+    "ast", "hashlib", "inspect", "linecache", "pathlib", "sys", "traceback", "types", "warnings",
 }  # fmt: skip
 STUBS_SEE = CORE_SEES | {"numpy", "typing_extensions"}  # a stub is read by tools, never run
 

@@ -186,6 +186,13 @@ def pipe(width: int = 200) -> tuple[Console, io.StringIO]:
     return Console(file=out, width=width), out
 
 
+def test_a_warning_is_said_with_its_remedy() -> None:
+    console, out = pipe(80)
+    with LiveView(console, total_s=30) as view:
+        view.note({"event": "warning", "what": "the clock drifts", "remedy": "none needed"})
+    assert out.getvalue().splitlines() == ["the clock drifts", "    none needed"]
+
+
 def test_without_a_terminal_one_line_a_second_and_every_event() -> None:
     console, out = pipe(60)
     with LiveView(console, total_s=30) as view:

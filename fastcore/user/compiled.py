@@ -13,6 +13,7 @@ import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE
 from types import FunctionType
 from typing import Any
 
@@ -117,7 +118,8 @@ class Strategy:
     ) -> None:  # fmt: skip
         self.function = function
         self.source = source_of(function)
-        self.signals, self.state, self.levels = list(signals), state, levels
+        self.signals = [signals] if isinstance(signals, str) else list(signals)
+        self.state, self.levels = state, levels
         try:
             self.params = _declared(self.signals, params, state, levels)
         except ValueError as error:
@@ -153,7 +155,7 @@ def strategy(
     their defaults, how many doubles of state it keeps, how many levels a side it looks at."""
     if misused is not None:
         raise StrategyError("@strategy needs its brackets: @strategy(signals=[...], params={...})")
-    return lambda function: Strategy(function, signals, params or {}, state, levels)
+    return lambda function: Strategy(_plain(function), signals, params or {}, state, levels)
 
 
 def helper(function: Callable[..., Any]) -> Any:
@@ -164,9 +166,23 @@ def helper(function: Callable[..., Any]) -> Any:
 # -- COLD ---
 
 
-def _declared(
-    signals: list[str], params: Mapping[Any, Any], state: Any, levels: Any
-) -> dict[str, float]:
+def _plain(function: Any) -> FunctionType:
+    """A function that `def` made, or StrategyError."""
+    if (
+        not isinstance(function, FunctionType)
+        or function.__name__ == "<lambda>"
+        or function.__code__.co_flags & (CO_COROUTINE | CO_ASYNC_GENERATOR)
+    ):
+        code = getattr(function, "__code__", None)
+        raise StrategyError(
+            "@strategy goes above a plain function, once: def my_quotes(view, params, state,"
+            " target)",
+            code.co_filename if code else "", code.co_firstlineno if code else 0,
+        )  # fmt: skip
+    return function
+
+
+def _declared(signals: list[str], params: Any, state: Any, levels: Any) -> dict[str, float]:
     """The parameters, as floats; ValueError for a declaration that can't stand."""
     for name in signals:
         if name not in SIGNALS:
@@ -177,6 +193,8 @@ def _declared(
     ):
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise ValueError(f"{name} must be a whole number {low} .. {high}, was {value!r}")
+    if not isinstance(params, Mapping):
+        raise ValueError("params is a table of names and their defaults, {'skew': 0.1}")
     if len(params) > PARAMS_MAX:
         raise ValueError(f"at most {PARAMS_MAX} params, were {len(params)}")
     for name in params:
@@ -218,7 +236,8 @@ def _compile(
     called = _INTO_PYTHON.search(compiled.inspect_llvm())
     if called:
         raise source.error(
-            f"it calls back into Python ({called[1]}): no printing, no objects, no random numbers"
+            f"it calls back into Python ({called[1]}): numbers only, one by one; no printing, no"
+            " dict or set, no assignment to slices, no random numbers"
         )
     return compiled
 

@@ -54,6 +54,8 @@ _KNOWN: tuple[tuple[str, str], ...] = (
 
 def explained(error: BaseException, source: Source) -> StrategyError:
     """A StrategyError for whatever the compiler raised."""
+    if isinstance(error, KeyError):  # of a record, in a helper: Numba says the name, no more
+        return source.error(f"there is no field {error}")
     details = _COLOUR.sub("", str(error))
     flat = " ".join(details.split())
     for pattern, sentence in _KNOWN:

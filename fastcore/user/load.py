@@ -65,7 +65,7 @@ def _run(path: str, source: str) -> ModuleType:
             f"syntax error: {error.msg}", path, (error.lineno or 0) if inside else 0,
             (error.offset or 0) - 1,
         ) from None  # fmt: skip
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         lines = [f.lineno or 0 for f in traceback.extract_tb(error.__traceback__)
                  if f.filename == path]  # fmt: skip
         raise StrategyError(
