@@ -25,7 +25,7 @@ def measure(working: int) -> float:
     limits |= {"reference_age_ms_max": 10_000, "position_lots_max": 1_000, "exposure_max": 10**12}
     book = Book()
     book.apply_snapshot_lists(1, [(BID, 1)], [(ASK, 1)])
-    gate = Gate(limits, book, Orders(0, 0, 10**9, 10**9), None, (10_000, 1))
+    gate = Gate(limits, book, Orders(10**9, 10**9), None, (10_000, 1))
     rig = GateRig(gate)
     gate.on_reference(BID + 5, NOW_NS)
     for index in range(250):

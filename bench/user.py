@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fastcore import strategy_abi
+from fastcore import strategy_layout
 from fastcore.user import UserStrategy, load, new_views
 
 ROUNDS = 2_000
@@ -33,7 +33,7 @@ def run() -> dict[str, dict[str, float]]:
     """case -> {p50_ns, p99_ns}."""
     example = load(f"{EXAMPLE}:my_quotes")
     addresses = {
-        "built-in spread": strategy_abi.builtin_address("spread"),
+        "built-in spread": strategy_layout.builtin_address("spread"),
         "the same, user's": example.address,
     }
     kept: list[UserStrategy] = []
@@ -55,7 +55,7 @@ def _measured(address: int, params: Any) -> dict[str, float]:
     rounds = []
     for _ in range(ROUNDS):
         begin_ns = time.perf_counter_ns()
-        strategy_abi.call_again(address, view, params, state, CALLS)
+        strategy_layout.call_again(address, view, params, state, CALLS)
         rounds.append((time.perf_counter_ns() - begin_ns) / CALLS)
     rounds.sort()
     return {"p50_ns": statistics.median(rounds), "p99_ns": rounds[len(rounds) * 99 // 100]}

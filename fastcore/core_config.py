@@ -182,14 +182,6 @@ def client_prefix(config: dict[str, Any]) -> str:
     return f"tm{config['run_tag']}-{config['strategy_id']:02x}-"
 
 
-def assets(symbol: str) -> tuple[str, str]:
-    """Base and quote asset by the symbol's name, until the venue's own words are configured."""
-    for quote in ("USDT", "USDC", "FDUSD", "BTC"):
-        if symbol.endswith(quote) and symbol != quote:
-            return symbol.removesuffix(quote), quote
-    return "", ""
-
-
 def to_json(config: dict[str, Any]) -> bytes:
     """Canonical bytes: what the CONFIG record holds and hashes are taken of."""
     return json.dumps(config, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()

@@ -4,8 +4,9 @@ from libc.stdint cimport int32_t, int64_t, uint32_t
 
 from fastcore.account cimport Account, Sends
 from fastcore.book cimport Book
-from fastcore.orders cimport Order, Orders
+from fastcore.orders cimport Orders
 from fastcore.types cimport ORDERS_MAX, ns_t, px_t, qty_t, seq_t
+from fastcore.working cimport Order
 
 cdef enum:                     # journaled: never renumber
     GATE_OK = 0

@@ -366,7 +366,8 @@ cdef class GateRig:
 
     def place(self, side: int, px_ticks: int, qty_lots: int, now_ns: int) -> int:
         """Book the order that has just passed as sent; its intent id."""
-        cdef Order* order = self.gate.orders.add(side, px_ticks, qty_lots, now_ns)
+        cdef Order* order = self.gate.orders.add(side, px_ticks, qty_lots, self.gate.passed.flags,
+                                                  0, now_ns)
         if order == NULL:
             raise ValueError("Every slot for orders is taken")
         self.gate.count_send(VERB_PLACE, order.intent_id, now_ns)

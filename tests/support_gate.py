@@ -55,7 +55,7 @@ class FastDesk:
     ) -> None:
         self._book = Book()
         self._update_id = 0
-        self.gate = Gate(limits, self._book, Orders(0, 0, 10**9, 10**9), account, value_e8)
+        self.gate = Gate(limits, self._book, Orders(10**9, 10**9), account, value_e8)
         self.account, self.sends = self.gate.account, self.gate.sends
         self.on_reference, self.set_reducing = self.gate.on_reference, self.gate.set_reducing
         self.report = self.gate.report

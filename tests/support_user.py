@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fastcore.strategy_abi import CONSTANTS, abi_layout
+from fastcore.strategy_layout import CONSTANTS, abi_layout
 from fastcore.user import UserStrategy, load
 from fastcore.user.check import signal_of
 

@@ -24,8 +24,9 @@ LAYERS = (
      "signals_price", "signals_settings"},
     {"position", "order_states", "working", "orders", "diff", "stops", "account", "gate", "halts",
      "latency", "journal"} | STRATEGIES,
+    {"strategy_layout"},
     {"matching", "measure", "rebuild", "rows"},
-    {"core", "core_config", "core_state", "core_stats"},
+    {"core", "core_config", "core_send", "core_state", "core_stats"},
     {"drive", "pair", "user", "kernels", "kernels_base", "kernels_pair", "kernels_price",
      "calibration"},
 )

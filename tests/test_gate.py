@@ -394,9 +394,9 @@ def test_exposure_is_exact_in_e8_and_rounded_up(new_gate, worth, value):
 def test_a_gate_refuses_an_account_of_other_limits():
     fast = FastDesk(loose_limits())
     with pytest.raises(ValueError, match=r"limits\.account_orders_per_10s_max is 9, but 1000 for"):
-        Gate(loose_limits(account_orders_per_10s_max=9), Book(), Orders(0, 0, 1, 1), fast.account)
+        Gate(loose_limits(account_orders_per_10s_max=9), Book(), Orders(1, 1), fast.account)
     with pytest.raises(ValueError, match="tick x lot worth above 0"):
-        Gate(loose_limits(), Book(), Orders(0, 0, 1, 1), None, (0, 1))
+        Gate(loose_limits(), Book(), Orders(1, 1), None, (0, 1))
 
 
 def test_the_benchs_loop_checks_as_often_as_it_says():

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from support_user import user_file, user_strategy
 
 import bench.user
-from fastcore import strategy_abi
+from fastcore import strategy_layout
 from fastcore.strategy import spread_quotes
 from fastcore.user import (
     FAILED,
@@ -61,15 +61,15 @@ def levels(target: Any) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
 
 
 def test_abi_names_every_field_of_every_struct() -> None:
-    layout = strategy_abi.abi_layout()
-    names = strategy_abi.abi_names()
+    layout = strategy_layout.abi_layout()
+    names = strategy_layout.abi_names()
     assert layout.keys() == names.keys()
     for struct, (_, fields) in layout.items():
         assert [field[0] for field in fields] == names[struct], struct
 
 
 def test_abi_fields_follow_each_other_without_a_hole() -> None:
-    for struct, (size, fields) in strategy_abi.abi_layout().items():
+    for struct, (size, fields) in strategy_layout.abi_layout().items():
         end = 0
         for name, _, offset, field_size in fields:
             assert offset == end, f"{struct}.{name}"
@@ -79,7 +79,7 @@ def test_abi_fields_follow_each_other_without_a_hole() -> None:
 
 @pytest.mark.parametrize(("dtype", "struct"), [(VIEW, "View"), (TARGET, "Target")])
 def test_dtypes_lie_as_the_structs_do(dtype: Any, struct: str) -> None:
-    size, fields = strategy_abi.abi_layout()[struct]
+    size, fields = strategy_layout.abi_layout()[struct]
     assert dtype.itemsize == size
     lies = [(name, *dtype.fields[name][1::-1]) for name in dtype.names]
     assert [(name, offset, kind.itemsize) for name, offset, kind in lies] == [
@@ -117,7 +117,7 @@ def _places(dtype: np.dtype[Any], name: str) -> list[str]:
 
 
 def test_signal_values_are_all_doubles() -> None:
-    size, fields = strategy_abi.abi_layout()["SignalValues"]
+    size, fields = strategy_layout.abi_layout()["SignalValues"]
     assert size == 8 * len(fields)
 
 
@@ -151,8 +151,8 @@ def test_a_built_in_can_be_called_the_same_way(my_quotes: UserStrategy) -> None:
     views = quoted_views(1)
     views["signals"]["microprice_ticks"] = 1000.4
     targets, codes = np.zeros(1, TARGET), np.zeros(1, np.int32)
-    strategy_abi.call_rows(
-        strategy_abi.builtin_address("spread"), views.view(np.uint8),
+    strategy_layout.call_rows(
+        strategy_layout.builtin_address("spread"), views.view(np.uint8),
         np.array(my_quotes.param_values({})), np.zeros(0), targets.view(np.uint8), codes,
     )  # fmt: skip
     assert targets.tobytes() == my_quotes.over(views)[1].tobytes()
@@ -340,9 +340,9 @@ def test_a_call_makes_no_python_object(my_quotes: UserStrategy) -> None:
     params, state = np.zeros(32), np.zeros(32)
     params[:5] = my_quotes.param_values({})
     view = views.view(np.uint8)
-    strategy_abi.call_again(my_quotes.address, view, params, state, 1)
+    strategy_layout.call_again(my_quotes.address, view, params, state, 1)
     before = sys.getallocatedblocks()
-    assert strategy_abi.call_again(my_quotes.address, view, params, state, 10_000) == QUOTE
+    assert strategy_layout.call_again(my_quotes.address, view, params, state, 10_000) == QUOTE
     assert abs(sys.getallocatedblocks() - before) < 20
 
 
@@ -350,17 +350,17 @@ def test_the_faces_refuse_wrong_sizes(my_quotes: UserStrategy) -> None:
     views, params = new_views(2).view(np.uint8), np.zeros(5)
     targets, codes = np.zeros(2, TARGET).view(np.uint8), np.zeros(2, np.int32)
     with pytest.raises(ValueError, match="bytes of views"):
-        strategy_abi.call_rows(my_quotes.address, views[8:], params, params[:0], targets, codes)
+        strategy_layout.call_rows(my_quotes.address, views[8:], params, params[:0], targets, codes)
     with pytest.raises(ValueError, match="bytes of targets"):
-        strategy_abi.call_rows(my_quotes.address, views, params, params[:0], targets[8:], codes)
+        strategy_layout.call_rows(my_quotes.address, views, params, params[:0], targets[8:], codes)
     with pytest.raises(ValueError, match="address"):
-        strategy_abi.call_rows(0, views, params, params[:0], targets, codes)
+        strategy_layout.call_rows(0, views, params, params[:0], targets, codes)
     with pytest.raises(ValueError, match="at most 32 params"):
-        strategy_abi.call_rows(1, views, np.zeros(33), params[:0], targets, codes)
+        strategy_layout.call_rows(1, views, np.zeros(33), params[:0], targets, codes)
     with pytest.raises(ValueError, match="bytes of a view"):
-        strategy_abi.call_again(1, views, params, params, 1)
+        strategy_layout.call_again(1, views, params, params, 1)
     with pytest.raises(ValueError, match="room for 32 params"):
-        strategy_abi.call_again(1, views[: VIEW.itemsize], params, params, 1)
+        strategy_layout.call_again(1, views[: VIEW.itemsize], params, params, 1)
 
 
 def test_the_bench_measures_every_case(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import pytest
 from support_user import PATH, user_file, user_strategy
 
 from fastcore.signals import SIGNALS
-from fastcore.strategy_abi import CONSTANTS
+from fastcore.strategy_layout import CONSTANTS
 from fastcore.user import SIGNALS as SIGNAL_FIELDS
 from fastcore.user import StrategyError, load, split
 from fastcore.user.check import signal_of

@@ -1,7 +1,7 @@
 """The ABI's structs as numpy dtypes and as Numba records, made from the compiled structs.
 
 Nothing here is typed by hand but what a C type is called in numpy: names, offsets and sizes are
-asked of fastcore.strategy_abi, so a field that is appended to View is there at the next start.
+asked of fastcore.strategy_layout, so a field that is appended to View is there at the next start.
 
 Numba's records are its documented way to read C structs (Numba: "@cfunc", "Dealing with pointers
 and array memory"); ours are two subclasses that know what may be written. A view and its params
@@ -18,7 +18,7 @@ from numba.core.datamodel import models, registry
 from numba.core.imputils import lower_setattr_generic
 from numba.np.numpy_support import from_dtype
 
-from fastcore.strategy_abi import CONSTANTS, abi_layout
+from fastcore.strategy_layout import CONSTANTS, abi_layout
 
 _SCALARS = {
     "px_t": "i8", "qty_t": "i8", "ns_t": "i8", "int64_t": "i8", "int32_t": "i4",

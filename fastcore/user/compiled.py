@@ -23,7 +23,7 @@ from numba.core import ir
 from numba.core.errors import NumbaWarning
 from numba.np.numpy_support import carray
 
-from fastcore import strategy_abi
+from fastcore import strategy_layout
 from fastcore.signals import SIGNALS
 from fastcore.user.abi import (
     PARAMS_MAX,
@@ -102,7 +102,7 @@ class UserStrategy:
             state = np.zeros(self.state_size)
         if state.shape != (self.state_size,) or state.dtype != np.float64:
             raise ValueError(f"Expected {self.state_size} doubles of state, was {state.shape}")
-        strategy_abi.call_rows(
+        strategy_layout.call_rows(
             self.address, views.view(np.uint8), np.array(self.param_values(params or {})),
             state, targets.view(np.uint8), codes,
         )  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any
 
 from numba.extending import register_jitable
 
-from fastcore.strategy_abi import CONSTANTS
+from fastcore.strategy_layout import CONSTANTS
 from fastcore.user.abi import TARGET_LEVELS
 
 STAND_ASIDE = CONSTANTS["STAND_ASIDE"]

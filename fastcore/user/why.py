@@ -9,7 +9,7 @@ import traceback
 
 import numpy as np
 
-from fastcore.strategy_abi import CONSTANTS
+from fastcore.strategy_layout import CONSTANTS
 from fastcore.user.abi import TARGET, VIEW, params_dtype
 from fastcore.user.compiled import UserStrategy
 from fastcore.user.errors import StrategyError

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastcore.strategy_abi import CONSTANTS
+from fastcore.strategy_layout import CONSTANTS
 from fastcore.user import FAILED, QUOTE, TARGET, UserStrategy, params_dtype
 
 
