@@ -15,7 +15,7 @@ from support_user import user_file, user_strategy
 
 import bench.user
 from fastcore import strategy_layout
-from fastcore.strategy import spread_quotes
+from fastcore.strategy import quotes_of
 from fastcore.user import (
     FAILED,
     QUOTE,
@@ -140,8 +140,11 @@ def test_the_example_quotes_exactly_as_the_built_in_spread(
     views["signals"]["microprice_ticks"] = microprice
     views["signals"]["ofi_norm"] = ofi_norm
     views["position_lots"] = position
-    params = my_quotes.param_values({})
-    expected = spread_quotes(microprice, ofi_norm, position, params, bid, bid + spread)
+    view = {
+        "bids": [(bid, 1)], "asks": [(bid + spread, 1)], "position_lots": position,
+        "signals": {"microprice_ticks": microprice, "ofi_norm": ofi_norm},
+    }  # fmt: skip
+    expected = quotes_of("spread", view, my_quotes.params)[:3]
     for run in (my_quotes.over, lambda v: reference.over(my_quotes, v)):
         codes, targets = run(views)
         assert (int(codes[0]), *levels(targets[0])) == expected

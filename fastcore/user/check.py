@@ -19,7 +19,12 @@ from fastcore.user.errors import Source
 
 ARGUMENTS = ("view", "params", "state", "target")
 # Fields of SignalValues whose name does not begin with the name of their signal.
-SIGNAL_OF = {"ewma_mean_ticks": "ewma_z"}
+SIGNAL_OF = {
+    "ewma_mean_ticks": "ewma_z",
+    "ewma_sd_ticks": "ewma_z",
+    "spread_mean_ticks": "spread_stats",
+    "spread_sd_ticks": "spread_stats",
+}
 _REFUSED: dict[type[ast.AST], str] = {
     ast.Import: "import at the top of the file, not inside the strategy",
     ast.ImportFrom: "import at the top of the file, not inside the strategy",
