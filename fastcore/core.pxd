@@ -35,9 +35,7 @@ cdef class Core(CoreSend):
     cdef void _on_trade(self, const Event* event, ns_t now_ns) noexcept nogil
     cdef void _on_session(self, const Event* event, int conn, ns_t now_ns) noexcept nogil
     cdef void _after_book(self, ns_t now_ns) noexcept nogil
-    cdef void _tell_levels(self, ns_t now_ns) noexcept nogil
     cdef void _on_order(self, const Event* event, ns_t now_ns) noexcept nogil
     cdef void _on_reply(self, const Event* event, ns_t now_ns) noexcept nogil
-    cdef void _heed(self, int result, ns_t now_ns) noexcept nogil
     cdef void _quote(self, ns_t now_ns) noexcept nogil
     cdef void _want(self, ns_t now_ns) noexcept nogil

@@ -23,12 +23,9 @@ from fastcore.journal cimport (
     REC_HEDGE, REC_REFERENCE, REC_SEND, REC_SNAPSHOT, REC_STATE, REC_TIMER, JournalWriter,
 )
 from fastcore.latency cimport (
-    STAGE_BOOK, STAGE_DECODE, STAGE_DIFF_GATE, STAGE_SIGNALS, STAGE_STRATEGY, Histogram,
-    StageClock,
+    STAGE_BOOK, STAGE_DECODE, STAGE_DIFF_GATE, STAGE_SIGNALS, STAGE_STRATEGY, Histogram, StageClock,
 )
-from fastcore.orders cimport (
-    CHANGED, CLOCK_REJECTED, FILLED, RATE_LIMITED, STRANGER, SURPRISE, Orders,
-)
+from fastcore.orders cimport CHANGED, CLOCK_REJECTED, FILLED, RATE_LIMITED, STRANGER, SURPRISE, Orders
 from fastcore.signals cimport Signals
 from fastcore.signals_flow cimport OFI_LEVELS_MAX
 from fastcore.stops cimport StopExit, Stops
@@ -43,7 +40,7 @@ from fastcore.types cimport (
     EV_VENUE_SHUTDOWN, HALT_BOOK, HALT_CLOCK, HALT_LEG, HALT_OPERATOR, HALT_RATE_LIMIT,
     HALT_RECONCILING, HALT_SHUTDOWN, HALT_TRADE_STREAM, HALT_USER_STREAM, OK, ORD_CANCELED, SEND_LATE, SEND_PARTIAL,
     SEND_SENT, SIDE_BUY, SIDE_SELL, SYNC_SYNCED, VERB_CANCEL, VERB_MODIFY, VERB_PLACE,
-    VERB_STATUS, Level, Out, px_t,
+    VERB_STATUS, Out, px_t,
 )
 from fastcore.working cimport REASON_VENUE_QUERY, Order
 
@@ -58,7 +55,6 @@ cdef extern from *:
 
 cdef enum:
     SAMPLE_EVERY_NS = 100_000_000
-    RATE_LIMIT_PAUSE_NS = 10_000_000_000   # a venue's order window; Retry-After is the edge's
 
 
 @cython.final
@@ -420,17 +416,19 @@ cdef class Core(CoreSend):
                 self._quote(now_ns)
 
     cdef void _on_session(self, const Event* event, int conn, ns_t now_ns) noexcept nogil:
-        """A logon or a subscription that was refused is a stream that will say nothing."""
+        """A subscription that was refused is a stream that will say nothing."""
+        cdef int result
         if event.reply.status == 200:
             return
         self.session_errors += 1
-        self._heed(self.orders.on_reply(&event.reply, now_ns), now_ns)
+        result = self.orders.on_reply(&event.reply, now_ns)
+        self._heed(result, now_ns)
         if conn == CONN_MARKET:
             self.sync.reset()
             self._after_book(now_ns)
             return
-        self.halts.set(HALT_RECONCILING
-                       | (HALT_TRADE_STREAM if conn == CONN_TRADE else HALT_USER_STREAM))
+        if not result & (RATE_LIMITED | CLOCK_REJECTED):
+            self.halts.set(HALT_RECONCILING | (HALT_USER_STREAM if conn == CONN_USER else 0))
         self._quote(now_ns)
 
     cdef void _after_book(self, ns_t now_ns) noexcept nogil:
@@ -465,13 +463,6 @@ cdef class Core(CoreSend):
         self.stages.mark(STAGE_SIGNALS)
         self._quote(now_ns)
 
-    cdef void _tell_levels(self, ns_t now_ns) noexcept nogil:
-        cdef Level[OFI_LEVELS_MAX] bids
-        cdef Level[OFI_LEVELS_MAX] asks
-        cdef int bid_count = self.book.levels(SIDE_BUY, bids, self.signal_levels)
-        cdef int ask_count = self.book.levels(SIDE_SELL, asks, self.signal_levels)
-        self.signals.on_levels(bids, bid_count, asks, ask_count, now_ns)
-
     cdef void _on_order(self, const Event* event, ns_t now_ns) noexcept nogil:
         # Before the first two-sided book, or without one, a fill is marked at its own price.
         cdef px_t bid_px = self.mark[0] if self.mark[0] else event.order.last_px_ticks
@@ -497,13 +488,6 @@ cdef class Core(CoreSend):
         self._heed(result, now_ns)
         if result & (RATE_LIMITED | CLOCK_REJECTED | CHANGED):
             self._quote(now_ns)
-
-    cdef void _heed(self, int result, ns_t now_ns) noexcept nogil:
-        """What any answer may say of our pace or our clock."""
-        if result & RATE_LIMITED:
-            self.halts.on_rate_limit(now_ns + RATE_LIMIT_PAUSE_NS)
-        if result & CLOCK_REJECTED:
-            self.halts.set(HALT_CLOCK)
 
     # -- QUOTING ---
 

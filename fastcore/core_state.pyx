@@ -9,14 +9,20 @@ from fastcore.check cimport fc_unlikely
 from fastcore.diff cimport Action
 from fastcore.gate cimport GATE_CODES
 from fastcore.journal cimport REC_DENY, REC_ORDER, REC_SAMPLE
+from fastcore.orders cimport CLOCK_REJECTED, RATE_LIMITED
+from fastcore.signals_flow cimport OFI_LEVELS_MAX
 from fastcore.strategy cimport STATE_MAX, VIEW_VERSION, OwnQuote, View
 from fastcore.types cimport (
-    HALT_JOURNAL, OK, ORD_PENDING_REPLACE, SIDE_BUY, SIDE_SELL, SYNC_SYNCED, TARGET_LEVELS,
+    HALT_CLOCK, HALT_JOURNAL, OK, ORD_PENDING_REPLACE, SIDE_BUY, SIDE_SELL, SYNC_SYNCED, TARGET_LEVELS,
     VIEW_LEVELS, Level,
 )
 from fastcore.working cimport Order, is_live
 
 from fastcore import core_stats
+
+
+cdef enum:
+    RATE_LIMIT_PAUSE_NS = 10_000_000_000   # a venue's order window; Retry-After is the edge's
 
 
 cdef inline int _insert_own(OwnQuote* quotes, int count, const Order* order,
@@ -189,6 +195,20 @@ cdef class CoreState:
     cdef bint _is_reference_fresh(self, ns_t now_ns) noexcept nogil:
         return (self.ref_touch[SIDE_BUY].qty_lots > 0 and self.ref_touch[SIDE_SELL].qty_lots > 0
                 and now_ns - self.ref_ns <= self.ref_age_ns_max)
+
+    cdef void _tell_levels(self, ns_t now_ns) noexcept nogil:
+        cdef Level[OFI_LEVELS_MAX] bids
+        cdef Level[OFI_LEVELS_MAX] asks
+        cdef int bid_count = self.book.levels(SIDE_BUY, bids, self.signal_levels)
+        cdef int ask_count = self.book.levels(SIDE_SELL, asks, self.signal_levels)
+        self.signals.on_levels(bids, bid_count, asks, ask_count, now_ns)
+
+    cdef void _heed(self, int result, ns_t now_ns) noexcept nogil:
+        """What any answer may say of our pace or our clock."""
+        if result & RATE_LIMITED:
+            self.halts.on_rate_limit(now_ns + RATE_LIMIT_PAUSE_NS)
+        if result & CLOCK_REJECTED:
+            self.halts.set(HALT_CLOCK)
 
     cdef bint _is_position_doubted(self, ns_t now_ns) noexcept nogil:
         """The venue has pushed another position than ours, and no fill has explained it since."""
