@@ -3,7 +3,8 @@
     python decode_peers.py PEER MESSAGE_FILE
 
 Reads a number of calls from each line of standard input, decodes the message so often and answers
-with a line of JSON: {"ns": nanoseconds of processor time a call}. Nothing of Tickmaker is imported.
+with a line of JSON: {"ns": nanoseconds of processor time a call}. Nothing of Tickmaker is
+imported.
 
 orjson          orjson.loads, then every price and quantity text to a whole number of ticks or
                 lots by taking the point out, and the ids: what a Python client must do to count
@@ -52,7 +53,8 @@ def msgspec() -> Decode:
                   ("a", levels)],
     )  # fmt: skip
     wrapped = [
-        module.json.Decoder(module.defstruct("Wrapped", [("data", kind)])) for kind in (best, depth)
+        module.json.Decoder(module.defstruct("Wrapped", [("data", kind)]))
+        for kind in (best, depth)
     ]
     return lambda buf: wrapped[b'"depthUpdate"' in buf].decode(buf)
 

@@ -55,7 +55,9 @@ METHOD = (
 Turn = Callable[[], float]
 
 
-def run(tape: Path, rounds: int = 9, peers: bool = True, out: Path | None = None) -> dict[str, Any]:
+def run(
+    tape: Path, rounds: int = 9, peers: bool = True, out: Path | None = None
+) -> dict[str, Any]:
     """Measure; JSON. TickmakerError when the capture has not what is decoded."""
     source = load(tape)
     best, depth = _messages(source)
@@ -93,7 +95,9 @@ def _messages(source: Input) -> tuple[bytes, bytes]:
     frames = source.frames
     if frames is None:
         raise TickmakerError(
-            f"{source.path} is a tape", "give a raw capture: frames are what is decoded", EXIT_USAGE
+            f"{source.path} is a tape",
+            "give a raw capture: frames are what is decoded",
+            EXIT_USAGE,
         )
     best, depth, nearest = b"", b"", 1 << 30
     for first, last in zip(frames.offsets[:-1], frames.offsets[1:], strict=True):

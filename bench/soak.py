@@ -25,10 +25,11 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
 PAUSE_NS = 5_000_000_000  # of capture time between two passes
 METHOD = (
-    "Every raw frame of the capture through the unchanged Core.on_frame, over and over, time moved "
-    "on; orders answered by the simulated venue; journal and signals on. Allocations are counted "
+    "Every raw frame of the capture through the unchanged Core.on_frame, over and over, time "
+    "moved on; orders answered by the simulated venue; journal and signals on. Allocations are counted "
     "inside the calls that feed frames, a chunk of 2,048 each, and nowhere else; `calls` of them "
-    "is how often the measuring program itself could have allocated. Resident set after each tenth."
+    "is how often the measuring program itself could have allocated. Resident set after each "
+    "tenth."
 )
 
 

@@ -13,8 +13,8 @@ from fastcore.orders cimport CLOCK_REJECTED, RATE_LIMITED
 from fastcore.signals_flow cimport OFI_LEVELS_MAX
 from fastcore.strategy cimport STATE_MAX, VIEW_VERSION, OwnQuote, View
 from fastcore.types cimport (
-    HALT_CLOCK, HALT_JOURNAL, OK, ORD_PENDING_REPLACE, SIDE_BUY, SIDE_SELL, SYNC_SYNCED, TARGET_LEVELS,
-    VIEW_LEVELS, Level,
+    HALT_CLOCK, HALT_JOURNAL, OK, ORD_PENDING_REPLACE, SIDE_BUY, SIDE_SELL, SYNC_SYNCED,
+    TARGET_LEVELS, VIEW_LEVELS, Level,
 )
 from fastcore.working cimport Order, is_live
 

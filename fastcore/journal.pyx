@@ -44,7 +44,7 @@ cdef extern from *:
     uint64_t fc_load_acquire_u64(const void* ptr) noexcept nogil
 
 cdef enum:
-    AHEAD_BYTES = 1024         # about one requote's records: their memory is fetched before they come
+    AHEAD_BYTES = 1024         # about one requote's records: fetched before they are written
 
 MAGIC = b"TMJRNL01"
 VERSION = 1
@@ -80,7 +80,8 @@ OUT_HEADER = struct.Struct("<qqqqQ")
 NAMES: dict[int, str] = {
     REC_CONFIG: "CONFIG", REC_FRAME: "FRAME", REC_SNAPSHOT: "SNAPSHOT", REC_TIMER: "TIMER",
     REC_COMMAND: "COMMAND", REC_SEND: "SEND", REC_CLOCK: "CLOCK", REC_CONN: "CONN",
-    REC_ACCOUNT: "ACCOUNT", REC_REFERENCE: "REFERENCE", REC_HEDGE: "HEDGE", REC_OUT: "OUT", REC_ORDER: "ORDER", REC_FILL: "FILL",
+    REC_ACCOUNT: "ACCOUNT", REC_REFERENCE: "REFERENCE", REC_HEDGE: "HEDGE", REC_OUT: "OUT",
+    REC_ORDER: "ORDER", REC_FILL: "FILL",
     REC_STATE: "STATE", REC_SAMPLE: "SAMPLE", REC_DENY: "DENY", REC_BOOK: "BOOK",
 }
 KIND: dict[str, int] = {name: kind for kind, name in NAMES.items()}
