@@ -26,10 +26,10 @@ PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
 PAUSE_NS = 5_000_000_000  # of capture time between two passes
 METHOD = (
     "Every raw frame of the capture through the unchanged Core.on_frame, over and over, time "
-    "moved on; orders answered by the simulated venue; journal and signals on. Allocations are counted "
-    "inside the calls that feed frames, a chunk of 2,048 each, and nowhere else; `calls` of them "
-    "is how often the measuring program itself could have allocated. Resident set after each "
-    "tenth."
+    "moved on; orders answered by the simulated venue; journal and signals on. Allocations are "
+    "counted inside the calls that feed frames, a chunk of 2,048 each, and nowhere else; `calls` "
+    "of them is how often the measuring program itself could have allocated. Resident set after "
+    "each tenth."
 )
 
 
@@ -73,7 +73,7 @@ class Soak:
         self.journal.add_segment(self.pool.next())
         config = core_config(source.meta) | {"strategy": strategy}
         if strategy != "spread":
-            config["params"] = {}
+            config["params"] = {}  # its own defaults
         self.drive = Drive(
             Core(config, KEY, KEY, self.journal), entry_latency_ns=0, response_latency_ns=0
         )
