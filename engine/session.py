@@ -215,7 +215,7 @@ class Session:
         try:
             core = Core(core_config, *self._keys, self.journal, user)
         except ValueError as error:
-            raise TickmakerError(f"Configuration: {error}", "correct that key", EXIT_USAGE) from None
+            raise TickmakerError(f"Configuration: {error}", "correct it", EXIT_USAGE) from None
         core.set_ticks(hotsocket.tick_capsule(), hotsocket.ns_per_tick())
         self._page = StatusWriter(config.run_dir / "status.page")
         hot = self._hot = HotLoop(core)
