@@ -13,6 +13,7 @@ core halts and still emits cancels, nothing else (reliability.md I-33).
 """
 cimport cython
 
+from fastcore.account cimport Account
 from fastcore.book cimport Book
 from fastcore.check cimport fc_unlikely
 from fastcore.diff cimport Diff
@@ -38,12 +39,12 @@ from fastcore.strategy cimport (
 from fastcore.sync cimport Sync
 from fastcore.types cimport (
     CMD_HALT, CMD_RESUME, CMD_RESYNC, CMD_SHUTDOWN, CMD_START, CONN_MARKET, CONN_TRADE,
-    CONN_USER, E_OTHER_SYMBOL, E_STATE, E_UNKNOWN, EV_ACCOUNT, EV_AGG_TRADE, EV_BEST, EV_DEPTH,
-    EV_LISTEN_KEY_EXPIRED, EV_NONE, EV_ORDER, EV_REPLY, EV_SESSION, EV_SNAPSHOT, EV_TRADE,
-    EV_VENUE_SHUTDOWN, HALT_BOOK, HALT_CLOCK, HALT_LEG, HALT_OPERATOR, HALT_RATE_LIMIT,
-    HALT_RECONCILING, HALT_SHUTDOWN, HALT_TRADE_STREAM, HALT_USER_STREAM, OK, ORD_CANCELED, SEND_LATE, SEND_PARTIAL,
-    SEND_SENT, SIDE_BUY, SIDE_SELL, SYNC_SYNCED, VERB_CANCEL, VERB_MODIFY, VERB_PLACE,
-    VERB_STATUS, Level, Out, px_t,
+    CONN_USER, E_STATE, EV_ACCOUNT, EV_AGG_TRADE, EV_BEST, EV_DEPTH, EV_LISTEN_KEY_EXPIRED,
+    EV_NONE, EV_ORDER, EV_REPLY, EV_SESSION, EV_SNAPSHOT, EV_TRADE, EV_VENUE_SHUTDOWN,
+    HALT_BOOK, HALT_CLOCK, HALT_LEG, HALT_OPERATOR, HALT_RATE_LIMIT, HALT_RECONCILING,
+    HALT_SHUTDOWN, HALT_TRADE_STREAM, HALT_USER_STREAM, OK, ORD_CANCELED, SEND_LATE,
+    SEND_PARTIAL, SEND_SENT, SIDE_BUY, SIDE_SELL, SYNC_SYNCED, VERB_CANCEL, VERB_MODIFY,
+    VERB_PLACE, VERB_STATUS, Out, px_t,
 )
 from fastcore.working cimport REASON_VENUE_QUERY, Order
 
@@ -58,7 +59,6 @@ cdef extern from *:
 
 cdef enum:
     SAMPLE_EVERY_NS = 100_000_000
-    RATE_LIMIT_PAUSE_NS = 10_000_000_000   # a venue's order window; Retry-After is the edge's
 
 
 @cython.final
@@ -68,11 +68,12 @@ cdef class Core(CoreSend):
     `config` is the dictionary of core_config.CORE_KEYS (ValueError names what is wrong with it);
     `journal` is where every input and output goes, or None for a run that keeps none.
     `user` is the compiled strategy (fastcore.user) where config["strategy"] is `user:<name>`.
+    `account` is the ledger shared with the cores of its other instruments; None: one of its own.
     The key and the secret are handed to the encoder and kept nowhere else.
     """
 
     def __cinit__(self, dict config, bytes api_key, bytes secret, JournalWriter journal=None,
-                  user=None):
+                  user=None, Account account=None):
         checked = core_config.check(config, user)
         tick, lot = config["tick"], config["lot"]
         self.config = config
@@ -85,7 +86,8 @@ cdef class Core(CoreSend):
         self.orders = Orders(checked.ack_timeout_ns, config["recv_window_ms"] * 1_000_000)
         self.orders.can_modify = self.encoder.can_modify
         self.diff = Diff(config["quoting"], self.orders)
-        self.gate = Gate(config["limits"], self.book, self.orders, None, value_e8(tick, lot))
+        self.gate = Gate(config["limits"], self.book, self.orders, account,
+                         value_e8(tick, lot))
         self.halts = Halts(config["halts"], self.gate.limits.book_age_ns_max)
         self.stages = StageClock()
         self.tick_to_order = Histogram()
@@ -272,6 +274,7 @@ cdef class Core(CoreSend):
         self.ref_position_lots = reference.position_lots
         self.ref_open_lots = reference.open_lots
         self.ref_ns = now_ns
+        self.hedge.qty_lots = 0    # open_lots knows what has become of it
         if not self.is_referenced:
             return self._end(bits, now_ns)
         if self._is_reference_fresh(now_ns):
@@ -370,23 +373,6 @@ cdef class Core(CoreSend):
         elif event.kind == EV_VENUE_SHUTDOWN:
             self.venue_shutdowns += 1      # the connection's end, when it comes, halts
 
-    cdef void _bad_frame(self, int conn, int code) noexcept nogil:
-        """A frame that we can't use: what it may have said is unknown, so we stop believing.
-
-        On USER even a message type that we don't know may have told of a fill.
-        """
-        if code == E_OTHER_SYMBOL:
-            self.other_symbol += 1
-        elif code == E_UNKNOWN and conn != CONN_USER:
-            self.unknown += 1
-        else:
-            self.malformed += 1
-            if conn == CONN_MARKET:
-                self.sync.reset()
-                self.halts.set(HALT_BOOK)
-            else:
-                self.halts.set(HALT_RECONCILING)
-
     cdef void _on_market(self, const Event* event, ns_t now_ns) noexcept nogil:
         cdef int code
         if event.kind == EV_DEPTH:
@@ -465,13 +451,6 @@ cdef class Core(CoreSend):
         self.stages.mark(STAGE_SIGNALS)
         self._quote(now_ns)
 
-    cdef void _tell_levels(self, ns_t now_ns) noexcept nogil:
-        cdef Level[OFI_LEVELS_MAX] bids
-        cdef Level[OFI_LEVELS_MAX] asks
-        cdef int bid_count = self.book.levels(SIDE_BUY, bids, self.signal_levels)
-        cdef int ask_count = self.book.levels(SIDE_SELL, asks, self.signal_levels)
-        self.signals.on_levels(bids, bid_count, asks, ask_count, now_ns)
-
     cdef void _on_order(self, const Event* event, ns_t now_ns) noexcept nogil:
         # Before the first two-sided book, or without one, a fill is marked at its own price.
         cdef px_t bid_px = self.mark[0] if self.mark[0] else event.order.last_px_ticks
@@ -497,13 +476,6 @@ cdef class Core(CoreSend):
         self._heed(result, now_ns)
         if result & (RATE_LIMITED | CLOCK_REJECTED | CHANGED):
             self._quote(now_ns)
-
-    cdef void _heed(self, int result, ns_t now_ns) noexcept nogil:
-        """What any answer may say of our pace or our clock."""
-        if result & RATE_LIMITED:
-            self.halts.on_rate_limit(now_ns + RATE_LIMIT_PAUSE_NS)
-        if result & CLOCK_REJECTED:
-            self.halts.set(HALT_CLOCK)
 
     # -- QUOTING ---
 

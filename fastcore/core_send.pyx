@@ -182,9 +182,10 @@ cdef class CoreSend(CoreState):
             self.target.take_reason, now_ns)
 
     cdef void _want_hedge(self) noexcept nogil:
-        """Keep it for the pair. It counts as open at once: it must not be wanted twice."""
+        """Keep it for the pair. It counts as open at once: it must not be wanted twice. Only
+        on_reference, an input of the journal, ends it: so a replay needs no pair."""
         if self.hedge.qty_lots != 0:
-            return                 # the last one has not been taken yet
+            return                 # what became of the last one is not told yet
         self.hedge.side = self.target.hedge_side
         self.hedge.reason = self.target.hedge_reason
         self.hedge.px_ticks = self.target.hedge_px_ticks

@@ -17,7 +17,7 @@ from libc.string cimport memset
 
 from fastcore.strategy_pairs cimport stat_arb
 from fastcore.strategy_quotes cimport (
-    as_skew, avellaneda_stoikov, glft, glft_skew, intensity_half, ofi_skew, spread,
+    as_skew, avellaneda_stoikov, glft, glft_skew, hold, intensity_half, ofi_skew, spread,
 )
 from fastcore.strategy_reversion cimport mean_reversion
 from fastcore.strategy_target cimport TARGET_MAX
@@ -113,6 +113,8 @@ cdef strategy_fn find_builtin(str name) except *:
         return mean_reversion
     if name == "stat_arb":
         return stat_arb
+    if name == "hold":
+        return hold
     raise ValueError(f"Unknown strategy {name!r}; built in: {', '.join(sorted(BUILTINS))}")
 
 

@@ -174,4 +174,5 @@ BUILTINS: dict[str, Builtin] = {
         state_size=8,
         needs_reference=True,
     ),
+    "hold": Builtin((), 0, levels=1, state_size=0, needs_reference=False),
 }

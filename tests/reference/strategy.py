@@ -345,11 +345,15 @@ def _hedge(
         want.hedge = (side, px, lots, reason)
 
 
+def hold(view: View, p: dict[str, float], state: dict[str, float], want: Want) -> int:
+    return QUOTE if view.has_touch else ASIDE
+
+
 # -- FACES -----------------------------------------------------------------------------------
 
 Strategy = Callable[[View, dict[str, float], dict[str, float], Want], int]
 STRATEGIES: dict[str, Strategy] = {
-    f.__name__: f for f in (spread, avellaneda_stoikov, glft, ofi_skew, mean_reversion, stat_arb)
+    f.__name__: f for f in (spread, avellaneda_stoikov, glft, ofi_skew, mean_reversion, stat_arb, hold)
 }
 
 
