@@ -41,8 +41,9 @@ from fastcore.types cimport (
     CMD_HALT, CMD_RESUME, CMD_RESYNC, CMD_SHUTDOWN, CMD_START, CONN_MARKET, CONN_TRADE,
     CONN_USER, E_STATE, EV_ACCOUNT, EV_AGG_TRADE, EV_BEST, EV_DEPTH, EV_LISTEN_KEY_EXPIRED,
     EV_NONE, EV_ORDER, EV_REPLY, EV_SESSION, EV_SNAPSHOT, EV_TRADE, EV_VENUE_SHUTDOWN,
-    HALT_BOOK, HALT_CLOCK, HALT_LEG, HALT_OPERATOR, HALT_RATE_LIMIT, HALT_RECONCILING,
-    HALT_SHUTDOWN, HALT_TRADE_STREAM, HALT_USER_STREAM, OK, ORD_CANCELED, SEND_LATE,
+    HALT_BOOK, HALT_CLOCK, HALT_LATENCY, HALT_LEG, HALT_ONE_SIDED_FILLS, HALT_OPERATOR,
+    HALT_RATE_LIMIT, HALT_RECONCILING, HALT_REPEATED_EXECUTION, HALT_SHUTDOWN, HALT_SPREAD,
+    HALT_TOXICITY, HALT_TRADE_STREAM, HALT_USER_STREAM, OK, ORD_CANCELED, SEND_LATE,
     SEND_PARTIAL, SEND_SENT, SIDE_BUY, SIDE_SELL, SYNC_SYNCED, VERB_CANCEL, VERB_MODIFY,
     VERB_PLACE, VERB_STATUS, Out, px_t,
 )
@@ -50,6 +51,9 @@ from fastcore.working cimport REASON_VENUE_QUERY, Order
 
 from fastcore import core_config
 from fastcore.account import value_e8
+
+cdef uint32_t HALTS_REDUCE = (HALT_LATENCY | HALT_LEG | HALT_ONE_SIDED_FILLS
+                              | HALT_REPEATED_EXECUTION | HALT_SPREAD | HALT_TOXICITY)
 
 cdef extern from *:
     """
@@ -481,13 +485,21 @@ cdef class Core(CoreSend):
 
     cdef void _quote(self, ns_t now_ns) noexcept nogil:
         """Ask the strategy, diff against what works, act. Halted: pull what works; exits of a
-        trade are still asked for, and the gate knows which halts they may pass."""
+        trade are still asked for, and the gate knows which halts they may pass.
+
+        A halt that says nothing against our own knowledge (HALTS_REDUCE) leaves the strategy
+        what reduces: a leg must not stay naked because the market is wide."""
         cdef StopExit exit
         cdef bint is_exit_due = False
         if self.halts.bits:
-            if self.orders.active_count == 0 and self.orders.position_lots == 0:
+            if (self.orders.active_count == 0 and self.orders.position_lots == 0
+                    and not self.is_referenced):
                 return
-            clear_target(&self.target)
+            if self.halts.bits & ~HALTS_REDUCE == 0:
+                self._want(now_ns)
+                self._keep_reducing()
+            else:
+                clear_target(&self.target)
         else:
             self._want(now_ns)
         self.stages.mark(STAGE_STRATEGY)

@@ -37,9 +37,9 @@ class Desk:
 
     def __init__(
         self, journal: bool = True, user: Any = None, account: Account | None = None,
-        **overrides: Any,
+        segment_size: int = 4 << 20, **overrides: Any,
     ) -> None:  # fmt: skip
-        self.segment = bytearray(4 << 20)
+        self.segment = bytearray(segment_size)
         self.journal = JournalWriter(self.segment) if journal else None
         config = core_config(**overrides)
         self.symbol = config["symbol"]

@@ -337,9 +337,10 @@ def _hedge(
     now, lots = float(view.now_ns), math.floor(abs(left) + 0.5)
     if not 1 <= lots <= LIMIT:
         return
-    is_new = "hedge_ns" not in state or state["hedged_lots"] != float(view.position_lots)
+    held = float(view.position_lots), float(view.ref_position_lots)
+    is_new = "hedge_ns" not in state or (state["hedged_lots"], state["hedged_ref"]) != held
     if is_new or now - state["hedge_ns"] >= p["retry_ms"] * 1e6:
-        state["hedge_ns"], state["hedged_lots"] = now, float(view.position_lots)
+        state["hedge_ns"], (state["hedged_lots"], state["hedged_ref"]) = now, held
         side = SELL if left > 0 else BUY
         px = _reach(view, side, p["hedge_slippage_ticks"], is_reference=True)
         want.hedge = (side, px, lots, reason)
