@@ -263,6 +263,7 @@ cdef class Core(CoreSend):
             self.orders.adopt(position_lots, self.book.bid_px_ticks, self.book.ask_px_ticks,
                               now_ns)
         self.diverged = position_lots != self.orders.position_lots
+        self.venue_position_lots = position_lots       # what it pushed before is out of date
         if not self.diverged and open_orders == 0:
             self.orders.settle_all()
         if self.diverged or open_orders != 0:

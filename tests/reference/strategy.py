@@ -379,6 +379,8 @@ def target_code(
         return RANGE
     if any(o[0] not in (BUY, SELL) for o in (take, hedge) if o[2] != 0):
         return RANGE
+    if any(min(o[3:], default=0) < 0 for o in (take, hedge) if o[2] != 0):
+        return RANGE
     if bids and asks and max(bids)[0] >= min(asks)[0]:
         return RANGE
     return OK
