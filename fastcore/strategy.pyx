@@ -90,7 +90,8 @@ cdef int check_target(const Target* target, const View* view) noexcept nogil:
         return E_RANGE
     if target.hedge_qty_lots != 0 and (
             (target.hedge_side != SIDE_BUY and target.hedge_side != SIDE_SELL)
-            or target.hedge_reason < 0 or not _is_sane(target.hedge_px_ticks, target.hedge_qty_lots)):
+            or target.hedge_reason < 0
+            or not _is_sane(target.hedge_px_ticks, target.hedge_qty_lots)):
         return E_RANGE
     return OK
 

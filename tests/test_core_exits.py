@@ -179,7 +179,7 @@ def test_an_own_bid_at_the_touch_is_pulled_and_the_exit_waits_for_its_end() -> N
 def test_an_own_bid_below_the_touch_moves_the_limit_short_of_it() -> None:
     trade = Trade(stops={"stop_ticks": 2, "slippage_ticks": 5}, **QUOTES)
     sent = trade.touch(599_999, 600_000)
-    assert [p["verb"] for p in sent][0] == Verb.CANCEL  # before the exit
+    assert sent[0]["verb"] == Verb.CANCEL  # before the exit
     assert sent[0]["origClientOrderId"] == trade.quotes["BUY"]["newClientOrderId"]
     assert [(e["side"], e["price"]) for e in exits(sent)] == [("SELL", "59999.9")]
 

@@ -37,7 +37,8 @@ class Pair:
         bid, ask = (leg["bid_px_ticks"], leg["bid_qty_lots"]), (
             leg["ask_px_ticks"], leg["ask_qty_lots"])  # fmt: skip
         age_ns = now_ns - leg["book_ns"]
-        if (leg["halt_bits"] or leg["sync_state"] != SyncState.SYNCED or not (bid[1] and ask[1])
-                or age_ns > self.hedge.config["limits"]["book_age_ms_max"] * 1_000_000):
+        is_old = age_ns > self.hedge.config["limits"]["book_age_ms_max"] * 1_000_000
+        is_book = leg["sync_state"] == SyncState.SYNCED and bid[1] and ask[1]
+        if leg["halt_bits"] or not is_book or is_old:
             bid = ask = (0, 0)  # nothing could be hedged on it
         return bid, ask, leg["position_lots"], sum(takes)

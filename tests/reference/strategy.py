@@ -354,7 +354,8 @@ def hold(view: View, p: dict[str, float], state: dict[str, float], want: Want) -
 
 Strategy = Callable[[View, dict[str, float], dict[str, float], Want], int]
 STRATEGIES: dict[str, Strategy] = {
-    f.__name__: f for f in (spread, avellaneda_stoikov, glft, ofi_skew, mean_reversion, stat_arb, hold)
+    f.__name__: f
+    for f in (spread, avellaneda_stoikov, glft, ofi_skew, mean_reversion, stat_arb, hold)
 }
 
 
