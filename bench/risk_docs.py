@@ -124,6 +124,10 @@ ours, with limits to match. Resuming in a market that still runs halts again.
 accepts every order and never fills; a stream that is up again is reconciled at once.
 ![core](halt_core.svg)
 
+SPREAD, TOXICITY, REPEATED_EXECUTION, ONE_SIDED_FILLS, LATENCY and LEG, where nothing else is
+raised, leave the strategy its hedges and those of its takes that shrink the position: they say
+that quoting is dear, not that we don't know where we stand.
+
 LATENCY and LEG are raised from outside of the core's own chain; STRATEGY by a strategy that the
 built-in ones are not. They have no picture.
 """

@@ -30,7 +30,6 @@ cdef class Core(CoreSend):
                      ns_t recv_ts_ns) noexcept nogil
     cdef int _end(self, uint32_t bits_before, ns_t now_ns) noexcept nogil
     cdef void _dispatch(self, const Event* event, int conn, ns_t now_ns) noexcept nogil
-    cdef void _bad_frame(self, int conn, int code) noexcept nogil
     cdef void _on_market(self, const Event* event, ns_t now_ns) noexcept nogil
     cdef void _on_trade(self, const Event* event, ns_t now_ns) noexcept nogil
     cdef void _on_session(self, const Event* event, int conn, ns_t now_ns) noexcept nogil

@@ -1,5 +1,6 @@
 from typing import Any, final
 
+from fastcore.account import Account
 from fastcore.core_send import CoreSend
 from fastcore.journal import JournalWriter
 
@@ -12,6 +13,7 @@ class Core(CoreSend):
         secret: bytes,
         journal: JournalWriter | None = None,
         user: Any = None,
+        account: Account | None = None,
     ) -> None: ...
     def frame(
         self, conn: int, payload: bytes | memoryview, recv_ts_ns: int, now_ns: int

@@ -13,6 +13,7 @@ core halts and still emits cancels, nothing else (reliability.md I-33).
 """
 cimport cython
 
+from fastcore.account cimport Account
 from fastcore.book cimport Book
 from fastcore.check cimport fc_unlikely
 from fastcore.diff cimport Diff
@@ -37,18 +38,22 @@ from fastcore.strategy cimport (
 )
 from fastcore.sync cimport Sync
 from fastcore.types cimport (
-    CMD_HALT, CMD_RESUME, CMD_RESYNC, CMD_SHUTDOWN, CMD_START, CONN_MARKET, CONN_TRADE, CONN_USER,
-    E_OTHER_SYMBOL, E_STATE, E_UNKNOWN, EV_ACCOUNT, EV_AGG_TRADE, EV_BEST, EV_DEPTH,
-    EV_LISTEN_KEY_EXPIRED, EV_NONE, EV_ORDER, EV_REPLY, EV_SESSION, EV_SNAPSHOT, EV_TRADE,
-    EV_VENUE_SHUTDOWN, HALT_BOOK, HALT_CLOCK, HALT_LEG, HALT_OPERATOR, HALT_RATE_LIMIT,
-    HALT_RECONCILING, HALT_SHUTDOWN, HALT_TRADE_STREAM, HALT_USER_STREAM, OK, ORD_CANCELED,
-    SEND_LATE, SEND_PARTIAL, SEND_SENT, SIDE_BUY, SIDE_SELL, SYNC_SYNCED, VERB_CANCEL, VERB_MODIFY,
+    CMD_HALT, CMD_RESUME, CMD_RESYNC, CMD_SHUTDOWN, CMD_START, CONN_MARKET, CONN_TRADE,
+    CONN_USER, E_STATE, EV_ACCOUNT, EV_AGG_TRADE, EV_BEST, EV_DEPTH, EV_LISTEN_KEY_EXPIRED,
+    EV_NONE, EV_ORDER, EV_REPLY, EV_SESSION, EV_SNAPSHOT, EV_TRADE, EV_VENUE_SHUTDOWN,
+    HALT_BOOK, HALT_CLOCK, HALT_LATENCY, HALT_LEG, HALT_ONE_SIDED_FILLS, HALT_OPERATOR,
+    HALT_RATE_LIMIT, HALT_RECONCILING, HALT_REPEATED_EXECUTION, HALT_SHUTDOWN, HALT_SPREAD,
+    HALT_TOXICITY, HALT_TRADE_STREAM, HALT_USER_STREAM, OK, ORD_CANCELED, SEND_LATE,
+    SEND_PARTIAL, SEND_SENT, SIDE_BUY, SIDE_SELL, SYNC_SYNCED, VERB_CANCEL, VERB_MODIFY,
     VERB_PLACE, VERB_STATUS, Out, px_t,
 )
 from fastcore.working cimport REASON_VENUE_QUERY, Order
 
 from fastcore import core_config
 from fastcore.account import value_e8
+
+cdef uint32_t HALTS_REDUCE = (HALT_LATENCY | HALT_LEG | HALT_ONE_SIDED_FILLS
+                              | HALT_REPEATED_EXECUTION | HALT_SPREAD | HALT_TOXICITY)
 
 cdef extern from *:
     """
@@ -67,11 +72,12 @@ cdef class Core(CoreSend):
     `config` is the dictionary of core_config.CORE_KEYS (ValueError names what is wrong with it);
     `journal` is where every input and output goes, or None for a run that keeps none.
     `user` is the compiled strategy (fastcore.user) where config["strategy"] is `user:<name>`.
+    `account` is the ledger shared with the cores of its other instruments; None: one of its own.
     The key and the secret are handed to the encoder and kept nowhere else.
     """
 
     def __cinit__(self, dict config, bytes api_key, bytes secret, JournalWriter journal=None,
-                  user=None):
+                  user=None, Account account=None):
         checked = core_config.check(config, user)
         tick, lot = config["tick"], config["lot"]
         self.config = config
@@ -84,7 +90,8 @@ cdef class Core(CoreSend):
         self.orders = Orders(checked.ack_timeout_ns, config["recv_window_ms"] * 1_000_000)
         self.orders.can_modify = self.encoder.can_modify
         self.diff = Diff(config["quoting"], self.orders)
-        self.gate = Gate(config["limits"], self.book, self.orders, None, value_e8(tick, lot))
+        self.gate = Gate(config["limits"], self.book, self.orders, account,
+                         value_e8(tick, lot))
         self.halts = Halts(config["halts"], self.gate.limits.book_age_ns_max)
         self.stages = StageClock()
         self.tick_to_order = Histogram()
@@ -256,6 +263,7 @@ cdef class Core(CoreSend):
             self.orders.adopt(position_lots, self.book.bid_px_ticks, self.book.ask_px_ticks,
                               now_ns)
         self.diverged = position_lots != self.orders.position_lots
+        self.venue_position_lots = position_lots       # what it pushed before is out of date
         if not self.diverged and open_orders == 0:
             self.orders.settle_all()
         if self.diverged or open_orders != 0:
@@ -271,6 +279,7 @@ cdef class Core(CoreSend):
         self.ref_position_lots = reference.position_lots
         self.ref_open_lots = reference.open_lots
         self.ref_ns = now_ns
+        self.hedge.qty_lots = 0    # open_lots knows what has become of it
         if not self.is_referenced:
             return self._end(bits, now_ns)
         if self._is_reference_fresh(now_ns):
@@ -368,23 +377,6 @@ cdef class Core(CoreSend):
             self._quote(now_ns)
         elif event.kind == EV_VENUE_SHUTDOWN:
             self.venue_shutdowns += 1      # the connection's end, when it comes, halts
-
-    cdef void _bad_frame(self, int conn, int code) noexcept nogil:
-        """A frame that we can't use: what it may have said is unknown, so we stop believing.
-
-        On USER even a message type that we don't know may have told of a fill.
-        """
-        if code == E_OTHER_SYMBOL:
-            self.other_symbol += 1
-        elif code == E_UNKNOWN and conn != CONN_USER:
-            self.unknown += 1
-        else:
-            self.malformed += 1
-            if conn == CONN_MARKET:
-                self.sync.reset()
-                self.halts.set(HALT_BOOK)
-            else:
-                self.halts.set(HALT_RECONCILING)
 
     cdef void _on_market(self, const Event* event, ns_t now_ns) noexcept nogil:
         cdef int code
@@ -496,13 +488,21 @@ cdef class Core(CoreSend):
 
     cdef void _quote(self, ns_t now_ns) noexcept nogil:
         """Ask the strategy, diff against what works, act. Halted: pull what works; exits of a
-        trade are still asked for, and the gate knows which halts they may pass."""
+        trade are still asked for, and the gate knows which halts they may pass.
+
+        A halt that says nothing against our own knowledge (HALTS_REDUCE) leaves the strategy
+        what reduces: a leg must not stay naked because the market is wide."""
         cdef StopExit exit
         cdef bint is_exit_due = False
         if self.halts.bits:
-            if self.orders.active_count == 0 and self.orders.position_lots == 0:
+            if (self.orders.active_count == 0 and self.orders.position_lots == 0
+                    and not self.is_referenced):
                 return
-            clear_target(&self.target)
+            if self.halts.bits & ~HALTS_REDUCE == 0:
+                self._want(now_ns)
+                self._keep_reducing()
+            else:
+                clear_target(&self.target)
         else:
             self._want(now_ns)
         self.stages.mark(STAGE_STRATEGY)

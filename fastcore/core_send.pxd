@@ -19,6 +19,7 @@ cdef class CoreSend(CoreState):
     cdef bint _emit(self, int verb, seq_t intent_id, int64_t size, ns_t deadline_ns,
                     ns_t now_ns) noexcept nogil
     cdef void _want_take(self, ns_t now_ns) noexcept nogil
+    cdef void _keep_reducing(self) noexcept nogil
     cdef void _want_hedge(self) noexcept nogil
     cdef bint _check_stops(self, StopExit* exit, ns_t now_ns) noexcept nogil
     cdef px_t _short_of_own(self, int side, px_t px_ticks) noexcept nogil

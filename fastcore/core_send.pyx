@@ -181,10 +181,20 @@ cdef class CoreSend(CoreState):
             ORDER_REDUCE_ONLY if self.target.take_qty_lots <= room_lots else 0,
             self.target.take_reason, now_ns)
 
+    cdef void _keep_reducing(self) noexcept nogil:
+        """Halted: no quotes, and of a take only what shrinks the position. A hedge stays: the
+        other leg's gate judges it."""
+        cdef qty_t position_lots = self.orders.position_lots
+        self.target.bid_count = self.target.ask_count = 0
+        if self.target.take_qty_lots > (-position_lots if self.target.take_side == SIDE_BUY
+                                        else position_lots):
+            self.target.take_qty_lots = 0
+
     cdef void _want_hedge(self) noexcept nogil:
-        """Keep it for the pair. It counts as open at once: it must not be wanted twice."""
+        """Keep it for the pair. It counts as open at once: it must not be wanted twice. Only
+        on_reference, an input of the journal, ends it: so a replay needs no pair."""
         if self.hedge.qty_lots != 0:
-            return                 # the last one has not been taken yet
+            return                 # what became of the last one is not told yet
         self.hedge.side = self.target.hedge_side
         self.hedge.reason = self.target.hedge_reason
         self.hedge.px_ticks = self.target.hedge_px_ticks

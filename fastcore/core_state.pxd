@@ -76,7 +76,7 @@ cdef class CoreState:
     cdef double ref_lots_per_lot
     cdef ns_t ref_ns
     cdef ns_t ref_age_ns_max
-    cdef Hedge hedge               # wanted on the reference leg; the pair takes it
+    cdef Hedge hedge               # wanted on the reference leg, until on_reference tells its fate
     cdef qty_t venue_position_lots # as the venue's last push says
     cdef ns_t venue_position_ns    # 0: it has said nothing
     cdef ns_t fill_ns              # of the last fill booked
@@ -129,6 +129,9 @@ cdef class CoreState:
     cdef void _sample(self, ns_t now_ns) noexcept nogil
     cdef void _copy_blanked(self, uint8_t* to) noexcept nogil
     cdef void _stop_journal(self) noexcept nogil
+    cdef void _bad_frame(self, int conn, int code) noexcept nogil
+    cdef void _heed(self, int result, ns_t now_ns) noexcept nogil
+    cdef void _tell_levels(self, ns_t now_ns) noexcept nogil
     cdef bint _has_moved(self) noexcept nogil
     cdef void _fill_view(self, ns_t now_ns) noexcept nogil
     cdef void _fill_levels(self) noexcept nogil

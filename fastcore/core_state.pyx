@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""What a core holds, how it is written down, and how Python reads it. Nothing here acts.
+"""What a core holds, how it is written down, and how Python reads it. Nothing here sends.
 
 The fields stand in core_state.pxd, the behaviour in core.pyx.
 """
@@ -13,13 +13,13 @@ from fastcore.orders cimport CLOCK_REJECTED, RATE_LIMITED
 from fastcore.signals_flow cimport OFI_LEVELS_MAX
 from fastcore.strategy cimport STATE_MAX, VIEW_VERSION, OwnQuote, View
 from fastcore.types cimport (
-    HALT_CLOCK, HALT_JOURNAL, OK, ORD_PENDING_REPLACE, SIDE_BUY, SIDE_SELL, SYNC_SYNCED,
-    TARGET_LEVELS, VIEW_LEVELS, Level,
+    CONN_MARKET, CONN_USER, E_OTHER_SYMBOL, E_UNKNOWN, HALT_BOOK, HALT_CLOCK, HALT_JOURNAL,
+    HALT_RECONCILING, OK, ORD_PENDING_REPLACE, SIDE_BUY, SIDE_SELL, SYNC_SYNCED, TARGET_LEVELS,
+    VIEW_LEVELS, Level,
 )
 from fastcore.working cimport Order, is_live
 
 from fastcore import core_stats
-
 
 cdef enum:
     RATE_LIMIT_PAUSE_NS = 10_000_000_000   # a venue's order window; Retry-After is the edge's
@@ -123,7 +123,40 @@ cdef class CoreState:
         words[13] = self.orders.fill_count
         self._record(REC_SAMPLE, 0, words, 112, now_ns)
 
+    # -- HEEDED ---
+
+    cdef void _bad_frame(self, int conn, int code) noexcept nogil:
+        """A frame that we can't use: what it may have said is unknown, so we stop believing.
+
+        On USER even a message type that we don't know may have told of a fill.
+        """
+        if code == E_OTHER_SYMBOL:
+            self.other_symbol += 1
+        elif code == E_UNKNOWN and conn != CONN_USER:
+            self.unknown += 1
+        else:
+            self.malformed += 1
+            if conn == CONN_MARKET:
+                self.sync.reset()
+                self.halts.set(HALT_BOOK)
+            else:
+                self.halts.set(HALT_RECONCILING)
+
+    cdef void _heed(self, int result, ns_t now_ns) noexcept nogil:
+        """What any answer may say of our pace or our clock."""
+        if result & RATE_LIMITED:
+            self.halts.on_rate_limit(now_ns + RATE_LIMIT_PAUSE_NS)
+        if result & CLOCK_REJECTED:
+            self.halts.set(HALT_CLOCK)
+
     # -- SEEN ---
+
+    cdef void _tell_levels(self, ns_t now_ns) noexcept nogil:
+        cdef Level[OFI_LEVELS_MAX] bids
+        cdef Level[OFI_LEVELS_MAX] asks
+        cdef int bid_count = self.book.levels(SIDE_BUY, bids, self.signal_levels)
+        cdef int ask_count = self.book.levels(SIDE_SELL, asks, self.signal_levels)
+        self.signals.on_levels(bids, bid_count, asks, ask_count, now_ns)
 
     cdef bint _has_moved(self) noexcept nogil:
         """Whether the touch differs from the last one looked at; it is that one from now on."""
@@ -287,6 +320,7 @@ cdef class CoreState:
             "crossed": self.sync.crossed, "nonsense": self.halts.nonsense_count,
             "bid_px_ticks": self.book.bid_px_ticks, "bid_qty_lots": self.book.bid_qty_lots,
             "ask_px_ticks": self.book.ask_px_ticks, "ask_qty_lots": self.book.ask_qty_lots,
+            "book_ns": self.book_ns,
             "events": [self.event_counts[i] for i in range(EVENT_KINDS)],
             "denies": [self.gate.counts[i] for i in range(GATE_CODES)],
         }
@@ -302,6 +336,13 @@ cdef class CoreState:
                         "leaves_lots": self.orders.open_lots(order)})
         result["own"] = own
         return result
+
+    @property
+    def wanted_hedge(self) -> tuple[int, int, int, int] | None:
+        """(side, px_ticks, qty_lots, reason) that the strategy wants of the other leg."""
+        if self.hedge.qty_lots == 0:
+            return None
+        return self.hedge.side, self.hedge.px_ticks, self.hedge.qty_lots, self.hedge.reason
 
     def failure(self) -> tuple[bytes, list[float]] | None:
         """View and state of the strategy's last failure, the state as the call left it."""

@@ -118,7 +118,7 @@ REASONS: dict[int, tuple[str, str]] = {
         "more than one_sided_fills_max fills in a row on one side within one_sided_ms",
         "itself: one_sided_ms without a fill"),
     HALT_LEG: (
-        "the reference leg can't be used, or a hedge's fate is open",
+        "the reference leg could not be hedged on, or told nothing for reference.age_ms_max",
         "itself"),
 }
 

@@ -32,6 +32,6 @@ def repeat_calls(name: str, view: dict[str, Any], params: dict[str, float], coun
 def target_code(
     bids: list[tuple[int, int]],
     asks: list[tuple[int, int]],
-    take: tuple[int, int, int] = (0, 0, 0),
-    hedge: tuple[int, int, int] = (0, 0, 0),
+    take: tuple[int, ...] = (0, 0, 0),
+    hedge: tuple[int, ...] = (0, 0, 0),
 ) -> int: ...

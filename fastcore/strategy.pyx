@@ -17,7 +17,7 @@ from libc.string cimport memset
 
 from fastcore.strategy_pairs cimport stat_arb
 from fastcore.strategy_quotes cimport (
-    as_skew, avellaneda_stoikov, glft, glft_skew, intensity_half, ofi_skew, spread,
+    as_skew, avellaneda_stoikov, glft, glft_skew, hold, intensity_half, ofi_skew, spread,
 )
 from fastcore.strategy_reversion cimport mean_reversion
 from fastcore.strategy_target cimport TARGET_MAX
@@ -61,7 +61,8 @@ cdef int check_target(const Target* target, const View* view) noexcept nogil:
     """OK, or E_RANGE for nonsense: counts, signs, sides, a bid at or above an ask, a touched guard.
 
     A NaN that a strategy casts to an integer is some huge number of either sign: refused by the
-    bounds on price and size.
+    bounds on price and size. Negative reasons are the stops' own: an exit that is in flight is
+    known by them.
     """
     cdef int i
     cdef px_t best_bid_px, best_ask_px
@@ -85,10 +86,11 @@ cdef int check_target(const Target* target, const View* view) noexcept nogil:
             return E_RANGE
     if target.take_qty_lots != 0 and (
             (target.take_side != SIDE_BUY and target.take_side != SIDE_SELL)
-            or not _is_sane(target.take_px_ticks, target.take_qty_lots)):
+            or target.take_reason < 0 or not _is_sane(target.take_px_ticks, target.take_qty_lots)):
         return E_RANGE
     if target.hedge_qty_lots != 0 and (
             (target.hedge_side != SIDE_BUY and target.hedge_side != SIDE_SELL)
+            or target.hedge_reason < 0
             or not _is_sane(target.hedge_px_ticks, target.hedge_qty_lots)):
         return E_RANGE
     return OK
@@ -113,6 +115,8 @@ cdef strategy_fn find_builtin(str name) except *:
         return mean_reversion
     if name == "stat_arb":
         return stat_arb
+    if name == "hold":
+        return hold
     raise ValueError(f"Unknown strategy {name!r}; built in: {', '.join(sorted(BUILTINS))}")
 
 
@@ -305,7 +309,8 @@ def repeat_calls(str name, dict view, dict params, int64_t count) -> int:
 
 
 def target_code(list bids, list asks, tuple take=(0, 0, 0), tuple hedge=(0, 0, 0)) -> int:
-    """check_target on a Target of these levels, take and hedge (side, limit, quantity)."""
+    """check_target on a Target of these levels, take and hedge (side, limit, quantity, and
+    reason where that is not 0)."""
     cdef View seen
     cdef Target target
     clear_target(&target)
@@ -313,8 +318,10 @@ def target_code(list bids, list asks, tuple take=(0, 0, 0), tuple hedge=(0, 0, 0
     _fill_levels(target.bids, bids, TARGET_LEVELS, "bids")
     _fill_levels(target.asks, asks, TARGET_LEVELS, "asks")
     target.bid_count, target.ask_count = len(bids), len(asks)
-    target.take_side, target.take_px_ticks, target.take_qty_lots = take
-    target.hedge_side, target.hedge_px_ticks, target.hedge_qty_lots = hedge
+    target.take_side, target.take_px_ticks, target.take_qty_lots = take[:3]
+    target.take_reason = sum(take[3:])
+    target.hedge_side, target.hedge_px_ticks, target.hedge_qty_lots = hedge[:3]
+    target.hedge_reason = sum(hedge[3:])
     return check_target(&target, &seen)
 
 

@@ -6,7 +6,8 @@
     naked = position + reference position / h        [lots of this leg; h = ref_lots_per_lot]
 
 Hedge: when -(naked h) less what is in flight rounds to a whole reference lot, an immediate order
-for it through the reference touch. One that did not fill is asked for again after retry_ms.
+for it through the reference touch. One that did not fill is asked for again after retry_ms; what a
+fill on either leg leaves naked, at once: the other leg takes one hedge at a time.
 
 Leg risk has a budget: naked beyond unhedged_lots_max, or naked at all for unhedged_ms_max. Over it
 the strategy stops quoting and unwinds this leg by takes, as far as no hedge is in flight for it,
@@ -52,6 +53,7 @@ cdef enum:                     # state
     SA_IS_HEDGED = 5           # a hedge was asked for at SA_HEDGE_NS, of SA_HEDGED_LOTS held here
     SA_HEDGED_LOTS = 6
     SA_HEDGE_NS = 7
+    SA_HEDGED_REF_LOTS = 8     # and this much on the reference leg
 
 cdef enum:                     # take_reason, hedge_reason
     TAKE_UNWIND = 1
@@ -139,15 +141,18 @@ cdef void _hedge(const View* view, const double* params, double* state, double l
                  int reason, Target* target) noexcept nogil:
     cdef double now = <double>view.now_ns
     cdef double position = <double>view.position_lots
+    cdef double reference = <double>view.ref_position_lots
     cdef double lots = fabs(left_ref_lots) + 0.5   # the cast below rounds it down
     cdef int side = SIDE_SELL if left_ref_lots > 0.0 else SIDE_BUY
     if not (lots >= 1.0 and lots <= <double>TARGET_MAX):
         return
     if (state[SA_IS_HEDGED] != 0.0 and position == state[SA_HEDGED_LOTS]
+            and reference == state[SA_HEDGED_REF_LOTS]
             and now - state[SA_HEDGE_NS] < params[SA_RETRY_MS] * 1e6):
         return                     # the same need, asked for just now
     state[SA_IS_HEDGED] = 1.0
     state[SA_HEDGED_LOTS] = position
+    state[SA_HEDGED_REF_LOTS] = reference
     state[SA_HEDGE_NS] = now
     want_hedge(target, side, reach(side, view.ref_bid.px_ticks, view.ref_ask.px_ticks,
                                    params[SA_HEDGE_SLIPPAGE_TICKS]), <qty_t>lots, reason)

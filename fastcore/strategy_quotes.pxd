@@ -37,3 +37,5 @@ cdef int32_t glft(const View* view, const double* params, double* state,
                   Target* target) noexcept nogil
 cdef int32_t ofi_skew(const View* view, const double* params, double* state,
                       Target* target) noexcept nogil
+cdef int32_t hold(const View* view, const double* params, double* state,
+                  Target* target) noexcept nogil

@@ -20,6 +20,7 @@ ofi_skew            fair = microprice + ofi_skew_ticks * ofi_norm + tfi_skew_tic
                            - inventory_skew_ticks * position / qty
                     half = half_spread_ticks + widen_ticks * |ofi_norm| + vpin_widen_ticks * vpin
                     and the side that the flow is about to run over is pulled at pull_ofi_norm.
+hold                wants nothing: the hedge leg of a pair, whose orders the other leg asks for.
 
 What depends on parameters alone (logarithms, a square root) is kept in `state` beside the
 parameters that it was made of, so a changed parameter makes it anew.
@@ -189,3 +190,8 @@ cdef int32_t ofi_skew(const View* view, const double* params, double* state,
         elif ofi_norm >= pull:
             target.ask_count = 0
     return code
+
+
+cdef int32_t hold(const View* view, const double* params, double* state,
+                  Target* target) noexcept nogil:
+    return STRATEGY_QUOTE if has_touch(view) else STRATEGY_STAND_ASIDE

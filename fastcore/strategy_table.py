@@ -171,7 +171,8 @@ BUILTINS: dict[str, Builtin] = {
         ),
         _mask("pair"),
         levels=1,
-        state_size=8,
+        state_size=9,
         needs_reference=True,
     ),
+    "hold": Builtin((), 0, levels=1, state_size=0, needs_reference=False),
 }

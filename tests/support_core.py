@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from engine.config import demo_core
+from fastcore.account import Account
 from fastcore.core import Core
 from fastcore.journal import JournalWriter, read_segment, unpack
 from fastcore.types import Command, Conn, Verb
@@ -34,10 +35,15 @@ def core_config(**overrides: Any) -> dict[str, Any]:
 class Desk:
     """One core, its clock, and the venue's side of the conversation."""
 
-    def __init__(self, journal: bool = True, user: Any = None, **overrides: Any) -> None:
-        self.segment = bytearray(4 << 20)
+    def __init__(
+        self, journal: bool = True, user: Any = None, account: Account | None = None,
+        segment_size: int = 4 << 20, **overrides: Any,
+    ) -> None:  # fmt: skip
+        self.segment = bytearray(segment_size)
         self.journal = JournalWriter(self.segment) if journal else None
-        self.core = Core(core_config(**overrides), API_KEY, SECRET, self.journal, user)
+        config = core_config(**overrides)
+        self.symbol = config["symbol"]
+        self.core = Core(config, API_KEY, SECRET, self.journal, user, account)
         self.now_ns = 1_000 * MS
         self.update_id = 100
         self.trade_id = 5_000
@@ -68,7 +74,7 @@ class Desk:
         return self.frame(
             Conn.MARKET,
             {
-                "e": "depthUpdate", "E": 1, "T": 1, "s": "BTCUSDT", "U": first,
+                "e": "depthUpdate", "E": 1, "T": 1, "s": self.symbol, "U": first,
                 "u": self.update_id, "pu": first if prev is None else prev, "b": bids, "a": asks,
             },
         )  # fmt: skip
@@ -78,7 +84,7 @@ class Desk:
         return self.frame(
             Conn.MARKET,
             {
-                "e": "bookTicker", "u": self.update_id, "s": "BTCUSDT", "b": bid, "B": bid_qty,
+                "e": "bookTicker", "u": self.update_id, "s": self.symbol, "b": bid, "B": bid_qty,
                 "a": ask, "A": ask_qty, "T": 1, "E": 1,
             },
         )  # fmt: skip
@@ -129,7 +135,7 @@ class Desk:
         """ORDER_TRADE_UPDATE on an order of ours."""
         client_id = params.get("newClientOrderId") or params["origClientOrderId"]
         order = {
-            "s": "BTCUSDT", "c": client_id, "S": params.get("side", "BUY"), "o": "LIMIT",
+            "s": self.symbol, "c": client_id, "S": params.get("side", "BUY"), "o": "LIMIT",
             "f": "GTX", "q": params.get("quantity", "0.010"), "p": params.get("price", "1.00"),
             "ap": "0", "sp": "0", "x": exec_type, "X": status, "i": self.venue_order_id,
             "l": "0", "z": "0", "L": "0", "T": 1, "t": 0, "b": "0", "a": "0", "m": True,

@@ -138,4 +138,5 @@ PARAMS: dict[str, list[dict[str, float]]] = {
         {"unhedged_lots_max": 3, "half_life_s_max": 3, "qty_lots": 2, "edge_min_ticks": 0.5},
         {"z_max": 0, "unhedged_lots_max": 40, "position_lots_max": 20, "hedge_slippage_ticks": 0},
     ],
+    "hold": [{}],
 }  # fmt: skip

@@ -59,7 +59,7 @@ def test_strategy_is_never_nonsense_and_never_takes_by_a_quote(
             assert px > view["bids"][0][0]
 
 
-@pytest.mark.parametrize("name", [n for n in BUILTINS if n != "mean_reversion"])
+@pytest.mark.parametrize("name", [n for n in BUILTINS if n not in ("mean_reversion", "hold")])
 @given(view=TAME_VIEWS, qty=st.integers(1, 4))
 def test_no_quote_would_break_the_position_limit(name: str, view: View, qty: int) -> None:
     most = 9
@@ -118,14 +118,15 @@ def test_nonsense_in_a_target_is_told(check) -> None:  # type: ignore[no-untyped
         assert check(bids, asks) == -2
     for place in (0, 1):
 
-        def with_order(order: tuple[int, int, int], place: int = place) -> int:
-            orders = [(0, 0, 0), (0, 0, 0)]
+        def with_order(order: tuple[int, ...], place: int = place) -> int:
+            orders: list[tuple[int, ...]] = [(0, 0, 0), (0, 0, 0)]
             orders[place] = order
             return int(check(*GOOD, *orders))
 
         assert with_order((0, 1, 1)) == with_order((1, 1, 1)) == with_order((7, -1, 0)) == 0
+        assert with_order((0, 1, 1, 3)) == with_order((0, 1, 0, -3)) == 0
         for order in ((2, 5, 1), (-1, 5, 1), (0, 0, 1), (1, -5, 1), (0, 5, -1), (0, 2**52 + 1, 1),
-                      (1, 5, 2**52 + 1), (1, -(2**63), -(2**63))):  # fmt: skip
+                      (1, 5, 2**52 + 1), (1, -(2**63), -(2**63)), (0, 1, 1, -1)):  # fmt: skip
             assert with_order(order) == -2
 
 

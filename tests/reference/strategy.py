@@ -337,19 +337,25 @@ def _hedge(
     now, lots = float(view.now_ns), math.floor(abs(left) + 0.5)
     if not 1 <= lots <= LIMIT:
         return
-    is_new = "hedge_ns" not in state or state["hedged_lots"] != float(view.position_lots)
+    held = float(view.position_lots), float(view.ref_position_lots)
+    is_new = "hedge_ns" not in state or (state["hedged_lots"], state["hedged_ref"]) != held
     if is_new or now - state["hedge_ns"] >= p["retry_ms"] * 1e6:
-        state["hedge_ns"], state["hedged_lots"] = now, float(view.position_lots)
+        state["hedge_ns"], (state["hedged_lots"], state["hedged_ref"]) = now, held
         side = SELL if left > 0 else BUY
         px = _reach(view, side, p["hedge_slippage_ticks"], is_reference=True)
         want.hedge = (side, px, lots, reason)
+
+
+def hold(view: View, p: dict[str, float], state: dict[str, float], want: Want) -> int:
+    return QUOTE if view.has_touch else ASIDE
 
 
 # -- FACES -----------------------------------------------------------------------------------
 
 Strategy = Callable[[View, dict[str, float], dict[str, float], Want], int]
 STRATEGIES: dict[str, Strategy] = {
-    f.__name__: f for f in (spread, avellaneda_stoikov, glft, ofi_skew, mean_reversion, stat_arb)
+    f.__name__: f
+    for f in (spread, avellaneda_stoikov, glft, ofi_skew, mean_reversion, stat_arb, hold)
 }
 
 
@@ -373,6 +379,8 @@ def target_code(
     if any(not 0 < px <= LIMIT or not 0 < qty <= LIMIT for px, qty in orders):
         return RANGE
     if any(o[0] not in (BUY, SELL) for o in (take, hedge) if o[2] != 0):
+        return RANGE
+    if any(min(o[3:], default=0) < 0 for o in (take, hedge) if o[2] != 0):
         return RANGE
     if bids and asks and max(bids)[0] >= min(asks)[0]:
         return RANGE
