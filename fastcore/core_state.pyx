@@ -14,7 +14,7 @@ from fastcore.types cimport (
     HALT_JOURNAL, OK, ORD_PENDING_REPLACE, SIDE_BUY, SIDE_SELL, SYNC_SYNCED, TARGET_LEVELS,
     VIEW_LEVELS, Level,
 )
-from fastcore.working cimport Order, is_live
+from fastcore.working cimport Order, is_live, open_lots
 
 from fastcore import core_stats
 
@@ -279,7 +279,7 @@ cdef class CoreState:
             order = &self.orders.slots[self.orders.active[i]]
             own.append({"intent_id": order.intent_id, "side": order.side, "state": order.state,
                         "px_ticks": order.px_ticks, "qty_lots": order.qty_lots,
-                        "leaves_lots": self.orders.open_lots(order)})
+                        "leaves_lots": open_lots(order)})
         result["own"] = own
         return result
 

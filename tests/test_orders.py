@@ -181,6 +181,8 @@ def test_an_unsent_amend_leaves_the_old_terms() -> None:
     bench.want([(99, 15)], [])
     bench.orders.unsent(bid, Verb.MODIFY, SendOutcome.LATE)
     assert (bench.state(bid), bench.field(bid, "open_lots")) == (S.NEW, 10)
+    # Not amended again, late again, at each input: pulled, whatever became of our haste.
+    assert bench.want([(99, 15)], [])[0] == (Verb.CANCEL, Side.BUY, 98, 10, bid)
 
 
 def test_a_halt_cancels_an_order_whose_amend_is_open() -> None:
