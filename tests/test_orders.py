@@ -192,6 +192,14 @@ def test_a_halt_cancels_an_order_whose_amend_is_open() -> None:
     assert bench.want([], [], halted=True) == [(Verb.CANCEL, Side.BUY, 98, 10, bid)]
 
 
+def test_a_halt_pulls_what_is_still_wanted() -> None:
+    bench = Bench()
+    bench.resting(Side.BUY, 98)
+    bench.resting(Side.SELL, 103)
+    done = bench.want([(98, 10)], [(103, 10)], halted=True)
+    assert [row[:2] for row in done] == [(Verb.CANCEL, Side.BUY), (Verb.CANCEL, Side.SELL)]
+
+
 def test_fills_count_against_the_new_total() -> None:
     bench = Bench()
     (bid,) = bench.resting(Side.BUY, 98)
