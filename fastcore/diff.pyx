@@ -376,6 +376,12 @@ cdef class Diff:
     def sent(self, ns_t now_ns) -> None:
         self.count_message(now_ns)
 
+    def forget(self, int side) -> None:
+        """forget_requote(): an order of the side was denied, or did not leave."""
+        if side not in (SIDE_BUY, SIDE_SELL):
+            raise ValueError(f"Expected side 0 or 1, was {side}")
+        self.forget_requote(side)
+
     def let_modify(self, bint can_modify) -> None:
         self.orders.can_modify = can_modify
 

@@ -288,4 +288,5 @@ cdef class Orders(Working):
     def counts(self) -> dict:
         return {"duplicate_fills": self.duplicate_fills, "strangers": self.strangers,
                 "illegal_moves": self.illegal_moves, "active": self.active_count,
+                "fills": self.fill_count, "refused_ns": list(self.refused_ns),
                 "post_only_refusals": list(self.post_only_refusals)}

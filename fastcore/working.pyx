@@ -231,6 +231,13 @@ cdef class Working(Position):
             return None
         return {**order[0], "open_lots": open_lots(order), "reach_px": reach_px(order)}
 
+    def active_intents(self) -> list[int]:
+        """Of the orders that may still fill, in no order that means anything."""
+        return [self.slots[self.active[i]].intent_id for i in range(self.active_count)]
+
+    def ack_ns(self) -> int:
+        return self.ack_timeout_ns
+
     def stuck(self, ns_t now_ns) -> bool:
         return self.is_stuck(now_ns)
 
