@@ -61,7 +61,7 @@ class Quoting(RuleBasedStateMachine):
 
     # -- WHAT WE SEND ---
 
-    @rule(bids=LEVELS, asks=LEVELS, halted=st.sampled_from([False, False, False, True]),
+    @rule(bids=LEVELS, asks=LEVELS, halted=st.sampled_from([False] * 6 + [True]),
           late=st.sampled_from([False, False, False, True]))  # fmt: skip
     def look(
         self, bids: list[tuple[int, int]], asks: list[tuple[int, int]], halted: bool, late: bool
@@ -180,6 +180,14 @@ class Quoting(RuleBasedStateMachine):
     @rule(number=st.integers(0, 9), code=st.sampled_from([0, 0, -5022, -1007, -5026]))
     def amend_answered(self, number: int, code: int) -> None:
         self.reply(self.pick(number, S.PENDING_REPLACE), Verb.MODIFY, code)
+
+    @rule()
+    def all_answered(self) -> None:
+        verbs = {S.PENDING_NEW: Verb.PLACE, S.PENDING_CANCEL: Verb.CANCEL,
+                 S.PENDING_REPLACE: Verb.MODIFY}  # fmt: skip
+        for order in self.open():
+            if order["state"] in verbs:
+                self.reply(order, verbs[S(order["state"])], 0)
 
     def reply(self, order: Row | None, verb: int, code: int) -> None:
         if order:
