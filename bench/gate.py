@@ -29,7 +29,7 @@ def measure(working: int) -> float:
     rig = GateRig(gate)
     gate.on_reference(BID + 5, NOW_NS)
     for index in range(250):
-        gate.count_values(Verb.CANCEL, 1, NOW_NS - (50_000 - 100 * index) * 1_000_000)
+        gate.count_values(Verb.CANCEL, NOW_NS - (50_000 - 100 * index) * 1_000_000)
     for index in range(working):
         side = Side(index % 2)
         px = BID - index if side == Side.BUY else ASK + index
@@ -38,7 +38,7 @@ def measure(working: int) -> float:
         )
         if code:
             raise RuntimeError(f"the bench's own order was denied with code {code}")
-        rig.answer(rig.place(side, px, 10, NOW_NS), OrderState.NEW, px, 10)
+        rig.answer(rig.place(side, px, 10, OrderFlag.POST_ONLY, NOW_NS), OrderState.NEW, px, 10)
     times = []
     for _ in range(ROUNDS):
         begin_ns = time.perf_counter_ns()

@@ -113,7 +113,8 @@ class Client:
     def summary(self) -> dict[str, Any]:
         """What the core says of the round, for the result."""
         stats = self.core.stats()
-        names = ("orders_sent", "cancels_sent", "late", "denies", "malformed", "gaps")
+        sent = ("orders_sent", "cancels_sent", "modifies_sent")
+        names = (*sent, "late", "denies", "malformed", "gaps")
         return {
             **{name: stats[name] for name in names},
             "tick_to_order": stats["tick_to_order"],

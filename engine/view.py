@@ -28,7 +28,7 @@ from engine.report.terminal import (
     summary,
     tone,
 )
-from engine.report.text import NONE, money, plain, quantity, quote_name, us
+from engine.report.text import NONE, fee_text, money, plain, quantity, quote_name, us
 
 __all__ = ["LiveView", "plain_line", "print_result", "print_summary", "render", "summary"]
 
@@ -313,6 +313,9 @@ def _position_panel(status: dict[str, Any], quote: str) -> Panel:
     rows.append(("total", f"{money(pnl.get('total'))} {quote}", f"bold {tone(pnl.get('total'))}"))
     for key in ("spread", "fees", "inventory"):
         rows.append((key, f"{money(pnl.get(key))} {quote}", ""))
+    for key, asset in (("fees_base_e8", "base"), ("fees_other_e8", "other")):
+        if status.get(key):
+            rows.append((f"fees, {asset}", fee_text(status[key], asset), ""))
     return _panel("position and P&L", rows_table(rows))
 
 
@@ -337,6 +340,7 @@ def _counters(status: dict[str, Any], elapsed_s: float) -> Table:
     denies = status.get("denies", {})
     cells = [
         ("orders", plain(status.get("orders_sent", 0)), ""),
+        ("amends", plain(status.get("modifies_sent", 0)), ""),
         ("cancels", plain(status.get("cancels_sent", 0)), ""),
         ("fills", plain(status.get("fills", 0)), "bold"),
         ("frames/s", f"{rate:,.0f}", ""),
@@ -346,9 +350,9 @@ def _counters(status: dict[str, Any], elapsed_s: float) -> Table:
         ("malformed", plain(status.get("malformed", 0)), BAD if status.get("malformed") else ""),
     ]
     table = Table.grid(expand=True, padding=(0, 2))
-    for _ in range(4):
+    for _ in range(5):
         table.add_column(ratio=1, no_wrap=True)
     texts = [Text.assemble((f"{name} ", SOFT), (value, style)) for name, value, style in cells]
-    table.add_row(*texts[:4])
-    table.add_row(*texts[4:])
+    table.add_row(*texts[:5])
+    table.add_row(*texts[5:])
     return table

@@ -18,7 +18,7 @@ from fastcore.types cimport (
     CONN_TRADE, ORD_PENDING_CANCEL, ORDER_IOC, ORDER_REDUCE_ONLY, OUT_BYTES, OUT_MAX, SEND_FAILED,
     SIDE_BUY, SIDE_SELL, SYNC_SYNCED, VERB_CANCEL, VERB_MODIFY, VERB_PLACE, VERB_STATUS, Out, px_t,
 )
-from fastcore.working cimport Order
+from fastcore.working cimport Order, reach_px
 
 cdef enum:
     OUT_HEADER_SIZE = 40
@@ -76,7 +76,7 @@ cdef class CoreSend(CoreState):
                                                    self._deadline(now_ns), now_ns)):
             self.orders.on_unsent(order.intent_id, VERB_PLACE, SEND_FAILED)
             return
-        self.gate.count_send(VERB_PLACE, order.intent_id, now_ns)
+        self.gate.count_send(VERB_PLACE, now_ns)
         if action.flags & ORDER_IOC and -STOP_REASONS < action.reason < 0:
             self.stops.on_exit_sent()
         self._record_order(order, now_ns)
@@ -100,7 +100,7 @@ cdef class CoreSend(CoreState):
                                                    self._deadline(now_ns), now_ns)):
             self._cancel(action, now_ns)
             return
-        self.gate.count_send(VERB_MODIFY, order.intent_id, now_ns)
+        self.gate.count_send(VERB_MODIFY, now_ns)
         self.orders.amend(order, action.px_ticks, action.qty_lots, now_ns)
         self.stages.mark(STAGE_ENCODE)
 
@@ -112,7 +112,7 @@ cdef class CoreSend(CoreState):
                                    order.intent_id, self._utc_ms(now_ns))
         if fc_unlikely(size < 0 or not self._emit(VERB_CANCEL, order.intent_id, size, 0, now_ns)):
             return                 # still working: the next input asks again
-        self.gate.count_send(VERB_CANCEL, order.intent_id, now_ns)
+        self.gate.count_send(VERB_CANCEL, now_ns)
         # The OUT record tells of it; the next ORDER record is what became of the order.
         self.orders.move(order, ORD_PENDING_CANCEL, 0)
         order.sent_ns = order.cancel_ns = now_ns
@@ -123,7 +123,7 @@ cdef class CoreSend(CoreState):
             self.arena + self.arena_used, OUT_BYTES - self.arena_used, action.intent_id,
             self._utc_ms(now_ns))
         if size > 0 and self._emit(VERB_STATUS, action.intent_id, size, 0, now_ns):
-            self.gate.count_send(VERB_STATUS, action.intent_id, now_ns)
+            self.gate.count_send(VERB_STATUS, now_ns)
         self._record_order(self.orders.find(action.intent_id), now_ns)
 
     cdef bint _emit(self, int verb, seq_t intent_id, int64_t size, ns_t deadline_ns,
@@ -232,7 +232,7 @@ cdef class CoreSend(CoreState):
             order = &self.orders.slots[self.orders.active[i]]
             if order.side == side or not self.orders.may_rest(order):
                 continue
-            reach = self.orders.reach_px(order)
+            reach = reach_px(order)
             if side == SIDE_SELL and px_ticks <= reach < self.book.bid_px_ticks:
                 px_ticks = reach + 1
             elif side == SIDE_BUY and px_ticks >= reach > self.book.ask_px_ticks:

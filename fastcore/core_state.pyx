@@ -17,7 +17,7 @@ from fastcore.types cimport (
     HALT_RECONCILING, OK, ORD_PENDING_REPLACE, SIDE_BUY, SIDE_SELL, SYNC_SYNCED, TARGET_LEVELS,
     VIEW_LEVELS, Level,
 )
-from fastcore.working cimport Order, is_live
+from fastcore.working cimport Order, is_live, open_lots
 
 from fastcore import core_stats
 
@@ -229,20 +229,6 @@ cdef class CoreState:
         return (self.ref_touch[SIDE_BUY].qty_lots > 0 and self.ref_touch[SIDE_SELL].qty_lots > 0
                 and now_ns - self.ref_ns <= self.ref_age_ns_max)
 
-    cdef void _tell_levels(self, ns_t now_ns) noexcept nogil:
-        cdef Level[OFI_LEVELS_MAX] bids
-        cdef Level[OFI_LEVELS_MAX] asks
-        cdef int bid_count = self.book.levels(SIDE_BUY, bids, self.signal_levels)
-        cdef int ask_count = self.book.levels(SIDE_SELL, asks, self.signal_levels)
-        self.signals.on_levels(bids, bid_count, asks, ask_count, now_ns)
-
-    cdef void _heed(self, int result, ns_t now_ns) noexcept nogil:
-        """What any answer may say of our pace or our clock."""
-        if result & RATE_LIMITED:
-            self.halts.on_rate_limit(now_ns + RATE_LIMIT_PAUSE_NS)
-        if result & CLOCK_REJECTED:
-            self.halts.set(HALT_CLOCK)
-
     cdef bint _is_position_doubted(self, ns_t now_ns) noexcept nogil:
         """The venue has pushed another position than ours, and no fill has explained it since."""
         return (self.venue_position_ns != 0
@@ -309,6 +295,7 @@ cdef class CoreState:
             "halt_bits": self.halts.bits, "sync_state": self.sync.state,
             "position_lots": self.orders.position_lots,
             "cash_ticks_lots": self.orders.cash_ticks_lots, "fees_e8": self.orders.fees_e8,
+            "fees_base_e8": self.orders.fees_base_e8, "fees_other_e8": self.orders.fees_other_e8,
             "spread_half_ticks_lots": self.orders.spread_half_ticks_lots,
             "fills": self.orders.fill_count, "duplicate_fills": self.orders.duplicate_fills,
             "strangers": self.orders.strangers, "orders_sent": self.orders_sent,
@@ -333,7 +320,7 @@ cdef class CoreState:
             order = &self.orders.slots[self.orders.active[i]]
             own.append({"intent_id": order.intent_id, "side": order.side, "state": order.state,
                         "px_ticks": order.px_ticks, "qty_lots": order.qty_lots,
-                        "leaves_lots": self.orders.open_lots(order)})
+                        "leaves_lots": open_lots(order)})
         result["own"] = own
         return result
 

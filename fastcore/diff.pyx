@@ -10,7 +10,7 @@ Order of messages: cancels (first on the side that adds to the position), reduct
 new price, places (first on the side that reduces the position). A side is requoted at most once
 per requote_ns; pulling without replacement is never delayed. At most messages_per_s_max messages
 in any second: cancels and reduce-only takes always pass, a quarter is kept for them, and an order
-whose amend has no room is canceled, so that no stale price waits for budget.
+whose amend has no room, or did not leave, is canceled: no stale price waits for budget or for us.
 
 No place on a side while the fate of an order there is open; each such order stands for one of the
 missing levels, so amends never make more of us than is wanted. After a post-only refusal the side
@@ -28,7 +28,9 @@ from fastcore.types cimport (
     ORDER_REDUCE_ONLY, SIDE_BUY, SIDE_SELL, TARGET_LEVELS, VERB_CANCEL, VERB_MODIFY, VERB_PLACE,
     VERB_STATUS,
 )
-from fastcore.working cimport MODIFIES_MAX, is_live, is_working
+from fastcore.working cimport (
+    MODIFIES_MAX, REASON_LATE, REASON_SEND_FAILED, Order, is_live, is_working,
+)
 
 SETTINGS = ("requote_ticks", "requote_ms", "modify", "messages_per_s_max")
 
@@ -47,6 +49,12 @@ cdef inline px_t _served_px(const Order* order) noexcept nogil:
     if order.state == ORD_PENDING_REPLACE and order.new_qty_lots > 0:
         return order.new_px_ticks
     return order.px_ticks
+
+
+cdef inline bint _is_unsent(const Order* order) noexcept nogil:
+    """Its last amend did not leave. While we are late every other one would be, too: a cancel
+    has no deadline."""
+    return order.reason == REASON_LATE or order.reason == REASON_SEND_FAILED
 
 
 @cython.final
@@ -203,7 +211,8 @@ cdef class Diff:
             for i in range(plan.loose_count):
                 order = &self.orders.slots[plan.loose[i]]
                 if (plan.loose_level[i] >= 0 or not is_live(order.state)
-                        or order.new_qty_lots > 0 or order.modify_count >= MODIFIES_MAX):
+                        or order.new_qty_lots > 0 or order.modify_count >= MODIFIES_MAX
+                        or _is_unsent(order)):
                     continue
                 for level in range(wanted_count):
                     if plan.missing & (<uint32_t>1 << level):
@@ -366,6 +375,12 @@ cdef class Diff:
 
     def sent(self, ns_t now_ns) -> None:
         self.count_message(now_ns)
+
+    def forget(self, int side) -> None:
+        """forget_requote(): an order of the side was denied, or did not leave."""
+        if side not in (SIDE_BUY, SIDE_SELL):
+            raise ValueError(f"Expected side 0 or 1, was {side}")
+        self.forget_requote(side)
 
     def let_modify(self, bint can_modify) -> None:
         self.orders.can_modify = can_modify

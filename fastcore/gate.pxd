@@ -5,8 +5,7 @@ from libc.stdint cimport int32_t, int64_t, uint32_t
 from fastcore.account cimport Account, Sends
 from fastcore.book cimport Book
 from fastcore.orders cimport Orders
-from fastcore.types cimport ORDERS_MAX, ns_t, px_t, qty_t, seq_t
-from fastcore.working cimport Order
+from fastcore.types cimport ns_t, px_t, qty_t, seq_t
 
 cdef enum:                     # journaled: never renumber
     GATE_OK = 0
@@ -47,12 +46,6 @@ cdef struct Intent:            # an order that somebody wants sent
     qty_t filled_lots          # how much of that is executed already; 0: a new order
     seq_t replaces             # intent id of the order that it modifies; -1: none
 
-cdef struct Sent:              # what Orders does not keep of a message that left
-    seq_t intent_id
-    px_t px_ticks              # of the last place or modification
-    qty_t qty_lots
-    int64_t flags
-
 cdef struct Limits:
     px_t price_collar_ticks
     qty_t qty_lots_min
@@ -89,13 +82,11 @@ cdef class Gate:
     cdef int64_t value_num             # one tick x lot in 1e-8 of the quote asset
     cdef int64_t value_den
     cdef int64_t value_max             # tick x lot past which the worth is VALUE_E8_MAX
-    cdef Intent passed                 # the intent that passed last
-    cdef Sent sent[ORDERS_MAX]         # at intent_id % ORDERS_MAX
     cdef int64_t counts[GATE_CODES]
 
     cdef int check(self, const Intent* intent, uint32_t halt_bits, bint is_synced,
                    ns_t book_ns, ns_t tick_ns, ns_t now_ns) noexcept nogil
-    cdef void count_send(self, int verb, seq_t intent_id, ns_t now_ns) noexcept nogil
+    cdef void count_send(self, int verb, ns_t now_ns) noexcept nogil
     cpdef void on_reference(self, px_t px_ticks, ns_t now_ns) noexcept nogil
     cpdef void set_reducing(self, bint is_reducing) noexcept nogil
     cpdef void report(self) noexcept nogil
@@ -106,7 +97,5 @@ cdef class Gate:
     cdef int _check_open(self, const Intent* intent, ns_t now_ns) noexcept nogil
     cdef int _sum_open(self, const Intent* intent, OpenLots* lots, ns_t now_ns) noexcept nogil
     cdef int _check_worst(self, const Intent* intent, const OpenLots* lots) noexcept nogil
-    cdef qty_t _open_lots(self, const Order* order) noexcept nogil
-    cdef bint _meets(self, const Intent* intent, const Order* order) noexcept nogil
     cdef int64_t _value_e8(self, qty_t lots, px_t px_ticks) noexcept nogil
     cdef void _set_exposure(self, int64_t value_e8) noexcept nogil

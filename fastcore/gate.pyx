@@ -17,18 +17,15 @@ The caller's duty: a check that passes is followed by Orders.add (or the move to
 PENDING_REPLACE) and count_send, before the next check. Cancels and queries are counted too.
 """
 cimport cython
-from libc.stdint cimport uint64_t
 
 from fastcore.account cimport RATE_OK, RATE_ORDERS, check_sends
 from fastcore.check cimport fc_unlikely
 from fastcore.types cimport (
     HALT_BOOK, HALT_CLOCK, HALT_JOURNAL, HALT_RATE_LIMIT, HALT_RECONCILING, HALT_TRADE_STREAM,
-    HALT_USER_STREAM, ORD_NEW, ORD_PARTIALLY_FILLED, ORD_PENDING_CANCEL, ORD_PENDING_NEW,
-    ORD_PENDING_REPLACE, ORD_UNKNOWN, ORDER_IOC, ORDER_POST_ONLY, ORDER_REDUCE_ONLY, SIDE_BUY,
-    SIDE_SELL,
-    VERB_MODIFY,
-    VERB_PLACE, VERB_REPLACE,
+    HALT_USER_STREAM, ORD_PENDING_NEW, ORD_UNKNOWN, ORDER_IOC, ORDER_POST_ONLY,
+    ORDER_REDUCE_ONLY, SIDE_BUY, SIDE_SELL, VERB_MODIFY, VERB_PLACE, VERB_REPLACE,
 )
+from fastcore.working cimport Order, is_live, is_working, open_lots, reach_px
 
 from fastcore.account import value_max
 
@@ -65,12 +62,6 @@ cdef uint32_t BARS_EXIT = (
 HALT_BARS_EXIT: int = BARS_EXIT
 
 
-cdef inline bint _is_plain(const Order* order) noexcept nogil:
-    """Stands, or is about to, at its own price and size: nearly every order, so no call."""
-    return (<uint32_t>(1 << ORD_NEW | 1 << ORD_PARTIALLY_FILLED | 1 << ORD_PENDING_NEW
-                       | 1 << ORD_PENDING_CANCEL) >> order.state) & 1
-
-
 cdef inline bint _is_exit(const Intent* intent) noexcept nogil:
     return intent.flags & (ORDER_REDUCE_ONLY | ORDER_IOC) == (ORDER_REDUCE_ONLY | ORDER_IOC)
 
@@ -101,7 +92,6 @@ cdef class Gate:
         self.limits.reference_age_ns_max = limits["reference_age_ms_max"] * 1_000_000
         self.value_num, self.value_den = value_e8
         self.value_max = value_max(value_e8)
-        self.passed.replaces = -1
 
     # -- HOT ---
 
@@ -118,8 +108,6 @@ cdef class Gate:
             code = self._check_sends(_is_exit(intent), now_ns)
         if code == GATE_OK:
             code = self._check_open(intent, now_ns)
-        if code == GATE_OK:
-            self.passed = intent[0]
         self.counts[code] += 1
         return code
 
@@ -207,31 +195,28 @@ cdef class Gate:
     cdef int _sum_open(self, const Intent* intent, OpenLots* lots, ns_t now_ns) noexcept nogil:
         """Fill `lots`; GATE_OK, or what one of our orders has against the intent."""
         cdef const Order* order
-        cdef qty_t open_lots, own = 0, other = 0, reduce = 0
+        cdef qty_t order_lots, own = 0, other = 0, reduce = 0
         cdef int64_t sign = 1 if intent.side == SIDE_BUY else -1
         cdef bint is_found = intent.replaces < 0
-        cdef bint is_plain
         cdef int i
         lots.replaced = 0
         for i in range(self.orders.active_count):
             order = &self.orders.slots[self.orders.active[i]]
-            is_plain = _is_plain(order)
-            open_lots = (order.qty_lots - order.cum_qty_lots if is_plain
-                         else self._open_lots(order))
+            order_lots = open_lots(order)
             if order.side != intent.side:
-                other += open_lots
-                if (sign * (intent.px_ticks - order.px_ticks) >= 0 if is_plain
-                        else self._meets(intent, order)):
+                other += order_lots
+                if (sign * (intent.px_ticks - reach_px(order)) >= 0
+                        and is_working(order.state)):
                     return GATE_SELF_CROSS
             elif order.intent_id == intent.replaces:
-                if order.state != ORD_NEW and order.state != ORD_PARTIALLY_FILLED:
+                if not is_live(order.state) or order.new_qty_lots != 0:
                     return GATE_REPLACES
                 is_found = True
-                lots.replaced = open_lots
+                lots.replaced = order_lots
             else:
-                own += open_lots
-                if self.sent[<uint64_t>order.intent_id % ORDERS_MAX].flags & ORDER_REDUCE_ONLY:
-                    reduce += open_lots
+                own += order_lots
+                if order.flags & ORDER_REDUCE_ONLY:
+                    reduce += order_lots
                 if (order.px_ticks == intent.px_ticks and order.qty_lots == intent.qty_lots
                         and (order.state == ORD_PENDING_NEW or order.state == ORD_UNKNOWN)
                         and now_ns - order.placed_ns < self.limits.duplicate_ns):
@@ -261,30 +246,6 @@ cdef class Gate:
             return GATE_ACCOUNT_EXPOSURE
         return GATE_OK
 
-    cdef qty_t _open_lots(self, const Order* order) noexcept nogil:
-        """What of it may still fill; of one whose amendment's fate is open, the greater size."""
-        cdef qty_t open_lots = self.orders.open_lots(order)
-        cdef const Sent* sent
-        if fc_unlikely(order.state == ORD_PENDING_REPLACE or order.state == ORD_UNKNOWN):
-            sent = &self.sent[<uint64_t>order.intent_id % ORDERS_MAX]
-            open_lots = max(open_lots, order.qty_lots - order.cum_qty_lots)
-            if sent.intent_id == order.intent_id:
-                open_lots = max(open_lots, sent.qty_lots - order.cum_qty_lots)
-        return open_lots
-
-    cdef bint _meets(self, const Intent* intent, const Order* order) noexcept nogil:
-        """An order of the other side rests, or may, where the intent would trade with it."""
-        cdef int64_t sign = 1 if intent.side == SIDE_BUY else -1
-        cdef const Sent* sent
-        if sign * (intent.px_ticks - order.px_ticks) >= 0 and (
-                order.state == ORD_PENDING_REPLACE or self.orders.may_rest(order)):
-            return True
-        if order.state == ORD_PENDING_REPLACE or order.state == ORD_UNKNOWN:
-            sent = &self.sent[<uint64_t>order.intent_id % ORDERS_MAX]
-            return (sent.intent_id == order.intent_id
-                    and sign * (intent.px_ticks - sent.px_ticks) >= 0)
-        return False
-
     cdef int64_t _value_e8(self, qty_t lots, px_t px_ticks) noexcept nogil:
         """Worth of `lots` at a price, rounded up; VALUE_E8_MAX where it is more."""
         cdef int64_t value = min(lots, <qty_t>QTY_LOTS_MAX) * min(px_ticks, <px_t>PX_TICKS_MAX)
@@ -297,20 +258,12 @@ cdef class Gate:
         self.account.exposure_e8 += value_e8 - self.exposure_e8
         self.exposure_e8 = value_e8
 
-    cdef void count_send(self, int verb, seq_t intent_id, ns_t now_ns) noexcept nogil:
-        """A message of ours leaves; of an order, the intent that passed last, as `intent_id`
-        (of a modification: the id of the order that is amended)."""
-        cdef Sent* sent
+    cdef void count_send(self, int verb, ns_t now_ns) noexcept nogil:
+        """A message of ours leaves: a place or an amend is the intent that passed last."""
         self.sends.count_send(verb, now_ns)
         self.account.sends.count_send(verb, now_ns)
-        if verb != VERB_PLACE and verb != VERB_MODIFY and verb != VERB_REPLACE:
-            return
-        sent = &self.sent[intent_id % ORDERS_MAX]
-        sent.intent_id = intent_id
-        sent.px_ticks = self.passed.px_ticks
-        sent.qty_lots = self.passed.qty_lots
-        sent.flags = self.passed.flags
-        self._set_exposure(self.next_exposure_e8)
+        if verb == VERB_PLACE or verb == VERB_MODIFY or verb == VERB_REPLACE:
+            self._set_exposure(self.next_exposure_e8)
 
     cpdef void on_reference(self, px_t px_ticks, ns_t now_ns) noexcept nogil:
         """The second reference price: the last trade, or the venue's mark."""
@@ -330,9 +283,9 @@ cdef class Gate:
         for i in range(self.orders.active_count):
             order = &self.orders.slots[self.orders.active[i]]
             if order.side == SIDE_BUY:
-                buy_lots += self._open_lots(order)
+                buy_lots += open_lots(order)
             else:
-                sell_lots += self._open_lots(order)
+                sell_lots += open_lots(order)
         if self.book.is_two_sided:
             self.mark_px_ticks = self.book.ask_px_ticks
         self._set_exposure(self._value_e8(max(buy_lots, sell_lots), self.mark_px_ticks))
@@ -348,8 +301,8 @@ cdef class Gate:
         intent.px_ticks, intent.qty_lots, intent.filled_lots = px_ticks, qty_lots, filled_lots
         return self.check(&intent, halt_bits, is_synced, book_ns, tick_ns, now_ns)
 
-    def count_values(self, verb: int, intent_id: int, now_ns: int) -> None:
-        self.count_send(verb, intent_id, now_ns)
+    def count_values(self, verb: int, now_ns: int) -> None:
+        self.count_send(verb, now_ns)
 
     def denies(self) -> dict[str, int]:
         """How often each check denied, by name; OK: how often all passed."""
@@ -366,31 +319,29 @@ cdef class GateRig:
     def __cinit__(self, Gate gate not None):
         self.gate = gate
 
-    def place(self, side: int, px_ticks: int, qty_lots: int, now_ns: int) -> int:
+    def place(self, side: int, px_ticks: int, qty_lots: int, flags: int, now_ns: int) -> int:
         """Book the order that has just passed as sent; its intent id."""
-        cdef Order* order = self.gate.orders.add(side, px_ticks, qty_lots, self.gate.passed.flags,
-                                                  0, now_ns)
+        cdef Order* order = self.gate.orders.add(side, px_ticks, qty_lots, flags, 0, now_ns)
         if order == NULL:
             raise ValueError("Every slot for orders is taken")
-        self.gate.count_send(VERB_PLACE, order.intent_id, now_ns)
+        self.gate.count_send(VERB_PLACE, now_ns)
         return order.intent_id
 
-    def amend(self, intent_id: int, now_ns: int) -> None:
+    def amend(self, intent_id: int, px_ticks: int, qty_lots: int, now_ns: int) -> None:
         """Book the modification that has just passed as sent."""
-        self.gate.count_send(VERB_MODIFY, intent_id, now_ns)
-        self.gate.orders.find(intent_id).state = ORD_PENDING_REPLACE
+        self.gate.count_send(VERB_MODIFY, now_ns)
+        self.gate.orders.amend_order(intent_id, px_ticks, qty_lots, now_ns)
 
     def answer(self, intent_id: int, state: int, px_ticks: int, qty_lots: int) -> None:
-        """The venue says that a live order stands so."""
+        """The venue says that a live order stands so, or nothing (UNKNOWN)."""
         cdef Order* order = self.gate.orders.find(intent_id)
         order.state, order.px_ticks, order.qty_lots = state, px_ticks, qty_lots
+        if is_live(state):
+            order.new_px_ticks = order.new_qty_lots = 0
 
     def end(self, intent_id: int, state: int) -> None:
         """The venue says that an order is over."""
-        cdef Order* order = self.gate.orders.find(intent_id)
-        if order.state == ORD_PENDING_REPLACE:
-            order.state = ORD_NEW
-        self.gate.orders.move(order, state, 0)
+        self.gate.orders.move(self.gate.orders.find(intent_id), state, 0)
 
     def fill(self, intent_id: int, qty_lots: int) -> None:
         cdef Order* order = self.gate.orders.find(intent_id)

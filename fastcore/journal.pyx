@@ -64,7 +64,7 @@ FIELDS: dict[int, tuple[str, ...]] = {
                 "cum_qty_lots", "reason"),
     REC_FILL: ("intent_id", "trade_id", "venue_order_id", "side", "px_ticks", "qty_lots",
                "fee_e8", "is_maker", "bid_px_ticks", "ask_px_ticks", "position_after_lots",
-               "exch_ts_ns"),
+               "exch_ts_ns", "fee_asset"),
     REC_STATE: ("old_bits", "new_bits"),
     REC_SAMPLE: ("bid_px_ticks", "bid_qty_lots", "ask_px_ticks", "ask_qty_lots",
                  "own_bid_px_ticks", "own_bid_qty_lots", "own_ask_px_ticks", "own_ask_qty_lots",

@@ -23,12 +23,13 @@ cdef struct Fill:
     int64_t side
     px_t px_ticks
     qty_t qty_lots
-    int64_t fee_e8             # of the quote asset; 0 when it was paid in another
+    int64_t fee_e8             # in 1e-8 of fee_asset; cost is positive
     int64_t is_maker
     px_t bid_px_ticks          # touch when the fill was booked
     px_t ask_px_ticks
     qty_t position_after_lots
     ns_t exch_ts_ns
+    int64_t fee_asset          # FEE_*
 
 
 cdef class Orders(Working):

@@ -17,7 +17,7 @@ from libc.string cimport memset
 from fastcore.check cimport FC_DCHECK
 from fastcore.order_states cimport ORDER_WORKS
 from fastcore.types cimport (
-    EXEC_AMENDMENT, EXEC_CALCULATED, EXEC_TRADE, FEE_QUOTE, ORD_CANCELED, ORD_EXPIRED, ORD_FILLED,
+    EXEC_AMENDMENT, EXEC_CALCULATED, EXEC_TRADE, ORD_CANCELED, ORD_EXPIRED, ORD_FILLED,
     ORD_FREE, ORD_PENDING_CANCEL, ORD_PENDING_NEW, ORD_PENDING_REPLACE, ORD_REJECTED, ORD_UNKNOWN,
     ORDER_POST_ONLY, SEND_LATE, SEND_PARTIAL, SEND_SENT, VERB_CANCEL, VERB_MODIFY,
     VERB_PLACE, VERB_STATUS,
@@ -134,12 +134,13 @@ cdef class Orders(Working):
         self.last_fill.side = event.side
         self.last_fill.px_ticks = event.last_px_ticks
         self.last_fill.qty_lots = event.last_qty_lots
-        self.last_fill.fee_e8 = event.fee_e8 if event.fee_asset == FEE_QUOTE else 0
+        self.last_fill.fee_e8 = event.fee_e8
         self.last_fill.is_maker = event.is_maker
         self.last_fill.bid_px_ticks = bid_px_ticks
         self.last_fill.ask_px_ticks = ask_px_ticks
         self.last_fill.position_after_lots = self.position_lots
         self.last_fill.exch_ts_ns = event.exch_ts_ns
+        self.last_fill.fee_asset = event.fee_asset
 
     cdef bint _is_new_trade(self, seq_t trade_id, int side) noexcept nogil:
         """Not booked before. Both sides of one trade may be ours: the side is part of the key."""
@@ -287,4 +288,5 @@ cdef class Orders(Working):
     def counts(self) -> dict:
         return {"duplicate_fills": self.duplicate_fills, "strangers": self.strangers,
                 "illegal_moves": self.illegal_moves, "active": self.active_count,
+                "fills": self.fill_count, "refused_ns": list(self.refused_ns),
                 "post_only_refusals": list(self.post_only_refusals)}

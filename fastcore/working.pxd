@@ -1,6 +1,6 @@
 # cython: language_level=3
 """Orders that work, and how long the queue before each is; see working.pyx."""
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t
 
 from fastcore.position cimport Position
 from fastcore.types cimport (
@@ -11,6 +11,7 @@ from fastcore.types cimport (
     ORD_PENDING_REPLACE,
     ORD_UNKNOWN,
     ORDERS_MAX,
+    SIDE_BUY,
     ns_t,
     px_t,
     qty_t,
@@ -55,9 +56,25 @@ cdef struct Order:
 
 
 cdef inline bint is_working(int state) noexcept nogil:
-    return (state == ORD_NEW or state == ORD_PENDING_NEW or state == ORD_PARTIALLY_FILLED
-            or state == ORD_PENDING_CANCEL or state == ORD_PENDING_REPLACE
-            or state == ORD_UNKNOWN)
+    return (<uint32_t>(1 << ORD_NEW | 1 << ORD_PENDING_NEW | 1 << ORD_PARTIALLY_FILLED
+                       | 1 << ORD_PENDING_CANCEL | 1 << ORD_PENDING_REPLACE
+                       | 1 << ORD_UNKNOWN) >> state) & 1
+
+
+cdef inline qty_t open_lots(const Order* order) noexcept nogil:
+    """What of an active order may still reach the position, at worst: an open amend counts."""
+    if is_working(order.state):
+        return max(<qty_t>0, max(order.qty_lots, order.new_qty_lots) - order.cum_qty_lots)
+    return max(<qty_t>0, order.venue_cum_qty_lots - order.cum_qty_lots)
+
+
+cdef inline px_t reach_px(const Order* order) noexcept nogil:
+    """The more aggressive of its prices: an order on the other side must stay short of it."""
+    if order.new_qty_lots == 0:
+        return order.px_ticks
+    if order.side == SIDE_BUY:
+        return max(order.px_ticks, order.new_px_ticks)
+    return min(order.px_ticks, order.new_px_ticks)
 
 
 cdef inline bint is_live(int status) noexcept nogil:
@@ -80,12 +97,8 @@ cdef class Working(Position):
     # An amend has left: PENDING_REPLACE; qty_lots is the new total.
     cdef void amend(self, Order* order, px_t px_ticks, qty_t qty_lots, ns_t now_ns) noexcept nogil
     cdef void move(self, Order* order, int said, int reason) noexcept nogil
-    # What of an active order may still reach the position, at worst: an open amend counts.
-    cdef qty_t open_lots(self, const Order* order) noexcept nogil
     # Whether it may stand in the venue's book, or be about to.
     cdef bint may_rest(self, const Order* order) noexcept nogil
-    # The more aggressive of its prices: an order on the other side must stay short of it.
-    cdef px_t reach_px(self, const Order* order) noexcept nogil
     cdef void settle_all(self) noexcept nogil
     # Whether to ask the venue about an order: its answer is late, or its fate unknown.
     cdef bint ask_now(self, Order* order, ns_t now_ns) noexcept nogil

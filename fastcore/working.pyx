@@ -120,20 +120,8 @@ cdef class Working(Position):
                                            max(order.qty_lots, order.new_qty_lots))
             order.owed_ns = now_ns
 
-    cdef qty_t open_lots(self, const Order* order) noexcept nogil:
-        if is_working(order.state):
-            return max(<qty_t>0, max(order.qty_lots, order.new_qty_lots) - order.cum_qty_lots)
-        return max(<qty_t>0, order.venue_cum_qty_lots - order.cum_qty_lots)
-
     cdef bint may_rest(self, const Order* order) noexcept nogil:
         return is_working(order.state)
-
-    cdef px_t reach_px(self, const Order* order) noexcept nogil:
-        if order.new_qty_lots == 0:
-            return order.px_ticks
-        if order.side == SIDE_BUY:
-            return max(order.px_ticks, order.new_px_ticks)
-        return min(order.px_ticks, order.new_px_ticks)
 
     cdef void settle_all(self) noexcept nogil:
         """The venue's position is ours and nothing is open there: no fill is owed any more."""
@@ -241,7 +229,14 @@ cdef class Working(Position):
         cdef Order* order = self.find(intent_id)
         if order == NULL:
             return None
-        return {**order[0], "open_lots": self.open_lots(order), "reach_px": self.reach_px(order)}
+        return {**order[0], "open_lots": open_lots(order), "reach_px": reach_px(order)}
+
+    def active_intents(self) -> list[int]:
+        """Of the orders that may still fill, in no order that means anything."""
+        return [self.slots[self.active[i]].intent_id for i in range(self.active_count)]
+
+    def ack_ns(self) -> int:
+        return self.ack_timeout_ns
 
     def stuck(self, ns_t now_ns) -> bool:
         return self.is_stuck(now_ns)

@@ -61,8 +61,8 @@ class FastDesk:
         self.report = self.gate.report
         self.rig = GateRig(self.gate)
         self.set_position, self.fill = self.rig.set_position, self.rig.fill
-        self.answer, self.end, self.amend = self.rig.answer, self.rig.end, self.rig.amend
-        self._passed = (0, 0, 0)
+        self.answer, self.end = self.rig.answer, self.rig.end
+        self._passed = (0, 0, 0, 0)
 
     @property
     def exposure_e8(self) -> int:
@@ -78,8 +78,11 @@ class FastDesk:
     def place(self, now_ns: int) -> int:
         return self.rig.place(*self._passed, now_ns)
 
+    def amend(self, intent_id: int, now_ns: int) -> None:
+        self.rig.amend(intent_id, *self._passed[1:3], now_ns)
+
     def cancel(self, intent_id: int, now_ns: int) -> None:
-        self.gate.count_values(Verb.CANCEL, intent_id, now_ns)
+        self.gate.count_values(Verb.CANCEL, now_ns)
 
     def check(
         self, side: int, px: int, qty: int, flags: int, now_ns: int, halt_bits: int = 0,
@@ -96,5 +99,5 @@ class FastDesk:
         ]  # fmt: skip
         assert self.gate.denies() == before | {name: before[name] + 1}
         if name == "OK":
-            self._passed = (side, px, qty)
+            self._passed = (side, px, qty, flags)
         return name

@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.recorder.segments import SEGMENT_SIZE, Segments
 from fastcore.journal import FIELDS, KIND, OUT_HEADER, JournalWriter
-from fastcore.types import Command, Conn, Halt, OrderState, SendOutcome, Side, Verb
+from fastcore.types import Command, Conn, FeeAsset, Halt, OrderState, SendOutcome, Side, Verb
 
 WALL_NS = 1_700_000_000_000_000_000  # 2023-11-14T22:13:20Z
 CONFIG = {"symbol": "BTCUSDT", "tick": "0.10", "lot": "0.001", "strategy": "spread"}
@@ -82,11 +82,12 @@ class JournalBuilder:
             px_ticks=px, qty_lots=qty, cum_qty_lots=cum,
         )  # fmt: skip
 
-    def fill(self, intent_id: int, side: Side, px: int, qty: int, fee_e8: int = 0) -> int:
+    def fill(self, intent_id: int, side: Side, px: int, qty: int, fee_e8: int = 0,
+             fee_asset: int = FeeAsset.QUOTE) -> int:  # fmt: skip
         sign = 1 if side == Side.BUY else -1
         self.position += sign * qty
         self.cash -= sign * px * qty
-        self.fees_e8 += fee_e8
+        self.fees_e8 += fee_e8 if fee_asset == FeeAsset.QUOTE else 0
         self.spread_half += sign * (self.bid + self.ask - 2 * px) * qty
         self.fills += 1
         return self.row(
@@ -94,6 +95,7 @@ class JournalBuilder:
             venue_order_id=intent_id + 7000, side=side, px_ticks=px, qty_lots=qty, fee_e8=fee_e8,
             is_maker=1, bid_px_ticks=self.bid, ask_px_ticks=self.ask,
             position_after_lots=self.position, exch_ts_ns=WALL_NS + self.now_ns,
+            fee_asset=fee_asset,
         )  # fmt: skip
 
     def sample(self, step_ns: int = 100_000_000, **changes: int) -> int:

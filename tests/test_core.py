@@ -9,7 +9,7 @@ from support_core import API_KEY, MS, SECRET, Desk, core_config, unmask
 
 from fastcore.core import Core
 from fastcore.journal import KIND, JournalWriter, read_segment
-from fastcore.types import Command, Conn, Halt, OrderState, SendOutcome, Verb
+from fastcore.types import Command, Conn, FeeAsset, Halt, OrderState, SendOutcome, Verb
 
 
 def quoting_desk(**overrides: object) -> Desk:
@@ -116,6 +116,15 @@ def test_a_fill_after_cancel_is_still_booked() -> None:
     assert desk.numbers["position_lots"] == 10
     fill = desk.records(KIND["FILL"])[0]
     assert (fill["qty_lots"], fill["px_ticks"]) == (10, 599_998)
+
+
+def test_a_fee_in_another_asset_is_recorded_as_such_and_is_no_quote_money() -> None:
+    desk = quoting_desk()
+    trade = {"l": "0.004", "z": "0.004", "L": "59999.8", "t": 9, "n": "0.00001", "N": "BNB"}
+    desk.update(desk.sent[0], "TRADE", "PARTIALLY_FILLED", **trade)
+    fill = desk.records(KIND["FILL"])[0]
+    assert (fill["fee_e8"], fill["fee_asset"]) == (1_000, FeeAsset.OTHER)
+    assert (desk.numbers["fees_e8"], desk.numbers["fees_other_e8"]) == (0, 1_000)
 
 
 def test_inventory_leans_the_quotes_against_the_position() -> None:

@@ -292,6 +292,8 @@ def test_an_amended_order_counts_at_its_greater_size(new_gate, limit, name):
         assert desk.check(BUY, 1001, new, QUOTE, NOW, replaces=bid) == "OK"
         desk.amend(bid, NOW)
         assert desk.check(BUY, 999, 4, QUOTE, NOW) == name
+        desk.answer(bid, OrderState.PENDING_CANCEL, 1000, old)  # pulled, its amend still open
+        assert desk.check(BUY, 999, 4, QUOTE, NOW) == name
 
 
 def test_a_modification_is_of_a_live_order_of_its_side(new_gate):

@@ -257,6 +257,17 @@ def test_repeated_execution_is_latched_until_an_operator_resumes(new_halts, limi
     assert halts.bits == Halt.REPEATED_EXECUTION
 
 
+def test_the_end_of_a_burst_on_one_side_does_not_end_what_is_latched(new_halts):
+    halts = new_halts(
+        repeated_fills_max=2, repeated_ms=100, one_sided_fills_max=2, one_sided_ms=100
+    )
+    for _ in range(3):
+        halts.on_fill(BUY, 1, 5 * MS)
+    assert halts.bits == Halt.REPEATED_EXECUTION | Halt.ONE_SIDED_FILLS
+    halts.on_timer(105 * MS)
+    assert halts.bits == Halt.REPEATED_EXECUTION
+
+
 @pytest.mark.parametrize("limit", [1, 2, 7])
 def test_fills_in_a_row_on_one_side(new_halts, limit):
     halts = new_halts(one_sided_fills_max=limit, one_sided_ms=100)

@@ -1,5 +1,7 @@
 """Orders, their table, position and diff: examples, and any history beside the plain twin."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from fastcore.diff import Diff
 from fastcore.order_states import next_state, table_markdown
 from fastcore.orders import Orders
 from fastcore.types import ExecType, OrderState, SendOutcome, Side, Verb
+from tests.reference import diff as reference_diff
 from tests.reference import orders as reference
 
 S = OrderState
@@ -42,9 +45,11 @@ def answer(intent_id: int, verb: int, status: int = 200, **fields: int) -> dict[
 class Bench:
     """Orders and their diff, and the core's part between them."""
 
-    def __init__(self, **quoting: int | bool) -> None:
+    def __init__(self, kind: type[Any] = Diff, **quoting: int | bool) -> None:
         self.orders = Orders(ACK_NS, WINDOW_NS)
-        self.diff = Diff(QUOTING | quoting, self.orders)
+        self.diff = kind(QUOTING | quoting, self.orders)
+        self.fast = Diff(QUOTING, self.orders)  # asks for fates: the twin does not
+        self.fast.let_modify(True)
         self.diff.let_modify(True)
         self.now_ns = 10_000 * MS
         self.touch = (100, 101)
@@ -97,6 +102,14 @@ class Bench:
         return order[name]
 
 
+NewBench = Callable[..., Bench]
+
+
+@pytest.fixture(params=[Diff, reference_diff.Diff], ids=["fast", "reference"])
+def new_bench(request: pytest.FixtureRequest) -> NewBench:
+    return partial(Bench, request.param)
+
+
 # -- TABLE ---
 
 
@@ -115,8 +128,8 @@ def test_the_document_shows_the_table() -> None:
 # -- AMENDS ---
 
 
-def test_a_new_price_is_one_amend_and_counts_at_worst_until_answered() -> None:
-    bench = Bench()
+def test_a_new_price_is_one_amend_and_counts_at_worst_until_answered(new_bench: NewBench) -> None:
+    bench = new_bench()
     (bid,) = bench.resting(Side.BUY, 98)
     assert bench.want([(99, 15)], []) == [(Verb.MODIFY, Side.BUY, 99, 15, bid)]
     assert (bench.field(bid, "open_lots"), bench.field(bid, "reach_px")) == (15, 99)
@@ -125,8 +138,10 @@ def test_a_new_price_is_one_amend_and_counts_at_worst_until_answered() -> None:
     assert (bench.state(bid), bench.field(bid, "px_ticks")) == (S.NEW, 99)
 
 
-def test_an_amendment_event_gives_the_terms_but_only_the_reply_ends_the_wait() -> None:
-    bench = Bench()
+def test_an_amendment_event_gives_the_terms_and_the_reply_ends_the_wait(
+    new_bench: NewBench,
+) -> None:
+    bench = new_bench()
     (bid,) = bench.resting(Side.BUY, 98)
     bench.want([(99, 10)], [])
     amended = event(bid, exec_type=ExecType.AMENDMENT, px_ticks=99)
@@ -136,8 +151,8 @@ def test_an_amendment_event_gives_the_terms_but_only_the_reply_ends_the_wait() -
     assert bench.state(bid) == S.NEW
 
 
-def test_the_event_of_an_earlier_amend_is_not_taken_for_the_open_one() -> None:
-    bench = Bench()
+def test_the_event_of_an_earlier_amend_is_not_taken_for_the_open_one(new_bench: NewBench) -> None:
+    bench = new_bench()
     (bid,) = bench.resting(Side.BUY, 97)
     bench.want([(98, 10)], [])
     bench.orders.reply(answer(bid, Verb.MODIFY), bench.now_ns)
@@ -148,13 +163,13 @@ def test_the_event_of_an_earlier_amend_is_not_taken_for_the_open_one() -> None:
 
 
 @pytest.mark.parametrize("code", [-5022, -5026, -5027, -2013, -1003])
-def test_a_refused_amend_proves_nothing_until_a_query_answers(code: int) -> None:
-    bench = Bench()
+def test_a_refused_amend_proves_nothing_before_a_query(new_bench: NewBench, code: int) -> None:
+    bench = new_bench()
     (bid,) = bench.resting(Side.BUY, 98)
     bench.want([(99, 15)], [])
     bench.orders.reply(answer(bid, Verb.MODIFY, 400, error_code=code), bench.now_ns)
     assert (bench.state(bid), bench.field(bid, "open_lots")) == (S.UNKNOWN, 15)
-    assert bench.diff.queries(bench.now_ns) == [bid]
+    assert bench.fast.queries(bench.now_ns) == [bid]
     told = answer(bid, Verb.STATUS, order_status=S.NEW, px_ticks=98, qty_lots=10)
     bench.orders.reply(told, bench.now_ns)
     assert (bench.state(bid), bench.field(bid, "open_lots")) == (S.NEW, 10)
@@ -163,35 +178,47 @@ def test_a_refused_amend_proves_nothing_until_a_query_answers(code: int) -> None
     assert verbs[0] == (Verb.CANCEL if code == -5026 else Verb.MODIFY)
 
 
-def test_an_amend_that_may_still_come_stays_open_and_the_order_is_pulled() -> None:
-    bench = Bench()
+def test_an_amend_that_may_come_stays_open_and_the_order_is_pulled(
+    new_bench: NewBench,
+) -> None:
+    bench = new_bench()
     (bid,) = bench.resting(Side.BUY, 98)
     bench.want([(99, 15)], [])
     bench.now_ns += ACK_NS
-    assert bench.diff.queries(bench.now_ns) == [bid]
+    assert bench.fast.queries(bench.now_ns) == [bid]
     told = answer(bid, Verb.STATUS, order_status=S.NEW, px_ticks=98, qty_lots=10)
     bench.orders.reply(told, bench.now_ns)
     assert bench.field(bid, "open_lots") == 15
     assert bench.want([(98, 10)], [])[0][0] == Verb.CANCEL
 
 
-def test_an_unsent_amend_leaves_the_old_terms() -> None:
-    bench = Bench()
+def test_an_unsent_amend_leaves_the_old_terms(new_bench: NewBench) -> None:
+    bench = new_bench()
     (bid,) = bench.resting(Side.BUY, 98)
     bench.want([(99, 15)], [])
     bench.orders.unsent(bid, Verb.MODIFY, SendOutcome.LATE)
     assert (bench.state(bid), bench.field(bid, "open_lots")) == (S.NEW, 10)
+    # Not amended again, late again, at each input: pulled, whatever became of our haste.
+    assert bench.want([(99, 15)], [])[0] == (Verb.CANCEL, Side.BUY, 98, 10, bid)
 
 
-def test_a_halt_cancels_an_order_whose_amend_is_open() -> None:
-    bench = Bench()
+def test_a_halt_cancels_an_order_whose_amend_is_open(new_bench: NewBench) -> None:
+    bench = new_bench()
     (bid,) = bench.resting(Side.BUY, 98)
     bench.want([(99, 10)], [])
     assert bench.want([], [], halted=True) == [(Verb.CANCEL, Side.BUY, 98, 10, bid)]
 
 
-def test_fills_count_against_the_new_total() -> None:
-    bench = Bench()
+def test_a_halt_pulls_what_is_still_wanted(new_bench: NewBench) -> None:
+    bench = new_bench()
+    bench.resting(Side.BUY, 98)
+    bench.resting(Side.SELL, 103)
+    done = bench.want([(98, 10)], [(103, 10)], halted=True)
+    assert [row[:2] for row in done] == [(Verb.CANCEL, Side.BUY), (Verb.CANCEL, Side.SELL)]
+
+
+def test_fills_count_against_the_new_total(new_bench: NewBench) -> None:
+    bench = new_bench()
     (bid,) = bench.resting(Side.BUY, 98)
     bench.fill(bid, 4, 98, 1)
     assert bench.want([(99, 10)], [])[0][3] == 14
@@ -200,8 +227,8 @@ def test_fills_count_against_the_new_total() -> None:
     assert (bench.state(bid), bench.field(bid, "open_lots")) == (S.PARTIALLY_FILLED, 7)
 
 
-def test_without_amends_a_new_price_is_cancel_and_place() -> None:
-    bench = Bench(modify=False)
+def test_without_amends_a_new_price_is_cancel_and_place(new_bench: NewBench) -> None:
+    bench = new_bench(modify=False)
     (bid,) = bench.resting(Side.BUY, 98)
     verbs = [done[:3] for done in bench.want([(99, 10)], [])]
     assert verbs == [(Verb.CANCEL, Side.BUY, 98), (Verb.PLACE, Side.BUY, 99)]
@@ -211,14 +238,14 @@ def test_without_amends_a_new_price_is_cancel_and_place() -> None:
 # -- DIFF ---
 
 
-def test_exact_prices_are_kept_before_near_ones() -> None:
-    bench = Bench(requote_ticks=1)
+def test_exact_prices_are_kept_before_near_ones(new_bench: NewBench) -> None:
+    bench = new_bench(requote_ticks=1)
     bench.resting(Side.BUY, 98, 99)
     assert bench.want([(99, 10), (97, 10)], []) == []
 
 
-def test_less_at_the_same_price_is_a_reduction_in_place() -> None:
-    bench = Bench()
+def test_less_at_the_same_price_is_a_reduction_in_place(new_bench: NewBench) -> None:
+    bench = new_bench()
     (bid,) = bench.resting(Side.BUY, 98)
     bench.orders.look(bid, 30)
     assert bench.want([(98, 4)], []) == [(Verb.MODIFY, Side.BUY, 98, 4, bid)]
@@ -226,25 +253,25 @@ def test_less_at_the_same_price_is_a_reduction_in_place() -> None:
     assert bench.field(bid, "ahead_lots") == 30
 
 
-def test_what_shrinks_risk_goes_first() -> None:
-    bench = Bench()
+def test_what_shrinks_risk_goes_first(new_bench: NewBench) -> None:
+    bench = new_bench()
     (far, kept, moved) = bench.resting(Side.BUY, 90, 98, 95)
     bench.fill(kept, 2, 98, 1)  # long: selling reduces
     done = bench.want([(98, 3), (96, 10)], [(102, 5)])
     assert [row[0] for row in done] == [Verb.CANCEL, Verb.MODIFY, Verb.MODIFY, Verb.PLACE]
     assert [row[4] for row in done[:3]] == [far, kept, moved]
-    done = Bench().want([(98, 3)], [(102, 5)])
+    done = new_bench().want([(98, 3)], [(102, 5)])
     assert [row[1] for row in done] == [Side.BUY, Side.SELL]
 
 
-def test_eight_levels_a_side() -> None:
-    bench = Bench()
+def test_eight_levels_a_side(new_bench: NewBench) -> None:
+    bench = new_bench()
     done = bench.want([(99 - i, 1) for i in range(8)], [(102 + i, 1) for i in range(8)])
     assert len(done) == 16
 
 
-def test_a_spent_budget_holds_places_never_cancels() -> None:
-    bench = Bench(messages_per_s_max=8)  # two of them for cancels
+def test_a_spent_budget_holds_places_never_cancels(new_bench: NewBench) -> None:
+    bench = new_bench(messages_per_s_max=8)  # two of them for cancels
     levels = [(99 - i, 1) for i in range(8)]
     placed = bench.want(levels, [])
     assert len(placed) == 6
@@ -257,8 +284,8 @@ def test_a_spent_budget_holds_places_never_cancels() -> None:
     assert [row[0] for row in bench.want([(50, 1)], [])] == [Verb.PLACE]
 
 
-def test_backoff_doubles_and_a_moved_touch_ends_it() -> None:
-    bench = Bench()
+def test_backoff_doubles_and_a_moved_touch_ends_it(new_bench: NewBench) -> None:
+    bench = new_bench()
 
     def refused() -> None:
         ((_, _, _, _, intent),) = bench.want([(99, 1)], [])
@@ -275,8 +302,8 @@ def test_backoff_doubles_and_a_moved_touch_ends_it() -> None:
     assert len(bench.want([(99, 1)], [])) == 1
 
 
-def test_one_take_a_reason_at_a_time_and_no_diff_touches_it() -> None:
-    bench = Bench()
+def test_one_take_a_reason_at_a_time_and_no_diff_touches_it(new_bench: NewBench) -> None:
+    bench = new_bench()
     bench.want([], [])
     assert bench.diff.take(Side.SELL, 95, 5, REDUCE, 3, bench.now_ns)
     assert not bench.diff.take(Side.SELL, 95, 5, REDUCE, 3, bench.now_ns)

@@ -56,6 +56,19 @@ def test_projecting_twice_changes_nothing(run_dir: Path) -> None:
     assert dump(run_dir) == first
 
 
+def test_an_amended_order_has_its_new_terms_and_its_history(tmp_path: Path) -> None:
+    builder = JournalBuilder(tmp_path / "journal")
+    builder.order(1, Side.BUY, OrderState.NEW, 100, qty=10)
+    builder.order(1, Side.BUY, OrderState.PARTIALLY_FILLED, 101, qty=12, cum=3)
+    builder.close()
+    catch_up(tmp_path)
+    columns = ("px_ticks", "qty_lots", "cum_qty_lots")
+    old, new = ((100, 10, 0), (101, 12, 3))
+    for table, told in (("orders", [new]), ("order_events", [old, new])):
+        found = rows(tmp_path, f"SELECT {', '.join(columns)} FROM {table}")
+        assert [tuple(row.values()) for row in found] == told
+
+
 @pytest.mark.parametrize("batch", [1, 7, 50])
 def test_projecting_in_pieces_gives_the_same_ledger(tmp_path: Path, batch: int) -> None:
     count = long_journal(tmp_path / "journal", 100)

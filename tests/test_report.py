@@ -9,8 +9,8 @@ import pytest
 
 from engine.report.build import build_report, latency_summary, nearest_rank
 from engine.report.pnl import Books, Fill, sum_fills, value
-from fastcore.types import Conn, SendOutcome, Side, Verb
-from tests.support_journal import JournalBuilder, page_text, write_run
+from fastcore.types import Conn, FeeAsset, SendOutcome, Side, Verb
+from tests.support_journal import JournalBuilder, page_text, rows, write_run
 
 SMALL = 64 * 4096
 CONTRACT_KEYS = {
@@ -59,6 +59,37 @@ def test_report_holds_the_contract_and_is_what_it_wrote(run_dir: Path) -> None:
     assert report["gaps"] == 1
     assert report["run_dir"] == str(run_dir)
     assert (report["symbol"], report["strategy"]) == ("BTCUSDT", "spread")
+
+
+def test_fees_in_other_assets_are_told_beside_the_pnl(tmp_path: Path) -> None:
+    builder = build(tmp_path)
+    builder.config()
+    for asset, fee_e8 in (("QUOTE", 5), ("BASE", 700), ("OTHER", 30), ("OTHER", 3)):
+        builder.fill(1, Side.BUY, 599_999, 10, fee_e8, FeeAsset[asset])
+    builder.sample()
+    builder.close()
+    report = build_report(tmp_path)
+    assert report["fees_by_asset"] == {
+        "quote": "0.00000005", "base": "0.00000700", "other": "0.00000033",
+    }  # fmt: skip
+    assert report["pnl"]["fees"] == -5e-8
+    assert report["reconciled"] is True
+    said = page_text(tmp_path)
+    assert "fees in other assets 0.00000700 base, 0.00000033 other" in said
+    assert "0.00000005 USDT" in said
+    listed = rows(tmp_path, "SELECT fee, fee_asset FROM v_fills")
+    assert listed[1] == {"fee": "0.00000700", "fee_asset": "base"}
+
+
+def test_amends_are_counted_and_timed(tmp_path: Path) -> None:
+    builder = build(tmp_path)
+    builder.frame()
+    for verb, delay_ns in ((Verb.PLACE, 9_000), (Verb.MODIFY, 8_000), (Verb.STATUS, 7_000)):
+        builder.send(builder.out(1, verb), delay_ns)
+    builder.close()
+    report = build_report(tmp_path)
+    assert (report["orders"], report["amends"], report["cancels"]) == (1, 1, 0)
+    assert (report["tick_to_order"]["n"], report["tick_to_order"]["p50_us"]) == (2, 8.0)
 
 
 def test_pnl_by_hand(run_dir: Path) -> None:

@@ -58,7 +58,7 @@ def test_page_stands_alone_and_says_what_happened(run_dir: Path) -> None:
         "fees -0.1680",
         "inventory +0.0110",
         "p99 11.0 µs, p99.9 11.0 µs",
-        "2 orders, 1 cancels",
+        "2 orders, 0 amends, 1 cancels",
         "1 late, 0 unsent",
         "1 denied (most: POSITION)",
         "6 lots",

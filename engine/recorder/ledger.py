@@ -21,7 +21,7 @@ from fastcore.gate import CODES
 from fastcore.journal import FIELDS, INPUT_LAST, KIND, NAMES, OUT_HEADER, JournalError, unpack
 from fastcore.types import Conn, Halt, SendOutcome
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _SCHEMA = Path(__file__).with_name("schema.sql")
 _EMPTY_STATE: dict[str, int] = {
     "segment": Position().segment,

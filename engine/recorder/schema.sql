@@ -1,5 +1,5 @@
 -- The ledger: what the engine did, from its journal. Prices in ticks, quantities in lots, fees in
--- 1e-8 quote units; ts_ns is the engine's monotonic clock. The v_ views say the same in decimals
+-- 1e-8 of their asset; ts_ns is the engine's monotonic clock. The v_ views say the same in decimals
 -- and UTC. seq is the journal's record number: the key that makes projecting twice harmless.
 
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -52,12 +52,13 @@ CREATE TABLE fills (
     side INTEGER NOT NULL,
     px_ticks INTEGER NOT NULL,
     qty_lots INTEGER NOT NULL,
-    fee_e8 INTEGER NOT NULL,    -- cost is positive
+    fee_e8 INTEGER NOT NULL,    -- in 1e-8 of fee_asset; cost is positive
     is_maker INTEGER NOT NULL,
     bid_px_ticks INTEGER NOT NULL,  -- the touch when the core saw the fill
     ask_px_ticks INTEGER NOT NULL,
     position_after_lots INTEGER NOT NULL,
-    exch_ts_ns INTEGER NOT NULL     -- venue's UTC
+    exch_ts_ns INTEGER NOT NULL,    -- venue's UTC
+    fee_asset INTEGER NOT NULL      -- fastcore.types.FeeAsset
 );
 CREATE INDEX fills_intent ON fills (intent_id);
 
@@ -114,7 +115,7 @@ CREATE TABLE samples (         -- ten a second; a price of 0: none
     own_ask_qty_lots INTEGER NOT NULL,
     position_lots INTEGER NOT NULL,
     cash_ticks_lots INTEGER NOT NULL,
-    fees_e8 INTEGER NOT NULL,
+    fees_e8 INTEGER NOT NULL,   -- of those paid in the quote asset
     spread_half_ticks_lots INTEGER NOT NULL,
     orders_sent INTEGER NOT NULL,
     fills INTEGER NOT NULL

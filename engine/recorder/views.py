@@ -3,7 +3,7 @@
 Everything is integer arithmetic on ticks and lots; no number here passes through a double.
 """
 
-from fastcore.types import OrderState, SendOutcome, Side, Verb
+from fastcore.types import FeeAsset, OrderState, SendOutcome, Side, Verb
 
 
 def _decimal(units: str, power: str, decimals: str) -> str:
@@ -53,6 +53,7 @@ def _words(column: str, words: dict[int, str]) -> str:
 _SIDE = {int(side): side.name.lower() for side in Side}
 _ORDER_STATE = {int(state): state.name.lower() for state in OrderState}
 _VERB = {int(verb): verb.name.lower() for verb in Verb}
+_FEE_ASSET = {int(asset): asset.name.lower() for asset in FeeAsset}
 _OUTCOME = {int(outcome): outcome.name.lower() for outcome in SendOutcome}
 
 VIEWS = f"""
@@ -76,6 +77,7 @@ CREATE VIEW v_fills AS SELECT
     {_qty("qty_lots")} AS qty,
     {_notional("px_ticks", "qty_lots")} AS notional,
     {_decimal("fee_e8", "100000000", "8")} AS fee,
+    {_words("fee_asset", _FEE_ASSET)} AS fee_asset,
     CASE is_maker WHEN 1 THEN 'maker' ELSE 'taker' END AS liquidity,
     {_mid("bid_px_ticks", "ask_px_ticks")} AS mid,
     {_qty("position_after_lots")} AS position_after

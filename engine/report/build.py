@@ -12,15 +12,15 @@ from engine.recorder.follow import catch_up
 from engine.recorder.ledger import state_text
 from engine.recorder.segments import is_writer_alive
 from engine.report.page import render_page
-from engine.report.pnl import Books, Pnl, sum_fills, value
+from engine.report.pnl import Books, Pnl, fees_by_asset, sum_fills, value
 from engine.report.run import Run, load_run
 from engine.status import StatusReader
 from fastcore.types import Halt, SendOutcome, Verb
 
 LATENCY_DEFINITION = (
     "kernel receive stamp of the bytes that caused the message (market data, a fill, an answer), "
-    "to the return of its send; every order and cancel that was sent; percentiles by nearest "
-    "rank, exact"
+    "to the return of its send; every order, amend and cancel that was sent; percentiles "
+    "by nearest rank, exact"
 )
 
 
@@ -75,6 +75,7 @@ def make_report(run: Run) -> dict[str, Any]:
         "tick": str(run.tick),
         "lot": str(run.lot),
         "duration_s": run.duration_s,
+        "amends": run.count(Verb.MODIFY, SendOutcome.SENT),
         "cancels": run.count(Verb.CANCEL, SendOutcome.SENT),
         "late": sum(run.count(verb, SendOutcome.LATE) for verb in Verb),
         "unsent": sum(
@@ -85,6 +86,8 @@ def make_report(run: Run) -> dict[str, Any]:
         "denies": run.denies,
         "gaps": run.gaps,
         "pnl_exact": {key: str(amount) for key, amount in asdict(pnl).items()} if pnl else None,
+        # Only what is paid in quote is part of the P&L.
+        "fees_by_asset": {name: f"{fee:.8f}" for name, fee in fees_by_asset(run.fills).items()},
         "mid": _mid_text(mark, run.tick),
         "opening_position_lots": opening.position_lots,
         "tick_to_order_definition": LATENCY_DEFINITION,

@@ -14,7 +14,7 @@ from plotly.subplots import make_subplots
 from engine.recorder.ledger import state_text
 from engine.report.pnl import Books, value
 from engine.report.run import Run
-from fastcore.types import Side
+from fastcore.types import FeeAsset, Side
 
 BUY, SELL, MID, HALTED, RUNNING = "#2f81f7", "#e8833a", "#8b949e", "#c93c37", "#3fa66a"
 TOTAL, SPREAD, FEES, INVENTORY = "#8957e5", "#2f9e97", "#c93c37", "#c99a2e"
@@ -175,11 +175,16 @@ def _add_fills(figure: go.Figure, run: Run) -> None:
                 x=[run.elapsed_s(fill.ts_ns) for fill in fills],
                 y=[float(fill.px_ticks * run.tick) for fill in fills],
                 customdata=[
-                    (str(fill.qty_lots * run.lot), fill.fee_e8 / 1e8, fill.position_after_lots)
+                    (
+                        str(fill.qty_lots * run.lot),
+                        fill.fee_e8 / 1e8,
+                        fill.position_after_lots,
+                        FeeAsset(fill.fee_asset).name.lower(),
+                    )
                     for fill in fills
                 ],
-                hovertemplate=f"{name} %{{customdata[0]}} @ %{{y:,}}, fee %{{customdata[1]:.6f}}, "
-                "position %{customdata[2]} lots<extra></extra>",
+                hovertemplate=f"{name} %{{customdata[0]}} @ %{{y:,}}, fee %{{customdata[1]:.6f}} "
+                "%{customdata[3]}, position %{customdata[2]} lots<extra></extra>",
                 mode="markers",
                 marker={
                     "symbol": symbol,

@@ -12,16 +12,20 @@ import plotly.graph_objects as go
 from plotly import io, offline
 
 from engine.report.figures import latency_figure, market_figure
+from engine.report.pnl import Fill
 from engine.report.run import Run
 from engine.report.text import (
     bits_text,
+    fee_text,
     money,
+    other_fees,
     plain,
     quantity,
     quote_name,
     us,
     utc_text,
 )
+from fastcore.types import FeeAsset
 
 _TEMPLATE = Path(__file__).with_name("template.html")
 FILLS_SHOWN = 20
@@ -102,7 +106,7 @@ def _card(label: str, value: str, lines: list[str], tone: str = "") -> str:
 
 def _cards(run: Run, report: dict[str, Any], quote: str) -> str:
     pnl, latency = report["pnl"], report["tick_to_order"]
-    total = pnl["total"]
+    total, elsewhere = pnl["total"], other_fees(report)
     tone = "" if not total else "gain" if total > 0 else "loss"
     denies = sum(report["denies"].values())
     return "".join(
@@ -110,7 +114,8 @@ def _cards(run: Run, report: dict[str, Any], quote: str) -> str:
             _card(
                 "P&L",
                 f"{money(total)} {quote}",
-                [f"{key} {money(pnl[key])}" for key in ("spread", "fees", "inventory")],
+                [f"{key} {money(pnl[key])}" for key in ("spread", "fees", "inventory")]
+                + ([f"fees in other assets {elsewhere}"] if elsewhere else []),
                 tone,
             ),
             _card(
@@ -126,7 +131,8 @@ def _cards(run: Run, report: dict[str, Any], quote: str) -> str:
                 "Fills",
                 plain(report["fills"]) if report["fills"] else "no fills in this run",
                 [
-                    f"{plain(report['orders'])} orders, {plain(report['cancels'])} cancels",
+                    f"{plain(report['orders'])} orders, {plain(report['amends'])} amends, "
+                    f"{plain(report['cancels'])} cancels",
                     f"{plain(report['late'])} late, {plain(report['unsent'])} unsent",
                     f"{plain(denies)} denied" + _most(report["denies"]),
                 ],
@@ -177,6 +183,11 @@ def _table(heads: list[str], rows: list[list[str]]) -> str:
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
+def _fee(fill: Fill, quote: str) -> str:
+    asset = FeeAsset(fill.fee_asset)
+    return fee_text(fill.fee_e8, quote if asset is FeeAsset.QUOTE else asset.name.lower())
+
+
 def _fills(run: Run, quote: str) -> str:
     if not run.fills:
         return _none("no fills in this run")
@@ -186,12 +197,12 @@ def _fills(run: Run, quote: str) -> str:
             "buy" if fill.sign > 0 else "sell",
             str(fill.px_ticks * run.tick),
             quantity(fill.qty_lots, run.lot),
-            f"{fill.fee_e8 / 1e8:.8f}",
+            _fee(fill, quote),
             plain(fill.position_after_lots),
         ]
         for fill in reversed(run.fills[-FILLS_SHOWN:])
     ]
-    heads = ["time, s", "side", f"price, {quote}", "quantity", f"fee, {quote}", "position, lots"]
+    heads = ["time, s", "side", f"price, {quote}", "quantity", "fee", "position, lots"]
     note = f"the last {len(rows)} of {len(run.fills):,}; all of them are in ledger.sqlite, v_fills"
     return _table(heads, rows) + f'<p class="note">{escape(note)}</p>'
 

@@ -1,12 +1,13 @@
 """Exact profit and loss of a run, from its fills and one mid price.
 
 Everything is integers until the last step: cash in ticks x lots, spread capture in half ticks x
-lots (a mid lies between two ticks), fees in 1e-8 quote units. Then one exact multiplication by
+lots (a mid lies between two ticks), fees in 1e-8 of their asset. Then one exact multiplication by
 tick size and lot size gives quote currency as Decimal.
 
     spread     sum over fills of side * (mid at the fill - price) * quantity
     inventory  sum over fills of side * (mid at the end - mid at the fill) * quantity
-    fees       what was paid, as a negative number
+    fees       what was paid in the quote asset, as a negative number; what was paid in another
+               asset has no price here, and is told beside the P&L, never in it
     total      cash + position * mid at the end - what was paid = spread + inventory + fees
 """
 
@@ -14,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Context, Decimal
 
-from fastcore.types import Side
+from fastcore.types import FeeAsset, Side
 
 _EXACT = Context(prec=60)  # digits; a run's ticks x lots x 1e-8 need about 40
 
@@ -31,6 +32,7 @@ class Fill:
     fee_e8: int
     twice_mid_ticks: int
     position_after_lots: int
+    fee_asset: int = FeeAsset.QUOTE
 
     @property
     def sign(self) -> int:
@@ -65,10 +67,20 @@ def sum_fills(fills: Iterable[Fill], opening: Books) -> Books:
     for fill in fills:
         position += fill.sign * fill.qty_lots
         cash -= fill.sign * fill.px_ticks * fill.qty_lots
-        fees_e8 += fill.fee_e8
+        fees_e8 += fill.fee_e8 if fill.fee_asset == FeeAsset.QUOTE else 0
         spread_half += fill.sign * (fill.twice_mid_ticks - 2 * fill.px_ticks) * fill.qty_lots
         count += 1
     return Books(position, cash, fees_e8, spread_half, count)
+
+
+def fees_by_asset(fills: Iterable[Fill]) -> dict[str, Decimal]:
+    """What was paid in each asset, "quote", "base" or "other"; none where nothing was."""
+    paid: dict[str, Decimal] = {}
+    for fill in fills:
+        if fill.fee_e8:
+            name = FeeAsset(fill.fee_asset).name.lower()
+            paid[name] = paid.get(name, Decimal(0)) + Decimal(fill.fee_e8).scaleb(-8, _EXACT)
+    return paid
 
 
 def value(books: Books, twice_mid_ticks: int | None, unit: Decimal) -> Pnl | None:

@@ -12,7 +12,8 @@ from fastcore.types import SendOutcome, Verb
 
 # tick_to_order of the report: see LATENCY_DEFINITION in build.py.
 _LATENCY = """SELECT tick_to_order_ns FROM sends
-WHERE outcome = ? AND verb IN (?, ?) AND tick_to_order_ns IS NOT NULL ORDER BY tick_to_order_ns"""
+WHERE outcome = ? AND verb IN (?, ?, ?) AND tick_to_order_ns IS NOT NULL
+ORDER BY tick_to_order_ns"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +84,11 @@ def _load(run_dir: Path, database: sqlite3.Connection) -> Run:
         return database.execute(query, values).fetchall()
 
     instrument = next(iter(rows("SELECT * FROM instrument")), None)
-    latency = rows(_LATENCY, SendOutcome.SENT, Verb.PLACE, Verb.CANCEL)
+    latency = rows(_LATENCY, SendOutcome.SENT, Verb.PLACE, Verb.CANCEL, Verb.MODIFY)
     fills = rows(
         "SELECT seq, ts_ns, side, px_ticks, qty_lots, fee_e8, "
-        "bid_px_ticks + ask_px_ticks AS twice_mid, position_after_lots FROM fills ORDER BY seq"
+        "bid_px_ticks + ask_px_ticks AS twice_mid, position_after_lots, fee_asset "
+        "FROM fills ORDER BY seq"
     )
     return Run(
         run_dir=run_dir,

@@ -9,7 +9,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from engine.report.text import NONE, is_number, money, plain, quote_name, us
+from engine.report.text import NONE, is_number, money, other_fees, plain, quote_name, us
 
 GOOD, BAD, SOFT, EDGE = "green", "red", "dim", "grey50"
 
@@ -37,14 +37,16 @@ def summary(report: dict[str, Any]) -> RenderableType:
     pnl, latency = report["pnl"], report["tick_to_order"]
     events = f"{plain(report['events'])} ({report['events_per_s']:,.0f}/s"
     denied = sum(report.get("denies", {}).values())
+    sent = ", ".join(plain(report.get(key, 0)) for key in ("orders", "amends", "cancels"))
     rows = [
         ("P&L total", f"{money(pnl['total'])} {quote}", f"bold {tone(pnl['total'])}"),
         ("  spread", f"{money(pnl['spread'])} {quote}", ""),
         ("  fees", f"{money(pnl['fees'])} {quote}", ""),
         ("  inventory", f"{money(pnl['inventory'])} {quote}", ""),
+        *([("fees in other assets", other_fees(report), "")] if other_fees(report) else []),
         ("position", f"{plain(report['position_lots'])} lots", ""),
         ("fills", plain(report["fills"]) if report["fills"] else "no fills in this run", ""),
-        ("orders, cancels", f"{plain(report['orders'])}, {plain(report.get('cancels', 0))}", ""),
+        ("orders, amends, cancels", sent, ""),
         ("denied, late", f"{plain(denied)}, {plain(report.get('late', 0))}", ""),
         ("tick-to-order p50", us(latency["p50_us"]), "bold"),
         ("  p99, p99.9", f"{us(latency['p99_us'])}, {us(latency['p999_us'])}", ""),

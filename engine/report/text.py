@@ -44,6 +44,17 @@ def quantity(lots: int, lot: Decimal) -> str:
     return f"{lots * lot:,}"
 
 
+def fee_text(fee_e8: int | str, asset: str) -> str:
+    """What was paid in an asset that is not the quote: "0.00010000 base"."""
+    return f"{Decimal(fee_e8).scaleb(-8):.8f} {asset}"
+
+
+def other_fees(report: dict[str, Any]) -> str:
+    """What was paid in assets that the P&L has no price for; empty where nothing was."""
+    paid = report.get("fees_by_asset", {})
+    return ", ".join(f"{paid[name]} {name}" for name in ("base", "other") if name in paid)
+
+
 def bits_text(bits: int) -> str:
     return state_text(bits).replace("+", " + ")
 

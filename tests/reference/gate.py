@@ -13,7 +13,7 @@ WORKING = {
     OrderState.PENDING_NEW, OrderState.NEW, OrderState.PARTIALLY_FILLED,
     OrderState.PENDING_CANCEL, OrderState.UNKNOWN, OrderState.PENDING_REPLACE,
 }  # fmt: skip
-DOUBTFUL = {OrderState.UNKNOWN, OrderState.PENDING_REPLACE}
+LIVE = {OrderState.NEW, OrderState.PARTIALLY_FILLED}
 BARS_EXIT = (
     Halt.BOOK | Halt.CLOCK | Halt.JOURNAL | Halt.RATE_LIMIT | Halt.RECONCILING
     | Halt.TRADE_STREAM | Halt.USER_STREAM
@@ -29,17 +29,16 @@ class Order:
     placed_ns: int
     state: int = OrderState.PENDING_NEW
     cum: int = 0
-    wanted_px: int = 0  # by the last message sent
+    wanted_px: int = 0  # by the last message whose fate is open
     wanted_qty: int = 0
 
     def open_lots(self):
         if self.state not in WORKING:
             return 0
-        wanted = self.wanted_qty if self.state in DOUBTFUL else self.qty
-        return max(self.qty, wanted) - self.cum
+        return max(self.qty, self.wanted_qty) - self.cum
 
     def prices(self):
-        return {self.px, self.wanted_px} if self.state in DOUBTFUL else {self.px}
+        return {self.px, self.wanted_px}
 
 
 class Desk:
@@ -93,6 +92,8 @@ class Desk:
     def answer(self, intent_id, state, px, qty):
         order = self.orders[intent_id]
         order.state, order.px, order.qty = state, px, qty
+        if state in LIVE:
+            order.wanted_px, order.wanted_qty = px, qty
 
     def end(self, intent_id, state):
         self.orders[intent_id].state = state
@@ -193,7 +194,7 @@ class Desk:
         old = live.get(replaces)
         if old is not None and old.side != side:
             old = None
-        is_live = old and old.state in (OrderState.NEW, OrderState.PARTIALLY_FILLED)
+        is_live = old and old.state in LIVE
         against = {"SELF_CROSS": crossed, "DUPLICATE": doubled,
                    "REPLACES": replaces >= 0 and not is_live}  # fmt: skip
         if sum(map(bool, against.values())) > 1:  # which is found first is nobody's matter

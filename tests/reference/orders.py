@@ -156,10 +156,9 @@ class Orders:
             if told in LIVE and state == S.UNKNOWN and reply["px_ticks"]:
                 self._status_terms(order, reply, now_ns)
             self._say(order, told)
-        elif verb == Verb.STATUS and code == -2013 and state == S.UNKNOWN and (
-            now_ns - order["placed_ns"] > self.window_ns + self.ack_ns
-        ):
-            self._say(order, S.REJECTED)
+        elif verb == Verb.STATUS and code == -2013 and state == S.UNKNOWN:
+            is_over = now_ns - order["placed_ns"] > self.window_ns + self.ack_ns
+            self._say(order, S.REJECTED if is_over else S.UNKNOWN)
 
     def _modify_reply(
         self, order: dict[str, Any], reply: dict[str, int], good: bool, doubtful: bool
@@ -200,7 +199,8 @@ class Orders:
             sign = 1 if order["side"] == Side.BUY else -1
             if order["side"] == aggressor or order["ahead_lots"] < 0:
                 continue
-            if order["state"] not in WORKING:
+            owes = order["venue_cum_qty_lots"] > order["cum_qty_lots"]
+            if order["state"] not in WORKING and not owes:
                 continue
             if sign * (order["px_ticks"] - px) > 0:
                 order["ahead_lots"] = 0
