@@ -6,7 +6,7 @@ from fastcore.types cimport Event, px_t, qty_t, seq_t
 
 
 cdef class DecoderBase:
-    cdef Event event           # of the last decode() or next_event(); only `kind` says what is valid
+    cdef Event event           # of the last decode() or next_event(); `kind` says what is valid
     cdef int pending           # events of the same frame still to be had by next_event()
     # buf[0:size], one whole message -> EV_* (> 0), or E_* (< 0) with event.kind EV_NONE and nothing
     # pending: a frame is checked in full before its first event is given. Levels stand in the
@@ -36,3 +36,6 @@ cdef class EncoderBase:
         self, uint8_t* out, int64_t room, seq_t intent_id, int64_t utc_ms) noexcept nogil
     cdef int64_t status(
         self, uint8_t* out, int64_t room, seq_t intent_id, int64_t utc_ms) noexcept nogil
+
+# Fields of the event's kind by name, for Python's faces; levels as (px_ticks, qty_lots).
+cdef dict event_dict(const Event* event)

@@ -34,6 +34,7 @@ from fastcore.check cimport fc_likely, fc_unlikely
 from fastcore.codec.binance_account cimport (
     read_balance_change, read_futures_account, read_spot_account,
 )
+from fastcore.codec.base cimport event_dict
 from fastcore.codec.binance_check cimport (
     check_asset, check_client_prefix, check_scale, check_symbol,
 )
@@ -54,9 +55,8 @@ from fastcore.codec.binance_walk cimport is_own_stream, is_partial_stream, walk_
 from fastcore.types cimport (
     CLIENT_ID_SIZE, E_FULL, E_MALFORMED, E_OTHER_SYMBOL, E_RANGE, E_UNKNOWN, EV_ACCOUNT,
     EV_AGG_TRADE, EV_BEST, EV_DEPTH, EV_IGNORED, EV_LISTEN_KEY_EXPIRED, EV_NONE, EV_ORDER,
-    EV_REPLY, EV_SESSION, EV_SNAPSHOT, EV_TRADE, EV_VENUE_SHUTDOWN, LEVELS_MAX, OK, SIDE_BUY,
-    SIDE_SELL, AccountEvent, BestEvent, DepthEvent, Event, Level, OrderEvent, TradeEvent,
-    ns_t, seq_t,
+    EV_SNAPSHOT, EV_TRADE, EV_VENUE_SHUTDOWN, LEVELS_MAX, OK, SIDE_BUY, SIDE_SELL,
+    AccountEvent, BestEvent, DepthEvent, Event, Level, OrderEvent, TradeEvent, ns_t, seq_t,
 )
 
 from fastcore.types import Code, EventKind
@@ -391,7 +391,7 @@ cdef class Decoder(DecoderBase):
         cdef int kind = self.decode(buf, len(buf))
         if kind < 0:
             return Code(kind), {}
-        return EventKind(kind), _as_dict(&self.event)
+        return EventKind(kind), event_dict(&self.event)
 
     def decode_generally(self, bytes buf not None) -> tuple[int, dict[str, object]]:
         """As decode_bytes, never along the usual spelling: for tests."""
@@ -400,7 +400,7 @@ cdef class Decoder(DecoderBase):
         kind = self._decode_any(buf, len(buf))
         if kind < 0:
             return Code(kind), {}
-        return EventKind(kind), _as_dict(&self.event)
+        return EventKind(kind), event_dict(&self.event)
 
     def bench_decode(self, bytes buf not None, int64_t count) -> int:
         """Decode `buf` `count` times; how many times it decoded. For benches."""
@@ -421,30 +421,3 @@ cdef int _keep(uint8_t* room, Text* text, str value) except -1:
     text.at = room
     text.size = len(raw)
     return 0
-
-
-cdef dict _as_dict(const Event* event):
-    """Fields of the event's kind, under their own names; levels as (px_ticks, qty_lots)."""
-    cdef int i
-    if event.kind == EV_BEST:
-        return event.best
-    if event.kind == EV_TRADE or event.kind == EV_AGG_TRADE:
-        return event.trade
-    if event.kind == EV_ORDER:
-        return event.order
-    if event.kind == EV_REPLY or event.kind == EV_SESSION:
-        return event.reply
-    if event.kind == EV_ACCOUNT:
-        return event.account
-    if event.kind != EV_DEPTH and event.kind != EV_SNAPSHOT:
-        return {}
-    return {
-        "first_update_id": event.depth.first_update_id,
-        "final_update_id": event.depth.final_update_id,
-        "prev_final_update_id": event.depth.prev_final_update_id,
-        "exch_ts_ns": event.depth.exch_ts_ns,
-        "bids": [(event.depth.bids[i].px_ticks, event.depth.bids[i].qty_lots)
-                 for i in range(event.depth.bid_count)],
-        "asks": [(event.depth.asks[i].px_ticks, event.depth.asks[i].qty_lots)
-                 for i in range(event.depth.ask_count)],
-    }
