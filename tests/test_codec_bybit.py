@@ -183,7 +183,7 @@ def test_decode_order_is_state_without_a_trade(make):
         EventKind.ORDER,
         {
             "intent_id": 42, "venue_order_id": number("5cf98598-39a7-459e-97bf-76ca765ee020"),
-            "trade_id": -1, "exch_ts_ns": 1672364262457000000, "exec_type": ExecType.NEW,
+            "trade_id": -1, "exch_ts_ns": 1672364262457000000, "exec_type": ExecType.STATUS,
             "status": OrderState.NEW, "side": Side.BUY, "is_maker": 0, "px_ticks": 300000,
             "qty_lots": 10, "cum_qty_lots": 0, "last_px_ticks": 0, "last_qty_lots": 0,
             "fee_e8": 0, "fee_asset": FeeAsset.QUOTE,
@@ -194,11 +194,11 @@ def test_decode_order_is_state_without_a_trade(make):
 @pytest.mark.parametrize(
     ("status", "reason", "state", "exec_type"),
     [
-        ("Untriggered", "EC_NoError", OrderState.NEW, ExecType.NEW),
-        ("Triggered", "EC_NoError", OrderState.NEW, ExecType.NEW),
-        ("PartiallyFilled", "EC_NoError", OrderState.PARTIALLY_FILLED, ExecType.NEW),
-        ("Filled", "EC_NoError", OrderState.FILLED, ExecType.NEW),
-        ("Filled", "EC_OrigClOrdIDDoesNotExist", OrderState.FILLED, ExecType.NEW),
+        ("Untriggered", "EC_NoError", OrderState.NEW, ExecType.STATUS),
+        ("Triggered", "EC_NoError", OrderState.NEW, ExecType.STATUS),
+        ("PartiallyFilled", "EC_NoError", OrderState.PARTIALLY_FILLED, ExecType.STATUS),
+        ("Filled", "EC_NoError", OrderState.FILLED, ExecType.STATUS),
+        ("Filled", "EC_OrigClOrdIDDoesNotExist", OrderState.FILLED, ExecType.STATUS),
         ("Cancelled", "EC_PerCancelRequest", OrderState.CANCELED, ExecType.CANCELED),
         ("Cancelled", "EC_PostOnlyWillTakeLiquidity", OrderState.EXPIRED, ExecType.EXPIRED),
         ("Rejected", "EC_PostOnlyWillTakeLiquidity", OrderState.EXPIRED, ExecType.EXPIRED),

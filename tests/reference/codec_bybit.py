@@ -329,7 +329,7 @@ class BybitDecoder:
         }  # fmt: skip
         status, reason = text(item.get("orderStatus")), text(item.get("rejectReason"))
         if status in LIVE:
-            fields |= {"status": LIVE[status], "exec_type": ExecType.NEW}
+            fields |= {"status": LIVE[status], "exec_type": ExecType.STATUS}
         elif status in ("Cancelled", "Rejected") and reason in EXPIRING:
             fields |= {"status": OrderState.EXPIRED, "exec_type": ExecType.EXPIRED}
         elif status in DEAD:
