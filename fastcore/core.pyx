@@ -50,12 +50,6 @@ from fastcore.working cimport REASON_VENUE_QUERY, Order
 from fastcore import core_config
 from fastcore.account import value_e8
 
-cdef extern from *:
-    """
-    static const uint8_t LISTEN_KEY_EXPIRED[] = "{\\"e\\":\\"listenKeyExpired\\"}";
-    """
-    const uint8_t LISTEN_KEY_EXPIRED[25]
-
 cdef enum:
     SAMPLE_EVERY_NS = 100_000_000
     RATE_LIMIT_PAUSE_NS = 10_000_000_000   # a venue's order window; Retry-After is the edge's
@@ -123,9 +117,8 @@ cdef class Core(CoreSend):
         cdef int code
         self.stages.begin()
         code = self.decoder.decode(payload, size)
-        if fc_unlikely(code == EV_LISTEN_KEY_EXPIRED):
-            payload = LISTEN_KEY_EXPIRED   # the frame holds the key: the journal must not
-            size = sizeof(LISTEN_KEY_EXPIRED) - 1
+        if fc_unlikely(code == EV_LISTEN_KEY_EXPIRED or code == EV_SESSION):
+            size = self.decoder.safe_text(&payload)    # the frame may hold the key
         self._begin(REC_FRAME, conn, payload, size, now_ns, recv_ts_ns)
         self.cause_ts_ns = recv_ts_ns
         self.frames += 1

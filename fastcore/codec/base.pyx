@@ -22,6 +22,10 @@ cdef class DecoderBase:
     cdef int next_event(self) noexcept nogil:
         return EV_NONE
 
+    cdef int64_t safe_text(self, const uint8_t** out) noexcept nogil:
+        out[0] = <const uint8_t*> self._safe_text
+        return 0
+
 
 @cython.no_gc
 cdef class EncoderBase:

@@ -28,13 +28,14 @@ user-data-stream.md, web-socket-api.md).
 cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free, malloc
+from libc.stdio cimport snprintf
 from libc.string cimport memcmp, memcpy, memset
 
 from fastcore.check cimport fc_likely, fc_unlikely
 from fastcore.codec.binance_account cimport (
     read_balance_change, read_futures_account, read_spot_account,
 )
-from fastcore.codec.base cimport event_dict
+from fastcore.codec.base cimport SAFE_TEXT_SIZE, event_dict
 from fastcore.codec.binance_check cimport (
     check_asset, check_client_prefix, check_scale, check_symbol,
 )
@@ -56,7 +57,8 @@ from fastcore.types cimport (
     CLIENT_ID_SIZE, E_FULL, E_MALFORMED, E_OTHER_SYMBOL, E_RANGE, E_UNKNOWN, EV_ACCOUNT,
     EV_AGG_TRADE, EV_BEST, EV_DEPTH, EV_IGNORED, EV_LISTEN_KEY_EXPIRED, EV_NONE, EV_ORDER,
     EV_SNAPSHOT, EV_TRADE, EV_VENUE_SHUTDOWN, LEVELS_MAX, OK, SIDE_BUY, SIDE_SELL,
-    AccountEvent, BestEvent, DepthEvent, Event, Level, OrderEvent, TradeEvent, ns_t, seq_t,
+    AccountEvent, BestEvent, DepthEvent, Event, Level, OrderEvent, ReplyEvent, TradeEvent,
+    ns_t, seq_t,
 )
 
 from fastcore.types import Code, EventKind
@@ -384,7 +386,24 @@ cdef class Decoder(DecoderBase):
                 self.canceled_intent_id = self._own_intent(&frame.reply.canceled_id)
         return kind
 
+    cdef int64_t safe_text(self, const uint8_t** out) noexcept nogil:
+        """A logon's answer names the API key, an expiry the listen key."""
+        cdef const ReplyEvent* reply = &self.event.reply
+        out[0] = <const uint8_t*> self._safe_text
+        if self.event.kind == EV_LISTEN_KEY_EXPIRED:
+            return snprintf(self._safe_text, SAFE_TEXT_SIZE, b'{"e":"listenKeyExpired"}')
+        if reply.status == 200 and reply.error_code == 0:
+            return snprintf(self._safe_text, SAFE_TEXT_SIZE, b'{"status":200,"result":{}}')
+        return snprintf(self._safe_text, SAFE_TEXT_SIZE, b'{"status":%d,"error":{"code":%d}}',
+                        <int> reply.status, <int> reply.error_code)
+
     # -- PYTHON ---
+
+    def safe_bytes(self) -> bytes:
+        """What a journal may hold in place of the last message; see base.pxd."""
+        cdef const uint8_t* at
+        cdef int64_t size = self.safe_text(&at)
+        return at[:size]
 
     def decode_bytes(self, bytes buf not None) -> tuple[int, dict[str, object]]:
         """Decode one message: (EventKind, fields of the event), or (negative Code, {})."""
