@@ -261,6 +261,8 @@ cdef class CoreState:
             "halt_bits": self.halts.bits, "sync_state": self.sync.state,
             "position_lots": self.orders.position_lots,
             "cash_ticks_lots": self.orders.cash_ticks_lots, "fees_e8": self.orders.fees_e8,
+            "fees_base_e8": self.orders.fees_base_e8,
+            "fees_other_e8": self.orders.fees_other_e8,
             "spread_half_ticks_lots": self.orders.spread_half_ticks_lots,
             "fills": self.orders.fill_count, "duplicate_fills": self.orders.duplicate_fills,
             "strangers": self.orders.strangers, "orders_sent": self.orders_sent,

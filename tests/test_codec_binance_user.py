@@ -409,6 +409,25 @@ def test_answers_to_our_requests(make, instrument, buf, said, canceled):
 
 
 @pytest.mark.parametrize(
+    "buf",
+    [
+        LOGON, b'{"result":null,"id":1}', b'{"code":3,"msg":"Invalid JSON"}',
+        b'{"id":null,"status":401,"error":{"code":-2015,"msg":"Invalid API-key"}}',
+        b'{"id":"x","status":999,"error":{"code":-999999}}',
+        b'{"e":"listenKeyExpired","E":1736996475556,"listenKey":"Ws"}',
+    ],
+)  # fmt: skip
+def test_what_a_journal_may_hold_decodes_to_the_same_event(buf):
+    decoder = fast.Decoder(*SPOT)
+    said = decoder.decode_bytes(buf)
+    safe = decoder.safe_bytes()
+    assert b"vmPUZE6m" not in safe
+    assert b"msg" not in safe
+    assert decoder.decode_bytes(safe) == said
+    assert decoder.safe_bytes() == safe
+
+
+@pytest.mark.parametrize(
     ("buf", "said"),
     [
         (LOGON, {}),

@@ -414,6 +414,18 @@ def test_decode_known_but_useless_is_ignored(make, sample):
     assert make(*LINEAR).decode_bytes(S[sample]) == (EventKind.IGNORED, {})
 
 
+@pytest.mark.parametrize(
+    "sample", ["authenticated", "not_authenticated", "subscribed", "unsubscribed"]
+)
+def test_what_a_journal_may_hold_decodes_to_the_same_event(sample):
+    decoder = fast.BybitDecoder(*LINEAR)
+    said = decoder.decode_bytes(S[sample])
+    safe = decoder.safe_bytes()
+    assert len(safe) < 60
+    assert decoder.decode_bytes(safe) == said
+    assert decoder.safe_bytes() == safe
+
+
 # -- Recorded data ---
 
 

@@ -393,9 +393,11 @@ cdef class Decoder(DecoderBase):
         if self.event.kind == EV_LISTEN_KEY_EXPIRED:
             return snprintf(self._safe_text, SAFE_TEXT_SIZE, b'{"e":"listenKeyExpired"}')
         if reply.status == 200 and reply.error_code == 0:
-            return snprintf(self._safe_text, SAFE_TEXT_SIZE, b'{"status":200,"result":{}}')
-        return snprintf(self._safe_text, SAFE_TEXT_SIZE, b'{"status":%d,"error":{"code":%d}}',
-                        <int> reply.status, <int> reply.error_code)
+            return snprintf(self._safe_text, SAFE_TEXT_SIZE,
+                            b'{"id":null,"status":200,"result":{}}')
+        return snprintf(self._safe_text, SAFE_TEXT_SIZE,
+                        b'{"id":null,"status":%d,"error":{"code":%d}}', <int> reply.status,
+                        <int> reply.error_code)
 
     # -- PYTHON ---
 
