@@ -55,12 +55,6 @@ from fastcore.account import value_e8
 cdef uint32_t HALTS_REDUCE = (HALT_LATENCY | HALT_LEG | HALT_ONE_SIDED_FILLS
                               | HALT_REPEATED_EXECUTION | HALT_SPREAD | HALT_TOXICITY)
 
-cdef extern from *:
-    """
-    static const uint8_t LISTEN_KEY_EXPIRED[] = "{\\"e\\":\\"listenKeyExpired\\"}";
-    """
-    const uint8_t LISTEN_KEY_EXPIRED[25]
-
 cdef enum:
     SAMPLE_EVERY_NS = 100_000_000
 
@@ -129,9 +123,8 @@ cdef class Core(CoreSend):
         cdef int code
         self.stages.begin()
         code = self.decoder.decode(payload, size)
-        if fc_unlikely(code == EV_LISTEN_KEY_EXPIRED):
-            payload = LISTEN_KEY_EXPIRED   # the frame holds the key: the journal must not
-            size = sizeof(LISTEN_KEY_EXPIRED) - 1
+        if fc_unlikely(code == EV_LISTEN_KEY_EXPIRED or code == EV_SESSION):
+            size = self.decoder.safe_text(&payload)    # the frame may hold the key
         self._begin(REC_FRAME, conn, payload, size, now_ns, recv_ts_ns)
         self.cause_ts_ns = recv_ts_ns
         self.frames += 1

@@ -264,6 +264,11 @@ cdef class CoreState:
         return self.sync.snapshot_wanted
 
     @property
+    def resubscribe_wanted(self) -> bool:
+        """Bybit: only a new subscription brings the book's snapshot."""
+        return self.sync.resubscribe_wanted
+
+    @property
     def halt_bits(self) -> int:
         return self.halts.bits
 

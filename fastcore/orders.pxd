@@ -52,6 +52,7 @@ cdef class Orders(Working):
     cdef void _note_refusal(self, const Order* order) noexcept nogil
     cdef void _settle_amend(self, Order* order, px_t px_ticks, qty_t qty_lots) noexcept nogil
     cdef void _on_place_reply(self, Order* order, const ReplyEvent* event) noexcept nogil
+    cdef void _on_amend_accepted(self, Order* order) noexcept nogil
     cdef void _on_modify_reply(self, Order* order, const ReplyEvent* event) noexcept nogil
     cdef void _on_status_reply(self, Order* order, const ReplyEvent* event,
                                ns_t now_ns) noexcept nogil

@@ -10,16 +10,25 @@ An amend keeps the client id: same intent, new price and total. Until its fate i
 reply of 200 or an AMENDMENT gives it its new terms, but only the reply ends PENDING_REPLACE, so
 that it can't be taken for the answer to the next amend. An error proves nothing (USD-M cancels a
 post-only order whose new price would take): UNKNOWN, and a query decides.
+
+Where a reply says no more than that a request was accepted (Bybit: its order_status is a pending
+state), nothing is done yet: the order keeps waiting, the EXEC_STATUS pushes say what became of it,
+and the wait for them is timed like the wait for any answer. There an amend is over when both are
+in, in whatever order: the push with the new terms and the reply.
 """
 cimport cython
 from libc.string cimport memset
 
 from fastcore.check cimport FC_DCHECK
+from fastcore.codec.error_codes cimport (
+    is_ambiguous, is_clock_refusal, is_no_such_order, is_plain_refusal, is_post_only_refusal,
+    is_too_fast, is_too_many_amends,
+)
 from fastcore.order_states cimport ORDER_WORKS
 from fastcore.types cimport (
-    EXEC_AMENDMENT, EXEC_CALCULATED, EXEC_TRADE, ORD_CANCELED, ORD_EXPIRED, ORD_FILLED,
-    ORD_FREE, ORD_PENDING_CANCEL, ORD_PENDING_NEW, ORD_PENDING_REPLACE, ORD_REJECTED, ORD_UNKNOWN,
-    ORDER_POST_ONLY, SEND_LATE, SEND_PARTIAL, SEND_SENT, VERB_CANCEL, VERB_MODIFY,
+    EXEC_AMENDMENT, EXEC_CALCULATED, EXEC_STATUS, EXEC_TRADE, ORD_CANCELED, ORD_EXPIRED,
+    ORD_FILLED, ORD_FREE, ORD_PENDING_CANCEL, ORD_PENDING_NEW, ORD_PENDING_REPLACE, ORD_REJECTED,
+    ORD_UNKNOWN, ORDER_POST_ONLY, SEND_LATE, SEND_PARTIAL, SEND_SENT, VERB_CANCEL, VERB_MODIFY,
     VERB_PLACE, VERB_STATUS,
 )
 from fastcore.working cimport (
@@ -27,18 +36,11 @@ from fastcore.working cimport (
     REASON_STRAY_AMENDMENT, REASON_VENUE_QUERY, is_live, is_working,
 )
 
-cdef enum:
-    CODE_TOO_MANY_MODIFIES = -5026
 
-
-cdef inline bint _is_ambiguous(int status, int code) noexcept nogil:
-    """Replies after which the order may live: reliability.md §3.2, -1006, -1007, 408, 5xx."""
-    return status >= 500 or status == 408 or code == -1006 or code == -1007
-
-
-cdef inline bint _is_post_only_refusal(int code) noexcept nogil:
-    """USD-M GTX, spot LIMIT_MAKER."""
-    return code == -5022 or code == -2010
+cdef inline bint _is_only_accepted(const ReplyEvent* event) noexcept nogil:
+    return event.status == 200 and (
+        event.order_status == ORD_PENDING_NEW or event.order_status == ORD_PENDING_CANCEL
+        or event.order_status == ORD_PENDING_REPLACE)
 
 
 @cython.final
@@ -85,13 +87,17 @@ cdef class Orders(Working):
 
     cdef void _on_event_state(self, Order* order, const OrderEvent* event) noexcept nogil:
         cdef int before = order.state
-        if event.exec_type == EXEC_AMENDMENT and is_working(before):
+        if is_working(before) and (event.exec_type == EXEC_AMENDMENT or (
+                event.exec_type == EXEC_STATUS and is_live(event.status))):
             if order.new_qty_lots > 0:
-                if (event.px_ticks != order.new_px_ticks
-                        or event.qty_lots != order.new_qty_lots):
+                if (event.px_ticks == order.new_px_ticks
+                        and event.qty_lots == order.new_qty_lots):
+                    self._settle_amend(order, event.px_ticks, event.qty_lots)
+                    self.changed = order
+                    if order.state == ORD_PENDING_REPLACE and order.is_amend_accepted:
+                        self.move(order, ORDER_WORKS, REASON_NONE)
+                elif event.exec_type == EXEC_AMENDMENT:
                     return             # of an amend before the open one
-                self._settle_amend(order, event.px_ticks, event.qty_lots)
-                self.changed = order
             elif event.px_ticks != order.px_ticks or event.qty_lots != order.qty_lots:
                 self.move(order, ORD_UNKNOWN, REASON_STRAY_AMENDMENT)
                 return
@@ -159,17 +165,19 @@ cdef class Orders(Working):
         cdef int result = 0
         self.changed = NULL
         self.input_ns = now_ns
-        if event.status == 429 or event.status == 418 or event.error_code == -1003 \
-                or event.error_code == -1015:
+        if is_too_fast(event.status, event.error_code):
             result = RATE_LIMITED
-        elif event.error_code == -1021:
+        elif is_clock_refusal(event.error_code):
             result = CLOCK_REJECTED
         if order == NULL:
             return result
         if event.venue_order_id >= 0:
             order.venue_order_id = event.venue_order_id
         self._owe(order, event.cum_qty_lots, now_ns)
-        if event.verb == VERB_PLACE:
+        if _is_only_accepted(event):
+            if event.verb == VERB_MODIFY:
+                self._on_amend_accepted(order)
+        elif event.verb == VERB_PLACE:
             self._on_place_reply(order, event)
         elif event.verb == VERB_MODIFY:
             self._on_modify_reply(order, event)
@@ -188,12 +196,19 @@ cdef class Orders(Working):
         if event.status == 200:
             if order.state == ORD_PENDING_NEW or order.state == ORD_UNKNOWN:
                 self.move(order, ORDER_WORKS, REASON_NONE)
-        elif _is_ambiguous(event.status, event.error_code):
+        elif is_ambiguous(event.status, event.error_code):
             self.move(order, ORD_UNKNOWN, event.error_code)
         elif order.state == ORD_PENDING_NEW or order.state == ORD_UNKNOWN:
             self.move(order, ORD_REJECTED, event.error_code)
-            if order.flags & ORDER_POST_ONLY and _is_post_only_refusal(event.error_code):
+            if order.flags & ORDER_POST_ONLY and is_post_only_refusal(event.error_code):
                 self._note_refusal(order)
+
+    cdef void _on_amend_accepted(self, Order* order) noexcept nogil:
+        """It may have been carried out already: then the order has its new terms."""
+        if order.new_qty_lots > 0:
+            order.is_amend_accepted = 1
+        elif order.state == ORD_PENDING_REPLACE:
+            self.move(order, ORDER_WORKS, REASON_NONE)
 
     cdef void _on_modify_reply(self, Order* order, const ReplyEvent* event) noexcept nogil:
         """200: the new terms hold, unless the venue ended the order by them. An error: unchanged,
@@ -211,12 +226,16 @@ cdef class Orders(Working):
             elif order.state == ORD_PENDING_REPLACE or order.state == ORD_UNKNOWN:
                 self.move(order, ORDER_WORKS, REASON_NONE)
             return
-        if event.error_code == CODE_TOO_MANY_MODIFIES:
+        if is_too_many_amends(event.error_code):
             order.modify_count = MODIFIES_MAX
-        if order.flags & ORDER_POST_ONLY and _is_post_only_refusal(event.error_code):
+        if order.flags & ORDER_POST_ONLY and is_post_only_refusal(event.error_code):
             self._note_refusal(order)
-        order.is_amend_refused = not _is_ambiguous(event.status, event.error_code)
-        if order.state != ORD_PENDING_CANCEL:
+        order.is_amend_refused = not is_ambiguous(event.status, event.error_code)
+        if is_plain_refusal(event.status, event.error_code):
+            # Such a venue can't be asked either: the diff pulls an order whose amend is open.
+            if order.new_qty_lots > 0 and order.state == ORD_PENDING_REPLACE:
+                self.move(order, ORDER_WORKS, event.error_code)
+        elif order.state != ORD_PENDING_CANCEL:
             order.is_queried = 0
             self.move(order, ORD_UNKNOWN, event.error_code)
 
@@ -230,7 +249,7 @@ cdef class Orders(Working):
             if is_live(event.order_status):
                 self._on_status_amend(order, event, now_ns)
             self.move(order, event.order_status, REASON_NONE)
-        elif (event.error_code == -2013 and order.state == ORD_UNKNOWN
+        elif (is_no_such_order(event.error_code) and order.state == ORD_UNKNOWN
                 and now_ns - order.placed_ns > self.recv_window_ns + self.ack_timeout_ns):
             # The venue refuses an order older than recvWindow: it can't appear any more.
             order.is_queried = 0

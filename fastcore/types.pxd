@@ -82,6 +82,7 @@ cdef enum:                     # execution types of an order update (Binance `x`
     EXEC_AMENDMENT = 4
     EXEC_CALCULATED = 5        # liquidation, ADL
     EXEC_REJECTED = 6
+    EXEC_STATUS = 7            # the order as it stands now, its terms too (Bybit's `order`)
 
 cdef enum:                     # order verbs
     VERB_PLACE = 1

@@ -63,6 +63,7 @@ class ExecType(IntEnum):
     AMENDMENT = 4
     CALCULATED = 5
     REJECTED = 6
+    STATUS = 7
 
 class Verb(IntEnum):
     PLACE = 1

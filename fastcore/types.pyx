@@ -69,6 +69,7 @@ class ExecType(IntEnum):
     AMENDMENT = EXEC_AMENDMENT
     CALCULATED = EXEC_CALCULATED
     REJECTED = EXEC_REJECTED
+    STATUS = EXEC_STATUS
 
 
 class Verb(IntEnum):

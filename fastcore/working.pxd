@@ -47,6 +47,7 @@ cdef struct Order:
     qty_t seen_lots            # visible at its price when last looked at
     int32_t modify_count
     int32_t is_amend_refused   # the open amend was answered by an error
+    int32_t is_amend_accepted  # ... as accepted, not as done: a push will tell
     ns_t placed_ns
     ns_t sent_ns               # of the verb that awaits its answer
     ns_t cancel_ns             # of the last cancel that left; 0: none

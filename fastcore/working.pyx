@@ -83,7 +83,7 @@ cdef class Working(Position):
         self.move(order, ORD_PENDING_REPLACE, REASON_NONE)
         order.new_px_ticks = px_ticks
         order.new_qty_lots = qty_lots
-        order.is_amend_refused = 0
+        order.is_amend_refused = order.is_amend_accepted = 0
         order.modify_count += 1
         order.sent_ns = order.amend_ns = now_ns
 

@@ -93,7 +93,7 @@ def test_decode_depth_gives_levels_in_order(make):
     assert kind == EventKind.DEPTH
     assert depth == {
         "first_update_id": 1801732832805, "final_update_id": 1801732834115,
-        "prev_final_update_id": 1801732832589, "exch_ts_ns": 1660228023966000000,
+        "prev_final_update_id": 1801732832589, "cross_seq": 0, "exch_ts_ns": 1660228023966000000,
         "bids": [(24671, 8), (24670, 12000)], "asks": [(246536, 0)],
     }  # fmt: skip
 
@@ -159,7 +159,8 @@ def test_decode_reply_to_place_gives_intent_and_state(make):
         {
             "intent_id": 42, "verb": Verb.PLACE, "status": 200, "error_code": 0,
             "order_status": OrderState.NEW, "venue_order_id": 8389766084576502976,
-            "cum_qty_lots": 2, "cancel_status": 0, "new_status": 0,
+            "cum_qty_lots": 2, "cancel_status": 0, "new_status": 0, "px_ticks": 200000,
+            "qty_lots": 10000,
         },
     )  # fmt: skip
 
@@ -170,7 +171,7 @@ def test_decode_error_reply_gives_code(make):
         {
             "intent_id": 2**48 - 1, "verb": Verb.CANCEL, "status": 400, "error_code": -2011,
             "order_status": OrderState.FREE, "venue_order_id": -1, "cum_qty_lots": -1,
-            "cancel_status": 0, "new_status": 0,
+            "cancel_status": 0, "new_status": 0, "px_ticks": 0, "qty_lots": 0,
         },
     )  # fmt: skip
 
@@ -196,7 +197,7 @@ def test_decode_snapshot_with_space_gives_levels(make):
     assert kind == EventKind.SNAPSHOT
     assert book == {
         "first_update_id": 1801732814321, "final_update_id": 1801732814321,
-        "prev_final_update_id": -1, "exch_ts_ns": 1660228023444000000,
+        "prev_final_update_id": -1, "cross_seq": 0, "exch_ts_ns": 1660228023444000000,
         "bids": [(246709, 6742), (246708, 1)], "asks": [(246710, 1500)],
     }  # fmt: skip
 

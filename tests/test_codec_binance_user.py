@@ -325,7 +325,8 @@ def test_agg_trade_is_a_trade_of_one_taker(make):
 def test_partial_depth_is_a_whole_small_book(make):
     book = {
         "first_update_id": 160, "final_update_id": 160, "prev_final_update_id": -1,
-        "exch_ts_ns": 0, "bids": [(24000, 100000)], "asks": [(26000, 1000000), (27000, 5000)],
+        "cross_seq": 0, "exch_ts_ns": 0, "bids": [(24000, 100000)],
+        "asks": [(26000, 1000000), (27000, 5000)],
     }  # fmt: skip
     decoder = make(*SPOT)
     assert decoder.decode_bytes(PARTIAL) == (EventKind.SNAPSHOT, book)
@@ -376,6 +377,7 @@ def test_messages_that_carry_no_numbers(make, buf, kind):
 NOBODY = {
     "intent_id": -1, "verb": 0, "status": 200, "error_code": 0, "order_status": OrderState.FREE,
     "venue_order_id": -1, "cum_qty_lots": -1, "cancel_status": 0, "new_status": 0,
+    "px_ticks": 0, "qty_lots": 0,
 }  # fmt: skip
 OURS = {**NOBODY, "intent_id": 42, "verb": Verb.REPLACE}
 
@@ -391,10 +393,10 @@ OURS = {**NOBODY, "intent_id": 42, "verb": Verb.REPLACE}
         (SPOT, NOT_REPLACED, {"status": 400, "error_code": -2022, "cancel_status": 400}, -1),
         (SPOT, AMENDED,
          {"verb": Verb.MODIFY, "venue_order_id": 12, "cum_qty_lots": 10000,
-          "order_status": OrderState.PARTIALLY_FILLED}, -1),
+          "order_status": OrderState.PARTIALLY_FILLED, "qty_lots": 50000}, -1),
         (USDM, MODIFIED,
          {"verb": Verb.MODIFY, "venue_order_id": 328971409, "cum_qty_lots": 0,
-          "order_status": OrderState.NEW}, -1),
+          "order_status": OrderState.NEW, "px_ticks": 437691, "qty_lots": 110}, -1),
         (SPOT, CANCELED_ALL, {"verb": Verb.CANCEL_ALL, "intent_id": 7}, -1),
         (SPOT, BANNED, {"verb": Verb.PLACE, "status": 418, "error_code": -1003}, -1),
     ],
@@ -404,6 +406,25 @@ def test_answers_to_our_requests(make, instrument, buf, said, canceled):
     assert decoder.decode_bytes(buf) == (EventKind.REPLY, OURS | said)
     assert decoder.canceled_intent_id == canceled
     assert decoder.retry_after_ms == (1659146400000 if buf is BANNED else 0)
+
+
+@pytest.mark.parametrize(
+    "buf",
+    [
+        LOGON, b'{"result":null,"id":1}', b'{"code":3,"msg":"Invalid JSON"}',
+        b'{"id":null,"status":401,"error":{"code":-2015,"msg":"Invalid API-key"}}',
+        b'{"id":"x","status":999,"error":{"code":-999999}}',
+        b'{"e":"listenKeyExpired","E":1736996475556,"listenKey":"Ws"}',
+    ],
+)  # fmt: skip
+def test_what_a_journal_may_hold_decodes_to_the_same_event(buf):
+    decoder = fast.Decoder(*SPOT)
+    said = decoder.decode_bytes(buf)
+    safe = decoder.safe_bytes()
+    assert b"vmPUZE6m" not in safe
+    assert b"msg" not in safe
+    assert decoder.decode_bytes(safe) == said
+    assert decoder.safe_bytes() == safe
 
 
 @pytest.mark.parametrize(

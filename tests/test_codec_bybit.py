@@ -1,6 +1,7 @@
 """Bybit decoder: recorded data and documented samples as the twin has them; damage is refused."""
 
 import json
+import re
 from decimal import Decimal
 
 import pytest
@@ -34,8 +35,8 @@ def test_decode_snapshot_gives_levels_and_its_own_id(make):
         EventKind.SNAPSHOT,
         {
             "first_update_id": 18521288, "final_update_id": 18521288, "prev_final_update_id": -1,
-            "exch_ts_ns": 1672304484976000000, "bids": [(164935, 6), (164930, 100)],
-            "asks": [(166110, 29), (166120, 213)],
+            "cross_seq": 7961638724, "exch_ts_ns": 1672304484976000000,
+            "bids": [(164935, 6), (164930, 100)], "asks": [(166110, 29), (166120, 213)],
         },
     )  # fmt: skip
 
@@ -45,7 +46,8 @@ def test_decode_delta_gives_depth(make):
         EventKind.DEPTH,
         {
             "first_update_id": 177400507, "final_update_id": 177400507,
-            "prev_final_update_id": -1, "exch_ts_ns": 1687940967464000000,
+            "prev_final_update_id": -1, "cross_seq": 66544703342,
+            "exch_ts_ns": 1687940967464000000,
             "bids": [(302472, 30028), (302400, 0)], "asks": [(302487, 0), (302493, 892)],
         },
     )  # fmt: skip
@@ -62,6 +64,16 @@ def test_decode_book_without_engine_time_has_the_push_time(make):
     assert book["exch_ts_ns"] == 1687940967466000000
 
 
+@pytest.mark.parametrize("sample", ["snapshot", "delta", "best"])
+def test_decode_book_without_seq_compares_with_nothing(make, sample):
+    """0 is never newer than what a book knows."""
+    _, book = make(*LINEAR).decode_bytes(re.sub(rb',"seq":[0-9]+', b"", S[sample]))
+    assert book.get("cross_seq", book.get("update_id")) == 0
+    for seq, code in ((b'"7"', Code.MALFORMED), (b"-7", Code.MALFORMED), (b"9" * 19, Code.RANGE)):
+        buf = re.sub(rb'"seq":[0-9]+', b'"seq":' + seq, S[sample])
+        assert make(*LINEAR).decode_bytes(buf) == (code, {})
+
+
 @pytest.mark.parametrize("depth", [b"200", b"1000", b"25"])
 def test_decode_any_depth_is_a_book(make, depth):
     buf = S["delta"].replace(b"orderbook.50.", b"orderbook." + depth + b".")
@@ -72,7 +84,7 @@ def test_decode_level_1_is_the_touch(make):
     assert make(*LINEAR).decode_bytes(S["best"]) == (
         EventKind.BEST,
         {
-            "update_id": 9, "exch_ts_ns": 1672304484976000000, "bid_px_ticks": 164935,
+            "update_id": 7, "exch_ts_ns": 1672304484976000000, "bid_px_ticks": 164935,
             "bid_qty_lots": 6, "ask_px_ticks": 166110, "ask_qty_lots": 29,
         },
     )  # fmt: skip
@@ -171,7 +183,7 @@ def test_decode_order_is_state_without_a_trade(make):
         EventKind.ORDER,
         {
             "intent_id": 42, "venue_order_id": number("5cf98598-39a7-459e-97bf-76ca765ee020"),
-            "trade_id": -1, "exch_ts_ns": 1672364262457000000, "exec_type": ExecType.NEW,
+            "trade_id": -1, "exch_ts_ns": 1672364262457000000, "exec_type": ExecType.STATUS,
             "status": OrderState.NEW, "side": Side.BUY, "is_maker": 0, "px_ticks": 300000,
             "qty_lots": 10, "cum_qty_lots": 0, "last_px_ticks": 0, "last_qty_lots": 0,
             "fee_e8": 0, "fee_asset": FeeAsset.QUOTE,
@@ -182,11 +194,11 @@ def test_decode_order_is_state_without_a_trade(make):
 @pytest.mark.parametrize(
     ("status", "reason", "state", "exec_type"),
     [
-        ("Untriggered", "EC_NoError", OrderState.NEW, ExecType.NEW),
-        ("Triggered", "EC_NoError", OrderState.NEW, ExecType.NEW),
-        ("PartiallyFilled", "EC_NoError", OrderState.PARTIALLY_FILLED, ExecType.NEW),
-        ("Filled", "EC_NoError", OrderState.FILLED, ExecType.NEW),
-        ("Filled", "EC_OrigClOrdIDDoesNotExist", OrderState.FILLED, ExecType.NEW),
+        ("Untriggered", "EC_NoError", OrderState.NEW, ExecType.STATUS),
+        ("Triggered", "EC_NoError", OrderState.NEW, ExecType.STATUS),
+        ("PartiallyFilled", "EC_NoError", OrderState.PARTIALLY_FILLED, ExecType.STATUS),
+        ("Filled", "EC_NoError", OrderState.FILLED, ExecType.STATUS),
+        ("Filled", "EC_OrigClOrdIDDoesNotExist", OrderState.FILLED, ExecType.STATUS),
         ("Cancelled", "EC_PerCancelRequest", OrderState.CANCELED, ExecType.CANCELED),
         ("Cancelled", "EC_PostOnlyWillTakeLiquidity", OrderState.EXPIRED, ExecType.EXPIRED),
         ("Rejected", "EC_PostOnlyWillTakeLiquidity", OrderState.EXPIRED, ExecType.EXPIRED),
@@ -338,6 +350,7 @@ def test_decode_reply_says_accepted_and_never_done(make, op, state):
         {
             "intent_id": 42, "verb": Verb.PLACE, "status": 200, "error_code": 0,
             "order_status": state, "cum_qty_lots": -1, "cancel_status": 0, "new_status": 0,
+            "px_ticks": 0, "qty_lots": 0,
             "venue_order_id": number("a4c1718e-fe53-4659-a118-1f6ecce04ad9"),
         },
     )  # fmt: skip
@@ -401,6 +414,18 @@ def test_decode_known_but_useless_is_ignored(make, sample):
     assert make(*LINEAR).decode_bytes(S[sample]) == (EventKind.IGNORED, {})
 
 
+@pytest.mark.parametrize(
+    "sample", ["authenticated", "not_authenticated", "subscribed", "unsubscribed"]
+)
+def test_what_a_journal_may_hold_decodes_to_the_same_event(sample):
+    decoder = fast.BybitDecoder(*LINEAR)
+    said = decoder.decode_bytes(S[sample])
+    safe = decoder.safe_bytes()
+    assert len(safe) < 60
+    assert decoder.decode_bytes(safe) == said
+    assert decoder.safe_bytes() == safe
+
+
 # -- Recorded data ---
 
 
@@ -416,15 +441,16 @@ def test_decode_known_but_useless_is_ignored(make, sample):
 def test_decode_recorded_capture_as_the_twin(instrument):
     decoder, reference = fast.BybitDecoder(*instrument), twin.BybitDecoder(*instrument)
     conn = "BYBIT.ws.3" if "spot" in instrument else "BYBIT.ws.2"
-    kinds, last = {}, None
+    kinds, last, seq = {}, None, 0
     for buf in capture_messages("BYBIT.jsonl.zst", conn):
         decoded = decoder.decode_all_bytes(buf)
         assert decoded == reference.decode_all_bytes(buf), buf[:300]
         kinds[decoded[0]] = kinds.get(decoded[0], 0) + 1
         if decoded[0] == EventKind.DEPTH:
             assert decoded[1][0]["final_update_id"] == last + 1
+            assert decoded[1][0]["cross_seq"] > seq
         if decoded[0] in (EventKind.DEPTH, EventKind.SNAPSHOT):
-            last = decoded[1][0]["final_update_id"]
+            last, seq = decoded[1][0]["final_update_id"], decoded[1][0]["cross_seq"]
     assert kinds[EventKind.DEPTH] > 200
     assert kinds[EventKind.TRADE] > 5
     assert kinds.keys() == {

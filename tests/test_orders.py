@@ -22,6 +22,8 @@ MS = 1_000_000
 ACK_NS, WINDOW_NS = 1_000 * MS, 5_000 * MS
 IOC, REDUCE = 4, 2
 QUOTING = {"requote_ticks": 0, "requote_ms": 0, "modify": True, "messages_per_s_max": 1_000}
+PUSH = ExecType.STATUS
+RATE, CLOCK = 8, 16  # bits of what a reply may say: orders.pxd
 TOLD = (S.NEW, S.PARTIALLY_FILLED, S.FILLED, S.CANCELED, S.REJECTED, S.EXPIRED)
 
 
@@ -149,6 +151,87 @@ def test_an_amendment_event_gives_the_terms_and_the_reply_ends_the_wait(
     assert (bench.state(bid), bench.field(bid, "px_ticks")) == (S.PENDING_REPLACE, 99)
     bench.orders.reply(answer(bid, Verb.MODIFY), bench.now_ns)
     assert bench.state(bid) == S.NEW
+
+
+def test_a_reply_that_only_accepts_ends_no_wait() -> None:
+    """Bybit: "Ack = accepted"; what became of the order is told by its pushes."""
+    bench = Bench()
+    bid = bench.orders.place(Side.BUY, 98, 10, bench.now_ns)
+    bench.orders.reply(answer(bid, Verb.PLACE, order_status=S.PENDING_NEW), bench.now_ns)
+    assert bench.state(bid) == S.PENDING_NEW
+    bench.orders.order_event(event(bid, px_ticks=98, exec_type=PUSH), 100, 101, bench.now_ns)
+    assert bench.state(bid) == S.NEW
+    bench.orders.cancel_order(bid, bench.now_ns)
+    bench.orders.reply(answer(bid, Verb.CANCEL, order_status=S.PENDING_CANCEL), bench.now_ns)
+    assert (bench.state(bid), bench.field(bid, "open_lots")) == (S.PENDING_CANCEL, 10)
+    bench.now_ns += 2 * ACK_NS  # where nothing can be asked, such an order is stuck in the end
+    assert bench.fast.queries(bench.now_ns) == [bid]
+    assert bench.state(bid) == S.UNKNOWN
+    bench.now_ns += 6 * ACK_NS
+    assert bench.orders.stuck(bench.now_ns)
+    gone = event(bid, exec_type=ExecType.CANCELED, status=S.CANCELED)
+    bench.orders.order_event(gone, 100, 101, bench.now_ns)
+    assert (bench.state(bid), bench.orders.stuck(bench.now_ns)) == (S.CANCELED, False)
+
+
+@pytest.mark.parametrize("is_reply_first", [True, False])
+def test_an_accepted_amend_is_over_when_reply_and_push_are_in(is_reply_first: bool) -> None:
+    bench = Bench()
+    (bid,) = bench.resting(Side.BUY, 98)
+    bench.want([(99, 15)], [])
+    says = [
+        lambda: bench.orders.reply(
+            answer(bid, Verb.MODIFY, order_status=S.PENDING_REPLACE), bench.now_ns
+        ),
+        lambda: bench.orders.order_event(
+            event(bid, exec_type=PUSH, px_ticks=99, qty_lots=15), 100, 101, bench.now_ns
+        ),
+    ]
+    part = event(bid, exec_type=PUSH, status=S.PARTIALLY_FILLED, px_ticks=98, cum_qty_lots=1)
+    bench.orders.order_event(part, 100, 101, bench.now_ns)  # on its way since before the amend
+    for say in says if is_reply_first else reversed(says):
+        assert bench.state(bid) == S.PENDING_REPLACE
+        assert (bench.field(bid, "open_lots"), bench.field(bid, "reach_px")) == (15, 99)
+        say()
+    assert (bench.state(bid), bench.field(bid, "px_ticks")) == (S.NEW, 99)
+    assert (bench.field(bid, "qty_lots"), bench.field(bid, "new_qty_lots")) == (15, 0)
+
+
+def test_an_amend_that_was_not_accepted_is_pulled() -> None:
+    """Bybit can't be asked about the order, so it goes."""
+    bench = Bench()
+    (bid,) = bench.resting(Side.BUY, 98)
+    bench.want([(99, 15)], [])
+    bench.orders.reply(answer(bid, Verb.MODIFY, 400, error_code=10001), bench.now_ns)
+    assert (bench.state(bid), bench.field(bid, "open_lots")) == (S.NEW, 15)
+    assert [done[0] for done in bench.want([(99, 15)], [])] == [Verb.CANCEL, Verb.PLACE]
+
+
+def test_a_push_with_terms_that_nobody_asked_for_is_in_doubt() -> None:
+    bench = Bench()
+    (bid,) = bench.resting(Side.BUY, 98)
+    bench.orders.order_event(event(bid, exec_type=PUSH, px_ticks=98), 100, 101, bench.now_ns)
+    assert bench.state(bid) == S.NEW
+    bench.orders.order_event(event(bid, exec_type=PUSH, px_ticks=97), 100, 101, bench.now_ns)
+    assert bench.state(bid) == S.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "said"),
+    [
+        (400, -1021, CLOCK), (400, 10002, CLOCK),
+        (418, 0, RATE), (429, 0, RATE), (400, -1003, RATE), (400, -1015, RATE),
+        (400, 10006, RATE), (400, 10018, RATE), (400, 10403, RATE), (400, 10429, RATE),
+        (400, 20003, RATE), (400, 170005, RATE), (400, 170222, RATE),
+        (400, -2010, 0), (400, 110007, 0),
+    ],
+)  # fmt: skip
+def test_error_numbers_of_every_venue_are_understood(status: int, code: int, said: int) -> None:
+    bench = Bench()
+    bid = bench.orders.place(Side.BUY, 98, 10, bench.now_ns)
+    result = bench.orders.reply(answer(bid, Verb.PLACE, status, error_code=code), bench.now_ns)
+    assert result & (CLOCK | RATE) == said
+    assert bench.state(bid) == S.REJECTED
 
 
 def test_the_event_of_an_earlier_amend_is_not_taken_for_the_open_one(new_bench: NewBench) -> None:
@@ -442,8 +525,8 @@ class History(RuleBasedStateMachine):
 
     @precondition(lambda self: self.count)
     @rule(number=st.integers(0, 40), verb=st.sampled_from([1, 2, 3, 5]),
-          code=st.sampled_from([0, 0, 0, -2011, -2013, -5022, -1007]),
-          status=st.sampled_from([S.FREE, *TOLD]), cum=st.integers(-1, 12),
+          code=st.sampled_from([0, 0, 0, 0, -2011, -2013, -5022, -1007, 110001, 10001]),
+          status=st.sampled_from([S.FREE, *TOLD, *reference.PENDING]), cum=st.integers(-1, 12),
           px=st.one_of(st.just(0), PX), qty=QTY)  # fmt: skip
     def answered(
         self, number: int, verb: int, code: int, status: int, cum: int, px: int, qty: int

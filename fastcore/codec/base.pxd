@@ -5,6 +5,10 @@ from libc.stdint cimport int64_t, uint8_t
 from fastcore.types cimport Event, px_t, qty_t, seq_t
 
 
+cdef enum:
+    SAFE_TEXT_SIZE = 64        # longer than any of them
+
+
 cdef class DecoderBase:
     cdef Event event           # of the last decode() or next_event(); `kind` says what is valid
     cdef int pending           # events of the same frame still to be had by next_event()
@@ -14,6 +18,11 @@ cdef class DecoderBase:
     cdef int decode(self, const uint8_t* buf, int64_t size) noexcept nogil
     # The next event of the same frame -> EV_*, or EV_NONE when there is none.
     cdef int next_event(self) noexcept nogil
+    # What a journal may hold in place of the last message, of a kind that may name a key
+    # (EV_SESSION, EV_LISTEN_KEY_EXPIRED): a message that decodes to the same event. Its size; the
+    # text stands here until the next call.
+    cdef int64_t safe_text(self, const uint8_t** out) noexcept nogil
+    cdef char[SAFE_TEXT_SIZE] _safe_text
 
 
 cdef class EncoderBase:
@@ -36,3 +45,6 @@ cdef class EncoderBase:
         self, uint8_t* out, int64_t room, seq_t intent_id, int64_t utc_ms) noexcept nogil
     cdef int64_t status(
         self, uint8_t* out, int64_t room, seq_t intent_id, int64_t utc_ms) noexcept nogil
+
+# Fields of the event's kind by name, for Python's faces; levels as (px_ticks, qty_lots).
+cdef dict event_dict(const Event* event)

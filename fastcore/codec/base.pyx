@@ -6,7 +6,10 @@ table of venues. The core calls through these two classes and knows no venue's w
 """
 cimport cython
 
-from fastcore.types cimport E_UNSUPPORTED, EV_NONE
+from fastcore.types cimport (
+    E_UNSUPPORTED, EV_ACCOUNT, EV_AGG_TRADE, EV_BEST, EV_DEPTH, EV_NONE, EV_ORDER, EV_REPLY,
+    EV_SESSION, EV_SNAPSHOT, EV_TRADE,
+)
 
 
 @cython.no_gc
@@ -18,6 +21,10 @@ cdef class DecoderBase:
 
     cdef int next_event(self) noexcept nogil:
         return EV_NONE
+
+    cdef int64_t safe_text(self, const uint8_t** out) noexcept nogil:
+        out[0] = <const uint8_t*> self._safe_text
+        return 0
 
 
 @cython.no_gc
@@ -45,3 +52,31 @@ cdef class EncoderBase:
         self, uint8_t* out, int64_t room, seq_t intent_id, int64_t utc_ms
     ) noexcept nogil:
         return E_UNSUPPORTED
+
+
+cdef dict event_dict(const Event* event):
+    """Fields of the event's kind, under their own names; levels as (px_ticks, qty_lots)."""
+    cdef int i
+    if event.kind == EV_BEST:
+        return event.best
+    if event.kind == EV_TRADE or event.kind == EV_AGG_TRADE:
+        return event.trade
+    if event.kind == EV_ORDER:
+        return event.order
+    if event.kind == EV_REPLY or event.kind == EV_SESSION:
+        return event.reply
+    if event.kind == EV_ACCOUNT:
+        return event.account
+    if event.kind != EV_DEPTH and event.kind != EV_SNAPSHOT:
+        return {}
+    return {
+        "first_update_id": event.depth.first_update_id,
+        "final_update_id": event.depth.final_update_id,
+        "prev_final_update_id": event.depth.prev_final_update_id,
+        "cross_seq": event.depth.cross_seq,
+        "exch_ts_ns": event.depth.exch_ts_ns,
+        "bids": [(event.depth.bids[i].px_ticks, event.depth.bids[i].qty_lots)
+                 for i in range(event.depth.bid_count)],
+        "asks": [(event.depth.asks[i].px_ticks, event.depth.asks[i].qty_lots)
+                 for i in range(event.depth.ask_count)],
+    }

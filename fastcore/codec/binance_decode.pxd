@@ -22,6 +22,7 @@ cdef class Decoder(DecoderBase):
     cdef uint8_t[SYMBOL_SIZE_MAX] _base
     cdef uint8_t[SYMBOL_SIZE_MAX] _quote
     cdef int decode(self, const uint8_t* buf, int64_t size) noexcept nogil
+    cdef int64_t safe_text(self, const uint8_t** out) noexcept nogil
     cdef int _decode_any(self, const uint8_t* buf, int64_t size) noexcept nogil
     cdef int _finish(self) noexcept nogil
     cdef int _finish_event(self) noexcept nogil

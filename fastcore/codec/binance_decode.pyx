@@ -28,12 +28,14 @@ user-data-stream.md, web-socket-api.md).
 cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free, malloc
+from libc.stdio cimport snprintf
 from libc.string cimport memcmp, memcpy, memset
 
 from fastcore.check cimport fc_likely, fc_unlikely
 from fastcore.codec.binance_account cimport (
     read_balance_change, read_futures_account, read_spot_account,
 )
+from fastcore.codec.base cimport SAFE_TEXT_SIZE, event_dict
 from fastcore.codec.binance_check cimport (
     check_asset, check_client_prefix, check_scale, check_symbol,
 )
@@ -54,8 +56,8 @@ from fastcore.codec.binance_walk cimport is_own_stream, is_partial_stream, walk_
 from fastcore.types cimport (
     CLIENT_ID_SIZE, E_FULL, E_MALFORMED, E_OTHER_SYMBOL, E_RANGE, E_UNKNOWN, EV_ACCOUNT,
     EV_AGG_TRADE, EV_BEST, EV_DEPTH, EV_IGNORED, EV_LISTEN_KEY_EXPIRED, EV_NONE, EV_ORDER,
-    EV_REPLY, EV_SESSION, EV_SNAPSHOT, EV_TRADE, EV_VENUE_SHUTDOWN, LEVELS_MAX, OK, SIDE_BUY,
-    SIDE_SELL, AccountEvent, BestEvent, DepthEvent, Event, Level, OrderEvent, TradeEvent,
+    EV_SNAPSHOT, EV_TRADE, EV_VENUE_SHUTDOWN, LEVELS_MAX, OK, SIDE_BUY, SIDE_SELL,
+    AccountEvent, BestEvent, DepthEvent, Event, Level, OrderEvent, ReplyEvent, TradeEvent,
     ns_t, seq_t,
 )
 
@@ -384,14 +386,33 @@ cdef class Decoder(DecoderBase):
                 self.canceled_intent_id = self._own_intent(&frame.reply.canceled_id)
         return kind
 
+    cdef int64_t safe_text(self, const uint8_t** out) noexcept nogil:
+        """A logon's answer names the API key, an expiry the listen key."""
+        cdef const ReplyEvent* reply = &self.event.reply
+        out[0] = <const uint8_t*> self._safe_text
+        if self.event.kind == EV_LISTEN_KEY_EXPIRED:
+            return snprintf(self._safe_text, SAFE_TEXT_SIZE, b'{"e":"listenKeyExpired"}')
+        if reply.status == 200 and reply.error_code == 0:
+            return snprintf(self._safe_text, SAFE_TEXT_SIZE,
+                            b'{"id":null,"status":200,"result":{}}')
+        return snprintf(self._safe_text, SAFE_TEXT_SIZE,
+                        b'{"id":null,"status":%d,"error":{"code":%d}}', <int> reply.status,
+                        <int> reply.error_code)
+
     # -- PYTHON ---
+
+    def safe_bytes(self) -> bytes:
+        """What a journal may hold in place of the last message; see base.pxd."""
+        cdef const uint8_t* at
+        cdef int64_t size = self.safe_text(&at)
+        return at[:size]
 
     def decode_bytes(self, bytes buf not None) -> tuple[int, dict[str, object]]:
         """Decode one message: (EventKind, fields of the event), or (negative Code, {})."""
         cdef int kind = self.decode(buf, len(buf))
         if kind < 0:
             return Code(kind), {}
-        return EventKind(kind), _as_dict(&self.event)
+        return EventKind(kind), event_dict(&self.event)
 
     def decode_generally(self, bytes buf not None) -> tuple[int, dict[str, object]]:
         """As decode_bytes, never along the usual spelling: for tests."""
@@ -400,7 +421,7 @@ cdef class Decoder(DecoderBase):
         kind = self._decode_any(buf, len(buf))
         if kind < 0:
             return Code(kind), {}
-        return EventKind(kind), _as_dict(&self.event)
+        return EventKind(kind), event_dict(&self.event)
 
     def bench_decode(self, bytes buf not None, int64_t count) -> int:
         """Decode `buf` `count` times; how many times it decoded. For benches."""
@@ -421,30 +442,3 @@ cdef int _keep(uint8_t* room, Text* text, str value) except -1:
     text.at = room
     text.size = len(raw)
     return 0
-
-
-cdef dict _as_dict(const Event* event):
-    """Fields of the event's kind, under their own names; levels as (px_ticks, qty_lots)."""
-    cdef int i
-    if event.kind == EV_BEST:
-        return event.best
-    if event.kind == EV_TRADE or event.kind == EV_AGG_TRADE:
-        return event.trade
-    if event.kind == EV_ORDER:
-        return event.order
-    if event.kind == EV_REPLY or event.kind == EV_SESSION:
-        return event.reply
-    if event.kind == EV_ACCOUNT:
-        return event.account
-    if event.kind != EV_DEPTH and event.kind != EV_SNAPSHOT:
-        return {}
-    return {
-        "first_update_id": event.depth.first_update_id,
-        "final_update_id": event.depth.final_update_id,
-        "prev_final_update_id": event.depth.prev_final_update_id,
-        "exch_ts_ns": event.depth.exch_ts_ns,
-        "bids": [(event.depth.bids[i].px_ticks, event.depth.bids[i].qty_lots)
-                 for i in range(event.depth.bid_count)],
-        "asks": [(event.depth.asks[i].px_ticks, event.depth.asks[i].qty_lots)
-                 for i in range(event.depth.ask_count)],
-    }

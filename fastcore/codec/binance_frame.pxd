@@ -46,6 +46,8 @@ cdef enum:                     # names of a reply, as bits of ReplyFrame.names
     REPLY_NEW_RESULT = 4096
     REPLY_CANCELED_ID = 8192
     REPLY_RETRY_AFTER = 16384
+    REPLY_PX = 32768           # of the order again
+    REPLY_QTY = 65536
 
 cdef struct Text:              # inside of a JSON string, escapes not resolved
     const uint8_t* at
@@ -71,6 +73,8 @@ cdef struct ReplyFrame:
     Text order_status          # status, orderId, executedQty of the order
     seq_t venue_order_id
     qty_t cum_qty_lots
+    px_t px_ticks              # price, and origQty or qty, of the order
+    qty_t qty_lots
     Text cancel_result
     Text new_result
     Text canceled_id           # cancelResponse.origClientOrderId

@@ -15,6 +15,7 @@ A control message's answer has no status: 200 and 400 stand for done and refused
 
 The order is the result itself, its `amendedOrder` (order.amend.keepPriority) or the
 `newOrderResponse` of cancelReplace. Of the order cancelled by that only the client id is read.
+Its terms are `price` and `origQty`, which an amendedOrder calls `qty`; a market order has price 0.
 Sources: binance-spot-api-docs, web-socket-api.md (order.place, .cancel, .cancelReplace,
 .amend.keepPriority) and web-socket-streams.md (errors); developers.binance.com,
 usds-margined-futures, WebSocket API.
@@ -24,8 +25,8 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from fastcore.codec.binance_frame cimport (
     REPLY_CANCEL_RESULT, REPLY_CANCELED_ID, REPLY_CODE, REPLY_CUM_QTY, REPLY_ERROR,
     REPLY_ERROR_CODE, REPLY_ID, REPLY_MSG, REPLY_NEW_RESULT, REPLY_ORDER_ID, REPLY_ORDER_STATUS,
-    REPLY_RESULT, REPLY_RETRY_AFTER, REPLY_STATUS, REPLY_SYMBOL, Frame, Names, ReplyFrame, Text,
-    text_is,
+    REPLY_PX, REPLY_QTY, REPLY_RESULT, REPLY_RETRY_AFTER, REPLY_STATUS, REPLY_SYMBOL, Frame, Names,
+    ReplyFrame, Text, text_is,
 )
 from fastcore.codec.binance_order cimport order_state
 from fastcore.codec.binance_read cimport first_name, next_name, read_name, read_text, read_uint
@@ -100,6 +101,10 @@ cdef uint64_t _order_bit(const Text* name) noexcept nogil:
         return REPLY_ORDER_STATUS
     if text_is(name, b"executedQty", 11):
         return REPLY_CUM_QTY
+    if text_is(name, b"price", 5):
+        return REPLY_PX
+    if text_is(name, b"origQty", 7) or text_is(name, b"qty", 3):
+        return REPLY_QTY
     if text_is(name, b"symbol", 6):
         return REPLY_SYMBOL
     return 0
@@ -134,6 +139,10 @@ cdef const uint8_t* _value(
         return read_uint(names, bit, &reply.venue_order_id, p, end)
     if bit == REPLY_CUM_QTY:
         return read_units(names, bit, &frame.qty_scale, &reply.cum_qty_lots, p, end)
+    if bit == REPLY_PX:
+        return read_units(names, bit, &frame.px_scale, &reply.px_ticks, p, end)
+    if bit == REPLY_QTY:
+        return read_units(names, bit, &frame.qty_scale, &reply.qty_lots, p, end)
     if bit == REPLY_ERROR_CODE:
         return walk_error_code(frame, bit, p)
     if bit == REPLY_RETRY_AFTER:
@@ -221,6 +230,8 @@ cdef int read_reply(const Frame* frame, ReplyEvent* reply) noexcept nogil:
         return E_UNKNOWN
     reply.venue_order_id = found.venue_order_id if seen & REPLY_ORDER_ID else -1
     reply.cum_qty_lots = found.cum_qty_lots if seen & REPLY_CUM_QTY else -1
+    reply.px_ticks = found.px_ticks if seen & REPLY_PX else 0
+    reply.qty_lots = found.qty_lots if seen & REPLY_QTY else 0
     reply.order_status = ORD_FREE
     if seen & REPLY_ORDER_STATUS:
         reply.order_status = order_state(&found.order_status)

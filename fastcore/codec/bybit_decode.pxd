@@ -25,6 +25,7 @@ cdef class BybitDecoder(DecoderBase):
     cdef tuple _texts          # what the owner's texts point into
     cdef int decode(self, const uint8_t* buf, int64_t size) noexcept nogil
     cdef int next_event(self) noexcept nogil
+    cdef int64_t safe_text(self, const uint8_t** out) noexcept nogil
     cdef int _finish(self) noexcept nogil
     cdef int _finish_topic(self) noexcept nogil
     cdef int _finish_book(self, bint is_best) noexcept nogil

@@ -5,9 +5,10 @@
 Books. `orderbook.{50,200,1000}`: a snapshot, or any message with u == 1 (the venue's service
 restarted), is EV_SNAPSHOT, a delta is EV_DEPTH. Both carry first_update_id = final_update_id = `u`
 and prev_final_update_id = -1: u grows by one a message of a topic, and names no predecessor. `seq`
-counts across topics, with holes: it is not carried. `orderbook.1` is sent only whole: EV_BEST, a
-side without a level as price and quantity 0. Its u counts the messages of its own topic: it must
-never be compared with another depth's. Times are `cts` (matching engine), else `ts`.
+counts across topics, with holes, smaller is older: cross_seq, 0 where it is missing. `orderbook.1`
+is sent only whole: EV_BEST, a side without a level as price and quantity 0. Its u counts messages
+of its own topic and compares with nothing, so its update_id is the seq. Times are `cts` (matching
+engine), else `ts`.
 
 Arrays. Every item is read before the first event is given; next_event() gives the others, in the
 venue's order. Items of other instruments are passed over: E_OTHER_SYMBOL when nothing else was
@@ -26,15 +27,17 @@ Source: bybit-exchange.github.io/docs/v5, websocket public, private and trade; e
 """
 cimport cython
 from libc.stdint cimport int64_t, uint8_t
+from libc.stdio cimport snprintf
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memset
 
 from fastcore.check cimport FC_DCHECK, fc_likely, fc_unlikely
+from fastcore.codec.base cimport SAFE_TEXT_SIZE, event_dict
 from fastcore.codec.binance_check cimport check_client_prefix, check_scale, check_symbol
 from fastcore.codec.binance_frame cimport Text, text_is
 from fastcore.codec.bybit_frame cimport (
     FC_NAME_BIT, NAME_a, NAME_b, NAME_COIN, NAME_CREATION_TIME, NAME_CTS, NAME_DATA, NAME_OP,
-    NAME_s, NAME_TOPIC, NAME_TS, NAME_TYPE, NAME_u, Frame,
+    NAME_s, NAME_SEQ, NAME_TOPIC, NAME_TS, NAME_TYPE, NAME_u, Frame,
 )
 from fastcore.codec.bybit_item cimport (
     NOT_A_TRADE, read_coin, read_execution, read_order, read_position, read_trade,
@@ -44,9 +47,9 @@ from fastcore.codec.bybit_value cimport ms_to_ns
 from fastcore.codec.bybit_walk cimport next_item, walk_message
 from fastcore.types cimport (
     E_FULL, E_MALFORMED, E_OTHER_SYMBOL, E_RANGE, E_UNKNOWN, EV_ACCOUNT, EV_BEST, EV_DEPTH,
-    EV_IGNORED, EV_NONE, EV_ORDER, EV_REPLY, EV_SESSION, EV_SNAPSHOT, EV_TRADE, LEVELS_MAX, OK,
-    VERB_CANCEL, VERB_MODIFY, VERB_PLACE, AccountEvent, BestEvent, DepthEvent, Event, Level,
-    OrderEvent, TradeEvent,
+    EV_IGNORED, EV_NONE, EV_ORDER, EV_REPLY, EV_SNAPSHOT, EV_TRADE, LEVELS_MAX, OK, VERB_CANCEL,
+    VERB_MODIFY, VERB_PLACE, AccountEvent, BestEvent, DepthEvent, Event, Level, OrderEvent,
+    ReplyEvent, TradeEvent, seq_t,
 )
 
 from fastcore.types import Code, EventKind
@@ -214,6 +217,7 @@ cdef class BybitDecoder(DecoderBase):
         cdef DepthEvent* depth = &self.event.depth
         cdef BestEvent* best = &self.event.best
         cdef bint is_delta, has_cts
+        cdef seq_t cross_seq = 0
         cdef int code = self._check(NAME_s)
         if fc_unlikely(code != OK):
             return code
@@ -227,6 +231,9 @@ cdef class BybitDecoder(DecoderBase):
             return E_MALFORMED
         has_cts = frame.seen & FC_NAME_BIT(NAME_CTS) != 0
         code = self._check(NAME_u)
+        if fc_likely(code == OK and frame.seen & FC_NAME_BIT(NAME_SEQ)):
+            code = self._check(NAME_SEQ)
+            cross_seq = frame.cross_seq
         if fc_likely(code == OK):
             code = self._check(NAME_CTS if has_cts else NAME_TS)
         if fc_likely(code == OK):
@@ -240,7 +247,7 @@ cdef class BybitDecoder(DecoderBase):
         if is_best:
             if is_delta or frame.bid_count > 1 or frame.ask_count > 1:
                 return E_MALFORMED
-            best.update_id = frame.update_id
+            best.update_id = cross_seq
             best.exch_ts_ns = depth.exch_ts_ns
             best.bid_px_ticks = frame.bids[0].px_ticks if frame.bid_count else 0
             best.bid_qty_lots = frame.bids[0].qty_lots if frame.bid_count else 0
@@ -250,6 +257,7 @@ cdef class BybitDecoder(DecoderBase):
         depth.first_update_id = frame.update_id
         depth.final_update_id = frame.update_id
         depth.prev_final_update_id = -1
+        depth.cross_seq = cross_seq
         depth.bid_count = <int> frame.bid_count
         depth.ask_count = <int> frame.ask_count
         depth.bids = frame.bids
@@ -361,18 +369,31 @@ cdef class BybitDecoder(DecoderBase):
         self._count = code
         return self._give(EV_REPLY)
 
+    cdef int64_t safe_text(self, const uint8_t** out) noexcept nogil:
+        """The answer to an auth: no documented one names the key, but it is free text."""
+        cdef const ReplyEvent* reply = &self.event.reply
+        out[0] = <const uint8_t*> self._safe_text
+        return snprintf(self._safe_text, SAFE_TEXT_SIZE, b'{"success":%s,"retCode":%d,"op":"auth"}',
+                        b"true" if reply.status == 200 else b"false", <int> reply.error_code)
+
     # -- PYTHON ---
+
+    def safe_bytes(self) -> bytes:
+        """What a journal may hold in place of the last message; see base.pxd."""
+        cdef const uint8_t* at
+        cdef int64_t size = self.safe_text(&at)
+        return at[:size]
 
     def decode_bytes(self, bytes buf not None) -> tuple[int, dict[str, object]]:
         """Decode one message: (EventKind, fields of its first event), or (negative Code, {})."""
         cdef int kind = self.decode(buf, len(buf))
         if kind < 0:
             return Code(kind), {}
-        return EventKind(kind), _as_dict(&self.event)
+        return EventKind(kind), event_dict(&self.event)
 
     def next_event_bytes(self) -> tuple[int, dict[str, object]]:
         """The next event of the last message: (EventKind, fields); EventKind.NONE: no more."""
-        return EventKind(self.next_event()), _as_dict(&self.event)
+        return EventKind(self.next_event()), event_dict(&self.event)
 
     def decode_all_bytes(self, bytes buf not None) -> tuple[int, list[dict[str, object]]]:
         """Decode one message: (EventKind, fields of all its events), or (negative Code, [])."""
@@ -380,10 +401,10 @@ cdef class BybitDecoder(DecoderBase):
         cdef list events = []
         if kind < 0:
             return Code(kind), events
-        events.append(_as_dict(&self.event))
+        events.append(event_dict(&self.event))
         while self.pending:
             self.next_event()
-            events.append(_as_dict(&self.event))
+            events.append(event_dict(&self.event))
         return EventKind(kind), events
 
     def bench_decode(self, bytes buf not None, int64_t count) -> int:
@@ -421,30 +442,3 @@ cdef bytes _kept(str text, Text* out):
     out.at = raw
     out.size = len(raw)
     return raw
-
-
-cdef dict _as_dict(const Event* event):
-    """Fields of the event's kind, under their own names; levels as (px_ticks, qty_lots)."""
-    cdef int i
-    if event.kind == EV_BEST:
-        return event.best
-    if event.kind == EV_TRADE:
-        return event.trade
-    if event.kind == EV_ORDER:
-        return event.order
-    if event.kind == EV_REPLY or event.kind == EV_SESSION:
-        return event.reply
-    if event.kind == EV_ACCOUNT:
-        return event.account
-    if event.kind != EV_DEPTH and event.kind != EV_SNAPSHOT:
-        return {}
-    return {
-        "first_update_id": event.depth.first_update_id,
-        "final_update_id": event.depth.final_update_id,
-        "prev_final_update_id": event.depth.prev_final_update_id,
-        "exch_ts_ns": event.depth.exch_ts_ns,
-        "bids": [(event.depth.bids[i].px_ticks, event.depth.bids[i].qty_lots)
-                 for i in range(event.depth.bid_count)],
-        "asks": [(event.depth.asks[i].px_ticks, event.depth.asks[i].qty_lots)
-                 for i in range(event.depth.ask_count)],
-    }

@@ -22,42 +22,43 @@ cdef enum:                     # every name that we read, as a bit and a place i
     NAME_b = 13
     NAME_a = 14
     NAME_u = 15
-    NAME_LIST = 16
-    NAME_CODES = 17            # `list` of retExtInfo; stands in no table
-    NAME_ORDER_ID = 18         # of an item of `data` or of a list in it
-    NAME_ORDER_LINK_ID = 19
-    NAME_T = 20
-    NAME_S = 21
-    NAME_v = 22
-    NAME_p = 23
-    NAME_i = 24
-    NAME_BT = 25
-    NAME_CATEGORY = 26
-    NAME_SYMBOL = 27
-    NAME_SIDE = 28
-    NAME_PRICE = 29
-    NAME_QTY = 30
-    NAME_ORDER_STATUS = 31
-    NAME_REJECT_REASON = 32
-    NAME_CUM_EXEC_QTY = 33
-    NAME_UPDATED_TIME = 34
-    NAME_ORDER_PRICE = 35
-    NAME_ORDER_QTY = 36
-    NAME_LEAVES_QTY = 37
-    NAME_EXEC_FEE = 38
-    NAME_EXEC_ID = 39
-    NAME_EXEC_PRICE = 40
-    NAME_EXEC_QTY = 41
-    NAME_EXEC_TYPE = 42
-    NAME_EXEC_TIME = 43
-    NAME_IS_MAKER = 44
-    NAME_FEE_CURRENCY = 45
-    NAME_SIZE = 46
-    NAME_POSITION_IDX = 47
-    NAME_COIN = 48
-    NAME_WALLET_BALANCE = 49
-    NAME_CODE = 50
-    NAME_COUNT = 51
+    NAME_SEQ = 16
+    NAME_LIST = 17
+    NAME_CODES = 18            # `list` of retExtInfo; stands in no table
+    NAME_ORDER_ID = 19         # of an item of `data` or of a list in it
+    NAME_ORDER_LINK_ID = 20
+    NAME_T = 21
+    NAME_S = 22
+    NAME_v = 23
+    NAME_p = 24
+    NAME_i = 25
+    NAME_BT = 26
+    NAME_CATEGORY = 27
+    NAME_SYMBOL = 28
+    NAME_SIDE = 29
+    NAME_PRICE = 30
+    NAME_QTY = 31
+    NAME_ORDER_STATUS = 32
+    NAME_REJECT_REASON = 33
+    NAME_CUM_EXEC_QTY = 34
+    NAME_UPDATED_TIME = 35
+    NAME_ORDER_PRICE = 36
+    NAME_ORDER_QTY = 37
+    NAME_LEAVES_QTY = 38
+    NAME_EXEC_FEE = 39
+    NAME_EXEC_ID = 40
+    NAME_EXEC_PRICE = 41
+    NAME_EXEC_QTY = 42
+    NAME_EXEC_TYPE = 43
+    NAME_EXEC_TIME = 44
+    NAME_IS_MAKER = 45
+    NAME_FEE_CURRENCY = 46
+    NAME_SIZE = 47
+    NAME_POSITION_IDX = 48
+    NAME_COIN = 49
+    NAME_WALLET_BALANCE = 50
+    NAME_CODE = 51
+    NAME_COUNT = 52
 
 cdef extern from *:
     """
@@ -97,6 +98,7 @@ cdef struct Frame:             # one message being read
     const uint8_t* codes       # retExtInfo.list: at its [
     Text symbol                # data.s
     seq_t update_id            # data.u
+    seq_t cross_seq            # data.seq
     int64_t bid_count          # data.b
     int64_t ask_count          # data.a
     Text order_id              # data.orderId

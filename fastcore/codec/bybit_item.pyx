@@ -7,8 +7,9 @@
      "side":"Sell","execTime":"1746270400353","isMaker":false,"feeCurrency":"USDT"}
 
 Fills are told twice, by `execution` and by `order`. Here an execution is the trade (EXEC_TRADE,
-last_px, last_qty and its fee), and an order is only state: its exec_type is never EXEC_TRADE, its
-last_qty is 0 and cum_qty says how much is executed.
+last_px, last_qty and its fee), and an order is only state: while it lives and when it is filled
+EXEC_STATUS, its last_qty 0; cum_qty says how much is executed, px and qty at which terms it stands
+(nothing else tells of an amend carried out).
 
 Fees and balances have more decimals than our 1e-8: a fee is rounded up (a cost is never booked too
 low, a rebate never too high), a balance down. How ids become numbers: bybit_value.pxd.
@@ -35,7 +36,7 @@ from fastcore.codec.bybit_value cimport (
 from fastcore.codec.text cimport read_hex
 from fastcore.types cimport (
     CLIENT_ID_SIZE, E_MALFORMED, E_OTHER_SYMBOL, E_UNKNOWN, E_UNSUPPORTED, EXEC_CALCULATED,
-    EXEC_CANCELED, EXEC_EXPIRED, EXEC_NEW, EXEC_REJECTED, EXEC_TRADE, FEE_BASE, FEE_OTHER,
+    EXEC_CANCELED, EXEC_EXPIRED, EXEC_REJECTED, EXEC_STATUS, EXEC_TRADE, FEE_BASE, FEE_OTHER,
     FEE_QUOTE, OK, ORD_CANCELED, ORD_EXPIRED, ORD_FILLED, ORD_NEW, ORD_PARTIALLY_FILLED,
     ORD_REJECTED, AccountEvent, OrderEvent, ReplyEvent, TradeEvent, seq_t,
 )
@@ -115,13 +116,13 @@ cdef int _order_state(const Text* status, const Text* reason, OrderEvent* order)
     if (text_is(status, b"New", 3) or text_is(status, b"Untriggered", 11)
             or text_is(status, b"Triggered", 9)):
         order.status = ORD_NEW
-        order.exec_type = EXEC_NEW
+        order.exec_type = EXEC_STATUS
     elif text_is(status, b"PartiallyFilled", 15):
         order.status = ORD_PARTIALLY_FILLED
-        order.exec_type = EXEC_NEW
+        order.exec_type = EXEC_STATUS
     elif text_is(status, b"Filled", 6):
         order.status = ORD_FILLED
-        order.exec_type = EXEC_NEW         # the trades are told by `execution`
+        order.exec_type = EXEC_STATUS      # the trades are told by `execution`
     elif text_is(status, b"Cancelled", 9) or text_is(status, b"Rejected", 8):
         if (text_is(reason, b"EC_PostOnlyWillTakeLiquidity", 28)
                 or text_is(reason, b"EC_NoImmediateQtyToFill", 23)

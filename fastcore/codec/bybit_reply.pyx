@@ -6,7 +6,8 @@
      "retExtInfo":{},"connId":"cnt5leec0hvan15eukcg-2v"}
 
 status: 200 where retCode is 0, 429 for the codes of rate limits, 500 for those after which the
-request may have been carried out all the same, else 400. error_code is the retCode.
+request may have been carried out all the same, else 400 (error_codes.pxd). error_code is the
+retCode.
 
 A reply says that a request was accepted, not what became of it ("please use websocket order stream
 to confirm"): order_status is then the pending state, ORD_PENDING_NEW, _REPLACE or _CANCEL, and
@@ -29,6 +30,7 @@ from fastcore.codec.bybit_frame cimport (
 from fastcore.codec.bybit_item cimport read_batch_order
 from fastcore.codec.bybit_value cimport id_number, item_uint
 from fastcore.codec.bybit_walk cimport next_item
+from fastcore.codec.error_codes cimport bybit_status
 from fastcore.codec.text cimport read_hex
 from fastcore.types cimport (
     E_FULL, E_MALFORMED, E_RANGE, EV_REPLY, EV_SESSION, OK, ORD_FREE, ORD_PENDING_CANCEL,
@@ -39,16 +41,6 @@ from fastcore.types cimport (
 cdef enum:
     CODE_MAX = 999999
     LONG_REQUEST_ID_SIZE = 26  # with the encoder's time behind the intent
-
-
-cdef int _status_of(int64_t code) noexcept nogil:
-    """HTTP-like status of a retCode: rate limits 429, timeout and internal error 500."""
-    if code == 0:
-        return 200
-    if (code == 10006 or code == 10018 or code == 10403 or code == 10429 or code == 20003
-            or code == 170222):
-        return 429
-    return 500 if code == 10000 or code == 10016 else 400
 
 
 cdef int _pending_state(int verb) noexcept nogil:
@@ -93,7 +85,7 @@ cdef int read_session(const Frame* frame, ReplyEvent* reply) noexcept nogil:
         code = _ret_code(frame, &reply.error_code)
         if code != OK:
             return code
-    reply.status = _status_of(reply.error_code)
+    reply.status = bybit_status(reply.error_code)
     if frame.seen & FC_NAME_BIT(NAME_SUCCESS):
         if not frame.have & FC_NAME_BIT(NAME_SUCCESS):
             return E_MALFORMED
@@ -114,7 +106,7 @@ cdef int read_reply(const Frame* frame, ReplyEvent* reply) noexcept nogil:
         if not frame.have & FC_NAME_BIT(NAME_ORDER_ID):
             return E_MALFORMED
         reply.venue_order_id = id_number(&frame.order_id)
-    reply.status = _status_of(reply.error_code)
+    reply.status = bybit_status(reply.error_code)
     if reply.status == 200:
         reply.order_status = _pending_state(_verb_of(&frame.op))
     if not frame.have & FC_NAME_BIT(NAME_REQ_ID):
@@ -162,7 +154,7 @@ cdef int read_batch(
             return code
         reply.verb = verb
         reply.error_code = <int> ret_code
-        reply.status = _status_of(ret_code)
+        reply.status = bybit_status(ret_code)
         if reply.status == 200:
             reply.order_status = _pending_state(verb)
         count += 1

@@ -25,9 +25,9 @@ from fastcore.codec.bybit_frame cimport (
     NAME_FEE_CURRENCY, NAME_i, NAME_IS_MAKER, NAME_LEAVES_QTY, NAME_LIST, NAME_NONE, NAME_OP,
     NAME_ORDER_ID, NAME_ORDER_LINK_ID, NAME_ORDER_PRICE, NAME_ORDER_QTY, NAME_ORDER_STATUS, NAME_p,
     NAME_POSITION_IDX, NAME_PRICE, NAME_QTY, NAME_REJECT_REASON, NAME_REQ_ID, NAME_RET_CODE,
-    NAME_RET_EXT_INFO, NAME_s, NAME_S, NAME_SIDE, NAME_SIZE, NAME_SUCCESS, NAME_SYMBOL, NAME_T,
-    NAME_TOPIC, NAME_TS, NAME_TYPE, NAME_u, NAME_UPDATED_TIME, NAME_v, NAME_WALLET_BALANCE, Frame,
-    Item, Owner,
+    NAME_RET_EXT_INFO, NAME_s, NAME_S, NAME_SEQ, NAME_SIDE, NAME_SIZE, NAME_SUCCESS, NAME_SYMBOL,
+    NAME_T, NAME_TOPIC, NAME_TS, NAME_TYPE, NAME_u, NAME_UPDATED_TIME, NAME_v, NAME_WALLET_BALANCE,
+    Frame, Item, Owner,
 )
 from fastcore.fixed cimport parse_units
 from fastcore.scan cimport fc_load4, fc_load8, scan_uint, skip_space, skip_string, skip_value
@@ -167,9 +167,8 @@ cdef const uint8_t* _object(
     return p
 
 
-cdef const uint8_t* _top(
-    Frame* frame, const Owner* owner, int name, const uint8_t* p
-) noexcept nogil:
+cdef const uint8_t* _top(Frame* frame, const Owner* owner, int name,
+                         const uint8_t* p) noexcept nogil:
     """Value of a name of the message itself."""
     cdef uint64_t bit = FC_NAME_BIT(name)
     if name > NAME_RET_EXT_INFO:
@@ -208,9 +207,8 @@ cdef const uint8_t* _top(
     return skip_value(p, frame.end)
 
 
-cdef const uint8_t* _data(
-    Frame* frame, const Owner* owner, int name, const uint8_t* p
-) noexcept nogil:
+cdef const uint8_t* _data(Frame* frame, const Owner* owner, int name,
+                          const uint8_t* p) noexcept nogil:
     """Value of a name of `data` where that is an object: a book, or a reply's result."""
     cdef uint64_t bit = FC_NAME_BIT(name)
     if not NAME_s <= name <= NAME_ORDER_ID:
@@ -226,6 +224,8 @@ cdef const uint8_t* _data(
         return _text(frame, bit, &frame.symbol, p)
     elif name == NAME_u:
         return _uint(frame, bit, &frame.update_id, p)
+    elif name == NAME_SEQ:
+        return _uint(frame, bit, &frame.cross_seq, p)
     elif name == NAME_ORDER_ID:
         return _text(frame, bit, &frame.order_id, p)
     if p[0] == 91:                         # list
@@ -419,17 +419,17 @@ _NAMES = {
     NAME_CREATION_TIME: b"creationTime", NAME_DATA: b"data", NAME_OP: b"op",
     NAME_SUCCESS: b"success", NAME_RET_CODE: b"retCode", NAME_REQ_ID: b"reqId",
     NAME_RET_EXT_INFO: b"retExtInfo", NAME_s: b"s", NAME_b: b"b", NAME_a: b"a", NAME_u: b"u",
-    NAME_LIST: b"list", NAME_ORDER_ID: b"orderId", NAME_ORDER_LINK_ID: b"orderLinkId",
-    NAME_T: b"T", NAME_S: b"S", NAME_v: b"v", NAME_p: b"p", NAME_i: b"i", NAME_BT: b"BT",
-    NAME_CATEGORY: b"category", NAME_SYMBOL: b"symbol", NAME_SIDE: b"side", NAME_PRICE: b"price",
-    NAME_QTY: b"qty", NAME_ORDER_STATUS: b"orderStatus", NAME_REJECT_REASON: b"rejectReason",
-    NAME_CUM_EXEC_QTY: b"cumExecQty", NAME_UPDATED_TIME: b"updatedTime",
-    NAME_ORDER_PRICE: b"orderPrice", NAME_ORDER_QTY: b"orderQty", NAME_LEAVES_QTY: b"leavesQty",
-    NAME_EXEC_FEE: b"execFee", NAME_EXEC_ID: b"execId", NAME_EXEC_PRICE: b"execPrice",
-    NAME_EXEC_QTY: b"execQty", NAME_EXEC_TYPE: b"execType", NAME_EXEC_TIME: b"execTime",
-    NAME_IS_MAKER: b"isMaker", NAME_FEE_CURRENCY: b"feeCurrency", NAME_SIZE: b"size",
-    NAME_POSITION_IDX: b"positionIdx", NAME_COIN: b"coin",
-    NAME_WALLET_BALANCE: b"walletBalance", NAME_CODE: b"code",
+    NAME_SEQ: b"seq", NAME_LIST: b"list", NAME_ORDER_ID: b"orderId",
+    NAME_ORDER_LINK_ID: b"orderLinkId", NAME_T: b"T", NAME_S: b"S", NAME_v: b"v", NAME_p: b"p",
+    NAME_i: b"i", NAME_BT: b"BT", NAME_CATEGORY: b"category", NAME_SYMBOL: b"symbol",
+    NAME_SIDE: b"side", NAME_PRICE: b"price", NAME_QTY: b"qty", NAME_ORDER_STATUS: b"orderStatus",
+    NAME_REJECT_REASON: b"rejectReason", NAME_CUM_EXEC_QTY: b"cumExecQty",
+    NAME_UPDATED_TIME: b"updatedTime", NAME_ORDER_PRICE: b"orderPrice",
+    NAME_ORDER_QTY: b"orderQty", NAME_LEAVES_QTY: b"leavesQty", NAME_EXEC_FEE: b"execFee",
+    NAME_EXEC_ID: b"execId", NAME_EXEC_PRICE: b"execPrice", NAME_EXEC_QTY: b"execQty",
+    NAME_EXEC_TYPE: b"execType", NAME_EXEC_TIME: b"execTime", NAME_IS_MAKER: b"isMaker",
+    NAME_FEE_CURRENCY: b"feeCurrency", NAME_SIZE: b"size", NAME_POSITION_IDX: b"positionIdx",
+    NAME_COIN: b"coin", NAME_WALLET_BALANCE: b"walletBalance", NAME_CODE: b"code",
 }  # the texts' bytes live as long as this
 
 

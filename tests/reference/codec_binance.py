@@ -40,6 +40,7 @@ EXECUTIONS = {
     name: ExecType[name]
     for name in ("NEW", "CANCELED", "TRADE", "EXPIRED", "AMENDMENT", "CALCULATED", "REJECTED")
 } | {"REPLACED": ExecType.AMENDMENT, "TRADE_PREVENTION": None}
+ORDER_NAMES = ("symbol", "orderId", "status", "executedQty", "price", "origQty")
 RESULTS = {"SUCCESS": 200, "FAILURE": 400, "NOT_ATTEMPTED": 0}
 
 
@@ -252,6 +253,7 @@ class Decoder:
                 "first_update_id": lambda: _whole(m.get("U")),
                 "final_update_id": lambda: _whole(m.get("u")),
                 "prev_final_update_id": lambda: _whole(m["pu"]) if "pu" in m else -1,
+                "cross_seq": lambda: 0,
                 "exch_ts_ns": lambda: self._time(m),
                 "bids": lambda: self._levels(m.get("b")),
                 "asks": lambda: self._levels(m.get("a")),
@@ -284,6 +286,7 @@ class Decoder:
         return EventKind.SNAPSHOT, {
             "first_update_id": first,
             "prev_final_update_id": -1,
+            "cross_seq": 0,
             **fields,
         }
 
@@ -429,8 +432,9 @@ class Decoder:
         result, error = _dict(m.get("result")), m.get("error", {})
         data = _dict(_dict(error).get("data"))
         inner = [result.get("amendedOrder"), result.get("newOrderResponse")]
-        order = _only_once([result, *map(_dict, inner), _dict(data.get("newOrderResponse"))])
-        order = {n: order[n] for n in ("symbol", "orderId", "status", "executedQty") if n in order}
+        inner.append(data.get("newOrderResponse"))
+        order = _only_once([_one_qty(result), *(_one_qty(_dict(place)) for place in inner)])
+        order = {n: order[n] for n in ORDER_NAMES if n in order}
         both = _only_once([{n: p[n] for n in p if n.endswith("Result")} for p in (result, data)])
         canceled = _only_once([_dict(place.get("cancelResponse")) for place in (result, data)])
         if "symbol" in order:
@@ -463,6 +467,8 @@ class Decoder:
                 "cum_qty_lots": lambda: (
                     _units(order["executedQty"], self.lot) if "executedQty" in order else -1
                 ),
+                "px_ticks": lambda: _units(order.get("price", "0"), self.tick),
+                "qty_lots": lambda: _units(order.get("origQty", "0"), self.lot),
                 "cancel_status": lambda: _text(both.get("cancelResult", "NOT_ATTEMPTED")),
                 "new_status": lambda: _text(both.get("newOrderResult", "NOT_ATTEMPTED")),
                 "retry": retry_after,
@@ -484,10 +490,14 @@ class Decoder:
         return EventKind.REPLY, {"intent_id": int(ours[2], 16), "verb": int(ours[1]), **fields}
 
 
+def _one_qty(order: dict[str, Any]) -> dict[str, Any]:
+    """An amended order's `qty` under the name that it has elsewhere."""
+    return _only_once([{"origQty" if name == "qty" else name: order[name]} for name in order])
+
+
 def _only_once(places: list[dict[str, Any]]) -> dict[str, Any]:
     """Objects that speak of one thing, as one: a name of ours in two of them is malformed."""
-    ours = {"symbol", "orderId", "status", "executedQty", "origClientOrderId"}
-    ours |= {"cancelResult", "newOrderResult"}
+    ours = {*ORDER_NAMES, "origClientOrderId", "cancelResult", "newOrderResult"}
     merged: dict[str, Any] = {}
     for place in places:
         if ours & set(merged) & set(place):

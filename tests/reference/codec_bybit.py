@@ -45,6 +45,7 @@ OPS = {"order.create": Verb.PLACE, "order.amend": Verb.MODIFY, "order.cancel": V
 EMPTY_REPLY = {
     "intent_id": -1, "verb": 0, "status": 200, "error_code": 0, "order_status": OrderState.FREE,
     "venue_order_id": -1, "cum_qty_lots": -1, "cancel_status": 0, "new_status": 0,
+    "px_ticks": 0, "qty_lots": 0,
 }  # fmt: skip
 Fields = dict[str, Any]
 
@@ -247,6 +248,7 @@ class BybitDecoder:
             raise Refused(Code.MALFORMED)
         is_delta = m["type"] == "delta"
         u = whole(book.get("u"))
+        seq = whole(book["seq"]) if "seq" in book else 0
         exch_ts_ns = ms_to_ns(whole(m["cts"] if "cts" in m else m.get("ts")))
         bids, asks = self._levels(book.get("b")), self._levels(book.get("a"))
         if is_best:
@@ -254,12 +256,12 @@ class BybitDecoder:
                 raise Refused(Code.MALFORMED)
             (bid_px, bid_qty), (ask_px, ask_qty) = (*bids, (0, 0))[0], (*asks, (0, 0))[0]
             return EventKind.BEST, [{
-                "update_id": u, "exch_ts_ns": exch_ts_ns, "bid_px_ticks": bid_px,
+                "update_id": seq, "exch_ts_ns": exch_ts_ns, "bid_px_ticks": bid_px,
                 "bid_qty_lots": bid_qty, "ask_px_ticks": ask_px, "ask_qty_lots": ask_qty,
             }]  # fmt: skip
         return EventKind.DEPTH if is_delta and u != 1 else EventKind.SNAPSHOT, [{
             "first_update_id": u, "final_update_id": u, "prev_final_update_id": -1,
-            "exch_ts_ns": exch_ts_ns, "bids": bids, "asks": asks,
+            "cross_seq": seq, "exch_ts_ns": exch_ts_ns, "bids": bids, "asks": asks,
         }]  # fmt: skip
 
     # -- Arrays ---
@@ -327,7 +329,7 @@ class BybitDecoder:
         }  # fmt: skip
         status, reason = text(item.get("orderStatus")), text(item.get("rejectReason"))
         if status in LIVE:
-            fields |= {"status": LIVE[status], "exec_type": ExecType.NEW}
+            fields |= {"status": LIVE[status], "exec_type": ExecType.STATUS}
         elif status in ("Cancelled", "Rejected") and reason in EXPIRING:
             fields |= {"status": OrderState.EXPIRED, "exec_type": ExecType.EXPIRED}
         elif status in DEAD:

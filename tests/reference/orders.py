@@ -10,6 +10,9 @@ LIVE = (S.NEW, S.PARTIALLY_FILLED)
 WORKING = (*LIVE, S.PENDING_NEW, S.PENDING_CANCEL, S.PENDING_REPLACE, S.UNKNOWN)
 DEAD = (S.FILLED, S.CANCELED, S.REJECTED, S.EXPIRED)
 NEVER = None
+PENDING = (S.PENDING_NEW, S.PENDING_REPLACE, S.PENDING_CANCEL)
+MAY_BE_DONE = {408, *range(500, 1000)}, {-1006, -1007}  # statuses, error codes
+NO_SUCH_ORDER = {-2013, 110001, 170213}
 
 
 def next_state(state: int, said: int) -> int | None:
@@ -67,6 +70,7 @@ class Orders:
             "side": side, "state": S.PENDING_NEW, "px_ticks": px, "qty_lots": qty,
             "new_px_ticks": 0, "new_qty_lots": 0, "cum_qty_lots": 0, "venue_cum_qty_lots": 0,
             "ahead_lots": -1, "seen": -1, "placed_ns": now_ns, "amend_ns": 0, "refused": False,
+            "accepted": False,
         }  # fmt: skip
         return intent
 
@@ -95,6 +99,7 @@ class Orders:
         order = self.orders[intent]
         self._say(order, S.PENDING_REPLACE)
         order.update(new_px_ticks=px, new_qty_lots=qty, amend_ns=now_ns, refused=False)
+        order["accepted"] = False
 
     def cancel_order(self, intent: int, now_ns: int) -> None:
         self._say(self.orders[intent], S.PENDING_CANCEL)
@@ -121,11 +126,16 @@ class Orders:
         self._owe(order, event["cum_qty_lots"])
         terms = event["px_ticks"], event["qty_lots"]
         was_unknown = order["state"] == S.UNKNOWN
-        if event["exec_type"] == ExecType.AMENDMENT and order["state"] in WORKING:
+        is_amendment = event["exec_type"] == ExecType.AMENDMENT
+        is_push = event["exec_type"] == ExecType.STATUS and event["status"] in LIVE
+        if (is_amendment or is_push) and order["state"] in WORKING:
             if order["new_qty_lots"]:
-                if terms != (order["new_px_ticks"], order["new_qty_lots"]):
-                    return
-                self._terms(order, *terms)
+                if terms == (order["new_px_ticks"], order["new_qty_lots"]):
+                    self._terms(order, *terms)
+                    if order["accepted"] and order["state"] == S.PENDING_REPLACE:
+                        self._say(order, S.FREE)
+                elif is_amendment:
+                    return None
             elif terms != (order["px_ticks"], order["qty_lots"]):
                 return self._say(order, S.UNKNOWN)
         if order["new_qty_lots"] and was_unknown and event["status"] in LIVE:
@@ -135,10 +145,14 @@ class Orders:
     def reply(self, reply: dict[str, int], now_ns: int) -> None:
         order = self.orders[reply["intent_id"]]
         good, verb, code = reply["status"] == 200, reply["verb"], reply["error_code"]
-        doubtful = reply["status"] >= 500 or reply["status"] == 408 or code in (-1006, -1007)
+        doubtful = reply["status"] in MAY_BE_DONE[0] or code in MAY_BE_DONE[1]
         self._owe(order, reply["cum_qty_lots"])
         state, told = order["state"], reply["order_status"]
-        if verb == Verb.PLACE:
+        if good and told in PENDING:
+            order["accepted"] = order["accepted"] or (verb == Verb.MODIFY and state != S.FREE)
+            if verb == Verb.MODIFY and state == S.PENDING_REPLACE and not order["new_qty_lots"]:
+                self._say(order, S.FREE)
+        elif verb == Verb.PLACE:
             if doubtful:
                 self._say(order, S.UNKNOWN)
             elif state in (S.PENDING_NEW, S.UNKNOWN):
@@ -156,16 +170,23 @@ class Orders:
             if told in LIVE and state == S.UNKNOWN and reply["px_ticks"]:
                 self._status_terms(order, reply, now_ns)
             self._say(order, told)
-        elif verb == Verb.STATUS and code == -2013 and state == S.UNKNOWN:
-            is_over = now_ns - order["placed_ns"] > self.window_ns + self.ack_ns
-            self._say(order, S.REJECTED if is_over else S.UNKNOWN)
+        elif verb == Verb.STATUS and code in NO_SUCH_ORDER and state == S.UNKNOWN:
+            self._absent(order, now_ns)
+
+    def _absent(self, order: dict[str, Any], now_ns: int) -> None:
+        if now_ns - order["placed_ns"] > self.window_ns + self.ack_ns:
+            self._say(order, S.REJECTED)
 
     def _modify_reply(
         self, order: dict[str, Any], reply: dict[str, int], good: bool, doubtful: bool
     ) -> None:
         if not good:
             order["refused"] = not doubtful
-            if order["state"] != S.PENDING_CANCEL:
+            code = reply["error_code"]
+            if code > 0 and not doubtful and code not in NO_SUCH_ORDER:  # Bybit: nothing was done
+                if order["new_qty_lots"] and order["state"] == S.PENDING_REPLACE:
+                    self._say(order, S.FREE)
+            elif order["state"] != S.PENDING_CANCEL:
                 self._say(order, S.UNKNOWN)
             return
         if order["new_qty_lots"]:
