@@ -20,7 +20,7 @@ ifneq ($(wildcard ../shared/data),)
 export TICKMAKER_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: help demo test check safe release bench lint types mutants build clean lock
+.PHONY: help demo test check safe release bench lint types mutants fuzz build clean lock
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -48,6 +48,9 @@ types: $(VENV)/.dev ## mypy --strict on the engine and on the stubs of the core
 
 mutants: build $(VENV)/.dev ## plant known bugs one at a time: the tests must notice each
 	@$(PY) tests/mutants/run.py $(ARGS)
+
+fuzz: build $(VENV)/.dev ## coverage-guided fuzzing with clang (ARGS="--minutes 30 --target all")
+	@$(PY) tests/fuzz/run.py $(ARGS)
 
 bench: build $(VENV)/.dev ## measure core, book (TAPE=raw capture) and wire, into bench/results
 	@$(BIN)/tickmaker bench core --out bench/results/core.json $(if $(TAPE),--tape $(TAPE))

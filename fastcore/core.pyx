@@ -171,7 +171,7 @@ cdef class Core(CoreSend):
     cdef int on_timer(self, ns_t now_ns) noexcept nogil:
         """Time passing: due several times a second."""
         cdef uint32_t bits = self.halts.bits
-        self._begin(REC_TIMER, 0, NULL, 0, now_ns, 0)
+        self._begin(REC_TIMER, 0, b"", 0, now_ns, 0)
         self.halts.on_timer(now_ns)
         self.gate.report()
         if self.orders.is_stuck(now_ns) or self._is_position_doubted(now_ns):
@@ -190,7 +190,7 @@ cdef class Core(CoreSend):
 
     cdef int on_command(self, int command, ns_t now_ns) noexcept nogil:
         cdef uint32_t bits = self.halts.bits
-        self._begin(REC_COMMAND, command, NULL, 0, now_ns, 0)
+        self._begin(REC_COMMAND, command, b"", 0, now_ns, 0)
         if command == CMD_START:
             if not self.diverged and self.conn_up[CONN_TRADE] and self.conn_up[CONN_USER]:
                 self.halts.clear(HALT_RECONCILING)
@@ -535,12 +535,12 @@ cdef class Core(CoreSend):
               int64_t now_ns) -> int:
         """on_frame: number of messages in outs(), or a negative Code."""
         _check_conn(conn)
-        cdef const uint8_t* data = &payload[0] if payload.shape[0] else NULL
+        cdef const uint8_t* data = &payload[0] if payload.shape[0] else <const uint8_t*>b""
         return self.on_frame(conn, data, payload.shape[0], recv_ts_ns, now_ns)
 
     def snapshot(self, const uint8_t[::1] body not None, int64_t now_ns) -> int:
         """on_snapshot; Code.STATE when the body is no depth snapshot."""
-        cdef const uint8_t* data = &body[0] if body.shape[0] else NULL
+        cdef const uint8_t* data = &body[0] if body.shape[0] else <const uint8_t*>b""
         return self.on_snapshot(data, body.shape[0], now_ns)
 
     def timer(self, int64_t now_ns) -> int:

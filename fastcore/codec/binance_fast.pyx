@@ -280,6 +280,7 @@ cdef int fast_message(
     cdef const uint8_t* p
     if fc_unlikely(size < 64 or not frame.has_plain_scales):
         return 0
+    frame.end = end                        # walk_levels goes by it: never by the last message's
     if buf[2] == 115:                      # {"stream":
         p = after_piece(buf, end, &spellings.stream)
         if p == NULL:
