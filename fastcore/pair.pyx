@@ -23,7 +23,7 @@ from libc.string cimport memcmp, memset
 from fastcore.check cimport fc_unlikely
 from fastcore.core_state cimport Hedge
 from fastcore.types cimport ORDER_IOC, SIDE_BUY, SYNC_SYNCED
-from fastcore.working cimport Order
+from fastcore.working cimport Order, open_lots
 
 cdef ns_t NEVER_NS = -(<ns_t>1 << 62)
 
@@ -79,15 +79,15 @@ cdef class Pair:
     cdef void _look(self, ns_t now_ns) noexcept nogil:
         """What the hedge leg is now: its touch while it could be hedged on, position, takes."""
         cdef const Order* order
-        cdef qty_t open_lots
+        cdef qty_t lots
         cdef int i
         memset(&self.seen, 0, sizeof(Reference))
         self.seen.position_lots = self.hedge.orders.position_lots
         for i in range(self.hedge.orders.active_count):
             order = &self.hedge.orders.slots[self.hedge.orders.active[i]]
             if order.flags & ORDER_IOC:
-                open_lots = self.hedge.orders.open_lots(order)
-                self.seen.open_lots += open_lots if order.side == SIDE_BUY else -open_lots
+                lots = open_lots(order)
+                self.seen.open_lots += lots if order.side == SIDE_BUY else -lots
         if fc_unlikely(self.hedge.halts.bits or self.hedge.sync.state != SYNC_SYNCED
                        or not self.hedge.book.is_two_sided
                        or now_ns - self.hedge.book_ns > self.hedge.gate.limits.book_age_ns_max):
