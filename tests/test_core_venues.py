@@ -356,7 +356,7 @@ def test_no_key_of_a_logon_stands_in_the_journal(made: Made, which: int, tmp_pat
     desk = resting(made)
     buf = LOGON[made][which]
     desk.collect(desk.core.frame(Conn.TRADE, buf, desk.now_ns, desk.now_ns))
-    assert (Halt.TRADE_STREAM in halts(desk)) == bool(which)
+    assert (Halt.RECONCILING in halts(desk)) == bool(which)
     desk.now_ns += MS
     desk.depth([["60000.00", "2.000"]], [])
     segment = bytes(desk.segment)
