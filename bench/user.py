@@ -8,6 +8,7 @@ median over rounds of 1000 calls.
 
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,16 +43,33 @@ def run() -> dict[str, dict[str, float]]:
         kept.append(load("bench_case.py:f", text))
         addresses[name] = kept[-1].address
     params = np.zeros(32)
-    params[:5] = example.param_values({})
+    params[: len(example.params)] = example.param_values({})
     return {name: _measured(address, params) for name, address in addresses.items()}
 
 
-def _measured(address: int, params: Any) -> dict[str, float]:
+def example_call() -> Callable[[int], object]:
+    """The example's strategy as something that calls it so many times on one view."""
+    example = load(f"{EXAMPLE}:my_quotes")
+    params = np.zeros(32)
+    values = example.param_values({})
+    params[: len(values)] = values
+    view, state = _view(), np.zeros(32)
+    return lambda calls: (
+        strategy_layout.call_again(example.address, view, params, state, calls),
+        example,  # its machine code lives as long as it does
+    )
+
+
+def _view() -> Any:
     views = new_views(1)
     views["bid_count"] = views["ask_count"] = 1
     views["bids"]["px_ticks"][0, 0], views["asks"]["px_ticks"][0, 0] = 1000, 1001
     views["signals"]["microprice_ticks"] = 1000.4
-    view, state = views.view(np.uint8), np.zeros(32)
+    return views.view(np.uint8)
+
+
+def _measured(address: int, params: Any) -> dict[str, float]:
+    view, state = _view(), np.zeros(32)
     rounds = []
     for _ in range(ROUNDS):
         begin_ns = time.perf_counter_ns()

@@ -203,6 +203,46 @@ def bench_book(
         )
 
 
+@bench_app.command("parts")
+def bench_parts(
+    tape: Annotated[
+        Path | None, typer.Option(help="A raw capture; else BTCUSDT of TICKMAKER_DATA.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1)] = 9,
+    peers: Annotated[
+        bool, typer.Option(help="Also measure other decoders; installs them under build/peers.")
+    ] = True,
+    out: Annotated[Path | None, typer.Option(help="Also write the result here.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """In process: decode, signals, strategies, gate, a call each; ours beside other decoders."""
+    from bench.parts import run
+
+    result = run(tape or _shared_capture(), rounds=rounds, peers=peers, out=out)
+    _print_result(result, as_json)
+    if result["peers_problem"]:
+        raise typer.Exit(1)
+
+
+@bench_app.command("soak")
+def bench_soak(
+    tape: Annotated[
+        Path | None, typer.Option(help="A raw capture; else BTCUSDT of TICKMAKER_DATA.")
+    ] = None,
+    events: Annotated[int, typer.Option(min=1, help="Frames to feed at least.")] = 50_000_000,
+    strategy: Annotated[str, typer.Option(help="A built-in one.")] = "spread",
+    out: Annotated[Path | None, typer.Option(help="Also write the result here.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """In process: allocations and memory while millions of frames go through one core."""
+    from bench.soak import run
+
+    result = run(tape or _shared_capture(), events=events, strategy=strategy, out=out)
+    _print_result(result, as_json)
+    if result["allocations"]:
+        raise typer.Exit(1)
+
+
 @bench_app.command("wire")
 def bench_wire(
     rounds: Annotated[int, typer.Option(min=5)] = 5,

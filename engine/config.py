@@ -165,21 +165,32 @@ def load(document: dict[str, Any]) -> EngineConfig:
 NO_ASSETS = {"base": "", "quote": ""}
 
 
+# What the demo changes of a built-in strategy's own defaults.
+_DEMO_PARAMS: dict[str, dict[str, float]] = {
+    "spread": {
+        "half_spread_ticks": 2.0,
+        "qty_lots": 10.0,
+        "inventory_skew_ticks": 1.0,
+        "ofi_skew_ticks": 1.0,
+        "position_lots_max": 60.0,
+    },
+    "ofi_skew": {"half_spread_ticks": 2.0, "qty_lots": 10.0, "position_lots_max": 60.0},
+    "avellaneda_stoikov": {"gamma": 0.001, "qty_lots": 10.0, "position_lots_max": 60.0},
+    "glft": {"gamma": 0.001, "qty_lots": 10.0, "position_lots_max": 60.0},
+    "mean_reversion": {"entry_z": 1.5, "qty_lots": 10.0, "passive": 1.0},
+}
+
+
 def demo_core(symbol: str, strategy: str, run_tag: str, seed: int) -> dict[str, Any]:
-    """The demo's core table: small sizes, tight limits, a local exchange."""
+    """The demo's core table: small sizes, tight limits, a local exchange. A strategy that is not
+    built in has its own defaults."""
     return {
         "venue": "binance_usdm",
         "symbol": symbol,
         "run_tag": run_tag,
         "strategy": strategy,
         "strategy_id": 1,
-        "params": {
-            "half_spread_ticks": 2.0,
-            "qty_lots": 10.0,
-            "inventory_skew_ticks": 1.0,
-            "ofi_skew_ticks": 1.0,
-            "position_lots_max": 60.0,
-        },
+        "params": dict(_DEMO_PARAMS.get(strategy, {})),
         "fees": {"maker_bp": 2.0, "taker_bp": 5.0},
         "signals": {"ofi_tau_ms": 500.0, "z_tau_ms": 5_000.0},
         "quoting": {

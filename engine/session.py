@@ -3,8 +3,7 @@
 What it is told and what it says: engine/gateway/parent.py. The end of standard input, a line
 `stop`, SIGTERM and SIGINT all mean ordered shutdown, and a second one changes nothing: orders are
 cancelled, the venue says that none is open, the journal is closed, and only then the process ends.
-Nothing here ever prints or stores the key or the secret.
-"""
+Nothing here ever prints or stores a key or a secret."""
 
 import asyncio
 import gc
@@ -49,6 +48,7 @@ PROOF_DEADLINE_S = 10.0  # at shutdown, for the venue to say that nothing is ope
 CLOCK_EVERY_S = 30.0
 STATUS_EVERY_S = 0.2
 HOUSEKEEPING_S = 0.01
+FREE_TURNS = 300  # 3 s free to quote: a strategy that waits for its moment is announced, too
 PREPARE_BYTES = 128 << 10  # of the next journal segment, per turn: 60 us; 12 MB/s keeps ahead
 T = TypeVar("T")
 
@@ -215,9 +215,7 @@ class Session:
         try:
             core = Core(core_config, *self._keys, self.journal, user)
         except ValueError as error:
-            raise TickmakerError(
-                f"Configuration: {error}", "correct that key", EXIT_USAGE
-            ) from None
+            raise TickmakerError(f"Configuration: {error}", "correct it", EXIT_USAGE) from None
         core.set_ticks(hotsocket.tick_capsule(), hotsocket.ns_per_tick())
         self._page = StatusWriter(config.run_dir / "status.page")
         hot = self._hot = HotLoop(core)
@@ -272,11 +270,13 @@ class Session:
 
     async def _housekeep(self, hot: HotLoop, page: StatusWriter, segments: Segments) -> None:
         """Journal segments ahead of need, the status page, the first quote's announcement."""
-        next_status_ns = 0
+        next_status_ns = free_turns = 0
         while True:
             if self.journal.needs_segment and segments.prepare(PREPARE_BYTES):
                 self.journal.add_segment(segments.next())
-            if not self._is_announced and hot.core.working_count and not hot.bits:
+            free_turns = 0 if hot.bits else free_turns + 1
+            is_quoting = free_turns and (hot.core.working_count or free_turns > FREE_TURNS)
+            if is_quoting and not self._is_announced:
                 self._is_announced = True
                 self._output.emit("quoting")
             now_ns = clock.monotonic_ns()

@@ -30,6 +30,12 @@ class Named(NamedTuple):
 
 def named(text: str) -> Named:
     """TickmakerError when it is neither built in nor a function of a file that is there."""
+    if text in BUILTINS and BUILTINS[text].needs_reference:
+        raise TickmakerError(
+            f"Strategy {text} quotes one instrument and hedges on another; there is only one here",
+            "Choose another; fastcore.pair runs two cores as its legs.",
+            EXIT_USAGE,
+        )
     if text in BUILTINS:
         return Named(text, None)
     path, colon, function = text.rpartition(":")

@@ -90,8 +90,7 @@ cdef class Core(CoreSend):
         self.orders = Orders(checked.ack_timeout_ns, config["recv_window_ms"] * 1_000_000)
         self.orders.can_modify = self.encoder.can_modify
         self.diff = Diff(config["quoting"], self.orders)
-        self.gate = Gate(config["limits"], self.book, self.orders, account,
-                         value_e8(tick, lot))
+        self.gate = Gate(config["limits"], self.book, self.orders, account, value_e8(tick, lot))
         self.halts = Halts(config["halts"], self.gate.limits.book_age_ns_max)
         self.stages = StageClock()
         self.tick_to_order = Histogram()
@@ -411,17 +410,19 @@ cdef class Core(CoreSend):
                 self._quote(now_ns)
 
     cdef void _on_session(self, const Event* event, int conn, ns_t now_ns) noexcept nogil:
-        """A logon or a subscription that was refused is a stream that will say nothing."""
+        """A subscription that was refused is a stream that will say nothing."""
+        cdef int result
         if event.reply.status == 200:
             return
         self.session_errors += 1
-        self._heed(self.orders.on_reply(&event.reply, now_ns), now_ns)
+        result = self.orders.on_reply(&event.reply, now_ns)
+        self._heed(result, now_ns)
         if conn == CONN_MARKET:
             self.sync.reset()
             self._after_book(now_ns)
             return
-        self.halts.set(HALT_RECONCILING
-                       | (HALT_TRADE_STREAM if conn == CONN_TRADE else HALT_USER_STREAM))
+        if not result & (RATE_LIMITED | CLOCK_REJECTED):
+            self.halts.set(HALT_RECONCILING | (HALT_USER_STREAM if conn == CONN_USER else 0))
         self._quote(now_ns)
 
     cdef void _after_book(self, ns_t now_ns) noexcept nogil:

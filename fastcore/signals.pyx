@@ -37,6 +37,7 @@ from libc.string cimport memset
 
 from fastcore.signals_decay cimport fc_decay, fc_decay_halves, fc_decay_steps, fc_decay_t
 from fastcore.signals_flow cimport (
+    OFI_LEVELS_MAX,
     WINDOW_EVENTS_MAX, FlowAt, TradeFlow, level_flow, on_levels_flow, on_trade_flow,
     on_trade_vpin, push_window,
 )
@@ -375,6 +376,26 @@ cdef class Signals:
             for i in range(touches.shape[0]):
                 self.on_touch(touches[i, 0], touches[i, 1], touches[i, 2], touches[i, 3],
                               touches[i, 4])
+
+    def bench_events(self, const int64_t[:, ::1] touches):
+        """As bench_touches, each row being a touch, ten levels a side, a trade and a reference."""
+        cdef Level[OFI_LEVELS_MAX] bids
+        cdef Level[OFI_LEVELS_MAX] asks
+        cdef Py_ssize_t i
+        cdef int level
+        if touches.shape[1] != 5:
+            raise ValueError(f"Expected 5 columns, was {touches.shape[1]}")
+        with nogil:
+            for i in range(touches.shape[0]):
+                for level in range(OFI_LEVELS_MAX):
+                    bids[level].px_ticks = touches[i, 0] - level
+                    asks[level].px_ticks = touches[i, 2] + level
+                    bids[level].qty_lots, asks[level].qty_lots = touches[i, 1], touches[i, 3]
+                self.on_touch(touches[i, 0], touches[i, 1], touches[i, 2], touches[i, 3],
+                              touches[i, 4])
+                self.on_levels(bids, OFI_LEVELS_MAX, asks, OFI_LEVELS_MAX, touches[i, 4])
+                self.on_trade(i & 1, touches[i, 0], touches[i, 1], touches[i, 4])
+                self.on_reference(<double>touches[i, 0], touches[i, 4])
 
     def to_dict(self):
         """Every value by its name in SignalValues."""

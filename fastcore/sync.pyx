@@ -22,10 +22,11 @@ minutes and still equals the venue's own best price; but whoever has time to spa
 Bybit counts u for each topic; what can be compared across topics is `seq`, smaller is older. So
 there a book fuses its best-price stream by seq, or, where a depth message tells none, not at all.
 
-The rest is about futures and spot. Until a snapshot is in, diffs wait in a bounded buffer. Whatever breaks the chain, or leaves the
-book crossed, clears the book: there is no moment at which a book that may be wrong is SYNCED. The
-diff that revealed the break starts the next buffer. `snapshot_wanted` is a level, not an edge: it
-stays True until a usable snapshot is in, so whoever fetches keeps one request in flight.
+The rest is about futures and spot. Until a snapshot is in, diffs wait in a bounded buffer.
+Whatever breaks the chain, or leaves the book crossed, clears the book: there is no moment at which
+a book that may be wrong is SYNCED. The diff that revealed the break starts the next buffer.
+`snapshot_wanted` is a level, not an edge: it stays True until a usable snapshot is in, so whoever
+fetches keeps one request in flight.
 
               snapshot, buffer empty          first covering diff
     EMPTY ──────────────────────────▶ ANCHORING ─────────────▶ SYNCED

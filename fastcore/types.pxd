@@ -207,7 +207,7 @@ cdef struct ReplyEvent:        # one WebSocket-API response
     int32_t order_status       # ORD_* where the result carries one, else ORD_FREE
     seq_t venue_order_id       # -1: none
     qty_t cum_qty_lots         # executedQty; -1: none
-    int32_t cancel_status      # cancelReplace: 200 done, 400 failed, 0 not attempted or no such reply
+    int32_t cancel_status      # cancelReplace: 200 done, 400 failed, 0 not tried or no such reply
     int32_t new_status         # ... of the new order
     px_t px_ticks              # terms of the order where the result carries them; 0: it does not
     qty_t qty_lots             # ... total, what is executed included

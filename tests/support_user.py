@@ -48,7 +48,7 @@ def user_config(user: UserStrategy, **params: float) -> dict[str, Any]:
 def meanings() -> dict[tuple[str, str], str]:
     """(struct, field) -> the comment that stands beside it where it is declared."""
     found, struct = {}, ""
-    for name in ("types", "signals", "strategy"):
+    for name in ("types", "signals", "strategy_abi"):
         for line in (ROOT / "fastcore" / f"{name}.pxd").read_text().splitlines():
             if head := re.match(r"cdef struct (\w+):", line):
                 struct = head[1]

@@ -335,7 +335,7 @@ def test_core_counts_every_order_causing_frame(tmp_path: Path) -> None:
     assert json.loads(out.read_text()) == result
     assert [one["n"] for one in result["rounds"]] == [30, 30]
     assert result["n"] == 60
-    assert 2 <= result["messages_per_frame"] <= 4
+    assert 1 <= result["messages_per_frame"] <= 4
     assert result["frames"] == 32
     assert "on_frame" in result["method"]
     assert result["stages"]["encode"]["p50_ns"] > 0

@@ -49,7 +49,9 @@ def tape(lines: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def a_drive(**config: Any) -> Drive:
-    core = demo_core("BTCUSDT", "spread", "00000007", 7) | {"tick": "0.1", "lot": "0.001"}
+    core = demo_core("BTCUSDT", "spread", "00000007", 7) | {
+        "tick": "0.1", "lot": "0.001", "assets": {"base": "BTC", "quote": "USDT"},
+    }  # fmt: skip
     return Drive(
         Core(core | config, b"k" * 64, b"s" * 64),
         entry_latency_ns=LATENCY_NS,

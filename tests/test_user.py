@@ -15,6 +15,7 @@ from support_user import user_file, user_strategy
 
 import bench.user
 from fastcore import strategy_layout
+from fastcore.signals import SIGNALS
 from fastcore.strategy import quotes_of
 from fastcore.user import (
     FAILED,
@@ -91,7 +92,7 @@ def test_every_field_of_a_view_reaches_the_compiled_strategy() -> None:
     """One number of its own in every place; the strategy sums what it reads, weighted."""
     places = _places(VIEW, "view")
     body = "s = 0.0\n" + "\n".join(f"s += {i + 1} * {place}" for i, place in enumerate(places))
-    signals = "signals=['ofi', 'queue_imbalance', 'microprice', 'ewma_z'], levels=10, state=1"
+    signals = f"signals={list(SIGNALS)}, levels=10, state=1"
     user = user_strategy(f"{body}\nstate[0] = s\nreturn STAND_ASIDE", signals)
     views = new_views(1)
     values = np.random.default_rng(3).integers(1, 1000, len(places))

@@ -156,9 +156,10 @@ class Orders:
             if told in LIVE and state == S.UNKNOWN and reply["px_ticks"]:
                 self._status_terms(order, reply, now_ns)
             self._say(order, told)
-        elif verb == Verb.STATUS and code == -2013 and state == S.UNKNOWN:
-            if now_ns - order["placed_ns"] > self.window_ns + self.ack_ns:
-                self._say(order, S.REJECTED)
+        elif verb == Verb.STATUS and code == -2013 and state == S.UNKNOWN and (
+            now_ns - order["placed_ns"] > self.window_ns + self.ack_ns
+        ):
+            self._say(order, S.REJECTED)
 
     def _modify_reply(
         self, order: dict[str, Any], reply: dict[str, int], good: bool, doubtful: bool
