@@ -84,8 +84,7 @@ cdef class Core(CoreSend):
         self.orders = Orders(checked.ack_timeout_ns, config["recv_window_ms"] * 1_000_000)
         self.orders.can_modify = self.encoder.can_modify
         self.diff = Diff(config["quoting"], self.orders)
-        self.gate = Gate(config["limits"], self.book, self.orders, account,
-                         value_e8(tick, lot))
+        self.gate = Gate(config["limits"], self.book, self.orders, account, value_e8(tick, lot))
         self.halts = Halts(config["halts"], self.gate.limits.book_age_ns_max)
         self.stages = StageClock()
         self.tick_to_order = Histogram()

@@ -130,8 +130,6 @@ cdef class CoreState:
     cdef void _copy_blanked(self, uint8_t* to) noexcept nogil
     cdef void _stop_journal(self) noexcept nogil
     cdef void _bad_frame(self, int conn, int code) noexcept nogil
-    cdef void _heed(self, int result, ns_t now_ns) noexcept nogil
-    cdef void _tell_levels(self, ns_t now_ns) noexcept nogil
     cdef bint _has_moved(self) noexcept nogil
     cdef void _fill_view(self, ns_t now_ns) noexcept nogil
     cdef void _fill_levels(self) noexcept nogil

@@ -142,21 +142,7 @@ cdef class CoreState:
             else:
                 self.halts.set(HALT_RECONCILING)
 
-    cdef void _heed(self, int result, ns_t now_ns) noexcept nogil:
-        """What any answer may say of our pace or our clock."""
-        if result & RATE_LIMITED:
-            self.halts.on_rate_limit(now_ns + RATE_LIMIT_PAUSE_NS)
-        if result & CLOCK_REJECTED:
-            self.halts.set(HALT_CLOCK)
-
     # -- SEEN ---
-
-    cdef void _tell_levels(self, ns_t now_ns) noexcept nogil:
-        cdef Level[OFI_LEVELS_MAX] bids
-        cdef Level[OFI_LEVELS_MAX] asks
-        cdef int bid_count = self.book.levels(SIDE_BUY, bids, self.signal_levels)
-        cdef int ask_count = self.book.levels(SIDE_SELL, asks, self.signal_levels)
-        self.signals.on_levels(bids, bid_count, asks, ask_count, now_ns)
 
     cdef bint _has_moved(self) noexcept nogil:
         """Whether the touch differs from the last one looked at; it is that one from now on."""
