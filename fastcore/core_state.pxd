@@ -134,6 +134,8 @@ cdef class CoreState:
     cdef void _fill_view(self, ns_t now_ns) noexcept nogil
     cdef void _fill_levels(self) noexcept nogil
     cdef bint _is_reference_fresh(self, ns_t now_ns) noexcept nogil
+    cdef void _tell_levels(self, ns_t now_ns) noexcept nogil
+    cdef void _heed(self, int result, ns_t now_ns) noexcept nogil
     cdef bint _is_position_doubted(self, ns_t now_ns) noexcept nogil
     cdef ns_t _deadline(self, ns_t now_ns) noexcept nogil
     cdef int64_t _utc_ms(self, ns_t now_ns) noexcept nogil

@@ -215,6 +215,20 @@ cdef class CoreState:
         return (self.ref_touch[SIDE_BUY].qty_lots > 0 and self.ref_touch[SIDE_SELL].qty_lots > 0
                 and now_ns - self.ref_ns <= self.ref_age_ns_max)
 
+    cdef void _tell_levels(self, ns_t now_ns) noexcept nogil:
+        cdef Level[OFI_LEVELS_MAX] bids
+        cdef Level[OFI_LEVELS_MAX] asks
+        cdef int bid_count = self.book.levels(SIDE_BUY, bids, self.signal_levels)
+        cdef int ask_count = self.book.levels(SIDE_SELL, asks, self.signal_levels)
+        self.signals.on_levels(bids, bid_count, asks, ask_count, now_ns)
+
+    cdef void _heed(self, int result, ns_t now_ns) noexcept nogil:
+        """What any answer may say of our pace or our clock."""
+        if result & RATE_LIMITED:
+            self.halts.on_rate_limit(now_ns + RATE_LIMIT_PAUSE_NS)
+        if result & CLOCK_REJECTED:
+            self.halts.set(HALT_CLOCK)
+
     cdef bint _is_position_doubted(self, ns_t now_ns) noexcept nogil:
         """The venue has pushed another position than ours, and no fill has explained it since."""
         return (self.venue_position_ns != 0
