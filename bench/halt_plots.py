@@ -365,7 +365,7 @@ class CoreRun:
 
     def _reply(self, status: int, code: int, at: float) -> None:
         """An answer of the venue to an order that is gone."""
-        reply = {"id": "p0", "status": status, "error": {"code": code, "msg": "no"}}
+        reply = {"id": "1ffffffffffff", "status": status, "error": {"code": code, "msg": "no"}}
         self.core.frame(Conn.TRADE, json.dumps(reply).encode(), _ns(at), _ns(at))
 
     def _after(self, at: float) -> None:

@@ -26,9 +26,6 @@ cdef class Core(CoreSend):
     cdef int on_send(self, seq_t out_seq, int outcome, ns_t begin_ns, ns_t end_ns,
                      ns_t now_ns) noexcept nogil
 
-    cdef void _begin(self, int kind, int arg, const void* payload, int64_t size, ns_t now_ns,
-                     ns_t recv_ts_ns) noexcept nogil
-    cdef int _end(self, uint32_t bits_before, ns_t now_ns) noexcept nogil
     cdef void _dispatch(self, const Event* event, int conn, ns_t now_ns) noexcept nogil
     cdef void _on_market(self, const Event* event, ns_t now_ns) noexcept nogil
     cdef void _on_trade(self, const Event* event, ns_t now_ns) noexcept nogil

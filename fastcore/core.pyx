@@ -21,7 +21,7 @@ from fastcore.gate cimport Gate
 from fastcore.halts cimport Halts
 from fastcore.journal cimport (
     REC_ACCOUNT, REC_BOOK, REC_CLOCK, REC_COMMAND, REC_CONFIG, REC_CONN, REC_FILL, REC_FRAME,
-    REC_HEDGE, REC_REFERENCE, REC_SEND, REC_SNAPSHOT, REC_STATE, REC_TIMER, JournalWriter,
+    REC_HEDGE, REC_REFERENCE, REC_SEND, REC_SNAPSHOT, REC_TIMER, JournalWriter,
 )
 from fastcore.latency cimport (
     STAGE_BOOK, STAGE_DECODE, STAGE_DIFF_GATE, STAGE_SIGNALS, STAGE_STRATEGY, Histogram,
@@ -30,7 +30,7 @@ from fastcore.latency cimport (
 from fastcore.orders cimport (
     CHANGED, CLOCK_REJECTED, FILLED, RATE_LIMITED, STRANGER, SURPRISE, Orders,
 )
-from fastcore.signals cimport Signals
+from fastcore.signals cimport SIG_TFI, SIG_VPIN, Signals
 from fastcore.signals_flow cimport OFI_LEVELS_MAX
 from fastcore.stops cimport StopExit, Stops
 from fastcore.strategy cimport (
@@ -80,7 +80,10 @@ cdef class Core(CoreSend):
         self.decoder, self.encoder = core_config.codec(config, api_key, secret)
         self.book = Book()
         self.sync = Sync(self.book, checked.sync_rule)
-        self.signals = Signals(checked.signal_mask, config["signals"])
+        # A halt that is on must see what it halts for, whatever the strategy declares.
+        vpin_mask = SIG_VPIN if config["halts"]["vpin_max"] > 0 else 0
+        self.signals = Signals(checked.signal_mask | vpin_mask, config["signals"])
+        self.is_trade_quoted = checked.signal_mask & (SIG_TFI | SIG_VPIN) != 0
         self.orders = Orders(checked.ack_timeout_ns, config["recv_window_ms"] * 1_000_000)
         self.orders.can_modify = self.encoder.can_modify
         self.diff = Diff(config["quoting"], self.orders)
@@ -97,6 +100,7 @@ cdef class Core(CoreSend):
         self.view_levels = checked.view_levels
         self.signal_levels = OFI_LEVELS_MAX if self.signals.needs_levels else 0
         self.flags_mask = checked.flags_mask
+        self.lot_e8 = checked.lot_e8
         self.maker_fee_rate, self.taker_fee_rate = checked.fee_rates
         self.stops = Stops(config["stops"])
         self.is_referenced = checked.ref_lots_per_lot > 0
@@ -130,13 +134,16 @@ cdef class Core(CoreSend):
         self.stages.mark(STAGE_DECODE)
         if fc_unlikely(code < 0):
             self._bad_frame(conn, code)
-            self._quote(now_ns)
+            self._after_book(now_ns)
+            self.is_quote_due = True
         else:
             self._dispatch(&self.decoder.event, conn, now_ns)
             while fc_unlikely(self.decoder.pending):
                 if self.decoder.next_event() == EV_NONE:
                     break
                 self._dispatch(&self.decoder.event, conn, now_ns)
+        if self.is_quote_due:      # once, when all of the frame is known
+            self._quote(now_ns)
         code = self._end(bits, now_ns)
         self.is_stages_due = code > 0
         return code
@@ -152,6 +159,8 @@ cdef class Core(CoreSend):
         self.frames += 1
         self.stages.begin()
         self._dispatch(event, conn, now_ns)
+        if self.is_quote_due:
+            self._quote(now_ns)
         return self._end(bits, now_ns)
 
     cdef int on_snapshot(self, const uint8_t* body, int64_t size, ns_t now_ns) noexcept nogil:
@@ -162,6 +171,8 @@ cdef class Core(CoreSend):
         code = self.decoder.decode(body, size)
         if code == EV_SNAPSHOT:
             self._dispatch(&self.decoder.event, CONN_MARKET, now_ns)
+            if self.is_quote_due:
+                self._quote(now_ns)
         else:
             self.malformed += 1
         self._end(bits, now_ns)
@@ -174,7 +185,7 @@ cdef class Core(CoreSend):
         self.halts.on_timer(now_ns)
         self.gate.report()
         if self.orders.is_stuck(now_ns) or self._is_position_doubted(now_ns):
-            self.halts.set(HALT_RECONCILING)
+            self._doubt()
         if self.is_referenced and not self._is_reference_fresh(now_ns):
             self.halts.set(HALT_LEG)
         # A venue that refuses us for rate or clock is not asked more questions.
@@ -191,7 +202,7 @@ cdef class Core(CoreSend):
         cdef uint32_t bits = self.halts.bits
         self._begin(REC_COMMAND, command, b"", 0, now_ns, 0)
         if command == CMD_START:
-            if not self.diverged and self.conn_up[CONN_TRADE] and self.conn_up[CONN_USER]:
+            if self.is_agreed and self.conn_up[CONN_TRADE] and self.conn_up[CONN_USER]:
                 self.halts.clear(HALT_RECONCILING)
         elif command == CMD_HALT:
             self.halts.set(HALT_OPERATOR)
@@ -219,7 +230,8 @@ cdef class Core(CoreSend):
             if up:
                 self.halts.clear(reason)
             else:
-                self.halts.set(reason | HALT_RECONCILING)
+                self.halts.set(reason)
+                self._doubt()
         self._quote(now_ns)
         return self._end(bits, now_ns)
 
@@ -254,12 +266,14 @@ cdef class Core(CoreSend):
             # Held before our first order. Its P&L counts from here: bought at the mid of now.
             self.orders.adopt(position_lots, self.book.bid_px_ticks, self.book.ask_px_ticks,
                               now_ns)
-        self.diverged = position_lots != self.orders.position_lots
+        self.diverged = not self._is_ours(position_lots)
         self.venue_position_lots = position_lots       # what it pushed before is out of date
-        if not self.diverged and open_orders == 0:
-            self.orders.settle_all()
+        self._note_agreement(now_ns)
         if self.diverged or open_orders != 0:
-            self.halts.set(HALT_RECONCILING)
+            self._doubt()
+        else:
+            self.orders.settle_all()
+            self.is_agreed = True
         return self._end(bits, now_ns)
 
     cdef int on_reference(self, const Reference* reference, ns_t now_ns) noexcept nogil:
@@ -330,22 +344,6 @@ cdef class Core(CoreSend):
 
     # -- STEPS ---
 
-    cdef void _begin(self, int kind, int arg, const void* payload, int64_t size, ns_t now_ns,
-                     ns_t recv_ts_ns) noexcept nogil:
-        self.out_count = 0
-        self.arena_used = 0
-        self.first_out_seq = self.out_seq
-        self.cause_ts_ns = 0
-        self._write(kind, arg, payload, size, now_ns, recv_ts_ns)
-
-    cdef int _end(self, uint32_t bits_before, ns_t now_ns) noexcept nogil:
-        cdef int64_t[2] words
-        if fc_unlikely(bits_before != self.halts.bits):
-            words[0] = bits_before
-            words[1] = self.halts.bits
-            self._record(REC_STATE, 0, words, 16, now_ns)
-        return self.out_count
-
     cdef void _dispatch(self, const Event* event, int conn, ns_t now_ns) noexcept nogil:
         self.event_counts[event.kind] += 1
         if event.kind == EV_BEST or event.kind == EV_DEPTH or event.kind == EV_SNAPSHOT:
@@ -358,15 +356,15 @@ cdef class Core(CoreSend):
             self._on_reply(event, now_ns)
         elif event.kind == EV_ACCOUNT:
             if event.account.has_position:
-                self.venue_position_lots = event.account.position_lots
-                self.venue_position_ns = now_ns
+                self._note_position(event.account.position_lots, now_ns)
             if event.account.has_balance:
                 self.venue_balance_e8 = event.account.balance_e8
         elif event.kind == EV_SESSION:
             self._on_session(event, conn, now_ns)
         elif event.kind == EV_LISTEN_KEY_EXPIRED:
-            self.halts.set(HALT_USER_STREAM | HALT_RECONCILING)
-            self._quote(now_ns)
+            self.halts.set(HALT_USER_STREAM)
+            self._doubt()
+            self.is_quote_due = True
         elif event.kind == EV_VENUE_SHUTDOWN:
             self.venue_shutdowns += 1      # the connection's end, when it comes, halts
 
@@ -398,25 +396,25 @@ cdef class Core(CoreSend):
         if self.signals.needs_trades:
             self.signals.on_trade(event.trade.aggressor, event.trade.px_ticks,
                                   event.trade.qty_lots, now_ns)
-            self.halts.on_vpin(self.signals.values.vpin, now_ns)
-            if self.signals.is_valid:
-                self._quote(now_ns)
+            if self.signals.mask & SIG_VPIN:
+                self.halts.on_vpin(self.signals.values.vpin, now_ns)
+            if self.is_trade_quoted and self.signals.is_valid:
+                self.is_quote_due = True
 
     cdef void _on_session(self, const Event* event, int conn, ns_t now_ns) noexcept nogil:
         """A subscription that was refused is a stream that will say nothing."""
-        cdef int result
         if event.reply.status == 200:
             return
         self.session_errors += 1
-        result = self.orders.on_reply(&event.reply, now_ns)
-        self._heed(result, now_ns)
+        self._heed(self.orders.on_reply(&event.reply, now_ns), now_ns)
         if conn == CONN_MARKET:
             self.sync.reset()
             self._after_book(now_ns)
             return
-        if not result & (RATE_LIMITED | CLOCK_REJECTED):
-            self.halts.set(HALT_RECONCILING | (HALT_USER_STREAM if conn == CONN_USER else 0))
-        self._quote(now_ns)
+        self._doubt()
+        if conn == CONN_USER:
+            self.halts.set(HALT_USER_STREAM)
+        self.is_quote_due = True
 
     cdef void _after_book(self, ns_t now_ns) noexcept nogil:
         """Sync state, touch and signals after the book moved; then quote if they did."""
@@ -435,9 +433,11 @@ cdef class Core(CoreSend):
             self.halts.on_touch(0, 0, now_ns)
             self.signals.reset()
             self.touch[0] = self.touch[1] = self.touch[2] = self.touch[3] = 0
-            self._quote(now_ns)
+            self.is_quote_due = True
             return
-        self.halts.clear(HALT_BOOK)
+        if fc_unlikely(self.halts.bits & HALT_BOOK):
+            self.halts.clear(HALT_BOOK)
+            self.is_quote_due = True
         has_moved = self._has_moved()
         if not has_moved and self.signal_levels == 0:
             return
@@ -448,7 +448,7 @@ cdef class Core(CoreSend):
         if self.signal_levels:
             self._tell_levels(now_ns)
         self.stages.mark(STAGE_SIGNALS)
-        self._quote(now_ns)
+        self.is_quote_due = True
 
     cdef void _on_order(self, const Event* event, ns_t now_ns) noexcept nogil:
         # Before the first two-sided book, or without one, a fill is marked at its own price.
@@ -457,7 +457,7 @@ cdef class Core(CoreSend):
         cdef int result = self.orders.on_order_event(&event.order, bid_px, ask_px, now_ns)
         self.gate.report()
         if result & FILLED:
-            self.fill_ns = now_ns
+            self._note_agreement(now_ns)
             self.halts.on_fill(event.order.side, event.order.last_qty_lots, now_ns)
             self._record(REC_FILL, 0, &self.orders.last_fill, sizeof(self.orders.last_fill),
                          now_ns)
@@ -465,8 +465,8 @@ cdef class Core(CoreSend):
             self._record_order(self.orders.changed, now_ns)
         if result & (STRANGER | SURPRISE):
             # Somebody else trades here, or an order lives that we hold for dead: ask the venue.
-            self.halts.set(HALT_RECONCILING)
-        self._quote(now_ns)
+            self._doubt()
+        self.is_quote_due = True
 
     cdef void _on_reply(self, const Event* event, ns_t now_ns) noexcept nogil:
         cdef int result = self.orders.on_reply(&event.reply, now_ns)
@@ -474,7 +474,7 @@ cdef class Core(CoreSend):
             self._record_order(self.orders.changed, now_ns)
         self._heed(result, now_ns)
         if result & (RATE_LIMITED | CLOCK_REJECTED | CHANGED):
-            self._quote(now_ns)
+            self.is_quote_due = True
 
     # -- QUOTING ---
 
@@ -486,6 +486,7 @@ cdef class Core(CoreSend):
         what reduces: a leg must not stay naked because the market is wide."""
         cdef StopExit exit
         cdef bint is_exit_due = False
+        self.is_quote_due = False
         if self.halts.bits:
             if (self.orders.active_count == 0 and self.orders.position_lots == 0
                     and not self.is_referenced):

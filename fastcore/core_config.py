@@ -4,6 +4,7 @@ import difflib
 import json
 import math
 import re
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from fastcore import halts, signals_settings
@@ -75,6 +76,7 @@ class Checked(NamedTuple):
     tick_to_order_ns_max: int
     flags_mask: int
     fee_rates: tuple[float, float]
+    lot_e8: int
     ref_lots_per_lot: float  # 0: no reference leg
     ref_age_ns_max: int
 
@@ -112,6 +114,7 @@ def check(config: dict[str, Any], user: Any = None) -> Checked:
         tick_to_order_ns_max=_positive_ns(config, "budgets", "tick_to_order_us_max", 1e3),
         # Where the venue has no reduce-only, the gate alone sees to it.
         flags_mask=sum(OrderFlag) if venue.has_reduce_only else ~OrderFlag.REDUCE_ONLY & 7,
+        lot_e8=max(1, int(Decimal(config["lot"]) * 10**8)),
         fee_rates=(_fee_rate(config, "maker_bp"), _fee_rate(config, "taker_bp")),
         ref_lots_per_lot=_reference(config, "lots_per_lot"),
         ref_age_ns_max=round(_reference(config, "age_ms_max") * 1e6),

@@ -79,7 +79,11 @@ cdef class CoreState:
     cdef Hedge hedge               # wanted on the reference leg, until on_reference tells its fate
     cdef qty_t venue_position_lots # as the venue's last push says
     cdef ns_t venue_position_ns    # 0: it has said nothing
-    cdef ns_t fill_ns              # of the last fill booked
+    cdef ns_t agreed_ns            # when the venue's position was last known to be ours
+    cdef int64_t lot_e8            # 1e-8 of the base asset a lot
+    cdef bint is_agreed            # the venue has answered as we believe, and nothing came since
+    cdef bint is_quote_due         # what the input in hand told is worth a look at the quotes
+    cdef bint is_trade_quoted      # the strategy lives on trades, too
     cdef int64_t venue_balance_e8  # of the quote asset, as the venue's last push says
     cdef int64_t venue_shutdowns
     cdef int64_t session_errors
@@ -120,6 +124,9 @@ cdef class CoreState:
     cdef readonly object user      # the compiled strategy that is not built in, or None
     cdef object _tick_capsule
 
+    cdef void _begin(self, int kind, int arg, const void* payload, int64_t size, ns_t now_ns,
+                     ns_t recv_ts_ns) noexcept nogil
+    cdef int _end(self, uint32_t bits_before, ns_t now_ns) noexcept nogil
     cdef void _write(self, int kind, int arg, const void* payload, int64_t size, ns_t now_ns,
                      ns_t recv_ts_ns) noexcept nogil
     cdef void _record(self, int kind, int arg, const void* payload, int64_t size,
@@ -136,6 +143,10 @@ cdef class CoreState:
     cdef bint _is_reference_fresh(self, ns_t now_ns) noexcept nogil
     cdef void _tell_levels(self, ns_t now_ns) noexcept nogil
     cdef void _heed(self, int result, ns_t now_ns) noexcept nogil
+    cdef void _doubt(self) noexcept nogil
+    cdef void _note_position(self, qty_t position_lots, ns_t now_ns) noexcept nogil
+    cdef void _note_agreement(self, ns_t now_ns) noexcept nogil
+    cdef bint _is_ours(self, qty_t position_lots) noexcept nogil
     cdef bint _is_position_doubted(self, ns_t now_ns) noexcept nogil
     cdef ns_t _deadline(self, ns_t now_ns) noexcept nogil
     cdef int64_t _utc_ms(self, ns_t now_ns) noexcept nogil

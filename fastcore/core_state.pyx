@@ -8,13 +8,13 @@ from libc.string cimport memcpy, memset
 from fastcore.check cimport fc_unlikely
 from fastcore.diff cimport Action
 from fastcore.gate cimport GATE_CODES
-from fastcore.journal cimport REC_DENY, REC_ORDER, REC_SAMPLE
+from fastcore.journal cimport REC_DENY, REC_ORDER, REC_SAMPLE, REC_STATE
 from fastcore.orders cimport CLOCK_REJECTED, RATE_LIMITED
 from fastcore.signals_flow cimport OFI_LEVELS_MAX
 from fastcore.strategy cimport STATE_MAX, VIEW_VERSION, OwnQuote, View
 from fastcore.types cimport (
     CONN_MARKET, CONN_USER, E_OTHER_SYMBOL, E_UNKNOWN, HALT_BOOK, HALT_CLOCK, HALT_JOURNAL,
-    HALT_RECONCILING, OK, ORD_PENDING_REPLACE, SIDE_BUY, SIDE_SELL, SYNC_SYNCED, TARGET_LEVELS,
+    HALT_RECONCILING, OK, ORD_PENDING_NEW, ORD_PENDING_REPLACE, ORDERS_MAX, SIDE_BUY, SIDE_SELL, SYNC_SYNCED, TARGET_LEVELS,
     VIEW_LEVELS, Level,
 )
 from fastcore.working cimport Order, is_live, open_lots
@@ -40,10 +40,41 @@ cdef inline int _insert_own(OwnQuote* quotes, int count, const Order* order,
     return 1
 
 
+cdef inline qty_t _shown_lots(Order* order, qty_t visible_lots) noexcept nogil:
+    """What of the order the book shows by now: an ack comes before the book that it changes.
+
+    What the level has grown by since the order stood there is taken for ours, once and for all.
+    """
+    cdef qty_t leaves_lots = order.qty_lots - order.cum_qty_lots
+    if order.shown_px_ticks != order.px_ticks:     # new here: acknowledged, or amended
+        order.shown_px_ticks = order.px_ticks
+        order.base_lots = visible_lots
+        order.shown_lots = 0
+    order.base_lots = min(order.base_lots, visible_lots)
+    order.shown_lots = min(max(order.shown_lots, visible_lots - order.base_lots), leaves_lots)
+    return order.shown_lots
+
+
 cdef class CoreState:
     """Base of Core; makes no sense alone."""
 
     # -- WRITTEN DOWN ---
+
+    cdef void _begin(self, int kind, int arg, const void* payload, int64_t size, ns_t now_ns,
+                     ns_t recv_ts_ns) noexcept nogil:
+        self.out_count = 0
+        self.arena_used = 0
+        self.first_out_seq = self.out_seq
+        self.cause_ts_ns = 0
+        self._write(kind, arg, payload, size, now_ns, recv_ts_ns)
+
+    cdef int _end(self, uint32_t bits_before, ns_t now_ns) noexcept nogil:
+        cdef int64_t[2] words
+        if fc_unlikely(bits_before != self.halts.bits):
+            words[0] = bits_before
+            words[1] = self.halts.bits
+            self._record(REC_STATE, 0, words, 16, now_ns)
+        return self.out_count
 
     cdef void _write(self, int kind, int arg, const void* payload, int64_t size, ns_t now_ns,
                      ns_t recv_ts_ns) noexcept nogil:
@@ -138,9 +169,33 @@ cdef class CoreState:
             self.malformed += 1
             if conn == CONN_MARKET:
                 self.sync.reset()
-                self.halts.set(HALT_BOOK)
             else:
-                self.halts.set(HALT_RECONCILING)
+                self._doubt()
+
+    cdef void _doubt(self) noexcept nogil:
+        """What the venue holds may not be what we believe: only its own word ends this."""
+        self.is_agreed = False
+        self.halts.set(HALT_RECONCILING)
+
+    cdef void _note_position(self, qty_t position_lots, ns_t now_ns) noexcept nogil:
+        """The venue's push about our position; it may come before the fill that explains it."""
+        if self.venue_position_ns == 0:
+            self.agreed_ns = now_ns
+        self.venue_position_lots = position_lots
+        self.venue_position_ns = now_ns
+        self._note_agreement(now_ns)
+
+    cdef void _note_agreement(self, ns_t now_ns) noexcept nogil:
+        if self._is_ours(self.venue_position_lots):
+            self.agreed_ns = now_ns
+
+    cdef bint _is_ours(self, qty_t position_lots) noexcept nogil:
+        """Whether the venue's position can be ours. Fees paid in the base asset have shrunk what
+        we hold, by parts of a lot, and we don't know which fill's it has taken yet."""
+        cdef qty_t least_lots = self.orders.position_lots
+        if self.orders.fees_base_e8 > 0:
+            least_lots -= (self.orders.fees_base_e8 + self.lot_e8 - 1) // self.lot_e8
+        return least_lots <= position_lots <= self.orders.position_lots
 
     # -- SEEN ---
 
@@ -186,30 +241,34 @@ cdef class CoreState:
     cdef void _fill_levels(self) noexcept nogil:
         """Own quotes, and the book's levels without what is ours: nobody should outbid himself."""
         cdef View* view = &self.view
-        cdef Level[2][TARGET_LEVELS] own
+        cdef Level[2][ORDERS_MAX] own
+        cdef int[2] counts
         cdef Order* order
-        cdef int i
+        cdef qty_t visible_lots
+        cdef int i, side
+        counts[SIDE_BUY] = counts[SIDE_SELL] = 0
         view.own_bid_count = view.own_ask_count = 0
         for i in range(self.orders.active_count):
             order = &self.orders.slots[self.orders.active[i]]
+            if not self.orders.may_rest(order) or order.state == ORD_PENDING_NEW:
+                continue
+            side = order.side
+            if self.sync.state == SYNC_SYNCED:
+                visible_lots = self.book.qty_at(side, order.px_ticks)
+                self.orders.see_level(order, visible_lots)
+                own[side][counts[side]].px_ticks = order.px_ticks
+                own[side][counts[side]].qty_lots = _shown_lots(order, visible_lots)
+                counts[side] += 1
             if not (is_live(order.state) or order.state == ORD_PENDING_REPLACE):
                 continue
-            if self.sync.state == SYNC_SYNCED:
-                self.orders.see_level(order, self.book.qty_at(order.side, order.px_ticks))
-            if order.side == SIDE_BUY:
+            if side == SIDE_BUY:
                 view.own_bid_count += _insert_own(view.own_bids, view.own_bid_count, order, 1)
             else:
                 view.own_ask_count += _insert_own(view.own_asks, view.own_ask_count, order, -1)
-        for i in range(view.own_bid_count):
-            own[SIDE_BUY][i].px_ticks = view.own_bids[i].px_ticks
-            own[SIDE_BUY][i].qty_lots = view.own_bids[i].leaves_lots
-        for i in range(view.own_ask_count):
-            own[SIDE_SELL][i].px_ticks = view.own_asks[i].px_ticks
-            own[SIDE_SELL][i].qty_lots = view.own_asks[i].leaves_lots
         view.bid_count = self.book.levels_net(SIDE_BUY, view.bids, self.view_levels,
-                                              own[SIDE_BUY], view.own_bid_count)
+                                              own[SIDE_BUY], counts[SIDE_BUY])
         view.ask_count = self.book.levels_net(SIDE_SELL, view.asks, self.view_levels,
-                                              own[SIDE_SELL], view.own_ask_count)
+                                              own[SIDE_SELL], counts[SIDE_SELL])
 
     cdef bint _is_reference_fresh(self, ns_t now_ns) noexcept nogil:
         return (self.ref_touch[SIDE_BUY].qty_lots > 0 and self.ref_touch[SIDE_SELL].qty_lots > 0
@@ -230,11 +289,11 @@ cdef class CoreState:
             self.halts.set(HALT_CLOCK)
 
     cdef bint _is_position_doubted(self, ns_t now_ns) noexcept nogil:
-        """The venue has pushed another position than ours, and no fill has explained it since."""
+        """The venue's position and ours have been apart for longer than a fill may take, however
+        many other fills have come meanwhile."""
         return (self.venue_position_ns != 0
-                and self.venue_position_lots != self.orders.position_lots
-                and now_ns - self.venue_position_ns > self.orders.ack_timeout_ns
-                and now_ns - self.fill_ns > self.orders.ack_timeout_ns)
+                and not self._is_ours(self.venue_position_lots)
+                and now_ns - self.agreed_ns > self.orders.ack_timeout_ns)
 
     cdef ns_t _deadline(self, ns_t now_ns) noexcept nogil:
         return (self.cause_ts_ns if self.cause_ts_ns else now_ns) + self.budget_ns

@@ -54,6 +54,9 @@ cdef struct Order:
     ns_t amend_ns              # of the last amend that left
     ns_t owed_ns               # since when venue_cum is above cum
     ns_t unknown_ns            # since when the state is UNKNOWN
+    px_t shown_px_ticks        # price that the two below are of
+    qty_t base_lots            # least that the level has shown since the order stood there
+    qty_t shown_lots           # what of the order the book is taken to show
 
 
 cdef inline bint is_working(int state) noexcept nogil:

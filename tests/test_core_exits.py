@@ -300,7 +300,10 @@ def trade(desk: Desk, qty: str, is_sell: bool) -> None:
 def test_toxic_flow_pulls_the_quotes_on_the_trade_that_shows_it() -> None:
     signals = {"vpin_bucket_lots": 10, "vpin_buckets": 4}
     params = {"half_spread_ticks": 2.0, "qty_lots": 10.0, "position_lots_max": 60.0}
-    desk = quoting(strategy="ofi_skew", params=params, signals=signals)
+    desk = quoting(
+        strategy="ofi_skew", params=params, signals=signals,
+        halts__vpin_max=0.9, halts__vpin_clear=0.7,
+    )  # fmt: skip
     for _ in range(3):
         trade(desk, "0.010", is_sell=True)
     assert desk.core.halt_bits == 0
