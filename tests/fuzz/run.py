@@ -81,12 +81,15 @@ class Clang:
             raise SystemExit(f"make fuzz needs clang, which is not there ({remedy})")
         self.version = self._say("--version").splitlines()[0]
         folder = Path(self._say("-print-runtime-dir").strip())
-        machine = platform.machine()
-        self.asan = folder / f"libclang_rt.asan-{machine}.so"
-        self.fuzzer = folder / f"libclang_rt.fuzzer_no_main-{machine}.a"
-        for library in (self.asan, self.fuzzer):
-            if not library.exists():
-                raise SystemExit(f"make fuzz needs clang's runtime: no {library} ({remedy})")
+        libraries = []
+        for name, kind in (("asan", "so"), ("fuzzer_no_main", "a")):
+            # By target triple the folder says the machine, else the name does.
+            names = [f"libclang_rt.{name}{end}.{kind}" for end in (f"-{platform.machine()}", "")]
+            found = [folder / each for each in names if (folder / each).exists()]
+            if not found:
+                raise SystemExit(f"make fuzz needs {folder}/{names[0]} ({remedy})")
+            libraries += found[:1]
+        self.asan, self.fuzzer = libraries
 
     def _say(self, what: str) -> str:
         said = subprocess.run([self.path, what], check=True, capture_output=True, text=True)
