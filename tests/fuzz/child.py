@@ -32,7 +32,9 @@ def main() -> None:
             os.abort()  # libFuzzer keeps the input and says where it is
         return 0
 
-    args = [b"fuzz", *map(os.fsencode, sys.argv[2:])]
+    # A merge starts this very command again, by a shell.
+    itself = f"{sys.executable} -m tests.fuzz.child {sys.argv[1]}"
+    args = [itself.encode(), *map(os.fsencode, sys.argv[2:])]
     argv = (ctypes.c_char_p * (len(args) + 1))(*args, None)
     library = ctypes.PyDLL(LIBRARY)
     library.LLVMFuzzerRunDriver(

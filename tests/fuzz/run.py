@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import time
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ def main() -> int:
     asked.add_argument("--target", default="all", choices=["all", *TARGETS])
     asked.add_argument("--seed", type=int, default=0, help="of libFuzzer; 0: a new one")
     asked.add_argument("--out", type=Path, default=ROOT / "build" / "fuzz.json")
+    asked.add_argument("--append", action="store_true", help="add to what is in --out")
     asked.add_argument("--reproduce", type=Path, help="run this file through --target once")
     asked.add_argument("--keep", action="store_true", help="renew tests/data/fuzz at the end")
     args = asked.parse_args()
@@ -64,7 +66,7 @@ def main() -> int:
         if args.keep:
             keep(clang, name)
     findings = sum(len(result["findings"]) for result in results.values())
-    write(args.out, clang, results, findings)
+    write(args.out, clang, results, args.append)
     print(f"{findings} findings; {args.out}")
     return 1 if findings else 0
 
@@ -79,12 +81,15 @@ class Clang:
             raise SystemExit(f"make fuzz needs clang, which is not there ({remedy})")
         self.version = self._say("--version").splitlines()[0]
         folder = Path(self._say("-print-runtime-dir").strip())
-        machine = platform.machine()
-        self.asan = folder / f"libclang_rt.asan-{machine}.so"
-        self.fuzzer = folder / f"libclang_rt.fuzzer_no_main-{machine}.a"
-        for library in (self.asan, self.fuzzer):
-            if not library.exists():
-                raise SystemExit(f"make fuzz needs clang's runtime: no {library} ({remedy})")
+        libraries = []
+        for name, kind in (("asan", "so"), ("fuzzer_no_main", "a")):
+            # By target triple the folder says the machine, else the name does.
+            names = [f"libclang_rt.{name}{end}.{kind}" for end in (f"-{platform.machine()}", "")]
+            found = [folder / each for each in names if (folder / each).exists()]
+            if not found:
+                raise SystemExit(f"make fuzz needs {folder}/{names[0]} ({remedy})")
+            libraries += found[:1]
+        self.asan, self.fuzzer = libraries
 
     def _say(self, what: str) -> str:
         said = subprocess.run([self.path, what], check=True, capture_output=True, text=True)
@@ -112,9 +117,11 @@ def build(clang: Clang) -> None:
     )  # fmt: skip
 
 
-def child(clang: Clang, target: str, args: list[str]) -> subprocess.CompletedProcess[str]:
+def child(
+    clang: Clang, target: str, args: list[str], log_name: str = ""
+) -> subprocess.CompletedProcess[str]:
     """libFuzzer on a target, at a low priority; what it says goes to a log, and is returned."""
-    log = BUILD / f"{target}.log"
+    log = BUILD / f"{log_name or target}.log"
     with log.open("w") as out:
         done = subprocess.run(
             [sys.executable, "-m", "tests.fuzz.child", target, *args],
@@ -153,6 +160,7 @@ def fuzz(clang: Clang, target: str, seconds: int, seed: int) -> dict[str, Any]:
     for folder in (corpus, found, KEPT / target):
         folder.mkdir(parents=True, exist_ok=True)
     earlier = set(found.iterdir())
+    begin_s = time.monotonic()
     said = child(clang, target, [
         f"-max_total_time={seconds}", f"-max_len={TARGETS[target][1]}",
         *[f"-dict={dictionary}"][: dictionary.stat().st_size],
@@ -166,7 +174,7 @@ def fuzz(clang: Clang, target: str, seconds: int, seed: int) -> dict[str, Any]:
     begun = [int(cov) for what, cov, *_ in coverage if what == "INITED"]
     new = sorted(path.name for path in found.iterdir() if path not in earlier)
     return {
-        "seconds": seconds,
+        "seconds": round(time.monotonic() - begin_s),
         **{name: figures.get(told) for told, name in STATS.items()},
         "edges": int(coverage[-1][1]) if coverage else None,
         "edges_at_start": begun[0] if begun else None,
@@ -185,7 +193,7 @@ def keep(clang: Clang, target: str) -> None:
     child(clang, target, [
         "-merge=1", "-use_counters=0", f"-max_len={TARGETS[target][1]}", str(small),
         str(KEPT / target), str(BUILD / "seeds" / target), str(BUILD / "corpus" / target),
-    ])  # fmt: skip
+    ], f"{target}-merge")  # fmt: skip
     inputs = list(small.iterdir())
     if not inputs:
         return  # the merge failed, and its log was shown: keep what there is
@@ -195,19 +203,26 @@ def keep(clang: Clang, target: str) -> None:
         shutil.copy(path, KEPT / target / path.name)
 
 
-def write(out: Path, clang: Clang, results: dict[str, Any], findings: int) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
+def write(out: Path, clang: Clang, results: dict[str, Any], is_added: bool) -> None:
+    """The figures of each run of each target, and their sums."""
+    targets: dict[str, list[dict[str, Any]]] = {}
+    if is_added and out.exists():
+        targets = json.loads(out.read_text())["targets"]
+    for name, result in results.items():
+        targets.setdefault(name, []).append(result)
+    runs = [run for told in targets.values() for run in told]
     document = {
         "what": "libFuzzer on the safe build under ASan and UBSan, one process",
         "day": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "compiler": clang.version,
         "python": sysconfig.get_python_version(),
         "flags": CFLAGS,
-        "minutes": round(sum(result["seconds"] for result in results.values()) / 60, 1),
-        "executions": sum(result["executions"] or 0 for result in results.values()),
-        "findings": findings,
-        "targets": results,
+        "minutes": round(sum(run["seconds"] for run in runs) / 60, 1),
+        "executions": sum(run["executions"] or 0 for run in runs),
+        "findings": sum(len(run["findings"]) for run in runs),
+        "targets": targets,
     }
+    out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(document, indent=1) + "\n")
 
 
