@@ -66,10 +66,14 @@ Each check has a test at its limit, one under it and one over (`tests/test_gate.
   An order that adds nothing to its instrument's worst case passes the account's exposure limit,
   whatever the account holds: else a position could not be quoted down.
 - *Cancels and queries* are counted as messages and never denied. Orders stop at a message limit
-  less `cancel_reserve`.
+  less `cancel_reserve`, and at an order limit less `exit_reserve`.
 - *Exits* are orders that are both reduce-only and immediate-or-cancel, as stops send them. They
-  may use the reserve, never count as open orders, and may be of any value. The sum of exits in
-  flight never exceeds the position, so they can't flip it.
+  may use both reserves, never count as open orders, and may be of any value under `notional_max`.
+  The sum of exits in flight never exceeds the position, so they can't flip it.
+- Before an exit is judged it is cut to `qty_lots_max` and `notional_max`; the rest of the position
+  goes with the next one, and no rest under `qty_lots_min` is left behind. Its limit price is drawn
+  into the collar, but never past the touch. Exits denied all the same are counted apart, as
+  `exits_denied`: a position that should close and does not.
 - While an exit waits for nothing but other exits, a reduce-only quote counts every open order of
   its side.
 

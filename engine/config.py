@@ -71,6 +71,7 @@ class Limits(_Table):
     messages_per_s_max: int = Field(gt=0)
     messages_per_min_max: int = Field(gt=0)
     cancel_reserve: int = Field(ge=0)
+    exit_reserve: int = Field(ge=0)
     duplicate_ms: int = Field(ge=0)
     book_age_ms_max: int = Field(gt=0)
     tick_age_ms_max: int = Field(gt=0)
@@ -81,6 +82,7 @@ class Limits(_Table):
     account_messages_per_s_max: int = Field(gt=0)
     account_messages_per_min_max: int = Field(gt=0)
     account_cancel_reserve: int = Field(ge=0)
+    account_exit_reserve: int = Field(ge=0)
 
 
 class Halts(_Table):
@@ -214,6 +216,7 @@ def demo_core(symbol: str, strategy: str, run_tag: str, seed: int) -> dict[str, 
             "messages_per_s_max": 200,
             "messages_per_min_max": 4_000,
             "cancel_reserve": 50,
+            "exit_reserve": 20,
             "duplicate_ms": 1_000,
             "book_age_ms_max": 2_000,
             "tick_age_ms_max": 1_000,
@@ -224,6 +227,7 @@ def demo_core(symbol: str, strategy: str, run_tag: str, seed: int) -> dict[str, 
             "account_messages_per_s_max": 200,
             "account_messages_per_min_max": 4_000,
             "account_cancel_reserve": 50,
+            "account_exit_reserve": 20,
         },
         "halts": {
             "spread_factor": 20.0,

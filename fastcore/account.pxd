@@ -30,6 +30,7 @@ cdef class Sends:
     cdef int64_t orders_per_10s_max
     cdef int64_t orders_per_min_max
     cdef int64_t reserve       # messages of each window that only cancels and exits may use
+    cdef int64_t exit_reserve  # orders of each window that only exits may use
 
     cpdef int check(self, bint is_exit, ns_t now_ns) noexcept nogil
     cpdef void count_send(self, int verb, ns_t now_ns) noexcept nogil
@@ -44,8 +45,10 @@ cdef inline bint is_spent(const SendRing* ring, int64_t limit, ns_t since_ns) no
 cdef inline int check_sends(Sends sends, bint is_exit, ns_t now_ns) noexcept nogil:
     """RATE_OK, or which kind of window has no room for one more order. O(1), inlined."""
     cdef int64_t reserve = 0 if is_exit else sends.reserve
-    if (is_spent(&sends.orders, sends.orders_per_10s_max, now_ns - <ns_t>WINDOW_10S_NS)
-            or is_spent(&sends.orders, sends.orders_per_min_max,
+    cdef int64_t exit_reserve = 0 if is_exit else sends.exit_reserve
+    if (is_spent(&sends.orders, sends.orders_per_10s_max - exit_reserve,
+                 now_ns - <ns_t>WINDOW_10S_NS)
+            or is_spent(&sends.orders, sends.orders_per_min_max - exit_reserve,
                         now_ns - <ns_t>WINDOW_MIN_NS)):
         return RATE_ORDERS
     if (is_spent(&sends.messages, sends.messages_per_s_max - reserve,
@@ -66,3 +69,5 @@ cdef class Account:
     # Whether a gate's change from old_e8 to new_e8 would break the account's limit.
     cpdef bint is_over(self, int64_t old_e8, int64_t new_e8) noexcept nogil
     cpdef void move(self, int64_t old_e8, int64_t new_e8) noexcept nogil
+    # The last call of a gate that joined.
+    cdef void leave(self, int64_t exposure_e8) noexcept nogil

@@ -6,9 +6,10 @@ Messages count when they are sent, whatever becomes of them (RTS 6 art. 15(1)(d)
 window of W with limit N is spent when the N-th newest send is younger than W: one ring of send
 times answers for every window, in O(1) and without a sweep. A send exactly W old has left it.
 
-Cancels and queries are counted but never asked: they pass always. Orders stop at limit minus
-reserve, so that the venue still takes our cancels when quoting has used up the rest
-(reliability.md I-21); exits, which reduce what is at risk, may use the reserve too.
+Cancels and queries are counted but never asked: they pass always. Orders stop at the message
+limits minus cancel_reserve, so that the venue still takes our cancels when quoting has used up the
+rest (reliability.md I-21), and at the order limits minus exit_reserve: in a fast market quoting
+must not spend what a stop needs. Exits, which reduce what is at risk, may use both reserves.
 
 Exposure is in 1e-8 of the quote asset: exact in int64, and one unit for instruments of every
 tick and lot. All instruments of an account are held to have the same quote asset.
@@ -43,6 +44,7 @@ LIMITS: dict[str, tuple[int, int, str]] = {
     "messages_per_s_max": (1, SENDS_MAX, "messages of every kind in 1 s"),
     "messages_per_min_max": (1, SENDS_MAX, "messages of every kind in a minute"),
     "cancel_reserve": (0, SENDS_MAX, "messages of a window kept for cancels and exits"),
+    "exit_reserve": (0, SENDS_MAX, "orders of a window kept for exits"),
     "duplicate_ms": (0, DAY_MS, "how long an unanswered order bars its double; 0: not"),
     "book_age_ms_max": (1, DAY_MS, "age of the book"),
     "tick_age_ms_max": (1, DAY_MS, "age of the frame that caused the order"),
@@ -53,6 +55,7 @@ LIMITS: dict[str, tuple[int, int, str]] = {
     "account_messages_per_s_max": (1, SENDS_MAX, "of all instruments together"),
     "account_messages_per_min_max": (1, SENDS_MAX, "of all instruments together"),
     "account_cancel_reserve": (0, SENDS_MAX, "of the account's windows"),
+    "account_exit_reserve": (0, SENDS_MAX, "of the account's windows"),
 }
 
 
@@ -73,10 +76,13 @@ def check_limits(limits) -> None:
             raise ValueError(f"Expected limits.{key} to be a whole number in {lowest} .. "
                              f"{highest}, was {value!r}")
     for prefix in ("", "account_"):
-        least = min(limits[f"{prefix}messages_per_s_max"], limits[f"{prefix}messages_per_min_max"])
-        if limits[f"{prefix}cancel_reserve"] >= least:
-            raise ValueError(f"Expected limits.{prefix}cancel_reserve to be under the message "
-                             f"limits, the least of which is {least}: no order could ever pass")
+        for reserve, kind, first in (("cancel_reserve", "message", "s"),
+                                     ("exit_reserve", "order", "10s")):
+            least = min(limits[f"{prefix}{kind}s_per_{window}_max"] for window in (first, "min"))
+            if limits[prefix + reserve] >= least:
+                raise ValueError(f"Expected limits.{prefix}{reserve} to be under the {kind} "
+                                 f"limits, the least of which is {least}: no order could ever "
+                                 "pass")
     if limits["qty_lots_min"] > limits["qty_lots_max"]:
         raise ValueError("Expected limits.qty_lots_min to be at most qty_lots_max")
     if limits["notional_min"] > limits["notional_max"]:
@@ -122,6 +128,7 @@ cdef class Sends:
         self.messages_per_s_max = limits[prefix + "messages_per_s_max"]
         self.messages_per_min_max = limits[prefix + "messages_per_min_max"]
         self.reserve = limits[prefix + "cancel_reserve"]
+        self.exit_reserve = limits[prefix + "exit_reserve"]
         _allocate(&self.orders, max(self.orders_per_10s_max, self.orders_per_min_max))
         _allocate(&self.messages, max(self.messages_per_s_max, self.messages_per_min_max))
 
@@ -158,6 +165,11 @@ cdef class Account:
 
     cpdef void move(self, int64_t old_e8, int64_t new_e8) noexcept nogil:
         self.exposure_e8 += new_e8 - old_e8
+
+    cdef void leave(self, int64_t exposure_e8) noexcept nogil:
+        """A gate that joined is no more: what it had at risk goes with it."""
+        self.exposure_e8 -= exposure_e8
+        self.gate_count -= 1
 
     def join(self, dict limits) -> None:
         """One more gate reports to this account. ValueError: its limits say otherwise."""

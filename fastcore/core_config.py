@@ -7,7 +7,7 @@ import re
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from fastcore import halts, signals_settings
+from fastcore import halts, signals_settings, stops
 from fastcore.account import check_limits
 from fastcore.codec.base import DecoderBase, EncoderBase
 from fastcore.codec.binance_decode import Decoder
@@ -93,6 +93,8 @@ def check(config: dict[str, Any], user: Any = None) -> Checked:
     for section, keys in _SECTIONS.items():
         _check_keys(section, config[section], keys)
     check_limits(config["limits"])
+    stops.check_settings(config["stops"])
+    _check_slippage(config)
     halts.check_settings(config["halts"])
     signals_settings.check_settings(config["signals"])
     if config["venue"] not in VENUES:
@@ -157,6 +159,17 @@ def _strategy(config: dict[str, Any], user: Any) -> tuple[int, int, list[float]]
             f"{user.source_sha256!r}: it is not the one that ran"
         )
     return user.signal_mask, user.view_levels, user.param_values(config["params"])
+
+
+def _check_slippage(config: dict[str, Any]) -> None:
+    """The collar must leave room for the limit price of an exit."""
+    slippage_ticks = config["stops"]["slippage_ticks"]
+    collar_ticks = config["limits"]["price_collar_ticks"]
+    if slippage_ticks >= collar_ticks:
+        raise ValueError(
+            f"Expected stops.slippage_ticks to be under limits.price_collar_ticks ({collar_ticks}), "
+            f"was {slippage_ticks}: the gate would deny the exit"
+        )
 
 
 def _fee_rate(config: dict[str, Any], key: str) -> float:

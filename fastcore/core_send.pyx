@@ -175,11 +175,14 @@ cdef class CoreSend(CoreState):
         """The strategy's take; reduce-only where all that it can do is to reduce."""
         cdef qty_t position_lots = self.orders.position_lots
         cdef int side = self.target.take_side
+        cdef int flags = 0
         cdef qty_t room_lots = -position_lots if side == SIDE_BUY else position_lots
-        self.diff.want_take(
-            side, self._short_of_own(side, self.target.take_px_ticks), self.target.take_qty_lots,
-            ORDER_REDUCE_ONLY if self.target.take_qty_lots <= room_lots else 0,
-            self.target.take_reason, now_ns)
+        cdef qty_t qty_lots = self.target.take_qty_lots
+        cdef px_t px_ticks = self._short_of_own(side, self.target.take_px_ticks)
+        if qty_lots <= room_lots:
+            flags = ORDER_REDUCE_ONLY
+            self.gate.clamp_exit(side, &px_ticks, &qty_lots)
+        self.diff.want_take(side, px_ticks, qty_lots, flags, self.target.take_reason, now_ns)
 
     cdef void _keep_reducing(self) noexcept nogil:
         """Halted: no quotes, and of a take only what shrinks the position. A hedge stays: the
@@ -220,6 +223,7 @@ cdef class CoreSend(CoreState):
         self.target.take_qty_lots = 0
         if exit.qty_lots > 0:
             exit.px_ticks = self._short_of_own(exit.side, exit.px_ticks)
+            self.gate.clamp_exit(exit.side, &exit.px_ticks, &exit.qty_lots)
         return exit.qty_lots > 0
 
     cdef px_t _short_of_own(self, int side, px_t px_ticks) noexcept nogil:

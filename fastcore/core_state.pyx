@@ -373,6 +373,7 @@ cdef class CoreState:
             "ask_px_ticks": self.book.ask_px_ticks, "ask_qty_lots": self.book.ask_qty_lots,
             "book_ns": self.book_ns,
             "events": [self.event_counts[i] for i in range(EVENT_KINDS)],
+            "exits_denied": self.gate.exits_denied,
             "denies": [self.gate.counts[i] for i in range(GATE_CODES)],
         }
         count = self.book.levels(SIDE_BUY, levels, VIEW_LEVELS)

@@ -83,10 +83,13 @@ cdef class Gate:
     cdef int64_t value_den
     cdef int64_t value_max             # tick x lot past which the worth is VALUE_E8_MAX
     cdef int64_t counts[GATE_CODES]
+    cdef readonly int64_t exits_denied # of all codes: a position that could not be closed
+    cdef bint has_joined               # the account counts this gate
 
     cdef int check(self, const Intent* intent, uint32_t halt_bits, bint is_synced,
                    ns_t book_ns, ns_t tick_ns, ns_t now_ns) noexcept nogil
     cdef void count_send(self, int verb, ns_t now_ns) noexcept nogil
+    cdef void clamp_exit(self, int side, px_t* px_ticks, qty_t* qty_lots) noexcept nogil
     cpdef void on_reference(self, px_t px_ticks, ns_t now_ns) noexcept nogil
     cpdef void set_reducing(self, bint is_reducing) noexcept nogil
     cpdef void report(self) noexcept nogil

@@ -66,6 +66,7 @@ cdef inline bint _is_exit(const Intent* intent) noexcept nogil:
     return intent.flags & (ORDER_REDUCE_ONLY | ORDER_IOC) == (ORDER_REDUCE_ONLY | ORDER_IOC)
 
 
+@cython.no_gc_clear            # __dealloc__ needs the account; none of its members can point back
 @cython.final
 cdef class Gate:
     """Gate(limits, book, orders, account, value_e8): `limits` is the config's section, `account`
@@ -76,6 +77,7 @@ cdef class Gate:
         self.sends = Sends(limits)
         self.account = Account(limits) if account is None else account
         self.account.join(limits)
+        self.has_joined = True
         self.book = book
         self.orders = orders
         self.limits.price_collar_ticks = limits["price_collar_ticks"]
@@ -93,6 +95,10 @@ cdef class Gate:
         self.value_num, self.value_den = value_e8
         self.value_max = value_max(value_e8)
 
+    def __dealloc__(self):
+        if self.has_joined:
+            self.account.leave(self.exposure_e8)
+
     # -- HOT ---
 
     cdef int check(self, const Intent* intent, uint32_t halt_bits, bint is_synced,
@@ -109,7 +115,38 @@ cdef class Gate:
         if code == GATE_OK:
             code = self._check_open(intent, now_ns)
         self.counts[code] += 1
+        if fc_unlikely(code != GATE_OK and _is_exit(intent)):
+            self.exits_denied += 1
         return code
+
+    cdef void clamp_exit(self, int side, px_t* px_ticks, qty_t* qty_lots) noexcept nogil:
+        """Cut an exit to what one order may be: the rest of the position goes with the next one.
+
+        The limit price is only ever made better, and only as far as the touch: what could not
+        fill there would spend the order windows in vain. Then the gate denies, and counts it."""
+        cdef px_t collar = self.limits.price_collar_ticks
+        cdef px_t twice_mid = self.book.bid_px_ticks + self.book.ask_px_ticks
+        cdef px_t end
+        cdef qty_t lots, rest_lots
+        if side == SIDE_SELL:
+            end = (twice_mid + 1) // 2 - collar
+            if self.limits.reference_age_ns_max:
+                end = max(end, self.reference_px_ticks - collar)
+            if px_ticks[0] < end <= self.book.bid_px_ticks:
+                px_ticks[0] = end
+        else:
+            end = twice_mid // 2 + collar
+            if self.limits.reference_age_ns_max:
+                end = min(end, self.reference_px_ticks + collar)
+            if px_ticks[0] > end >= self.book.ask_px_ticks:
+                px_ticks[0] = end
+        lots = min(qty_lots[0], self.limits.qty_lots_max,
+                   max(self.limits.notional_max // max(px_ticks[0], 1), 1))
+        rest_lots = qty_lots[0] - lots
+        # A rest that is too small for an order of its own could never be closed.
+        if 0 < rest_lots < self.limits.qty_lots_min:
+            lots = max(lots + rest_lots - self.limits.qty_lots_min, self.limits.qty_lots_min)
+        qty_lots[0] = min(lots, qty_lots[0])
 
     cdef int _check_order(self, const Intent* intent, uint32_t halt_bits) noexcept nogil:
         """What the state and the order itself say."""
@@ -300,6 +337,13 @@ cdef class Gate:
         intent.side, intent.flags, intent.replaces = side, flags, replaces
         intent.px_ticks, intent.qty_lots, intent.filled_lots = px_ticks, qty_lots, filled_lots
         return self.check(&intent, halt_bits, is_synced, book_ns, tick_ns, now_ns)
+
+    def clamp_values(self, side: int, px_ticks: int, qty_lots: int) -> tuple[int, int]:
+        """`clamp_exit` for Python: the price and the size that may leave."""
+        cdef px_t px = px_ticks
+        cdef qty_t lots = qty_lots
+        self.clamp_exit(side, &px, &lots)
+        return px, lots
 
     def count_values(self, verb: int, now_ns: int) -> None:
         self.count_send(verb, now_ns)

@@ -1,6 +1,8 @@
 SETTINGS: tuple[str, ...]
 REASONS: dict[int, str]
 
+def check_settings(settings: object) -> None: ...
+
 class Stops:
     reason: int
     is_exit_open: bool

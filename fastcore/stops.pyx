@@ -45,11 +45,7 @@ cdef class Stops:
     """
 
     def __cinit__(self, dict settings not None):
-        for key in settings:
-            if key not in SETTINGS:
-                near = difflib.get_close_matches(str(key), SETTINGS, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                raise ValueError(f"Unknown key {key!r} in stops{hint}")
+        check_settings(settings)
         self._stop_ticks = _setting(settings, "stop_ticks")
         self._target_ticks = _setting(settings, "target_ticks")
         self._hold_ns_max = _setting(settings, "hold_ms_max") * 1_000_000
@@ -131,6 +127,19 @@ cdef class Stops:
     def to_dict(self) -> dict[str, int]:
         """Exits sent so far, by reason."""
         return {REASONS[i]: self.counts[i] for i in range(1, STOP_REASONS)}
+
+
+def check_settings(settings) -> None:
+    """ValueError names the first key of the section `stops` that is unknown, missing or wrong."""
+    if not isinstance(settings, dict):
+        raise ValueError(f"Expected stops to be a table, was {type(settings).__name__}")
+    for key in settings:
+        if key not in SETTINGS:
+            near = difflib.get_close_matches(str(key), SETTINGS, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"Unknown key {key!r} in stops{hint}")
+    for key in SETTINGS:
+        _setting(settings, key)
 
 
 def _setting(dict settings, str key) -> int:

@@ -22,6 +22,7 @@ def core_config(**overrides: Any) -> dict[str, Any]:
     config["quoting"] |= {
         "requote_ticks": 0, "requote_ms": 0, "modify": False, "messages_per_s_max": 10_000,
     }  # fmt: skip
+    config["limits"] |= {"exit_reserve": 0, "account_exit_reserve": 0}  # so that limits may be few
     config["params"]["ofi_skew_ticks"] = 0.0  # prices of a test must not depend on its past
     for key, value in overrides.items():
         table, _, name = key.partition("__")

@@ -29,6 +29,7 @@ def loose_limits(**tighter: int) -> dict[str, int]:
         "messages_per_s_max": 1_000,
         "messages_per_min_max": 1_000,
         "cancel_reserve": 0,
+        "exit_reserve": 0,
         "duplicate_ms": 0,
         "book_age_ms_max": 1_000,
         "tick_age_ms_max": 1_000,
@@ -39,6 +40,7 @@ def loose_limits(**tighter: int) -> dict[str, int]:
         "account_messages_per_s_max": 1_000,
         "account_messages_per_min_max": 1_000,
         "account_cancel_reserve": 0,
+        "account_exit_reserve": 0,
     } | tighter
 
 
@@ -58,7 +60,7 @@ class FastDesk:
         self.gate = Gate(limits, self._book, Orders(10**9, 10**9), account, value_e8)
         self.account, self.sends = self.gate.account, self.gate.sends
         self.on_reference, self.set_reducing = self.gate.on_reference, self.gate.set_reducing
-        self.report = self.gate.report
+        self.report, self.clamp = self.gate.report, self.gate.clamp_values
         self.rig = GateRig(self.gate)
         self.set_position, self.fill = self.rig.set_position, self.rig.fill
         self.answer, self.end = self.rig.answer, self.rig.end
@@ -67,6 +69,10 @@ class FastDesk:
     @property
     def exposure_e8(self) -> int:
         return self.gate.exposure_e8
+
+    @property
+    def exits_denied(self) -> int:
+        return self.gate.exits_denied
 
     def book(self, bid: int, ask: int) -> None:
         self._update_id += 1

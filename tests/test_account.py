@@ -62,6 +62,9 @@ def test_an_unknown_key_is_told_the_nearest_right_one():
     [
         ({"cancel_reserve": 7, "messages_per_s_max": 7}, r"limits\.cancel_reserve .* 7: no order"),
         ({"account_cancel_reserve": 8, "account_messages_per_min_max": 7}, "account_cancel_res"),
+        ({"exit_reserve": 7, "orders_per_10s_max": 7}, r"limits\.exit_reserve .* 7: no order"),
+        ({"exit_reserve": 7, "orders_per_min_max": 7}, r"limits\.exit_reserve .* order limits"),
+        ({"account_exit_reserve": 8, "account_orders_per_min_max": 7}, "account_exit_res"),
         ({"qty_lots_min": 8, "qty_lots_max": 7}, "qty_lots_min"),
         ({"notional_min": 8, "notional_max": 7}, "notional_min"),
     ],
@@ -131,7 +134,7 @@ def test_more_cancels_than_the_ring_holds_are_still_counted(module):
 def test_windows_equal_the_twins(seed_ms):
     limits = loose_limits(
         orders_per_10s_max=3, orders_per_min_max=14, messages_per_s_max=4, messages_per_min_max=17,
-        cancel_reserve=2,
+        cancel_reserve=2, exit_reserve=1,
     )  # fmt: skip
     one, two = fast.Sends(limits), reference.Sends(limits)
     answers = set()
@@ -153,9 +156,11 @@ LIMITS_TIGHT = loose_limits(
     price_collar_ticks=9, qty_lots_min=2, qty_lots_max=9, notional_min=199, notional_max=900,
     position_lots_max=11, exposure_max=1_120, open_orders_max=4, orders_per_10s_max=8,
     orders_per_min_max=14, messages_per_s_max=9, messages_per_min_max=30, cancel_reserve=2,
-    duplicate_ms=400, book_age_ms_max=300, tick_age_ms_max=200, reference_age_ms_max=3_000,
+    exit_reserve=1, duplicate_ms=400, book_age_ms_max=300, tick_age_ms_max=200,
+    reference_age_ms_max=3_000,
     account_exposure_e8_max=1_800, account_orders_per_10s_max=14, account_orders_per_min_max=30,
     account_messages_per_s_max=14, account_messages_per_min_max=50, account_cancel_reserve=4,
+    account_exit_reserve=2,
 )  # fmt: skip
 WORTHS = ((1, 1), (7, 5))
 AT = st.integers(0, 1)  # of the two gates, or sides
@@ -279,6 +284,7 @@ class TwoGates(RuleBasedStateMachine):
             assert one.exposure_e8 == two.exposure_e8
             assert one.account.exposure_e8 == two.account.exposure_e8
             assert one.sends.to_dict() == two.sends.to_dict()
+            assert one.exits_denied == two.exits_denied
 
 
 def test_two_gates_and_their_twins_agree_and_meet_nearly_every_reason():

@@ -158,6 +158,114 @@ def test_an_exit_refused_by_the_venue_is_tried_again() -> None:
     assert len(exits(trade.desk.take_sent())) == 1
 
 
+# -- WITHIN THE LIMITS ---
+
+
+def holding(lots: int, **settings: Any) -> Desk:
+    """A desk that found such a position at its start, at 600_000 / 600_001."""
+    desk = Desk(**({"strategy": "hold", "params": {}} | settings))
+    desk.start(position_lots=lots)
+    desk.take_sent()
+    return desk
+
+
+def gap(desk: Desk, bid: int) -> list[dict[str, Any]]:
+    desk.now_ns += MS
+    desk.best(px(bid), "1.000", px(bid + 1), "1.000")
+    return exits(desk.take_sent())
+
+
+@pytest.mark.parametrize(
+    "limits", [{"limits__qty_lots_max": 50}, {"limits__notional_max": 50 * 599_900 + 599_899}]
+)
+@pytest.mark.parametrize("lots", [60, -60])
+def test_a_position_over_one_orders_limit_leaves_in_parts(
+    lots: int, limits: dict[str, int]
+) -> None:
+    desk = holding(lots, stops=OFF | {"stop_ticks": 50}, **limits)
+    bid = 599_900 if lots > 0 else 600_100
+    if lots < 0 and "limits__notional_max" in limits:
+        desk = holding(lots, stops=OFF | {"stop_ticks": 50}, limits__notional_max=50 * 600_101)
+    (first,) = gap(desk, bid)
+    assert (first["quantity"], first["reduceOnly"]) == ("0.050", "true")
+    desk.fill(first, "0.050", "0.050")
+    (second,) = exits(desk.take_sent())
+    assert (second["side"], second["quantity"]) == ("SELL" if lots > 0 else "BUY", "0.010")
+    desk.fill(second, "0.010", "0.010")
+    assert desk.numbers["position_lots"] == 0
+    assert gap(desk, bid) == []
+    assert desk.numbers["exits_denied"] == 0
+
+
+def test_a_strategys_way_out_leaves_in_parts_too_and_within_the_collar() -> None:
+    desk = holding(30, **REVERSION | {"params": REVERSION["params"] | {"slippage_ticks": 45.0}},
+                   limits__qty_lots_max=20, limits__price_collar_ticks=40)  # fmt: skip
+    for step in range(60):
+        desk.now_ns += 50 * MS
+        desk.best(px(600_000 + step % 2), "1.000", px(600_001 + step % 2), "1.000")
+    desk.take_sent()
+    (first,) = gap(desk, 600_015)
+    assert (first["side"], first["quantity"], first["price"], first["reduceOnly"]) == (
+        "SELL", "0.020", px(600_015 - 39).removesuffix("0"), "true")  # fmt: skip
+    desk.fill(first, "0.020", "0.020")
+    (second,) = gap(desk, 600_016)
+    assert second["quantity"] == "0.010"
+    desk.fill(second, "0.010", "0.010")
+    assert desk.numbers["position_lots"] == desk.numbers["exits_denied"] == 0
+
+
+@pytest.mark.parametrize(("spread", "limit"), [(1, 10), (2, 10), (4, 9), (18, 2), (20, 1)])
+def test_a_wide_spread_draws_the_exits_limit_towards_the_touch(spread: int, limit: int) -> None:
+    """Collar 11 round the mid, slippage 10: what a spread takes of it is not there to slip."""
+    desk = holding(10, stops=OFF | {"stop_ticks": 50, "slippage_ticks": 10},
+                   limits__price_collar_ticks=11, halts__spread_factor=0.0,
+                   halts__spread_ticks_max=0)  # fmt: skip
+    desk.best(px(599_900), "1.000", px(599_900 + spread), "1.000")
+    assert [e["price"] for e in exits(desk.take_sent())] == [px(599_900 - limit).removesuffix("0")]
+
+
+def test_an_exit_denied_is_counted_apart_and_asked_for_again() -> None:
+    desk = holding(10, stops=OFF | {"stop_ticks": 50}, limits__price_collar_ticks=11)
+    for count in (1, 2):
+        desk.best(px(599_900), f"{count}.000", px(599_940), "1.000")  # the touch is out of it
+        assert desk.take_sent() == []
+        assert desk.numbers["exits_denied"] == desk.numbers["denies"][DENY["PRICE"]] == count
+    desk.best(px(599_900), "1.000", px(599_901), "1.000")
+    assert len(exits(desk.take_sent())) == 1
+
+
+@pytest.mark.parametrize("reserve", [0, 1, 2, 3])
+@pytest.mark.parametrize("owner", ["", "account_"])
+def test_a_fast_market_leaves_the_stop_its_orders(owner: str, reserve: int) -> None:
+    limits = {f"limits__{owner}orders_per_10s_max": 8, f"limits__{owner}exit_reserve": reserve}
+    desk = Desk(stops=OFF | {"stop_ticks": 50}, **limits)
+    desk.start(position_lots=10)
+    for step in range(60):
+        answer(desk)
+        desk.now_ns += 20 * MS
+        desk.best(px(600_000 + 20 * (step % 2)), "1.000", px(600_001 + 20 * (step % 2)), "1.000")
+    answer(desk)
+    assert desk.numbers["orders_sent"] == 8 - reserve
+    pending, seen = gap(desk, 599_800), 0
+    while pending:  # each expires unfilled, and is asked for again
+        seen += 1
+        desk.update(pending[0], "EXPIRED", "EXPIRED")
+        pending = exits(desk.take_sent())
+    assert seen == reserve
+    name = "ACCOUNT_RATE" if owner else "RATE"
+    assert desk.numbers["denies"][DENY[name]] >= desk.numbers["exits_denied"] > 0
+
+
+def test_a_slippage_that_the_collar_would_deny_is_refused() -> None:
+    for slippage, is_wrong in ((1_999, False), (2_000, True), (2_001, True)):
+        stops = OFF | {"slippage_ticks": slippage}
+        if is_wrong:
+            with pytest.raises(ValueError, match=r"stops\.slippage_ticks to be under"):
+                Desk(stops=stops)
+        else:
+            Desk(stops=stops)
+
+
 # -- OWN QUOTES ---
 
 QUOTES = {"strategy": "spread", "params__inventory_skew_ticks": 0.0}  # 599_998 and 600_003

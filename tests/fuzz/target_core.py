@@ -41,7 +41,7 @@ TIGHT = {
     "price_collar_ticks": 40, "qty_lots_max": 10, "notional_max": 10 * 700_000,
     "position_lots_max": 25, "exposure_max": 25 * 620_000, "open_orders_max": 3,
     "orders_per_10s_max": 12, "orders_per_min_max": 30, "messages_per_s_max": 14,
-    "cancel_reserve": 4,
+    "cancel_reserve": 4, "exit_reserve": 2,
 }  # fmt: skip
 CORES: tuple[dict[str, Any], ...] = (
     {},

@@ -1,5 +1,7 @@
 """The account's ledger as a list of what was sent: slow, and plain to see right."""
 
+from weakref import WeakKeyDictionary
+
 from fastcore.types import Verb
 
 SECOND = 1_000_000_000
@@ -19,9 +21,10 @@ class Sends:
             return sum(v in verbs and at > now_ns - window_s * SECOND for v, at in self.sent)
 
         reserve = 0 if is_exit else self.limits["cancel_reserve"]
-        if used(ORDERS, 10) >= self.limits["orders_per_10s_max"]:
+        exit_reserve = 0 if is_exit else self.limits["exit_reserve"]
+        if used(ORDERS, 10) >= self.limits["orders_per_10s_max"] - exit_reserve:
             return RATE_ORDERS
-        if used(ORDERS, 60) >= self.limits["orders_per_min_max"]:
+        if used(ORDERS, 60) >= self.limits["orders_per_min_max"] - exit_reserve:
             return RATE_ORDERS
         if used(tuple(Verb), 1) >= self.limits["messages_per_s_max"] - reserve:
             return RATE_MESSAGES
@@ -41,7 +44,11 @@ class Account:
     def __init__(self, limits):
         self.sends = Sends(limits, "account_")
         self.exposure_e8_max = limits["account_exposure_e8_max"]
-        self.exposures_e8 = {}  # by gate
+        self.exposures_e8 = WeakKeyDictionary()  # by gate: what is dropped has nothing at risk
+
+    @property
+    def gate_count(self):
+        return len(self.exposures_e8)
 
     @property
     def exposure_e8(self):

@@ -46,7 +46,7 @@ class Desk:
         self.limits = limits
         self.sends = Sends(limits)
         self.account = account or Account(limits)
-        self.account.exposures_e8[id(self)] = 0
+        self.account.exposures_e8[self] = 0
         self.worth = Fraction(*value_e8)
         self.orders = {}
         self.position = 0
@@ -54,6 +54,7 @@ class Desk:
         self.reference = None
         self.bid = self.ask = 0
         self.mark = 0
+        self.exits_denied = 0
 
     new_account = Account
 
@@ -112,10 +113,10 @@ class Desk:
 
     @property
     def exposure_e8(self):
-        return self.account.exposures_e8[id(self)]
+        return self.account.exposures_e8[self]
 
     def _expose(self, value_e8):
-        self.account.exposures_e8[id(self)] = value_e8
+        self.account.exposures_e8[self] = value_e8
 
     def _value_e8(self, lots, px):
         value = min(lots, QTY_LOTS_MAX) * min(px, PX_TICKS_MAX) * self.worth
@@ -144,9 +145,33 @@ class Desk:
         ):
             for name, is_wrong in reasons:
                 if is_wrong:
+                    self.exits_denied += bool(is_exit)
                     return name
         self.passed = side, px, qty, flags
         return "OK"
+
+    def clamp(self, side, px, qty):
+        """Every price and size that may leave, tried one by one; what is asked for is the best."""
+        limits, touch = self.limits, self.bid if side == Side.SELL else self.ask
+        step = 1 if px <= touch else -1
+        centres = [Fraction(self.bid + self.ask, 2)]
+        if limits["reference_age_ms_max"]:
+            centres.append(self.reference[0] if self.reference else 0)
+
+        def far(p):  # ticks beyond the collar on the exit's worse side
+            sign = 1 if side == Side.SELL else -1
+            return max(sign * (c - p) for c in centres) - limits["price_collar_ticks"]
+
+        is_taking = px <= touch if side == Side.SELL else px >= touch
+        prices = range(px, touch + step, step) if is_taking else []
+        px = next((p for p in prices if far(p) <= 0), px)
+        fits = [q for q in range(1, qty + 1)
+                if q <= limits["qty_lots_max"] and q * px <= limits["notional_max"]]  # fmt: skip
+        most = max(fits, default=1)
+        least = limits["qty_lots_min"]
+        if 0 < qty - most < least:
+            most = min(max(qty - least, least), qty)
+        return px, most
 
     def _order(self, side, px, qty, flags, halt_bits, is_exit, filled):
         limits = self.limits
