@@ -97,7 +97,7 @@ cdef class Core(CoreSend):
             self.strategy = find_builtin(config["strategy"])
         else:
             self.strategy = <strategy_fn><void*><size_t>user.address
-        self.view_levels = checked.view_levels
+        self.view_levels = max(1, checked.view_levels)
         self.signal_levels = OFI_LEVELS_MAX if self.signals.needs_levels else 0
         self.flags_mask = checked.flags_mask
         self.lot_e8 = checked.lot_e8

@@ -5,7 +5,7 @@ import json
 from support_core import MS, Desk
 
 from fastcore.journal import KIND
-from fastcore.types import Conn, Halt
+from fastcore.types import Conn, Halt, Verb
 
 
 def halts(desk: Desk) -> Halt:
@@ -84,3 +84,24 @@ def test_a_bad_market_frame_ends_the_signals_and_is_recorded() -> None:
                     desk.now_ns, desk.now_ns)  # fmt: skip
     assert Halt.BOOK in halts(desk)
     assert [values["new_state"] for values in desk.records(KIND["BOOK"])][-1] != 2
+
+
+def test_a_stop_is_measured_at_the_touch_of_others() -> None:
+    desk = Desk(
+        stops__stop_ticks=50, stops__slippage_ticks=20, params__half_spread_ticks=0.0,
+        params__inventory_skew_ticks=0.0, params__position_lots_max=100.0,
+        quoting__requote_ticks=100,
+    )  # fmt: skip
+    desk.start(position_lots=10)
+    for params in desk.take_sent():
+        desk.ack(params)
+    desk.depth([["60000.00", "1.010"]], [])  # ours is in the book
+    assert halts(desk) == Halt.NONE
+    desk.depth([["60000.00", "0.010"], ["59980.00", "5.000"]], [])  # and now ours is all there
+    sent = desk.take_sent()
+    canceled = [params for params in sent if params["verb"] == Verb.CANCEL]
+    assert canceled  # the exit waits for our own bid to be gone, and no longer
+    for params in canceled:
+        desk.update(params, "CANCELED", "CANCELED")
+    exits = [params for params in sent + desk.take_sent() if params.get("timeInForce") == "IOC"]
+    assert [params["side"] for params in exits] == ["SELL"]
