@@ -48,12 +48,14 @@ cdef struct Order:
     int32_t modify_count
     int32_t is_amend_refused   # the open amend was answered by an error
     int32_t is_amend_accepted  # ... as accepted, not as done: a push will tell
+    int32_t amend_replies_due  # amends that left and have no reply yet
     ns_t placed_ns
     ns_t sent_ns               # of the verb that awaits its answer
     ns_t cancel_ns             # of the last cancel that left; 0: none
     ns_t amend_ns              # of the last amend that left
     ns_t owed_ns               # since when venue_cum is above cum
     ns_t unknown_ns            # since when the state is UNKNOWN
+    ns_t asked_ns              # of the last query
 
 
 cdef inline bint is_working(int state) noexcept nogil:
@@ -78,6 +80,13 @@ cdef inline px_t reach_px(const Order* order) noexcept nogil:
     return min(order.px_ticks, order.new_px_ticks)
 
 
+cdef inline px_t served_px(const Order* order) noexcept nogil:
+    """Where the order will stand if what is in flight succeeds."""
+    if order.state == ORD_PENDING_REPLACE and order.new_qty_lots > 0:
+        return order.new_px_ticks
+    return order.px_ticks
+
+
 cdef inline bint is_live(int status) noexcept nogil:
     return status == ORD_NEW or status == ORD_PARTIALLY_FILLED
 
@@ -100,6 +109,8 @@ cdef class Working(Position):
     cdef void move(self, Order* order, int said, int reason) noexcept nogil
     # Whether it may stand in the venue's book, or be about to.
     cdef bint may_rest(self, const Order* order) noexcept nogil
+    cdef bint may_cancel(self, const Order* order, ns_t now_ns) noexcept nogil
+    cdef bint meets_own(self, int side, px_t px_ticks) noexcept nogil
     cdef void settle_all(self) noexcept nogil
     # Whether to ask the venue about an order: its answer is late, or its fate unknown.
     cdef bint ask_now(self, Order* order, ns_t now_ns) noexcept nogil
