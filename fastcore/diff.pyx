@@ -38,7 +38,7 @@ from fastcore.working cimport (
     served_px,
 )
 
-from fastcore.diff_config import SETTINGS, check_quoting
+from fastcore.diff_config import check_quoting
 
 cdef enum:
     WINDOW_NS = 1_000_000_000
@@ -57,8 +57,8 @@ cdef inline bint _is_unsent(const Order* order) noexcept nogil:
 
 @cython.final
 cdef class Diff:
-    """The diff of one instrument's orders. `quoting`: SETTINGS, all required; ValueError names
-    the one that is missing, unknown or out of range."""
+    """The diff of one instrument's orders. `quoting`: SETTINGS of diff_config, all
+    required; ValueError names the one that is missing, unknown or out of range."""
 
     def __cinit__(self, dict quoting not None, Orders orders not None):
         check_quoting(quoting)
@@ -148,7 +148,7 @@ cdef class Diff:
         if self.requote_ticks > 0:
             self._match(plan, slots, levels, count, wanted_count, self.requote_ticks)
         self._match(plan, leaving, left_levels, leaving_count, wanted_count, self.requote_ticks)
-        if plan.in_doubt > 0:
+        if plan.in_doubt != 0:
             self._pull_doubtful(side, plan, wanted_count, now_ns)
         pulled = plan.loose_count
         self._sort_out(side, plan, slots, levels, count, wanted_count, now_ns)

@@ -1,12 +1,13 @@
 """The config section `quoting`, checked where the diff is made."""
 
 import difflib
+from typing import Any
 
 SETTINGS = ("requote_ticks", "requote_ms", "modify", "messages_per_s_max")
 MESSAGES_MAX = 10_000
 
 
-def check_quoting(quoting: dict[str, int | bool]) -> None:
+def check_quoting(quoting: dict[str, Any]) -> None:
     """ValueError naming the key that is missing, unknown or out of range."""
     for key in quoting:
         if key not in SETTINGS:

@@ -212,7 +212,8 @@ cdef class Orders(Working):
 
     cdef void _on_modify_reply(self, Order* order, const ReplyEvent* event) noexcept nogil:
         """200: the new terms hold, unless the venue ended the order by them. An error: unchanged,
-        canceled or still to come; UNKNOWN, and the query comes at once. A query may have settled an
+        canceled or still to come; UNKNOWN, and the query comes at once.
+        A query may have settled an
         amend before its reply came: this may be the reply to that one."""
         cdef bint is_due_before = order.amend_replies_due > 1
         if order.amend_replies_due > 0:

@@ -120,6 +120,7 @@ cdef class Working(Position):
     cdef void see_level(self, Order* order, qty_t visible_lots) noexcept nogil
 
     cdef void _owe(self, Order* order, qty_t venue_cum_lots, ns_t now_ns) noexcept nogil
+    cdef void _take_up(self, Order* order) noexcept nogil
     cdef void _drop_if_settled(self, Order* order) noexcept nogil
     cdef void _time_doubt(self, Order* order, ns_t now_ns) noexcept nogil
     cdef Order* _known(self, seq_t intent_id) except NULL

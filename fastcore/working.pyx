@@ -120,6 +120,18 @@ cdef class Working(Position):
             order.venue_cum_qty_lots = min(venue_cum_lots,
                                            max(order.qty_lots, order.new_qty_lots))
             order.owed_ns = now_ns
+            if not is_working(order.state) and is_open(order):
+                self._take_up(order)
+
+    cdef void _take_up(self, Order* order) noexcept nogil:
+        """Back to the active list, if it was settled, as we thought."""
+        cdef int32_t slot = <int32_t>(order.intent_id % ORDERS_MAX)
+        cdef int i
+        for i in range(self.active_count):
+            if self.active[i] == slot:
+                return
+        self.active[self.active_count] = slot
+        self.active_count += 1
 
     cdef bint may_rest(self, const Order* order) noexcept nogil:
         return is_working(order.state)

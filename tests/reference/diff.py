@@ -128,7 +128,7 @@ class Diff:
         return not order["cancel_ns"] or now_ns - order["cancel_ns"] >= self.orders.ack_ns()
 
     def _serves(self, order: Row, plan: Plan) -> bool:
-        prices = {order["px_ticks"]} | ({order["new_px_ticks"]} if order["new_qty_lots"] else set())
+        prices = [order["px_ticks"]] + [order["new_px_ticks"]] * (order["new_qty_lots"] > 0)
         missing = [plan.wanted[at][0] for at in plan.missing]
         return all(any(abs(px - level) <= self.ticks for level in missing) for px in prices)
 
@@ -140,12 +140,13 @@ class Diff:
         return ((1, 0) if up > 0 else (0, 1)) if up else None
 
     def _meets_own(self, side: int, px: int) -> bool:
-        for intent in self.orders.active_intents():
-            order = self.orders.order(intent)
-            if order and order["side"] != side and order["state"] in WORKING:
-                if px >= order["reach_px"] if side == Side.BUY else px <= order["reach_px"]:
-                    return True
-        return False
+        sign = 1 if side == Side.BUY else -1
+        active = [self.orders.order(intent) for intent in self.orders.active_intents()]
+        return any(
+            order["side"] != side and order["state"] in WORKING
+            and sign * (px - order["reach_px"]) >= 0
+            for order in active if order
+        )  # fmt: skip
 
     def _match(
         self, plan: Plan, rest: list[Row], level_of: dict[int, int], ticks: int
