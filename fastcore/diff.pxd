@@ -24,7 +24,7 @@ cdef struct Plan:              # of one side, before anything is put out
     int32_t loose_count
     int32_t kept[ORDERS_MAX]   # slots, in the order of `active`
     int32_t kept_level[ORDERS_MAX]
-    int32_t loose[ORDERS_MAX]  # slots of live orders that serve no wanted level
+    int32_t loose[ORDERS_MAX]  # slots of orders that serve no wanted level
     int32_t loose_level[ORDERS_MAX]    # level to move it to; -1: cancel
 
 
@@ -65,6 +65,9 @@ cdef class Diff:
                      int wanted_count, px_t ticks_max) noexcept nogil
     cdef void _sort_out(self, int side, Plan* plan, int32_t* slots, int32_t* levels, int count,
                         int wanted_count, ns_t now_ns) noexcept nogil
+    cdef void _pull_doubtful(self, int side, Plan* plan, int wanted_count,
+                             ns_t now_ns) noexcept nogil
+    cdef int _retreating_side(self, int otherwise) noexcept nogil
     cdef void _assign_moves(self, Plan* plan, int wanted_count) noexcept nogil
     cdef void _emit_cancels(self, int side, ns_t now_ns) noexcept nogil
     cdef void _emit_shrinks(self, int side, ns_t now_ns) noexcept nogil

@@ -1,7 +1,5 @@
 from fastcore.orders import Orders
 
-SETTINGS: tuple[str, ...]
-
 class Diff:
     def __init__(self, quoting: dict[str, int | bool], orders: Orders) -> None: ...
     def wanted(

@@ -4,7 +4,11 @@
 A working quote within requote_ticks of a wanted level serves it and keeps its place in the queue:
 exact prices are matched first, then the nearest pairs. What is left of both sides is paired again:
 where the venue can, one amend moves the order (quoting.modify), else it is canceled and another is
-placed. An order larger than its level wants is reduced in place by an amend, which keeps priority.
+placed. An order larger than its level wants is reduced in place by an amend, which keeps priority,
+or else canceled, and placed anew when that is answered; a smaller one is kept.
+
+When the touch jumps, the side that gives way is amended first. An order that would come up to an
+own one before that is out of the way stays where it is, farther from the market, until it is.
 
 Order of messages: cancels (first on the side that adds to the position), reductions, amends to a
 new price, places (first on the side that reduces the position). A side is requoted at most once
@@ -13,14 +17,15 @@ in any second: cancels and reduce-only takes always pass, a quarter is kept for 
 whose amend has no room, or did not leave, is canceled: no stale price waits for budget or for us.
 
 No place on a side while the fate of an order there is open; each such order stands for one of the
-missing levels, so amends never make more of us than is wanted. After a post-only refusal the side
+missing levels, so amends never make more of us than is wanted. An order in UNKNOWN whose prices
+serve no level is canceled all the same, once per ack timeout: a cancel by client id does no harm
+twice, and a query may take long, or not leave at all. A level whose order is being canceled waits
+for the answer. After a post-only refusal the side
 backs off: 10 ms (or requote_ms) doubling to 1 s, until a fill or a moved touch.
 """
 cimport cython
 from libc.stdlib cimport calloc, free, llabs
 from libc.string cimport memset
-
-import difflib
 
 from fastcore.check cimport fc_unlikely
 from fastcore.types cimport (
@@ -30,25 +35,18 @@ from fastcore.types cimport (
 )
 from fastcore.working cimport (
     MODIFIES_MAX, REASON_LATE, REASON_SEND_FAILED, Order, is_live, is_working,
+    served_px,
 )
 
-SETTINGS = ("requote_ticks", "requote_ms", "modify", "messages_per_s_max")
+from fastcore.diff_config import check_quoting
 
 cdef enum:
     WINDOW_NS = 1_000_000_000
     BACKOFF_MIN_NS = 10_000_000
     BACKOFF_MAX_NS = 1_000_000_000
-    MESSAGES_MAX = 10_000
 
 cdef ns_t LONG_AGO_NS = -(<ns_t>1 << 62)
 cdef px_t ANY_TICKS = <px_t>1 << 62
-
-
-cdef inline px_t _served_px(const Order* order) noexcept nogil:
-    """Where the order will stand if what is in flight succeeds."""
-    if order.state == ORD_PENDING_REPLACE and order.new_qty_lots > 0:
-        return order.new_px_ticks
-    return order.px_ticks
 
 
 cdef inline bint _is_unsent(const Order* order) noexcept nogil:
@@ -59,11 +57,11 @@ cdef inline bint _is_unsent(const Order* order) noexcept nogil:
 
 @cython.final
 cdef class Diff:
-    """The diff of one instrument's orders. `quoting`: SETTINGS, all required; ValueError names
-    the one that is missing, unknown or out of range."""
+    """The diff of one instrument's orders. `quoting`: SETTINGS of diff_config, all
+    required; ValueError names the one that is missing, unknown or out of range."""
 
     def __cinit__(self, dict quoting not None, Orders orders not None):
-        _check(quoting)
+        check_quoting(quoting)
         self.orders = orders
         self.requote_ticks = quoting["requote_ticks"]
         self.requote_ns = quoting["requote_ms"] * 1_000_000
@@ -83,6 +81,7 @@ cdef class Diff:
                  px_t ask_px_ticks, ns_t now_ns) noexcept nogil:
         cdef int cancel_first = SIDE_SELL if self.orders.position_lots < 0 else SIDE_BUY
         cdef int place_first = SIDE_SELL if self.orders.position_lots > 0 else SIDE_BUY
+        cdef int move_first
         self.action_count = 0
         self._note_touch(bid_px_ticks, ask_px_ticks)
         self._plan(SIDE_BUY, target.bids, 0 if is_halted else target.bid_count, now_ns)
@@ -91,8 +90,9 @@ cdef class Diff:
         self._emit_cancels(1 - cancel_first, now_ns)
         self._emit_shrinks(cancel_first, now_ns)
         self._emit_shrinks(1 - cancel_first, now_ns)
-        self._emit_moves(place_first, now_ns)
-        self._emit_moves(1 - place_first, now_ns)
+        move_first = self._retreating_side(place_first)
+        self._emit_moves(move_first, now_ns)
+        self._emit_moves(1 - move_first, now_ns)
         self._emit_places(place_first, now_ns)
         self._emit_places(1 - place_first, now_ns)
         return self.action_count
@@ -122,15 +122,21 @@ cdef class Diff:
         cdef Plan* plan = &self.plans[side]
         cdef int32_t[ORDERS_MAX] slots
         cdef int32_t[ORDERS_MAX] levels
-        cdef int i, count = 0
+        cdef int32_t[ORDERS_MAX] leaving
+        cdef int32_t[ORDERS_MAX] left_levels
+        cdef int i, pulled, count = 0, leaving_count = 0
         cdef const Order* order
         plan.wanted = wanted
         plan.missing = (<uint32_t>1 << wanted_count) - 1
         plan.in_doubt = plan.kept_count = plan.loose_count = 0
         for i in range(self.orders.active_count):
             order = &self.orders.slots[self.orders.active[i]]
-            if (order.side != side or order.flags & ORDER_IOC
-                    or order.state == ORD_PENDING_CANCEL or not is_working(order.state)):
+            if order.side != side or order.flags & ORDER_IOC or not is_working(order.state):
+                continue
+            if order.state == ORD_PENDING_CANCEL:
+                leaving[leaving_count] = self.orders.active[i]
+                left_levels[leaving_count] = -1
+                leaving_count += 1
                 continue
             if order.state == ORD_UNKNOWN:
                 plan.in_doubt += 1
@@ -141,11 +147,15 @@ cdef class Diff:
         self._match(plan, slots, levels, count, wanted_count, 0)
         if self.requote_ticks > 0:
             self._match(plan, slots, levels, count, wanted_count, self.requote_ticks)
+        self._match(plan, leaving, left_levels, leaving_count, wanted_count, self.requote_ticks)
+        if plan.in_doubt != 0:
+            self._pull_doubtful(side, plan, wanted_count, now_ns)
+        pulled = plan.loose_count
         self._sort_out(side, plan, slots, levels, count, wanted_count, now_ns)
         if plan.missing != 0:
             if now_ns - self.last_requote_ns[side] < self.requote_ns:
                 plan.missing = 0
-                plan.loose_count = 0
+                plan.loose_count = pulled
             elif self.backoff_ns[side] != 0 and now_ns < self.backoff_until_ns[side]:
                 plan.missing = 0
         self._assign_moves(plan, wanted_count)
@@ -166,7 +176,7 @@ cdef class Diff:
                     continue
                 for level in range(wanted_count):
                     if plan.missing & (<uint32_t>1 << level):
-                        distance_ticks = llabs(plan.wanted[level].px_ticks - _served_px(order))
+                        distance_ticks = llabs(plan.wanted[level].px_ticks - served_px(order))
                         if distance_ticks < best_ticks:
                             best_i, best_level, best_ticks = i, level, distance_ticks
             if best_i < 0:
@@ -186,14 +196,38 @@ cdef class Diff:
                 plan.kept_count += 1
             elif is_live(order.state) or (order.state == ORD_PENDING_REPLACE
                                           and wanted_count == 0):
-                # A cancel that was refused is not sent again and again.
-                if order.cancel_ns == 0 or (
-                        now_ns - order.cancel_ns >= self.orders.ack_timeout_ns):
+                if self.orders.may_cancel(order, now_ns):
                     plan.loose[plan.loose_count] = slots[i]
                     plan.loose_level[plan.loose_count] = -1
                     plan.loose_count += 1
             else:
                 plan.in_doubt += 1     # not cancelable before it is acknowledged
+
+    cdef void _pull_doubtful(self, int side, Plan* plan, int wanted_count,
+                             ns_t now_ns) noexcept nogil:
+        """Pull what is in UNKNOWN, unless every price it may have serves a missing level."""
+        cdef const Order* order
+        cdef px_t px_ticks
+        cdef bint is_old_near, is_new_near
+        cdef int i, level
+        for i in range(self.orders.active_count):
+            order = &self.orders.slots[self.orders.active[i]]
+            if (order.side != side or order.flags & ORDER_IOC or order.state != ORD_UNKNOWN
+                    or not self.orders.may_cancel(order, now_ns)):
+                continue
+            is_old_near = False
+            is_new_near = order.new_qty_lots == 0
+            for level in range(wanted_count):
+                if plan.missing & (<uint32_t>1 << level):
+                    px_ticks = plan.wanted[level].px_ticks
+                    if llabs(px_ticks - order.px_ticks) <= self.requote_ticks:
+                        is_old_near = True
+                    if llabs(px_ticks - order.new_px_ticks) <= self.requote_ticks:
+                        is_new_near = True
+            if not (is_old_near and is_new_near):
+                plan.loose[plan.loose_count] = self.orders.active[i]
+                plan.loose_level[plan.loose_count] = -1
+                plan.loose_count += 1
 
     cdef void _assign_moves(self, Plan* plan, int wanted_count) noexcept nogil:
         """Which loose orders one amend takes to a missing level, nearest first."""
@@ -242,20 +276,42 @@ cdef class Diff:
                     self.last_requote_ns[side] = now_ns
 
     cdef void _emit_shrinks(self, int side, ns_t now_ns) noexcept nogil:
-        """Less at the same price: the place in the queue stays."""
+        """Less at the same price: the place in the queue stays. Where no amend can do it the order
+        is canceled, at the pace of requotes: sizes change more often than prices."""
         cdef Plan* plan = &self.plans[side]
         cdef const Order* order
         cdef qty_t total_lots
+        cdef bint can_shrink = self.is_modify_wanted and self.orders.can_modify
         cdef int i
-        if not (self.is_modify_wanted and self.orders.can_modify):
-            return
         for i in range(plan.kept_count):
             order = &self.orders.slots[plan.kept[i]]
             total_lots = order.cum_qty_lots + plan.wanted[plan.kept_level[i]].qty_lots
-            if (is_live(order.state) and order.new_qty_lots == 0 and total_lots < order.qty_lots
-                    and order.modify_count < MODIFIES_MAX and self._has_room(now_ns)):
+            if (not is_live(order.state) or order.new_qty_lots != 0
+                    or total_lots >= order.qty_lots):
+                continue
+            if (can_shrink and order.modify_count < MODIFIES_MAX and not _is_unsent(order)
+                    and self._has_room(now_ns)):
                 self._want(VERB_MODIFY, side, order.px_ticks, total_lots, order.intent_id,
                            order.flags, 0)
+            elif (now_ns - self.last_requote_ns[side] >= self.requote_ns
+                    and self.orders.may_cancel(order, now_ns)):
+                self._want(VERB_CANCEL, side, order.px_ticks, order.qty_lots, order.intent_id,
+                           order.flags, 0)
+
+    cdef int _retreating_side(self, int otherwise) noexcept nogil:
+        """Market up: the asks give way; down: the bids."""
+        cdef px_t up_ticks = 0
+        cdef Plan* plan
+        cdef int side, i
+        for side in range(2):
+            plan = &self.plans[side]
+            for i in range(plan.loose_count):
+                if plan.loose_level[i] >= 0:
+                    up_ticks += (plan.wanted[plan.loose_level[i]].px_ticks
+                                 - self.orders.slots[plan.loose[i]].px_ticks)
+        if up_ticks == 0:
+            return otherwise
+        return SIDE_SELL if up_ticks > 0 else SIDE_BUY
 
     cdef void _emit_moves(self, int side, ns_t now_ns) noexcept nogil:
         cdef Plan* plan = &self.plans[side]
@@ -267,6 +323,10 @@ cdef class Diff:
                 continue
             order = &self.orders.slots[plan.loose[i]]
             level = &plan.wanted[plan.loose_level[i]]
+            # Where it stands it is farther from the market: no risk, and its place is kept.
+            if (level.px_ticks > order.px_ticks) == (side == SIDE_BUY) and self.orders.meets_own(
+                    side, level.px_ticks):
+                continue
             self.last_requote_ns[side] = now_ns
             if self._has_room(now_ns):
                 self._want(VERB_MODIFY, side, level.px_ticks, order.cum_qty_lots + level.qty_lots,
@@ -384,23 +444,3 @@ cdef class Diff:
 
     def let_modify(self, bint can_modify) -> None:
         self.orders.can_modify = can_modify
-
-
-def _check(dict quoting) -> None:
-    for key in quoting:
-        if key not in SETTINGS:
-            near = difflib.get_close_matches(str(key), SETTINGS, n=1)
-            hint = f"; did you mean quoting.{near[0]}?" if near else ""
-            raise ValueError(f"Unknown key quoting.{key}{hint}")
-    for key in SETTINGS:
-        if key not in quoting:
-            raise ValueError(f"quoting.{key} is required")
-        value = quoting[key]
-        if key == "modify":
-            if not isinstance(value, bool):
-                raise ValueError(f"Expected quoting.modify to be true or false, was {value!r}")
-        elif isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise ValueError(f"Expected quoting.{key} to be a whole number >= 0, was {value!r}")
-    if not 1 <= quoting["messages_per_s_max"] <= MESSAGES_MAX:
-        raise ValueError(f"Expected quoting.messages_per_s_max 1..{MESSAGES_MAX}, was "
-                         f"{quoting['messages_per_s_max']!r}")

@@ -11,7 +11,8 @@ is PARTIALLY_FILLED. Whether an order that lives though we hold it for dead dema
 reconciliation is decided in orders.pyx.
 
 REJECTED after NEW: Bybit accepts a request before its book does. NEW from UNKNOWN, though an
-amend may be open: orders.pyx asks the table only when it is not.
+amend may be open: orders.pyx asks the table only when it is not. A cancel of an order
+in doubt leaves it there: only an answer, or a query, ends the doubt.
 """
 from fastcore.types import OrderState
 
@@ -35,7 +36,7 @@ FILL   .      !       .     .     !         .       !         !         !       
 CANC   .      !       .     .     !         !       .         !         !        .      !
 REJ    .      !       .     .     !         !       !         .         !        .      !
 EXP    .      !       .     .     !         !       !         !         .        .      !
-UNKN   NEW    !       NEW   PART  PCXL      FILL    CANC      REJ       EXP      .      !
+UNKN   NEW    !       NEW   PART  .         FILL    CANC      REJ       EXP      .      !
 PREP   NEW    !       .     .     PCXL      FILL    CANC      REJ       EXP      UNKN   !
 """
 

@@ -54,6 +54,7 @@ cdef class Orders(Working):
     cdef void _on_place_reply(self, Order* order, const ReplyEvent* event) noexcept nogil
     cdef void _on_amend_accepted(self, Order* order) noexcept nogil
     cdef void _on_modify_reply(self, Order* order, const ReplyEvent* event) noexcept nogil
+    cdef void _ask_again(self, Order* order, int reason) noexcept nogil
     cdef void _on_status_reply(self, Order* order, const ReplyEvent* event,
                                ns_t now_ns) noexcept nogil
     cdef void _on_status_amend(self, Order* order, const ReplyEvent* event,

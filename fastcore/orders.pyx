@@ -212,13 +212,23 @@ cdef class Orders(Working):
 
     cdef void _on_modify_reply(self, Order* order, const ReplyEvent* event) noexcept nogil:
         """200: the new terms hold, unless the venue ended the order by them. An error: unchanged,
-        canceled or still to come; UNKNOWN, and the query comes at once."""
+        canceled or still to come; UNKNOWN, and the query comes at once.
+        A query may have settled an
+        amend before its reply came: this may be the reply to that one."""
+        cdef bint is_due_before = order.amend_replies_due > 1
+        if order.amend_replies_due > 0:
+            order.amend_replies_due -= 1
         if not is_working(order.state):
             return
         if event.status == 200:
             if order.new_qty_lots > 0:
-                if event.px_ticks > 0 and event.px_ticks != order.new_px_ticks:
+                if ((event.px_ticks > 0 and event.px_ticks != order.new_px_ticks)
+                        or (event.qty_lots > 0 and event.qty_lots != order.new_qty_lots)):
                     return             # the answer to an amend before the open one
+                if is_due_before and (event.px_ticks <= 0 or event.qty_lots <= 0):
+                    self._ask_again(order, event.error_code)
+                    return             # to which of them? a query knows
+                order.amend_replies_due = 0    # replies come in the order of the amends
                 self._settle_amend(order, order.new_px_ticks, order.new_qty_lots)
                 self.changed = order
             if event.order_status != ORD_FREE and not is_live(event.order_status):
@@ -230,14 +240,18 @@ cdef class Orders(Working):
             order.modify_count = MODIFIES_MAX
         if order.flags & ORDER_POST_ONLY and is_post_only_refusal(event.error_code):
             self._note_refusal(order)
-        order.is_amend_refused = not is_ambiguous(event.status, event.error_code)
+        order.is_amend_refused = not (is_due_before
+                                      or is_ambiguous(event.status, event.error_code))
         if is_plain_refusal(event.status, event.error_code):
             # Such a venue can't be asked either: the diff pulls an order whose amend is open.
             if order.new_qty_lots > 0 and order.state == ORD_PENDING_REPLACE:
                 self.move(order, ORDER_WORKS, event.error_code)
         elif order.state != ORD_PENDING_CANCEL:
-            order.is_queried = 0
-            self.move(order, ORD_UNKNOWN, event.error_code)
+            self._ask_again(order, event.error_code)
+
+    cdef void _ask_again(self, Order* order, int reason) noexcept nogil:
+        order.is_queried = 0
+        self.move(order, ORD_UNKNOWN, reason)
 
     cdef void _on_status_reply(self, Order* order, const ReplyEvent* event,
                                ns_t now_ns) noexcept nogil:
@@ -281,9 +295,11 @@ cdef class Orders(Working):
                       REASON_LATE if outcome == SEND_LATE else REASON_SEND_FAILED)
         elif verb == VERB_CANCEL:
             order.cancel_ns = 0
-            self.move(order, ORDER_WORKS, REASON_SEND_FAILED)
+            if order.state == ORD_PENDING_CANCEL:
+                self.move(order, ORDER_WORKS, REASON_SEND_FAILED)
         elif verb == VERB_MODIFY:
             order.new_px_ticks = order.new_qty_lots = 0
+            order.amend_replies_due = max(0, order.amend_replies_due - 1)
             self.move(order, ORDER_WORKS,
                       REASON_LATE if outcome == SEND_LATE else REASON_SEND_FAILED)
         else:

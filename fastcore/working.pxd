@@ -48,6 +48,7 @@ cdef struct Order:
     int32_t modify_count
     int32_t is_amend_refused   # the open amend was answered by an error
     int32_t is_amend_accepted  # ... as accepted, not as done: a push will tell
+    int32_t amend_replies_due  # amends that left and have no reply yet
     ns_t placed_ns
     ns_t sent_ns               # of the verb that awaits its answer
     ns_t cancel_ns             # of the last cancel that left; 0: none
@@ -57,6 +58,7 @@ cdef struct Order:
     px_t shown_px_ticks        # price that the two below are of
     qty_t base_lots            # least that the level has shown since the order stood there
     qty_t shown_lots           # what of the order the book is taken to show
+    ns_t asked_ns              # of the last query
 
 
 cdef inline bint is_working(int state) noexcept nogil:
@@ -81,6 +83,13 @@ cdef inline px_t reach_px(const Order* order) noexcept nogil:
     return min(order.px_ticks, order.new_px_ticks)
 
 
+cdef inline px_t served_px(const Order* order) noexcept nogil:
+    """Where the order will stand if what is in flight succeeds."""
+    if order.state == ORD_PENDING_REPLACE and order.new_qty_lots > 0:
+        return order.new_px_ticks
+    return order.px_ticks
+
+
 cdef inline bint is_live(int status) noexcept nogil:
     return status == ORD_NEW or status == ORD_PARTIALLY_FILLED
 
@@ -103,6 +112,8 @@ cdef class Working(Position):
     cdef void move(self, Order* order, int said, int reason) noexcept nogil
     # Whether it may stand in the venue's book, or be about to.
     cdef bint may_rest(self, const Order* order) noexcept nogil
+    cdef bint may_cancel(self, const Order* order, ns_t now_ns) noexcept nogil
+    cdef bint meets_own(self, int side, px_t px_ticks) noexcept nogil
     cdef void settle_all(self) noexcept nogil
     # Whether to ask the venue about an order: its answer is late, or its fate unknown.
     cdef bint ask_now(self, Order* order, ns_t now_ns) noexcept nogil
@@ -112,6 +123,7 @@ cdef class Working(Position):
     cdef void see_level(self, Order* order, qty_t visible_lots) noexcept nogil
 
     cdef void _owe(self, Order* order, qty_t venue_cum_lots, ns_t now_ns) noexcept nogil
+    cdef void _take_up(self, Order* order) noexcept nogil
     cdef void _drop_if_settled(self, Order* order) noexcept nogil
     cdef void _time_doubt(self, Order* order, ns_t now_ns) noexcept nogil
     cdef Order* _known(self, seq_t intent_id) except NULL

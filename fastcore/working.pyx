@@ -85,6 +85,7 @@ cdef class Working(Position):
         order.new_qty_lots = qty_lots
         order.is_amend_refused = order.is_amend_accepted = 0
         order.modify_count += 1
+        order.amend_replies_due += 1
         order.sent_ns = order.amend_ns = now_ns
 
     cdef void move(self, Order* order, int said, int reason) noexcept nogil:
@@ -119,9 +120,37 @@ cdef class Working(Position):
             order.venue_cum_qty_lots = min(venue_cum_lots,
                                            max(order.qty_lots, order.new_qty_lots))
             order.owed_ns = now_ns
+            if not is_working(order.state) and is_open(order):
+                self._take_up(order)
+
+    cdef void _take_up(self, Order* order) noexcept nogil:
+        """Back to the active list, if it was settled, as we thought."""
+        cdef int32_t slot = <int32_t>(order.intent_id % ORDERS_MAX)
+        cdef int i
+        for i in range(self.active_count):
+            if self.active[i] == slot:
+                return
+        self.active[self.active_count] = slot
+        self.active_count += 1
 
     cdef bint may_rest(self, const Order* order) noexcept nogil:
         return is_working(order.state)
+
+    cdef bint may_cancel(self, const Order* order, ns_t now_ns) noexcept nogil:
+        """A cancel that was refused, or is not answered, is not sent again and again."""
+        return order.cancel_ns == 0 or now_ns - order.cancel_ns >= self.ack_timeout_ns
+
+    cdef bint meets_own(self, int side, px_t px_ticks) noexcept nogil:
+        """Whether an own order of the other side may stand there, as the gate judges it."""
+        cdef int64_t sign = 1 if side == SIDE_BUY else -1
+        cdef const Order* order
+        cdef int i
+        for i in range(self.active_count):
+            order = &self.slots[self.active[i]]
+            if (order.side != side and is_working(order.state)
+                    and sign * (px_ticks - reach_px(order)) >= 0):
+                return True
+        return False
 
     cdef void settle_all(self) noexcept nogil:
         """The venue's position is ours and nothing is open there: no fill is owed any more."""
@@ -138,9 +167,12 @@ cdef class Working(Position):
     # -- FATES ---
 
     cdef bint ask_now(self, Order* order, ns_t now_ns) noexcept nogil:
-        """The first query at once, then one per ack_timeout_ns and order."""
-        if now_ns - order.sent_ns < self.ack_timeout_ns and (
-                order.state != ORD_UNKNOWN or order.is_queried):
+        """The first query at once, then one per ack_timeout_ns and order, whatever cancels of
+        the order leave in between."""
+        if order.state == ORD_UNKNOWN:
+            if order.is_queried and now_ns - order.asked_ns < self.ack_timeout_ns:
+                return False
+        elif now_ns - order.sent_ns < self.ack_timeout_ns:
             return False
         if (order.state == ORD_PENDING_NEW or order.state == ORD_PENDING_CANCEL
                 or order.state == ORD_PENDING_REPLACE):
@@ -149,7 +181,7 @@ cdef class Working(Position):
             return False
         self._time_doubt(order, now_ns)
         order.is_queried = 1
-        order.sent_ns = now_ns
+        order.sent_ns = order.asked_ns = now_ns
         return True
 
     cdef void _time_doubt(self, Order* order, ns_t now_ns) noexcept nogil:

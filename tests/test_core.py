@@ -237,12 +237,15 @@ def test_an_unacknowledged_order_is_asked_for_and_counts_at_full_size() -> None:
     assert states(desk) == [OrderState.UNKNOWN, OrderState.UNKNOWN]
     queries = desk.take_sent()
     assert [params["verb"] for params in queries] == [Verb.STATUS, Verb.STATUS]
-    assert desk.best("60001.00", "1.000", "60001.10", "1.000") == 0
+    # Nothing is placed before its fate is known; what is wanted no more is pulled all the same.
+    assert desk.best("60001.00", "1.000", "60001.10", "1.000") == 2
+    assert [params["verb"] for params in desk.take_sent()] == [Verb.CANCEL, Verb.CANCEL]
+    assert states(desk) == [OrderState.UNKNOWN, OrderState.UNKNOWN]
     # "No such order" proves nothing while the request may still be on its way.
     desk.reply(queries[0], 400, code=-2013)
     assert states(desk) == [OrderState.UNKNOWN, OrderState.UNKNOWN]
     desk.timer(after_ms=1_001)
-    query = desk.take_sent()[0]
+    query = next(params for params in desk.take_sent() if params["verb"] == Verb.STATUS)
     desk.reply(query, 400, code=-2013)
     assert states(desk) == [OrderState.UNKNOWN]
 

@@ -216,7 +216,7 @@ def test_a_moved_touch_is_one_amend_a_side_and_its_reply_gives_the_terms() -> No
     assert desk.best("60000.20", "1.000", "60000.30", "1.000") == 2
     amends = desk.take_sent()
     assert [(params["verb"], params["price"]) for params in amends] == [
-        (Verb.MODIFY, "60000.0"), (Verb.MODIFY, "60000.5"),
+        (Verb.MODIFY, "60000.5"), (Verb.MODIFY, "60000.0"),
     ]  # fmt: skip
     for params in amends:
         desk.ack(params)

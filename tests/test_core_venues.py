@@ -335,7 +335,7 @@ def test_a_journal_replays_to_the_same_bytes(make: Made, tmp_path: Path) -> None
     result = verified(bytes(desk.segment), tmp_path)
     assert result["first_difference"] is None
     assert result["identical"] is True
-    assert result["orders"] == desk.numbers["orders_sent"] > 2
+    assert result["orders"] == desk.numbers["orders_sent"] >= 2
 
 
 LOGON = {

@@ -62,8 +62,8 @@ class Diff:
         for side in cancel_first:
             self._cancels(side, plans[side], now_ns)
         for side in cancel_first:
-            self._shrinks(plans[side], now_ns)
-        for side in place_first:
+            self._shrinks(side, plans[side], now_ns)
+        for side in self._retreat_first(plans) or place_first:
             self._moves(side, plans[side], now_ns)
         for side in place_first:
             self._places(side, plans[side], now_ns)
@@ -84,7 +84,9 @@ class Diff:
 
     def _plan(self, side: int, wanted: Levels, now_ns: int) -> Plan:
         plan = Plan(wanted)
-        rest = []
+        rest: list[Row] = []
+        doubtful: list[Row] = []
+        leaving: list[Row] = []
         for intent in self.orders.active_intents():
             order = self.orders.order(intent)
             assert order is not None
@@ -92,11 +94,20 @@ class Diff:
                 continue
             if order["state"] == S.UNKNOWN:
                 plan.doubt += 1
-            elif order["state"] in WORKING and order["state"] != S.PENDING_CANCEL:
+                doubtful.append(order)
+            elif order["state"] == S.PENDING_CANCEL:
+                leaving.append(order)
+            elif order["state"] in WORKING:
                 rest.append(order)
         level_of: dict[int, int] = {}  # place in rest: level
         for ticks in (0, self.ticks):
             self._match(plan, rest, level_of, ticks)
+        self._match(plan, leaving, {}, self.ticks)
+        plan.loose = pulled = [
+            (order, None) for order in doubtful
+            if self._may_cancel(order, now_ns) and not self._serves(order, plan)
+        ]  # fmt: skip
+        plan.loose = list(pulled)
         for i, order in enumerate(rest):
             live = order["state"] in LIVE
             pulled = order["state"] == S.PENDING_REPLACE and not wanted
@@ -104,14 +115,38 @@ class Diff:
                 plan.kept.append((order, level_of[i]))
             elif not live and not pulled:
                 plan.doubt += 1
-            elif not order["cancel_ns"] or now_ns - order["cancel_ns"] >= self.orders.ack_ns():
+            elif self._may_cancel(order, now_ns):
                 plan.loose.append((order, None))
         if plan.missing and now_ns - self.requoted[side] < self.requote_ns:
-            plan.missing, plan.loose = set(), []
+            plan.missing, plan.loose = set(), list(pulled)
         elif self.backoff[side] and now_ns < self.until[side]:
             plan.missing = set()
         self._assign(plan)
         return plan
+
+    def _may_cancel(self, order: Row, now_ns: int) -> bool:
+        return not order["cancel_ns"] or now_ns - order["cancel_ns"] >= self.orders.ack_ns()
+
+    def _serves(self, order: Row, plan: Plan) -> bool:
+        prices = [order["px_ticks"]] + [order["new_px_ticks"]] * (order["new_qty_lots"] > 0)
+        missing = [plan.wanted[at][0] for at in plan.missing]
+        return all(any(abs(px - level) <= self.ticks for level in missing) for px in prices)
+
+    def _retreat_first(self, plans: list[Plan]) -> tuple[int, int] | None:
+        up = sum(
+            plan.wanted[at][0] - order["px_ticks"]
+            for plan in plans for order, at in plan.loose if at is not None
+        )  # fmt: skip
+        return ((1, 0) if up > 0 else (0, 1)) if up else None
+
+    def _meets_own(self, side: int, px: int) -> bool:
+        sign = 1 if side == Side.BUY else -1
+        active = [self.orders.order(intent) for intent in self.orders.active_intents()]
+        return any(
+            order["side"] != side and order["state"] in WORKING
+            and sign * (px - order["reach_px"]) >= 0
+            for order in active if order
+        )  # fmt: skip
 
     def _match(
         self, plan: Plan, rest: list[Row], level_of: dict[int, int], ticks: int
@@ -161,19 +196,29 @@ class Diff:
                 if plan.missing:
                     self.requoted[side] = now_ns
 
-    def _shrinks(self, plan: Plan, now_ns: int) -> None:
+    def _shrinks(self, side: int, plan: Plan, now_ns: int) -> None:
         for order, level in plan.kept:
             total = order["cum_qty_lots"] + plan.wanted[level][1]
             is_settled = order["state"] in LIVE and not order["new_qty_lots"]
-            if self.modify and is_settled and total < order["qty_lots"] and self._room(now_ns):
+            if not is_settled or total >= order["qty_lots"]:
+                continue
+            may_amend = order["modify_count"] < 9_999 and order["reason"] not in NOT_SENT
+            if self.modify and may_amend and self._room(now_ns):
                 self._want(Verb.MODIFY, order, order["px_ticks"], total)
+            elif now_ns - self.requoted[side] >= self.requote_ns and self._may_cancel(
+                order, now_ns
+            ):
+                self._pull(order)
 
     def _moves(self, side: int, plan: Plan, now_ns: int) -> None:
         for order, level in plan.loose:
             if level is None:
                 continue
-            self.requoted[side] = now_ns
             px, qty = plan.wanted[level]
+            is_nearer = px > order["px_ticks"] if side == Side.BUY else px < order["px_ticks"]
+            if is_nearer and self._meets_own(side, px):
+                continue
+            self.requoted[side] = now_ns
             if self._room(now_ns):
                 self._want(Verb.MODIFY, order, px, order["cum_qty_lots"] + qty)
             else:

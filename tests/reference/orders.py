@@ -22,7 +22,9 @@ def next_state(state: int, said: int) -> int | None:
     if state == S.FREE:
         return NEVER
     if said in (S.PENDING_CANCEL, S.PENDING_REPLACE):  # our own messages
-        may = (*LIVE, S.PENDING_REPLACE, S.UNKNOWN) if said == S.PENDING_CANCEL else LIVE
+        may = (*LIVE, S.PENDING_REPLACE) if said == S.PENDING_CANCEL else LIVE
+        if (state, said) == (S.UNKNOWN, S.PENDING_CANCEL):
+            return state
         return said if state in may else NEVER
     if state in DEAD:  # never left; another death contradicts
         return NEVER if said in DEAD and said != state else state
@@ -70,7 +72,7 @@ class Orders:
             "side": side, "state": S.PENDING_NEW, "px_ticks": px, "qty_lots": qty,
             "new_px_ticks": 0, "new_qty_lots": 0, "cum_qty_lots": 0, "venue_cum_qty_lots": 0,
             "ahead_lots": -1, "seen": -1, "placed_ns": now_ns, "amend_ns": 0, "refused": False,
-            "accepted": False,
+            "accepted": False, "due": 0,
         }  # fmt: skip
         return intent
 
@@ -100,6 +102,7 @@ class Orders:
         self._say(order, S.PENDING_REPLACE)
         order.update(new_px_ticks=px, new_qty_lots=qty, amend_ns=now_ns, refused=False)
         order["accepted"] = False
+        order["due"] += 1
 
     def cancel_order(self, intent: int, now_ns: int) -> None:
         self._say(self.orders[intent], S.PENDING_CANCEL)
@@ -180,8 +183,10 @@ class Orders:
     def _modify_reply(
         self, order: dict[str, Any], reply: dict[str, int], good: bool, doubtful: bool
     ) -> None:
+        is_due_before = order["due"] > 1
+        order["due"] = max(0, order["due"] - 1)
         if not good:
-            order["refused"] = not doubtful
+            order["refused"] = not doubtful and not is_due_before
             code = reply["error_code"]
             if code > 0 and not doubtful and code not in NO_SUCH_ORDER:  # Bybit: nothing was done
                 if order["new_qty_lots"] and order["state"] == S.PENDING_REPLACE:
@@ -190,8 +195,14 @@ class Orders:
                 self._say(order, S.UNKNOWN)
             return
         if order["new_qty_lots"]:
-            if reply["px_ticks"] and reply["px_ticks"] != order["new_px_ticks"]:
+            told = [reply[key] for key in ("px_ticks", "qty_lots")]
+            new = [order[f"new_{key}"] for key in ("px_ticks", "qty_lots")]
+            if any(one and one != other for one, other in zip(told, new, strict=True)):
                 return
+            if is_due_before and not all(told):
+                self._say(order, S.UNKNOWN)
+                return
+            order["due"] = 0
             self._terms(order, order["new_px_ticks"], order["new_qty_lots"])
         if reply["order_status"] != S.FREE and reply["order_status"] not in LIVE:
             self._say(order, reply["order_status"])
@@ -212,8 +223,9 @@ class Orders:
             self._say(order, S.REJECTED)
         else:
             if verb == Verb.MODIFY:
-                order.update(new_px_ticks=0, new_qty_lots=0)
-            self._say(order, S.FREE)
+                order.update(new_px_ticks=0, new_qty_lots=0, due=max(0, order["due"] - 1))
+            if verb != Verb.CANCEL or order["state"] == S.PENDING_CANCEL:
+                self._say(order, S.FREE)
 
     def trade(self, aggressor: int, px: int, qty: int) -> None:
         for order in self.orders.values():
