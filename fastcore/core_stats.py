@@ -65,6 +65,7 @@ def stats(
         "gaps",
         "crossed",
         "nonsense",
+        "strategy_code",
         "bid_px_ticks",
         "bid_qty_lots",
         "ask_px_ticks",
