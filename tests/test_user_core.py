@@ -310,6 +310,9 @@ def test_replay_of_the_example_equals_replay_of_spread(tape: Path, tmp_path: Pat
     assert own["orders"] > 0
     for key in ("orders", "fills", "position_lots", "pnl_exact", "messages"):
         assert own[key] == built_in[key], key
+    assert own["orders_sha256"] == built_in["orders_sha256"]
+    other = replay_tape(tape, strategy="spread", seed=8, runs_dir=tmp_path)
+    assert other["orders_sha256"] != own["orders_sha256"]
     run_dir = Path(own["run_dir"])
     kept = json.loads((run_dir / "config.json").read_text())["core"]
     assert kept["strategy"] == "user:my_quotes"

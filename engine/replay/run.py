@@ -18,6 +18,7 @@ from engine.config import NO_ASSETS, demo_core
 from engine.errors import EXIT_USAGE, TickmakerError
 from engine.recorder.follow import catch_up
 from engine.recorder.segments import Segments
+from engine.replay.verify import orders_sha256
 from engine.report.build import make_report
 from engine.report.page import render_page
 from engine.report.run import load_run
@@ -145,6 +146,7 @@ def _replay(
     catch_up(run_dir)
     run = load_run(run_dir)
     report = make_report(run) | _measured(drive, fed)
+    report["orders_sha256"] = orders_sha256(run_dir)
     if user is not None:
         report["strategy_failure"] = failure_text(user, drive.core) or None
     _write_json(run_dir / "report.json", report)

@@ -66,6 +66,8 @@ def summary(report: dict[str, Any]) -> RenderableType:
         ("events", f"{events}, {report.get('duration_s', 0.0):,.1f} s)", ""),
         ("state at the end", report["state"].replace("+", " + "), ""),
     ]
+    if report.get("orders_sha256"):
+        rows.append(("sha256 of the orders", f"{report['orders_sha256'][:16]}…", ""))
     if report.get("reconciled") is False:
         rows.append(("ledger and core", "DISAGREE; report.json has both", f"bold {BAD}"))
     if report.get("journal_error"):
