@@ -121,8 +121,9 @@ def _soak(tape: Path, events: int, strategy: str) -> dict[str, Any]:
     for tenth in range(1, 11):
         soak.feed(max(1, events * tenth // 10 - soak.fed))
         resident.append(_resident_kib())
-        print(f"\r{soak.fed:,} events", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
+        if sys.stderr.isatty():
+            print(f"\r{soak.fed:,} events", end="", file=sys.stderr, flush=True)
+    print("" if sys.stderr.isatty() else f"{soak.fed:,} events", file=sys.stderr)
     core = soak.drive.core
     stats = core.stats()
     return {

@@ -48,6 +48,7 @@ def demo(
 ) -> None:
     """Trade against a local exchange through real sockets, and watch."""
     from engine.demo import DemoOptions, run_demo
+    from engine.strategies import end_remedy
 
     options = DemoOptions(
         seconds=seconds, tape=tape, strategy=strategy, seed=seed, runs_dir=runs, as_json=as_json
@@ -55,6 +56,11 @@ def demo(
     report, code = run_demo(options)
     if as_json:
         _print_json(report)
+    if "STRATEGY" in report["state"].split("+"):
+        raise TickmakerError(
+            "The strategy failed until it was halted: it quoted nothing for the rest of the demo",
+            "The first failure is told above. " + end_remedy(report["state"]),
+        )
     raise typer.Exit(code)
 
 
@@ -105,6 +111,7 @@ def replay(
 ) -> None:
     """Run the same core over a tape in process, with simulated matching."""
     from engine.replay.run import replay_tape
+    from engine.strategies import end_remedy, refused_calls
 
     with _progress("replaying", as_json) as advance:
         report = replay_tape(
@@ -116,10 +123,13 @@ def replay(
             progress=advance,
         )
     _print_result(report, as_json)
+    refused, failure = refused_calls(report), report.get("strategy_failure")
+    if refused:
+        _warn(refused + (f"; the first: {failure}" if failure else ""))
     if report["state"] != "RUNNING":
         raise TickmakerError(
             f"The replay ended halted ({report['state']}): quotes were pulled for the rest of it",
-            f"`tickmaker tape verify {tape}` tells of gaps and crossed books.",
+            end_remedy(report["state"], str(tape)),
         )
 
 
@@ -312,6 +322,11 @@ class _progress:
 
     def __exit__(self, *exc_info: object) -> None:
         self._bar.stop()
+
+
+def _warn(text: str) -> None:
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(f"[bold yellow]warning:[/] {escape(text)}")
 
 
 def _print_json(result: dict[str, Any]) -> None:

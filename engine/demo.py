@@ -260,6 +260,8 @@ class _Demo:
                     "The first failure is told above; correct it and start again.",
                 )
             elif line.get("event") == "quoting":
+                if line.get("aside"):
+                    self._say(f"free to quote; {line['aside']}")
                 return True
 
     async def _watch(self, exchange: _Child, engine: _Child, recorder: _Child) -> None:

@@ -34,7 +34,7 @@ from engine.gateway.transport import HotTransport
 from engine.recorder.segments import Segments
 from engine.runs import write_config
 from engine.status import StatusWriter
-from engine.strategies import OwnStrategy, configured
+from engine.strategies import OwnStrategy, aside, configured
 from engine.venues import binance_usdm as venue
 from fastcore.core import Core
 from fastcore.core_stats import halt_names
@@ -278,7 +278,7 @@ class Session:
             is_quoting = free_turns and (hot.core.working_count or free_turns > FREE_TURNS)
             if is_quoting and not self._is_announced:
                 self._is_announced = True
-                self._output.emit("quoting")
+                self._output.emit("quoting", **aside(hot.core))
             now_ns = clock.monotonic_ns()
             if now_ns >= next_status_ns:
                 next_status_ns = now_ns + int(STATUS_EVERY_S * 1e9)

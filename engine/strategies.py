@@ -13,10 +13,13 @@ from engine.errors import EXIT_USAGE, TickmakerError
 from fastcore.core import Core
 from fastcore.core_config import USER
 from fastcore.strategy import BUILTINS
+from fastcore.strategy_layout import CONSTANTS
 
 if TYPE_CHECKING:  # numba takes a third of a second to import: only for those who need it
     from fastcore.user import UserStrategy
 
+QUOTE = CONSTANTS["QUOTE"]
+NOT_WARM = 2  # STRATEGY_NOT_WARM: a code of the built-in ones
 COPY = "strategy.py"  # in the run folder
 _REMEDY = "docs/user_strategies.md shows how a strategy is written."
 
@@ -90,6 +93,18 @@ def of_run(run_dir: Path, core_config: dict[str, Any]) -> "UserStrategy | None":
     return compiled(name, copy)
 
 
+def failure_text(user: "UserStrategy", core: Core) -> str:
+    """Of the first call that was refused, in the user's own line; empty when none was."""
+    from fastcore.user import why
+
+    failed = core.failure()
+    if failed is None:
+        return ""
+    params = user.param_values(core.config["params"])
+    is_referenced = "reference" in core.config
+    return f"the strategy failed: {why(user, failed[0], params, failed[1], is_referenced)}"
+
+
 class OwnStrategy:
     """The strategy of a session that is not built in: compiled, kept, its first failure told."""
 
@@ -100,14 +115,39 @@ class OwnStrategy:
 
     def first_failure(self, core: Core) -> dict[str, str] | None:
         """Once, what the function does in plain Python on the view that it failed on."""
-        from fastcore.user import why
-
-        failed = None if self._is_told else core.failure()
-        if failed is None:
+        text = "" if self._is_told else failure_text(self.user, core)
+        if not text:
             return None
         self._is_told = True
-        params = self.user.param_values(core.config["params"])
-        return {
-            "what": f"the strategy failed: {why(self.user, failed[0], params, failed[1])}",
-            "remedy": "it quotes nothing then, and is halted when it goes on",
-        }
+        return {"what": text, "remedy": "it quotes nothing then, and is halted when it goes on"}
+
+
+# -- WHAT A RUN'S END MEANS ---
+
+
+def aside(core: Core) -> dict[str, Any]:
+    """`aside` of a core that is free to quote and wants nothing; nothing when it wants to."""
+    code = core.numbers()["strategy_code"]
+    if core.working_count or code == QUOTE:
+        return {}
+    is_own = str(core.config["strategy"]).startswith(USER)
+    meaning = ": a signal is not warm yet" if code == NOT_WARM and not is_own else ""
+    return {"aside": f"the strategy stands aside (code {code}{meaning})"}
+
+
+def refused_calls(report: dict[str, Any]) -> str:
+    """A sentence on the calls of the strategy that were refused; empty when none was."""
+    count = report.get("nonsense") or 0
+    if not count:
+        return ""
+    return f"{count:,} call{'s' * (count != 1)} of the strategy refused; it quoted nothing then"
+
+
+def end_remedy(state: str, source: str = "") -> str:
+    """What to do about a run that ended halted for these reasons."""
+    reasons = state.replace("+", ",").split(",")
+    if "STRATEGY" in reasons:
+        return f"Correct the strategy and start again. {_REMEDY}"
+    if source and {"BOOK", "FEED_STALE"} & set(reasons):
+        return f"`tickmaker tape verify {source}` tells of gaps and crossed books."
+    return "docs/halts.md says what raises and what clears each reason."

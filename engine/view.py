@@ -65,6 +65,9 @@ def state_words(status: dict[str, Any]) -> tuple[str, str]:
     if "state" not in status:
         return "STARTING", SOFT
     reasons = list(status["state"])
+    code = status.get("strategy_code", 1)
+    if not reasons and code != 1 and not status.get("own"):
+        return f"STANDS ASIDE (code {code})", "bold yellow"
     if not reasons:
         return "QUOTING", f"bold {GOOD}"
     if "SHUTDOWN" in reasons:

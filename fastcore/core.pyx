@@ -12,6 +12,7 @@ each by on_send, before the next input; the bytes live until then. When the jour
 core halts and still emits cancels, nothing else (reliability.md I-33).
 """
 cimport cython
+from libc.string cimport memcpy
 
 from fastcore.account cimport Account
 from fastcore.book cimport Book
@@ -97,6 +98,7 @@ cdef class Core(CoreSend):
             self.strategy = find_builtin(config["strategy"])
         else:
             self.strategy = <strategy_fn><void*><size_t>user.address
+            self.state_bytes = user.state_size * sizeof(double)
         self.view_levels = max(1, checked.view_levels)
         self.signal_levels = OFI_LEVELS_MAX if self.signals.needs_levels else 0
         self.flags_mask = checked.flags_mask
@@ -519,13 +521,17 @@ cdef class Core(CoreSend):
         cdef int code
         self._fill_view(now_ns)
         clear_target(&self.target)
+        if self.state_bytes:
+            memcpy(self.state_before, self.state, self.state_bytes)
         code = self.strategy(&self.view, self.params, self.state, &self.target)
-        if code == STRATEGY_QUOTE and fc_unlikely(check_target(&self.target, &self.view) != OK):
+        if code == STRATEGY_QUOTE and fc_unlikely(
+                check_target(&self.target, &self.view) != OK
+                or (self.target.hedge_qty_lots > 0 and not self.is_referenced)):
             code = STRATEGY_FAILED
+        self.strategy_code = code
         if fc_unlikely(code == STRATEGY_FAILED):
             self.halts.on_nonsense()
-            self.failed_view = self.view
-            self.has_failed = True
+            self._keep_failure()
         if fc_unlikely(code != STRATEGY_QUOTE):
             clear_target(&self.target)
 

@@ -90,7 +90,11 @@ cdef class CoreState:
     cdef double params[PARAMS_MAX]
     cdef double state[STATE_MAX]
     cdef View view
-    cdef View failed_view          # of the last call that was counted as nonsense
+    cdef int strategy_code         # what the strategy last returned
+    cdef int64_t state_bytes       # of a user's strategy; 0: built in, failures aren't explained
+    cdef double state_before[STATE_MAX]
+    cdef double failed_state[STATE_MAX]    # as the first call found it that counted as nonsense
+    cdef View failed_view
     cdef bint has_failed
     cdef Target target
     cdef uint8_t arena[OUT_BYTES]
@@ -137,6 +141,7 @@ cdef class CoreState:
     cdef void _copy_blanked(self, uint8_t* to) noexcept nogil
     cdef void _stop_journal(self) noexcept nogil
     cdef void _bad_frame(self, int conn, int code) noexcept nogil
+    cdef void _keep_failure(self) noexcept nogil
     cdef bint _has_moved(self) noexcept nogil
     cdef void _fill_view(self, ns_t now_ns) noexcept nogil
     cdef void _fill_levels(self) noexcept nogil

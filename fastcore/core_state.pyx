@@ -199,6 +199,13 @@ cdef class CoreState:
 
     # -- SEEN ---
 
+    cdef void _keep_failure(self) noexcept nogil:
+        """What the strategy's first failed call was given, for failure()."""
+        if not self.has_failed:
+            self.has_failed = True
+            self.failed_view = self.view
+            memcpy(self.failed_state, self.state_before, sizeof(self.failed_state))
+
     cdef bint _has_moved(self) noexcept nogil:
         """Whether the touch differs from the last one looked at; it is that one from now on."""
         if (self.book.bid_px_ticks == self.touch[0] and self.book.ask_px_ticks == self.touch[1]
@@ -369,6 +376,7 @@ cdef class CoreState:
             "other_symbol": self.other_symbol, "unknown": self.unknown,
             "level_updates": self.level_updates, "gaps": self.sync.gaps,
             "crossed": self.sync.crossed, "nonsense": self.halts.nonsense_count,
+            "strategy_code": self.strategy_code,
             "bid_px_ticks": self.book.bid_px_ticks, "bid_qty_lots": self.book.bid_qty_lots,
             "ask_px_ticks": self.book.ask_px_ticks, "ask_qty_lots": self.book.ask_qty_lots,
             "book_ns": self.book_ns,
@@ -397,11 +405,12 @@ cdef class CoreState:
         return self.hedge.side, self.hedge.px_ticks, self.hedge.qty_lots, self.hedge.reason
 
     def failure(self) -> tuple[bytes, list[float]] | None:
-        """View and state of the strategy's last failure, the state as the call left it."""
+        """View and state of the strategy's first failure, the state as the call found it (that
+        of a built-in one is not kept)."""
         if not self.has_failed:
             return None
         return (<bytes>(<char*>&self.failed_view)[:sizeof(View)],
-                [self.state[i] for i in range(STATE_MAX)])
+                [self.failed_state[i] for i in range(STATE_MAX)])
 
     def stats(self, int64_t now_ns=0) -> dict:
         """What the status page shows; see core_stats.stats()."""

@@ -66,6 +66,7 @@ def stats(
         "crossed",
         "nonsense",
         "exits_denied",
+        "strategy_code",
         "bid_px_ticks",
         "bid_qty_lots",
         "ask_px_ticks",

@@ -94,10 +94,10 @@ REASONS: dict[int, tuple[str, str]] = {
         "never: a journal with a hole would lie"),
     HALT_STRATEGY: (
         "halts.nonsense_max targets of the strategy refused",
-        "operator resume"),
+        "command RESUME"),
     HALT_OPERATOR: (
-        "operator halt",
-        "operator resume"),
+        "command HALT",
+        "command RESUME"),
     HALT_SHUTDOWN: (
         "ordered shutdown",
         "never"),
@@ -113,7 +113,7 @@ REASONS: dict[int, tuple[str, str]] = {
         "itself: VPIN under vpin_clear"),
     HALT_REPEATED_EXECUTION: (
         "more than repeated_fills_max fills within repeated_ms",
-        "operator resume (latched), which also forgets the fills before it"),
+        "command RESUME (latched), which also forgets the fills before it"),
     HALT_ONE_SIDED_FILLS: (
         "more than one_sided_fills_max fills in a row on one side within one_sided_ms",
         "itself: one_sided_ms without a fill"),

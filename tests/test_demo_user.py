@@ -55,6 +55,30 @@ def test_demo_tells_why_a_strategy_fails(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_demo_that_was_halted_half_way_fails(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from fastcore.user import *\n@strategy(state=1)\ndef f(view, params, state, target):\n"
+        "    state[0] += 1\n    if state[0] > 40:\n        return 5 // view.ref_position_lots\n"
+        "    quote_bid(target, view.bids[0].px_ticks - 20, 1)\n    return QUOTE\n"
+    )
+    done = demo(tmp_path / "runs", f"{path}:f", "12")
+    assert done.returncode == 1
+    assert f"{path}:6: FloatingPointError" in done.stderr
+    assert "error: The strategy failed until it was halted" in done.stderr
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert report["state"] == "STOPPED+STRATEGY"
+    assert report["nonsense"] == 10
+
+
+def test_demo_says_that_a_strategy_stands_aside(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(f"{HEAD}    return 7\n")
+    done = demo(tmp_path / "runs", f"{path}:f")
+    assert done.returncode == 0, done.stderr
+    assert "free to quote; the strategy stands aside (code 7)" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("body", "text"),
     [

@@ -60,7 +60,7 @@ def test_page_stands_alone_and_says_what_happened(run_dir: Path) -> None:
         "p99 11.0 µs, p99.9 11.0 µs",
         "2 orders, 0 amends, 1 cancels",
         "1 late, 0 unsent",
-        "1 denied (most: POSITION)",
+        "1 denied: POSITION 1",
         "6 lots",
         "SHUTDOWN",
         "1 update-id gaps",

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,48 @@ def test_why_says_what_the_core_refused() -> None:
     assert "wanted bids [(600000, 1)], asks [(600000, 1)] (price, quantity): crossed" in said
 
 
+def test_why_runs_on_the_state_from_before_the_call() -> None:
+    body = """
+        before = state[0]
+        state[0] = 1.0
+        if before == 1.0:
+            return STAND_ASIDE
+        quote_bid(target, 5 // view.ref_position_lots, 1)
+        return QUOTE
+    """
+    user = user_strategy(body, "state=1")
+    failing = desk(user)
+    failing.start()
+    moved(failing, 3)
+    failed = failing.core.failure()
+    assert failed is not None
+    assert failed[1][0] == 0.0
+    assert "FloatingPointError" in str(why(user, failed[0], [], failed[1]))
+
+
+def test_a_hedge_without_a_reference_leg_is_refused_and_told() -> None:
+    user = user_strategy("hedge(target, BUY, 600_000, 1, 0)\nreturn QUOTE")
+    failing = desk(user)
+    failing.start()
+    assert failing.numbers["nonsense"] == 1
+    failed = failing.core.failure()
+    assert failed is not None
+    assert "a hedge needs a reference leg" in str(why(user, failed[0], [], failed[1]))
+    assert "does not fail" in str(why(user, failed[0], [], failed[1], is_referenced=True))
+
+
+def test_the_first_failure_is_kept_not_the_last() -> None:
+    user = user_strategy("state[0] += 1\nreturn -1 if state[0] > 1 else STAND_ASIDE", "state=1")
+    failing = desk(user)
+    failing.start()
+    moved(failing, 6)
+    assert failing.numbers["nonsense"] > 1
+    assert failing.numbers["strategy_code"] == -1
+    failed = failing.core.failure()
+    assert failed is not None
+    assert failed[1][0] == 1.0
+
+
 # -- WHAT A CORE MUST BE TOLD ---
 
 
@@ -267,12 +310,47 @@ def test_replay_of_the_example_equals_replay_of_spread(tape: Path, tmp_path: Pat
     assert own["orders"] > 0
     for key in ("orders", "fills", "position_lots", "pnl_exact", "messages"):
         assert own[key] == built_in[key], key
+    assert own["orders_sha256"] == built_in["orders_sha256"]
+    other = replay_tape(tape, strategy="spread", seed=8, runs_dir=tmp_path)
+    assert other["orders_sha256"] != own["orders_sha256"]
     run_dir = Path(own["run_dir"])
     kept = json.loads((run_dir / "config.json").read_text())["core"]
     assert kept["strategy"] == "user:my_quotes"
     copy = (run_dir / "strategy.py").read_bytes()
     assert kept["strategy_sha256"] == hashlib.sha256(copy).hexdigest()
     assert kept["params"]["half_spread_ticks"] == 2.0
+
+
+def own_file(folder: Path, body: str, declared: str = "") -> str:
+    path = folder / "mine.py"
+    head = f"from fastcore.user import *\n@strategy({declared})\n"
+    path.write_text(f"{head}def f(view, params, state, target):\n{body}")
+    return f"{path}:f"
+
+
+@pytest.mark.parametrize(("first", "is_halted"), [(1, True), (3, False)])
+def test_replay_explains_what_the_strategy_failed_on(
+    tape: Path, tmp_path: Path, first: int, is_halted: bool
+) -> None:
+    """Failing for ever it is halted; failing on two calls only it is warned of."""
+    end = 10**9 if is_halted else first + 1
+    body = (
+        f"    state[0] += 1\n    if {first} <= state[0] <= {end}:\n"
+        "        quote_bid(target, 5 // view.ref_position_lots, 1)\n    return QUOTE\n"
+    )
+    spec = own_file(tmp_path, body, "state=1")
+    command = [sys.executable, "-m", "engine.cli", "replay", str(tape), "--strategy", spec]
+    done = subprocess.run(
+        [*command, "--runs", str(tmp_path / "runs")],
+        capture_output=True, text=True, timeout=90, check=False, cwd=ROOT,
+    )  # fmt: skip
+    count = NONSENSE_MAX if is_halted else 2
+    assert f"warning: {count} calls of the strategy refused" in done.stderr
+    assert f"{spec[:-2]}:6: FloatingPointError" in done.stderr
+    assert done.returncode == int(is_halted)
+    assert ("ended halted (STRATEGY)" in done.stderr) == is_halted
+    assert "tape verify" not in done.stderr
+    assert f"refused calls of the strategy {count}" in " ".join(done.stdout.split())
 
 
 @pytest.mark.parametrize(

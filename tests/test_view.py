@@ -331,3 +331,17 @@ def test_print_result_of_a_run_is_its_summary() -> None:
     console, out = pipe(100)
     print_result(REPORT, console)
     assert "P&L total" in out.getvalue()
+
+
+def test_a_strategy_that_wants_nothing_is_not_said_to_quote() -> None:
+    idle = "\n".join(lines(render(changed(own=[], strategy_code=2), 1.0, 30.0)))
+    assert "STANDS ASIDE (code 2)" in idle
+    assert "QUOTING" in "\n".join(lines(render(changed(own=[], strategy_code=1), 1.0, 30.0)))
+
+
+def test_summary_names_denials_and_refused_calls() -> None:
+    report = REPORT | {"denies": {"SELF_CROSS": 2, "RATE": 380, "QTY": 0}, "nonsense": 3}
+    text = "\n".join(" ".join(line.split()) for line in lines(summary(report)))
+    assert "denied for RATE 380, SELF_CROSS 2" in text
+    assert "refused calls of the strategy 3" in text
+    assert "refused" not in "\n".join(lines(summary(REPORT)))

@@ -18,11 +18,12 @@ from engine.config import NO_ASSETS, demo_core
 from engine.errors import EXIT_USAGE, TickmakerError
 from engine.recorder.follow import catch_up
 from engine.recorder.segments import Segments
+from engine.replay.verify import orders_sha256
 from engine.report.build import make_report
 from engine.report.page import render_page
 from engine.report.run import load_run
 from engine.runs import make_run_dir
-from engine.strategies import compiled, configured, keep, named
+from engine.strategies import compiled, configured, failure_text, keep, named
 from engine.tape.format import Tape, TapeMeta, is_tape
 from engine.tape.importer import import_files
 from fastcore.core import Core
@@ -145,6 +146,9 @@ def _replay(
     catch_up(run_dir)
     run = load_run(run_dir)
     report = make_report(run) | _measured(drive, fed)
+    report["orders_sha256"] = orders_sha256(run_dir)
+    if user is not None:
+        report["strategy_failure"] = failure_text(user, drive.core) or None
     _write_json(run_dir / "report.json", report)
     (run_dir / "report.html").write_text(render_page(run, report))
     return report
@@ -215,7 +219,8 @@ def _feed(
 
 def _measured(drive: Drive, fed: _Fed) -> dict[str, Any]:
     """What a replay knows better than the ledger: there are no frames in its journal."""
-    levels = drive.core.numbers()["level_updates"]
+    numbers = drive.core.numbers()
+    levels = numbers["level_updates"]
     seconds = max(fed.elapsed_s, 1e-9)
     return {
         "state": fed.state,
@@ -226,6 +231,7 @@ def _measured(drive: Drive, fed: _Fed) -> dict[str, Any]:
         "level_updates": levels,
         "level_updates_per_s": round(levels / seconds),
         "messages": drive.messages,
+        "nonsense": numbers["nonsense"],
         "elapsed_s": round(fed.elapsed_s, 6),
     }
 

@@ -108,6 +108,16 @@ def verify_run(
     }
 
 
+def orders_sha256(run_dir: Path) -> str:
+    """Of the text of all messages that a run sent, in order, its key blanked and unsigned."""
+    digest = hashlib.sha256()
+    for path in _begun(journal_segments(run_dir)):
+        for record in read_records(path):
+            if record.kind == KIND["OUT"]:
+                digest.update(record.payload[OUT_HEADER.size :])
+    return digest.hexdigest()
+
+
 def journal_segments(run_dir: Path) -> list[Path]:
     """The run's journal files in order; TickmakerError when there are none, or one is missing."""
     folder = run_dir / "journal"

@@ -36,8 +36,9 @@ def build_report(run_dir: Path) -> dict[str, Any]:
     if journal_error:
         report["journal_error"] = journal_error
     status = _last_status(run_dir)
-    if status and "stages" in status:
-        report["stages"] = status["stages"]
+    for key in ("stages", "nonsense"):
+        if status and key in status:
+            report[key] = status[key]
     text = json.dumps(report, indent=2, allow_nan=False) + "\n"
     _write(run_dir / "report.json", text)
     _write(run_dir / "report.html", render_page(run, report))
@@ -45,10 +46,13 @@ def build_report(run_dir: Path) -> dict[str, Any]:
 
 
 def _final_state(run: Run) -> str:
-    """STOPPED after an ordered shutdown (what it halts on its way is its consequence), else the
-    halt reasons in force, or RUNNING."""
+    """STOPPED after an ordered shutdown (what it halts on its way is its consequence, what was
+    latched before is told: STOPPED+STRATEGY), else the halt reasons in force, or RUNNING."""
     bits = run.states[-1]["new_bits"] if run.states else 0
-    return "STOPPED" if bits & Halt.SHUTDOWN else state_text(bits)
+    if not bits & Halt.SHUTDOWN:
+        return state_text(bits)
+    latched = bits & _LATCHED
+    return f"STOPPED+{state_text(latched)}" if latched else "STOPPED"
 
 
 def make_report(run: Run) -> dict[str, Any]:
@@ -96,6 +100,7 @@ def make_report(run: Run) -> dict[str, Any]:
     }
 
 
+_LATCHED = Halt.STRATEGY | Halt.REPEATED_EXECUTION | Halt.OPERATOR | Halt.JOURNAL
 _EVENT_COUNTERS = ("frames_market", "frames_trade", "frames_user", "snapshots")
 
 

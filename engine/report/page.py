@@ -16,6 +16,7 @@ from engine.report.pnl import Fill
 from engine.report.run import Run
 from engine.report.text import (
     bits_text,
+    denied_text,
     fee_text,
     money,
     other_fees,
@@ -134,7 +135,7 @@ def _cards(run: Run, report: dict[str, Any], quote: str) -> str:
                     f"{plain(report['orders'])} orders, {plain(report['amends'])} amends, "
                     f"{plain(report['cancels'])} cancels",
                     f"{plain(report['late'])} late, {plain(report['unsent'])} unsent",
-                    f"{plain(denies)} denied" + _most(report["denies"]),
+                    f"{plain(denies)} denied" + (f": {denied_text(report)}" if denies else ""),
                 ],
                 "" if report["fills"] else "quiet",
             ),
@@ -151,6 +152,7 @@ def _cards(run: Run, report: dict[str, Any], quote: str) -> str:
                 report["state"].replace("+", " + "),
                 [
                     f"{plain(report['gaps'])} update-id gaps",
+                    f"{plain(report.get('nonsense', 0))} refused calls of the strategy",
                     _reconciled(report),
                 ],
                 "" if report["state"] in ("RUNNING", "STOPPED") else "loss",
@@ -161,13 +163,6 @@ def _cards(run: Run, report: dict[str, Any], quote: str) -> str:
 
 def _latency_note(report: dict[str, Any]) -> str:
     return f"{report['tick_to_order_definition']}."
-
-
-def _most(denies: dict[str, int]) -> str:
-    if not denies:
-        return ""
-    name = max(denies, key=lambda key: denies[key])
-    return f" (most: {name})"
 
 
 def _reconciled(report: dict[str, Any]) -> str:

@@ -9,7 +9,16 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from engine.report.text import NONE, is_number, money, other_fees, plain, quote_name, us
+from engine.report.text import (
+    NONE,
+    denied_text,
+    is_number,
+    money,
+    other_fees,
+    plain,
+    quote_name,
+    us,
+)
 
 GOOD, BAD, SOFT, EDGE = "green", "red", "dim", "grey50"
 
@@ -36,6 +45,7 @@ def summary(report: dict[str, Any]) -> RenderableType:
     quote = quote_name(str(report.get("symbol", "")))
     pnl, latency = report["pnl"], report["tick_to_order"]
     events = f"{plain(report['events'])} ({report['events_per_s']:,.0f}/s"
+    refused = report.get("nonsense", 0)
     denied = sum(report.get("denies", {}).values())
     sent = ", ".join(plain(report.get(key, 0)) for key in ("orders", "amends", "cancels"))
     rows = [
@@ -48,12 +58,16 @@ def summary(report: dict[str, Any]) -> RenderableType:
         ("fills", plain(report["fills"]) if report["fills"] else "no fills in this run", ""),
         ("orders, amends, cancels", sent, ""),
         ("denied, late", f"{plain(denied)}, {plain(report.get('late', 0))}", ""),
+        *([("  denied for", denied_text(report), "")] if denied else []),
+        *([("refused calls of the strategy", plain(refused), BAD)] if refused else []),
         ("tick-to-order p50", us(latency["p50_us"]), "bold"),
         ("  p99, p99.9", f"{us(latency['p99_us'])}, {us(latency['p999_us'])}", ""),
         ("  max, n", f"{us(latency['max_us'])}, {plain(latency['n'])}", ""),
         ("events", f"{events}, {report.get('duration_s', 0.0):,.1f} s)", ""),
         ("state at the end", report["state"].replace("+", " + "), ""),
     ]
+    if report.get("orders_sha256"):
+        rows.append(("sha256 of the orders", f"{report['orders_sha256'][:16]}…", ""))
     if report.get("reconciled") is False:
         rows.append(("ledger and core", "DISAGREE; report.json has both", f"bold {BAD}"))
     if report.get("journal_error"):

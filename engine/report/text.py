@@ -55,6 +55,13 @@ def other_fees(report: dict[str, Any]) -> str:
     return ", ".join(f"{paid[name]} {name}" for name in ("base", "other") if name in paid)
 
 
+def denied_text(report: dict[str, Any]) -> str:
+    """By reason, the most frequent first: "RATE 380, SELF_CROSS 2"; empty where none was."""
+    denies = report.get("denies", {})
+    names = sorted((name for name in denies if denies[name]), key=lambda name: -denies[name])
+    return ", ".join(f"{name} {denies[name]:,}" for name in names)
+
+
 def bits_text(bits: int) -> str:
     return state_text(bits).replace("+", " + ")
 
