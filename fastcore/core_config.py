@@ -167,8 +167,8 @@ def _check_slippage(config: dict[str, Any]) -> None:
     collar_ticks = config["limits"]["price_collar_ticks"]
     if slippage_ticks >= collar_ticks:
         raise ValueError(
-            f"Expected stops.slippage_ticks under limits.price_collar_ticks ({collar_ticks}), was "
-            f"{slippage_ticks}: the gate would deny the exit"
+            "Expected stops.slippage_ticks to be under limits.price_collar_ticks "
+            f"({collar_ticks}), was {slippage_ticks}: the gate would deny the exit"
         )
 
 
