@@ -52,8 +52,10 @@ mutants: build $(VENV)/.dev ## plant known bugs one at a time: the tests must no
 fuzz: build $(VENV)/.dev ## coverage-guided fuzzing with clang (ARGS="--minutes 30 --target all")
 	@$(PY) tests/fuzz/run.py $(ARGS)
 
-bench: build $(VENV)/.dev ## measure core, book (TAPE=raw capture) and wire, into bench/results
+bench: build $(VENV)/.dev ## measure all into bench/results (TAPE=raw capture); peers need a package index
 	@$(BIN)/tickmaker bench core --out bench/results/core.json $(if $(TAPE),--tape $(TAPE))
+	@$(BIN)/tickmaker bench parts --out bench/results/parts.json $(if $(TAPE),--tape $(TAPE))
+	@$(BIN)/tickmaker bench soak --out bench/results/soak.json $(if $(TAPE),--tape $(TAPE))
 	@$(BIN)/tickmaker bench book --out bench/results/book.json $(if $(TAPE),--tape $(TAPE))
 	@$(BIN)/tickmaker bench wire --out bench/results/wire.json
 
