@@ -31,13 +31,15 @@ def core_config() -> dict[str, Any]:
         "requote_ticks": 0,
         "requote_ms": 0,
         "modify": False,
-        "messages_per_s_max": 10_000,
+        "messages_per_s_max": 100_000,
     }
-    config["limits"] |= {
-        "position_lots_max": 100,
-        "orders_per_10s_max": 1_000_000,
-        "orders_per_min_max": 1_000_000,
-    }
+    config["limits"] |= {"position_lots_max": 100}
+    for owner in ("", "account_"):
+        for window in ("orders_per_10s", "orders_per_min", "messages_per_s", "messages_per_min"):
+            config["limits"][f"{owner}{window}_max"] = 1_000_000
+    # At this load a one-sided maker fills and requotes as no account would.
+    config["halts"] |= {"spread_factor": 0.0, "spread_ticks_max": 0, "repeated_fills_max": 0,
+                        "one_sided_fills_max": 0}  # fmt: skip
     # An order is sent however late it is: the exchange's end shall see it and charge it.
     config["budgets"] = {"tick_to_order_us_max": 10_000_000.0, "ack_ms_max": 60_000.0}
     return config

@@ -4,7 +4,7 @@ import difflib
 from typing import Any
 
 SETTINGS = ("requote_ticks", "requote_ms", "modify", "messages_per_s_max")
-MESSAGES_MAX = 10_000
+MESSAGES_MAX = 100_000
 
 
 def check_quoting(quoting: dict[str, Any]) -> None:
