@@ -484,8 +484,7 @@ cdef class Core(CoreSend):
         """Ask the strategy, diff against what works, act. Halted: pull what works; exits of a
         trade are still asked for, and the gate knows which halts they may pass.
 
-        A halt that says nothing against our own knowledge (HALTS_REDUCE) leaves the strategy
-        what reduces: a leg must not stay naked because the market is wide."""
+        HALTS_REDUCE leave the strategy what reduces: a leg must not stay naked in a wide market."""
         cdef StopExit exit
         cdef bint is_exit_due = False
         self.is_quote_due = False
@@ -498,6 +497,7 @@ cdef class Core(CoreSend):
                 self._keep_reducing()
             else:
                 clear_target(&self.target)
+                self._fill_levels()    # _want has done so elsewhere; stops are measured at them
         else:
             self._want(now_ns)
         self.stages.mark(STAGE_STRATEGY)

@@ -208,7 +208,8 @@ cdef class CoreSend(CoreState):
     cdef bint _check_stops(self, StopExit* exit, ns_t now_ns) noexcept nogil:
         """Whether an exit is due now. While a trade is being ended nothing adds to it.
 
-        Measured at the touch of others: our own bid is no price that a long could be sold at.
+        Measured at the touch of others, which the view of this input holds: our own bid is no
+        price that a long could be sold at.
         """
         cdef px_t bid_px = self.book.bid_px_ticks
         cdef px_t ask_px = self.book.ask_px_ticks
@@ -216,7 +217,6 @@ cdef class CoreSend(CoreState):
             return False           # at what price? BOOK halts, and the next touch asks again
         if self.stops.is_exit_open and not self._is_exit_working():
             self.stops.on_exit_done()
-        self._fill_levels()
         if self.view.bid_count > 0 and self.view.ask_count > 0:
             bid_px, ask_px = self.view.bids[0].px_ticks, self.view.asks[0].px_ticks
         self.stops.check(self.orders.position_lots, self.orders.entry_px_ticks,

@@ -3,3 +3,4 @@ class DecoderBase:
 
 class EncoderBase:
     """Orders of one instrument into frames; never shows its key or its secret."""
+    def payload_bytes(self) -> bytes: ...

@@ -53,6 +53,15 @@ cdef class EncoderBase:
     ) noexcept nogil:
         return E_UNSUPPORTED
 
+    def payload_bytes(self) -> bytes:
+        """Text of the last request, key and signature blanked by x; b"" if the call failed."""
+        if self.payload_size == 0:
+            return b""
+        blanked = bytearray(self.payload[:self.payload_size])
+        blanked[self.key_offset:self.key_offset + self.key_size] = b"x" * self.key_size
+        blanked[self.sig_offset:self.sig_offset + self.sig_size] = b"x" * self.sig_size
+        return bytes(blanked)
+
 
 cdef dict event_dict(const Event* event):
     """Fields of the event's kind, under their own names; levels as (px_ticks, qty_lots)."""

@@ -407,15 +407,6 @@ cdef class Encoder(EncoderBase):
         cdef uint8_t[FRAME_SIZE_MAX] out
         return _checked(out, self.cancel_all(out, min(room, FRAME_SIZE_MAX), intent_id, utc_ms))
 
-    def payload_bytes(self) -> bytes:
-        """JSON of the last request, its key and signature blanked by x; b"" if the call failed."""
-        if self.payload_size == 0:
-            return b""
-        blanked = bytearray(self.payload[:self.payload_size])
-        blanked[self.key_offset:self.key_offset + self.key_size] = b"x" * self.key_size
-        blanked[self.sig_offset:self.sig_offset + self.sig_size] = b"x" * self.sig_size
-        return bytes(blanked)
-
     def bench_place(self, int64_t count) -> int:
         """Place `count` times, price and intent moving; bytes written in all. For benches."""
         cdef uint8_t[FRAME_SIZE_MAX] out

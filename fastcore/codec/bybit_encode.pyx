@@ -351,14 +351,6 @@ cdef class BybitEncoder(EncoderBase):
         cdef uint8_t[FRAME_SIZE_MAX] out
         return _checked(out, self.ping(out, min(room, FRAME_SIZE_MAX)))
 
-    def payload_bytes(self) -> bytes:
-        """JSON of the last request, key and signature blanked by x; b"" if the call failed."""
-        blanked = bytearray(self.payload[:self.payload_size])
-        if self.payload_size:
-            blanked[self.key_offset:self.key_offset + self.key_size] = b"x" * self.key_size
-            blanked[self.sig_offset:self.sig_offset + self.sig_size] = b"x" * self.sig_size
-        return bytes(blanked)
-
     def can_modify_orders(self) -> bool:
         return bool(self.can_modify)
 
