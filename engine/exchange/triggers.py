@@ -91,12 +91,11 @@ class Triggers:
 
     def _tell(self, trigger: Trigger, t_ns: int, out: list[Output]) -> None:
         place = trigger.place
-        self._truth.add(
-            TriggerRecord(
-                t_ns, place.account, place.symbol, trigger.trigger_id, place.client_order_id,
-                trigger.trigger_px_ticks, trigger.status, trigger.order_id,
-            )  # fmt: skip
-        )
+        record = TriggerRecord(
+            t_ns, place.account, place.symbol, trigger.trigger_id, place.client_order_id,
+            trigger.trigger_px_ticks, trigger.status, trigger.order_id,
+        )  # fmt: skip
+        self._truth.add(record)
         out.append(TriggerUpdate(t_ns, trigger, trigger.status))
 
     # -- QUERIES ---
