@@ -64,6 +64,16 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def is_session_log(path: Path) -> bool:
+    """Whether the file is a session log (or ends before that can be told)."""
+    head = first_bytes(path)
+    with path.open("rb") as disk:
+        try:
+            return _decompressed(disk, head).read(len(SESSION_HEAD)) == SESSION_HEAD
+        except (EOFError, OSError, zlib.error):
+            return False
+
+
 def read_lines(
     path: Path, on_bytes: Callable[[int], None] | None = None, product: str = ""
 ) -> Iterator[Line]:

@@ -5,8 +5,8 @@ symbol that snapshot is its own; among several it is given to the symbol whose t
 lies between, and refused when that is not exactly one: a wrong snapshot is a wrong book.
 
 Bybit's frames don't say whether they are linear or spot: trades of linear have a tick direction
-(`L`), its tickers an open interest. Where both were recorded over connections of a session log,
-`linear/BTCUSDT` names one.
+(`L`), its tickers an open interest; with neither they are taken for linear. `spot/BTCUSDT` says
+it, and chooses the connections of a session log that holds both.
 
 A book is kept from one depth stream. Where several were recorded (`@depth@0ms` and
 `@depth@100ms`, `orderbook.50` and `.200`) it is Binance's most frequent, Bybit's deepest.
@@ -103,8 +103,7 @@ class Identity:
 
 def identify(source: Source, symbol: str | None) -> Identity:
     """Choose the symbol and tell its venue. Raises TickmakerError when that can't be done."""
-    product, _, name = (symbol or "").rpartition("/")
-    source.product = product
+    source.product, _, name = (symbol or "").rpartition("/")
     counts, seen = _scan(source)
     chosen = _choose(source, counts, name or None)
     return _identity(source, chosen, counts, seen)
@@ -230,13 +229,14 @@ def _choose(source: Source, counts: Counter[str], symbol: str | None) -> str:
 
 def _venue(source: Source, symbol: str, traits: _Traits) -> str:
     if traits.is_bybit:
-        if traits.is_linear and traits.is_spot:
+        product = source.product or ("spot" if traits.is_spot else "linear")
+        if (traits.is_linear and product == "spot") or (traits.is_spot and product == "linear"):
             raise TickmakerError(
-                f"{source.name}: mixes linear and spot streams of {symbol}",
-                f"name one (of a session log): linear/{symbol} or spot/{symbol}",
+                f"{source.name}: holds streams of {symbol} that are not {product}",
+                f"name what it holds; of a session log linear/{symbol} or spot/{symbol}",
                 EXIT_USAGE,
             )
-        return "bybit_spot" if traits.is_spot else "bybit_linear"
+        return f"bybit_{product}"
     if traits.lacks_previous_id and (traits.has_previous_id or traits.is_pair_named):
         raise TickmakerError(
             f"{source.name}: mixes spot and futures streams of {symbol}",

@@ -74,7 +74,7 @@ class BinanceParser:
             return _depth(recv_ts_ns, None, True, fields, fields["final_update_id"])
         if not stream.startswith(self._prefix):
             return None
-        if text[0] != "{" or not text.startswith('{"stream"'):
+        if not text.startswith('{"stream"'):
             text = f'{{"stream":"{stream}","data":{data}}}'
         return self._message(recv_ts_ns, TapeFrame(stream, text, data), kind, fields)
 
@@ -87,6 +87,8 @@ class BinanceParser:
             return TradeMessage(recv_ts_ns, frame, [_print(fields)])
         if kind == EventKind.DEPTH and self._identity.takes_depth(frame.stream):
             return _depth(recv_ts_ns, frame, False, fields, fields["final_update_id"])
+        if kind == Code.UNKNOWN and frame.stream[len(self._prefix) :] in BARE_STREAMS.values():
+            raise ValueError("not what its stream carries")
         return OtherMessage(recv_ts_ns, frame)
 
     def _frame_of(self, text: str) -> tuple[str, str]:

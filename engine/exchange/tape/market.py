@@ -73,7 +73,8 @@ class TapeMarket:
         self._timeline = timeline or Timeline(speed)
         self._messages = recording.messages
         self._ahead: deque[Message] = deque()  # read while looking for the snapshot
-        self._shift_ns = 0
+        self._shift_ns = 0  # of recorded time
+        self._paused_ns = 0
         self._trade_id = FIRST_TRADE_ID
         self._last_px_ticks = 0
         self._events: list[MarketEvent] = [Notice(False, text) for text in recording.notices]
@@ -97,7 +98,7 @@ class TapeMarket:
         lag_ns = self._timeline.lag_ns(self.first_recv_ns)
         if self._next is not None and lag_ns > APART_NS_MAX:
             self._shift_ns = lag_ns
-            text = f"{self.instrument.symbol}: recorded {lag_ns // 10**9} s after the first tape"
+            text = f"{self.instrument.key}: recorded {lag_ns // 10**9} s after the first tape"
             self._events.append(Notice(False, f"{text}; served together with it"))
 
     # -- BACKGROUND ---
@@ -108,7 +109,11 @@ class TapeMarket:
     def next_due_ns(self) -> int:
         if self._next is None:
             return NEVER_NS
-        return self._timeline.due_ns(self._next.recv_ts_ns - self._shift_ns)
+        due_ns = self._timeline.due_ns(self._next.recv_ts_ns - self._shift_ns)
+        return min(due_ns + self._paused_ns, NEVER_NS)
+
+    def pause(self, for_ns: int) -> None:
+        self._paused_ns += for_ns
 
     def advance(self, now_ns: int) -> None:
         for _ in range(MESSAGES_PER_TURN_MAX):
@@ -118,7 +123,7 @@ class TapeMarket:
             self._apply(message, now_ns)
             self._next = self._read()
             if self._next is None:
-                text = f"end of the tape of {self.instrument.symbol} after {self.served} frames"
+                text = f"end of the tape of {self.instrument.key} after {self.served} frames"
                 text += f"; {self.book.gaps} gaps; the market stands still"
                 self._events.append(Notice(False, text))
 
@@ -162,10 +167,17 @@ class TapeMarket:
 
     def _on_trades(self, message: TradeMessage, now_ns: int) -> None:
         for px_ticks, qty_lots, aggressor, is_market in message.prints:
-            if is_market:
-                self._last_px_ticks = px_ticks
-                if not self.queue.is_idle:
-                    self._emit(self.queue.on_trade(px_ticks, qty_lots, aggressor), now_ns)
+            if not is_market:
+                continue
+            self._last_px_ticks = px_ticks
+            # Nobody's, and not for the trade stream, which has the frame: conditional orders
+            # follow it.
+            trade = Trade(
+                now_ns, self.instrument.key, 0, px_ticks, qty_lots, aggressor, None, None, False
+            )
+            self._events.append(trade)
+            if not self.queue.is_idle:
+                self._emit(self.queue.on_trade(px_ticks, qty_lots, aggressor), now_ns)
 
     # -- COMMANDS ---
 
@@ -196,14 +208,18 @@ class TapeMarket:
 
     def reset_sequence(self, now_ns: int) -> None:
         """The ids are recorded ones: the operator is told that they stay."""
-        text = f"{self.instrument.symbol} is a tape: its update ids can't start anew"
+        text = f"{self.instrument.key} is a tape: its update ids can't start anew"
         self._events.append(Notice(True, text))
+
+    def set_tick(self, factor: int, now_ns: int) -> bool:
+        """Recorded prices have the recorded tick."""
+        return False
 
     def _emit(self, fills: Iterable[QueueFill], now_ns: int) -> None:
         """Fills that the recording doesn't know: for users only, not on the trade stream."""
         for maker, taker, side, px_ticks, qty_lots in fills:
             self._trade_id += 1
-            trade_id, key = self._trade_id, self.instrument.symbol
+            trade_id, key = self._trade_id, self.instrument.key
             self._events.append(
                 Trade(now_ns, key, trade_id, px_ticks, qty_lots, side, maker, taker, False)
             )

@@ -1,4 +1,4 @@
-"""A `.tape.arrow` as venue frames: rendered from its rows, since a tape keeps no bytes."""
+"""A `.tape.arrow` as messages: its rows in the core's units, its frames rendered."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -6,50 +6,52 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import EXIT_USAGE, TickmakerError
-from engine.exchange.binance_frames import best_json, depth_json, trade_json
 from engine.exchange.book import Side
-from engine.exchange.events import BestChange, TapeFrame, Trade
-from engine.exchange.instruments import Grid, Instrument
-from engine.exchange.tape_frames import (
-    VENUE,
+from engine.exchange.instruments import Grid
+from engine.exchange.tape.grids import exchange_of, instrument_of
+from engine.exchange.tape.messages import (
     BestMessage,
     DepthMessage,
     Message,
+    Print,
     Recording,
     TradeMessage,
-    instrument_of,
 )
+from engine.exchange.tape.render import BinanceRender, BybitRender
 from engine.tape.format import Tape
+from fastcore.core_config import SYNC_RULES
 from fastcore.rows import RowReader
-from fastcore.types import EventKind
+from fastcore.types import EventKind, SyncRule
 
 
-def open_rows(path: Path, symbol: str | None) -> Recording:
-    """TickmakerError for a damaged tape, another venue's or another symbol's."""
+def open_rows(path: Path, venue: str) -> Recording:
+    """TickmakerError for a damaged tape or another venue's."""
     tape = Tape(path)
     meta = tape.meta
-    if meta.venue != VENUE or (symbol is not None and symbol.upper() != meta.symbol):
+    if exchange_of(meta.venue)[0] != venue:
         raise TickmakerError(
             f"{path}: is a tape of {meta.symbol} on {meta.venue}",
-            f"Give one of {symbol or 'any symbol'} on {VENUE}.",
+            f"Give a recording of {venue}.",
             EXIT_USAGE,
         )
     if not meta.messages.get("snapshot"):
         raise TickmakerError(
             f"{path}: holds no snapshot", "Its book can't be rebuilt: give a tape with one."
         )
-    instrument = instrument_of(meta.symbol, _grid(meta.tick), _grid(meta.lot), has_text=False)
-    return Recording(instrument, _messages(tape, instrument))
+    tick, lot = _grid(meta.tick), _grid(meta.lot)
+    instrument = instrument_of(meta.venue, meta.symbol, tick, lot, has_text=False)
+    render = (BybitRender if venue == "bybit" else BinanceRender)(instrument)
+    # Grids of the tape and of the catalogue may differ by whole factors.
+    factors = (int(tick.step / instrument.px.step), int(lot.step / instrument.qty.step))
+    rule = SYNC_RULES[meta.venue]
+    return Recording(instrument, rule, _messages(tape, _Translator(render, factors, rule)))
 
 
 def _grid(step: str) -> Grid:
     return Grid(Decimal(step), len(step.partition(".")[2]))
 
 
-def _messages(tape: Tape, instrument: Instrument) -> Iterator[Message]:
-    """Grids of the tape and of the catalogue may differ by whole factors."""
-    px_factor = int(Decimal(tape.meta.tick) / instrument.px.step)
-    qty_factor = int(Decimal(tape.meta.lot) / instrument.qty.step)
+def _messages(tape: Tape, translator: "_Translator") -> Iterator[Message]:
     for batch_index, columns in enumerate(tape.batches()):
         reader = RowReader()
         reader.bind(columns)
@@ -60,45 +62,47 @@ def _messages(tape: Tape, instrument: Instrument) -> Iterator[Message]:
                 raise tape.broken_rows(batch_index, reader.index) from None
             if row is None:
                 break
-            message = _message(*row, instrument, px_factor, qty_factor)
-            if message is not None:
-                yield message
+            yield translator.message(*row)
 
 
-def _message(
-    recv_ts_ns: int, kind: int, row: dict[str, Any], instrument: Instrument, px: int, qty: int
-) -> Message | None:
-    """One whole message; `px` and `qty` are the factors from the tape's grid to ours."""
-    name, symbol, t_ns = instrument.symbol.lower(), instrument.symbol, row["exch_ts_ns"]
-    if kind == EventKind.BEST:
-        touch = (
-            row["bid_px_ticks"] * px,
-            row["bid_qty_lots"] * qty,
-            row["ask_px_ticks"] * px,
-            row["ask_qty_lots"] * qty,
+class _Translator:
+    """One tape's rows; `factors` lead from its grid to the instrument's."""
+
+    def __init__(
+        self, render: BinanceRender | BybitRender, factors: tuple[int, int], rule: SyncRule
+    ) -> None:
+        self._render = render
+        self._px, self._qty = factors
+        self._has_one_id = rule is not SyncRule.BYBIT  # depth and best price share it
+
+    def message(self, recv_ts_ns: int, kind: int, row: dict[str, Any]) -> Message:
+        if kind == EventKind.BEST:
+            touch = (
+                row["bid_px_ticks"] * self._px,
+                row["bid_qty_lots"] * self._qty,
+                row["ask_px_ticks"] * self._px,
+                row["ask_qty_lots"] * self._qty,
+            )
+            frame = self._render.best(row, touch)
+            return BestMessage(recv_ts_ns, frame, row["update_id"], touch)
+        if kind == EventKind.TRADE:
+            px_ticks, qty_lots = row["px_ticks"] * self._px, row["qty_lots"] * self._qty
+            frame = self._render.trade(row, px_ticks, qty_lots)
+            side = Side(row["aggressor"])
+            printed = Print(px_ticks, qty_lots, side, bool(row["is_market"]))
+            return TradeMessage(recv_ts_ns, frame, [printed])
+        bids = [(px * self._px, qty * self._qty) for px, qty in row["bids"]]
+        asks = [(px * self._px, qty * self._qty) for px, qty in row["asks"]]
+        is_snapshot = kind == EventKind.SNAPSHOT
+        first_id, final_id = row["first_update_id"], row["final_update_id"]
+        return DepthMessage(
+            recv_ts_ns,
+            self._render.depth(row, bids, asks, is_snapshot),
+            is_snapshot,
+            first_id,
+            final_id,
+            row["prev_final_update_id"],
+            final_id if self._has_one_id else 0,
+            bids,
+            asks,
         )
-        best = BestChange(t_ns, symbol, row["update_id"], touch)
-        frame = _frame(f"{name}@bookTicker", best_json(instrument, best, t_ns))
-        return BestMessage(recv_ts_ns, frame, best.update_id, touch)
-    if kind == EventKind.TRADE:
-        px_ticks, qty_lots = row["px_ticks"] * px, row["qty_lots"] * qty
-        aggressor = Side(row["aggressor"])
-        trade = Trade(t_ns, symbol, row["trade_id"], px_ticks, qty_lots, aggressor, None, None)
-        text = trade_json(instrument, trade, t_ns)
-        if not row["is_market"]:
-            text = text.replace('"X":"MARKET"', '"X":"NA"')
-        frame = _frame(f"{name}@trade", text)
-        is_market = bool(row["is_market"])
-        return TradeMessage(recv_ts_ns, frame, px_ticks, qty_lots, aggressor, is_market)
-    bids = [(px_ticks * px, qty_lots * qty) for px_ticks, qty_lots in row["bids"]]
-    asks = [(px_ticks * px, qty_lots * qty) for px_ticks, qty_lots in row["asks"]]
-    final_id = row["final_update_id"]
-    if kind == EventKind.SNAPSHOT:
-        return DepthMessage(recv_ts_ns, None, -1, final_id, -1, bids, asks)
-    ids = (row["first_update_id"], final_id, row["prev_final_update_id"])
-    text = depth_json(instrument, ids, (bids, asks), t_ns, t_ns)
-    return DepthMessage(recv_ts_ns, _frame(f"{name}@depth@0ms", text), *ids, bids, asks)
-
-
-def _frame(stream: str, data: str) -> TapeFrame:
-    return TapeFrame(stream, f'{{"stream":"{stream}","data":{data}}}', data)
