@@ -231,8 +231,10 @@ def _venue(source: Source, symbol: str, traits: _Traits) -> str:
     if traits.is_bybit:
         product = source.product or ("spot" if traits.is_spot else "linear")
         if (traits.is_linear and product == "spot") or (traits.is_spot and product == "linear"):
+            is_mixed = traits.is_linear and traits.is_spot
+            what = "that are linear and spot" if is_mixed else f"that are not {product}"
             raise TickmakerError(
-                f"{source.name}: holds streams of {symbol} that are not {product}",
+                f"{source.name}: holds streams of {symbol} {what}",
                 f"name what it holds; of a session log linear/{symbol} or spot/{symbol}",
                 EXIT_USAGE,
             )

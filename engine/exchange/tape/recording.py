@@ -6,6 +6,7 @@ the order given (a day roll).
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from engine.errors import EXIT_USAGE, TickmakerError
@@ -34,9 +35,7 @@ def open_markets(
     return markets
 
 
-def open_recordings(
-    paths: Sequence[Path], venue: str, symbols: Sequence[str]
-) -> list[Recording]:
+def open_recordings(paths: Sequence[Path], venue: str, symbols: Sequence[str]) -> list[Recording]:
     """One a symbol, in the order of `symbols`, else of the files."""
     wanted = [_key(venue, symbol) for symbol in symbols]
     found: dict[str, Recording] = {}
@@ -96,22 +95,23 @@ def _held(path: Path, venue: str, wanted: list[str]) -> list[tuple[str, str]]:
     if venue == "bybit":
         named = sorted({key.rpartition("/")[0] for key in wanted})
         products = named if len(named) == 1 else products
-        products = list(BYBIT_PRODUCTS) if is_session_log(path) else products
+        products = [*BYBIT_PRODUCTS] if is_session_log(path) else products
+    if len(products) == 1:
+        return _held_of(path, products[0])
     held: list[tuple[str, str]] = []
-    problem: TickmakerError | None = None
     for product in products:
-        source = Source([path], None, passes=1)
-        source.product = product
-        try:
-            identities = identify_all(source)
-        except TickmakerError as error:
-            problem = error  # of a session log: it has nothing of this product, perhaps
-            continue
-        for identity in identities:
-            exchange, prefix = exchange_of(identity.venue)
-            held.append((prefix + identity.symbol, exchange))
-    if problem is not None and not held:
-        raise problem
+        with suppress(TickmakerError):  # nothing of this product
+            held += _held_of(path, product)
+    return held or _held_of(path, "")
+
+
+def _held_of(path: Path, product: str) -> list[tuple[str, str]]:
+    source = Source([path], None, passes=1)
+    source.product = product
+    held = []
+    for identity in identify_all(source):
+        exchange, prefix = exchange_of(identity.venue)
+        held.append((prefix + identity.symbol, exchange))
     return held
 
 
