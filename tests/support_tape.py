@@ -1,4 +1,4 @@
-"""Small captures for tests of tapes: USD-M frames in the venue's spelling, a line a millisecond."""
+"""Small captures for tests of tapes: USD-M frames as the venue spells them, one a millisecond."""
 
 import json
 from pathlib import Path

@@ -139,8 +139,9 @@ def test_session_log_names_the_symbol_of_a_snapshot(tmp_path: Path) -> None:
     path = tmp_path / "s.jsonl"
     url = "https://api.binance.com/api/v3/depth?symbol=ABCUSDT&limit=1000"
     body = '{"lastUpdateId":5,"bids":[],"asks":[]}'
-    records = [{"t": "header"}, {"t": "http", "conn": "x", "ts": 5.25, "url": url, "data": body},
-               {"t": "http", "conn": "x", "ts": 6.0, "url": "https://h/time", "data": "{}"}]  # fmt: skip
+    depth = {"t": "http", "conn": "x", "ts": 5.25, "url": url, "data": body}
+    other = {"t": "http", "conn": "x", "ts": 6.0, "url": "https://h/time", "data": "{}"}
+    records = [{"t": "header"}, depth, other]
     lines = [json.dumps(record, separators=(",", ":")) for record in records]
     path.write_text("\n".join(lines) + "\n")
     ((number, recv_ts_ns, frame),) = read_lines(path)

@@ -5,7 +5,7 @@ know, but names our symbol's stream, is passed on as it is.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from engine.exchange.book import Side
@@ -22,7 +22,11 @@ from engine.exchange.tape.messages import (
 from engine.tape.capture import Source, garbled
 from engine.tape.identity import Identity
 from engine.tape.importer import new_decoder
+from fastcore.codec.bybit_decode import BybitDecoder
 from fastcore.types import Code, EventKind
+
+Decoded = tuple[int, dict[str, Any]]
+Decode = Callable[[bytes], Decoded]
 
 STREAM_HEAD = '{"stream":"'
 TOPIC_HEAD = '{"topic":"'
@@ -57,7 +61,7 @@ class BinanceParser:
         self._identity = identity
         self._prefix = instrument.symbol.lower() + "@"
         tick, lot = f"{instrument.px.step:f}", f"{instrument.qty.step:f}"
-        self._decode = new_decoder(identity, tick, lot).decode_bytes
+        self._decode: Decode = new_decoder(identity, tick, lot).decode_bytes
 
     def parse(self, line: bytes, recv_ts_ns: int) -> Message | None:
         """One recorded line; None for another symbol's. ValueError for a damaged one."""
@@ -116,8 +120,9 @@ class BybitParser:
         self._symbol = instrument.symbol
         tick, lot = f"{instrument.px.step:f}", f"{instrument.qty.step:f}"
         decoder = new_decoder(identity, tick, lot)
-        self._decode = decoder.decode_bytes
-        self._next = decoder.next_event_bytes
+        assert isinstance(decoder, BybitDecoder)
+        self._decode: Decode = decoder.decode_bytes
+        self._next: Callable[[], Decoded] = decoder.next_event_bytes
 
     def parse(self, line: bytes, recv_ts_ns: int) -> Message | None:
         """One recorded line; None for another symbol's. ValueError for a damaged one."""
