@@ -112,7 +112,9 @@ async def serve(args: argparse.Namespace, emit: Callable[[str], object]) -> None
     faulty = Faulty(make_face(args.venue, core, args.seed), schedule)
     with ExitStack() as stack:
         tls, ca_file = _tls(stack) if args.tls else (None, None)
-        truth = TruthFile(core, stack.enter_context(_open_truth(args.truth))) if args.truth else None
+        truth = None
+        if args.truth:
+            truth = TruthFile(core, stack.enter_context(_open_truth(args.truth)))
         server = ExchangeServer(faulty, tls)
         await server.start_admin(Admin(faulty, server.facts), args.admin_port)
         await server.start(args.rest_port, args.ws_port)

@@ -26,7 +26,8 @@ def _fields() -> Iterator[str]:
     yield "| field | default | meaning |"
     yield "|---|---|---|"
     told: set[tuple[str, str, str]] = set()
-    for fault in (Fault, *CLASSES):
+    shapes: list[type[Fault]] = [Fault, *CLASSES]
+    for fault in shapes:
         for name, field in _named(fault):
             row = (name, _default(name, field), field.description or "")
             if name != "kind" and row not in told:
