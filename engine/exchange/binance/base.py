@@ -6,7 +6,6 @@ what it caused is published after its answer.
 """
 
 import traceback
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple
 from urllib.parse import parse_qs, urlsplit
@@ -75,7 +74,7 @@ class Target(NamedTuple):
     path: str = ""
 
 
-class BinanceFace(ABC):
+class BinanceFace:
     """One venue over one core (engine/exchange/face.py: Face)."""
 
     name: ClassVar[str]
@@ -108,34 +107,35 @@ class BinanceFace(ABC):
 
     # -- WHAT A VENUE ADDS ---
 
-    @abstractmethod
     def routes(self) -> Mapping[tuple[str, str], Route]:
         """REST by (method, path)."""
+        raise NotImplementedError
 
-    @abstractmethod
     def methods(self) -> Mapping[str, Route]:
         """WebSocket API by method; session.* are here already."""
+        raise NotImplementedError
 
-    @abstractmethod
     def target_of(self, target: str) -> Target | None:
         """What a connection at `target` is for; None: the venue has no such path."""
+        raise NotImplementedError
 
-    @abstractmethod
     def refusal(self, refused: Refused, command: Command) -> VenueError:
         """The venue's words for a refusal of the core."""
+        raise NotImplementedError
 
-    @abstractmethod
-    def no_route(self, method: str, path: str) -> VenueError: ...
+    def no_route(self, method: str, path: str) -> VenueError:
+        """The answer to a path or method that the venue doesn't have."""
+        raise NotImplementedError
 
-    @abstractmethod
     def publish_user(self, outputs: list[Output], t_ns: int, actions: list[Action]) -> None:
         """User data frames for what happened."""
+        raise NotImplementedError
 
-    @abstractmethod
-    def urls(self, rest_root: str, ws_root: str) -> dict[str, Any]: ...
+    def urls(self, rest_root: str, ws_root: str) -> dict[str, Any]:
+        raise NotImplementedError
 
-    @abstractmethod
-    def expire_user_streams(self, t_ns: int) -> list[Action]: ...
+    def expire_user_streams(self, t_ns: int) -> list[Action]:
+        raise NotImplementedError
 
     def admit_user(self, conn: Conn, target: Target, t_ns: int) -> None:
         """Set up a user stream that opens; VenueError refuses it."""
@@ -256,9 +256,7 @@ class BinanceFace(ABC):
         actions.append(HttpAnswer(request.request, status, body, headers))
         self.publish(out, t_ns, actions)
 
-    def _call(
-        self, request: HttpRequest, t_ns: int, out: list[Output]
-    ) -> tuple[Call, Route]:
+    def _call(self, request: HttpRequest, t_ns: int, out: list[Output]) -> tuple[Call, Route]:
         """Everything that comes before the handler: limits, then who asks."""
         now_ns = t_ns + self.skew_ns
         route = self._routes.get((request.method, request.path))
@@ -442,4 +440,3 @@ def _where(error: BaseException) -> str:
     last = traceback.extract_tb(error.__traceback__)[-1:]
     places = "".join(f" at {frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in last)
     return f"{type(error).__name__}{places}"
-

@@ -52,9 +52,9 @@ def parse_control(text: str) -> ControlRequest:
         raise ControlError(3, "Invalid JSON: expected a request")
     request_id = message.get("id")
     is_number = isinstance(request_id, int) and not isinstance(request_id, bool)
-    if is_number and abs(request_id) > INT64_MAX:
-        raise ControlError(2, "Invalid request: request ID is out of range")
     is_text = isinstance(request_id, str) and len(request_id) <= ID_LENGTH_MAX
+    if is_number and not -INT64_MAX - 1 <= message["id"] <= INT64_MAX:
+        raise ControlError(2, "Invalid request: request ID is out of range")
     if not (request_id is None or is_number or is_text):
         raise ControlError(2, "Invalid request: request ID must be an integer or a short string")
     if "method" not in message:

@@ -63,7 +63,10 @@ class Candle:
 
     def add(self, later: "Candle") -> None:
         """Join the candle that follows."""
-        self.high_px, self.low_px = max(self.high_px, later.high_px), min(self.low_px, later.low_px)
+        self.high_px, self.low_px = (
+            max(self.high_px, later.high_px),
+            min(self.low_px, later.low_px),
+        )
         self.close_px = later.close_px
         self.lots += later.lots
         self.cost += later.cost

@@ -100,7 +100,7 @@ class DepthChain:
     """What one depth stream has gathered since its last frame."""
 
     name: str
-    instrument_of: Callable[[], Instrument]
+    instrument: Instrument
     interval_ns: int
     final_id: int
     first_id: int = 0
@@ -109,10 +109,13 @@ class DepthChain:
     is_pending: bool = False
     sides: tuple[dict[int, int], dict[int, int]] = field(default_factory=lambda: ({}, {}))
 
-    def gather(self, change: DepthChange) -> None:
-        """Ids that don't follow are a sequence that started anew: what was pending is lost."""
-        if self.is_pending and change.first_update_id != self.final_id + 1:
+    def gather(self, change: DepthChange, instrument: Instrument) -> None:
+        """Ids that don't follow are a sequence that started anew: what was pending is lost. So
+        is what was counted in another tick."""
+        is_new = change.first_update_id != self.final_id + 1 or instrument is not self.instrument
+        if self.is_pending and is_new:
             self.clear()
+        self.instrument = instrument
         if not self.is_pending:
             self.first_id, self.is_pending = change.first_update_id, True
         self.final_id, self.t_ns = change.final_update_id, change.t_ns
@@ -205,28 +208,25 @@ class MarketStreams:
         if name not in chains:
             interval_ns = self._rules.depth_ms[kind] * MS
             update_id = market.snapshot(0).update_id
-            chains[name] = DepthChain(name, lambda: market.instrument, interval_ns, update_id)
+            chains[name] = DepthChain(name, market.instrument, interval_ns, update_id)
 
     # -- FRAMES ---
 
     def publish(self, outputs: Iterable[Output], t_ns: int, actions: list[Action]) -> None:
         """Frames for `outputs` and for every stream that is due, in order."""
-        traded: dict[str, None] = {}
         for output in outputs:
             kind = type(output)
             if kind is BestChange:
                 self._publish_best(output, t_ns, actions)  # type: ignore[arg-type]
             elif kind is DepthChange:
-                for chain in self.symbols[output.symbol].chains.values():  # type: ignore[union-attr]
-                    chain.gather(output)  # type: ignore[arg-type]
+                self._gather(output)  # type: ignore[arg-type]
             elif kind is Trade:
-                traded[output.symbol] = None  # type: ignore[union-attr]
                 self._publish_trade(output, t_ns, actions)  # type: ignore[arg-type]
             elif kind is TapeFrame:
                 self._publish_tape(output, actions)  # type: ignore[arg-type]
             elif kind is MarkUpdate:
                 self._publish_mark(output, t_ns, actions)  # type: ignore[arg-type]
-        self._publish_due(t_ns, traded, actions)
+        self._publish_due(t_ns, actions)
 
     def next_due_ns(self) -> int:
         due_ns = NEVER_NS
@@ -240,7 +240,7 @@ class MarketStreams:
             due_ns = min(due_ns, timed.due_ns)
         return due_ns
 
-    def _publish_due(self, t_ns: int, traded: dict[str, None], actions: list[Action]) -> None:
+    def _publish_due(self, t_ns: int, actions: list[Action]) -> None:
         for key, symbol in self.symbols.items():
             if symbol.agg_trades.has_open() and t_ns >= symbol.agg_trades.due_ns:
                 self._publish_agg_trades(symbol, key, t_ns, actions)
@@ -277,10 +277,15 @@ class MarketStreams:
                 data = self._format.agg_trade(self._markets[key].instrument, agg_trade, t_ns)
                 self._send(symbol.agg_name, data, actions)
 
+    def _gather(self, change: DepthChange) -> None:
+        instrument = self._markets[change.symbol].instrument
+        for chain in self.symbols[change.symbol].chains.values():
+            chain.gather(change, instrument)
+
     def _publish_depth(self, chain: DepthChain, t_ns: int, actions: list[Action]) -> None:
         ids = (chain.first_id, chain.final_id, chain.first_id - 1)
         sides = (sorted(chain.sides[0].items()), sorted(chain.sides[1].items()))
-        data = self._format.depth(chain.instrument_of(), ids, sides, chain.t_ns, t_ns)
+        data = self._format.depth(chain.instrument, ids, sides, chain.t_ns, t_ns)
         chain.clear()
         chain.due_ns = t_ns + chain.interval_ns
         self._send(chain.name, data, actions)

@@ -29,8 +29,10 @@ def error_of(kind: Trouble, retry_s: int, now_ns: int) -> VenueError:
 
 def http_answer(request: HttpRequest, kind: Trouble, retry_s: int, now_ns: int) -> HttpAnswer:
     if kind is Trouble.INTERNAL:
-        headers = (("Content-Type", "text/html"),)
-        return HttpAnswer(request.request, 502, GATEWAY_HTML, headers)
+        is_html = (("Content-Type", "text/html"),)
+        return HttpAnswer(request.request, 502, GATEWAY_HTML, is_html)
     error = error_of(kind, retry_s, now_ns)
-    headers = (("Retry-After", str(error.retry_after_s)),) if error.retry_after_s else ()
+    headers: tuple[tuple[str, str], ...] = ()
+    if error.retry_after_s:
+        headers = (("Retry-After", str(error.retry_after_s)),)
     return HttpAnswer(request.request, error.status, error.json(), headers)

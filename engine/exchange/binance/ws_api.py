@@ -21,7 +21,7 @@ from engine.exchange.binance.errors import VenueError, text_json
 from engine.exchange.binance.limits import MS, RateLimits
 from engine.exchange.binance.params import json_object, mandatory, text_params
 from engine.exchange.events import Output
-from engine.exchange.keys import Key, Keyring, KeyKind
+from engine.exchange.keys import Key, KeyKind, Keyring
 
 NO_SUCH_METHOD = -1020
 SESSION_WEIGHT = 2
