@@ -1,6 +1,7 @@
 """ccxt.pro: public streams. The book that it keeps is the exchange's own."""
 
 import asyncio
+from copy import deepcopy
 from typing import Any
 
 import ccxt.pro
@@ -14,7 +15,7 @@ LEVELS = 10
 
 async def pro(target: Target, venue: Venue, api: Any, account: int = 0) -> Any:
     client = target.make(ccxt.pro, venue, venue.keys(account))
-    client.set_markets(api.markets)
+    client.set_markets(deepcopy(api.markets))
     return client
 
 
@@ -25,12 +26,10 @@ async def test_watch_order_book_is_the_exchange_s(
     client = await pro(target, venue, api)
     try:
         first = await client.watch_order_book(target.symbol)
-        seen = {first["nonce"]}
-        while len(seen) < 5:
+        assert len(first["bids"]) >= LEVELS
+        for _ in range(5):
             book = await client.watch_order_book(target.symbol)
-            assert book["nonce"] > max(seen) or book["nonce"] in seen
             assert book["bids"][0][0] < book["asks"][0][0]
-            seen.add(book["nonce"])
         with venue.still(target.book):
             ours = await asyncio.to_thread(venue.admin, f"/book?symbol={target.book}&limit=20")
             wanted = {side: levels(ours[side]) for side in ("bids", "asks")}
@@ -50,6 +49,8 @@ async def test_watch_order_book_equals_snapshots_of_the_same_id(
     target: Target, venue: Venue, api: Any
 ) -> None:
     """No halt: whenever stream and snapshot have the same id, they have the same levels."""
+    if target.is_bybit:
+        pytest.skip("ccxt keeps no id of Bybit's books: test_pybit does this")
     client = await pro(target, venue, api)
     kept: dict[int, Any] = {}
     met = 0

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from copy import deepcopy
 from typing import Any
 
 import ccxt.pro
@@ -15,7 +16,7 @@ from venue import Keys, Venue
 @asynccontextmanager
 async def pro(target: Target, venue: Venue, api: Any, keys: Keys | None = None) -> AsyncIterator[Any]:
     client = target.make(ccxt.pro, venue, keys or venue.keys(0))
-    client.set_markets(api.markets)
+    client.set_markets(deepcopy(api.markets))
     try:
         yield client
     finally:
@@ -25,16 +26,28 @@ async def pro(target: Target, venue: Venue, api: Any, keys: Keys | None = None) 
 async def first(
     watch: Callable[[], Any], act: Callable[[], Any], wanted: Callable[[Any], Any]
 ) -> Any:
-    """What `watch` gives when `wanted`, after `act` in another thread, once it listens."""
-    watching = asyncio.create_task(watch())
-    await asyncio.sleep(0.3)
-    done = await asyncio.to_thread(act)
-    while True:
-        news = await watching
-        found = [item for item in (news if isinstance(news, list) else [news]) if wanted(item)]
-        if found:
-            return done, found[-1]
-        watching = asyncio.create_task(watch())
+    """What `act` gives, in another thread once `watch` listens, and the first news `wanted`."""
+    news: asyncio.Queue[Any] = asyncio.Queue()
+
+    async def listen() -> None:
+        while True:
+            told = await watch()
+            for item in told if isinstance(told, list) else [told]:
+                news.put_nowait(item)
+
+    listening = asyncio.create_task(listen())
+    try:
+        await asyncio.sleep(0.3)
+        done = await asyncio.to_thread(act)
+        while True:
+            getting = asyncio.create_task(news.get())
+            await asyncio.wait([getting, listening], return_when=asyncio.FIRST_COMPLETED)
+            if not getting.done():
+                listening.result()  # raises what went wrong
+            if wanted(item := getting.result()):
+                return done, item
+    finally:
+        listening.cancel()
 
 
 async def test_watch_orders(target: Target, venue: Venue, api: Any, trader: Trader) -> None:
@@ -89,7 +102,7 @@ async def test_watch_balance(target: Target, venue: Venue, api: Any, trader: Tra
             lambda: (trader.take("buy"), trader.take("sell")),
             lambda balance: coin in balance,
         )
-        while True:
+        while True:  # the last of the two fills may still be on its way
             rest = await asyncio.to_thread(api.fetch_balance)
             if balance[coin]["total"] == pytest.approx(rest[coin]["total"], abs=2.0):
                 return
@@ -155,11 +168,14 @@ async def test_balance_and_positions_over_websocket(
     async with pro(target, venue, api) as client:
         rest = await asyncio.to_thread(api.fetch_balance)
         balance = await client.fetch_balance_ws()
-        assert balance["USDT"]["total"] == pytest.approx(rest["USDT"]["total"])
         if target.is_derivative:
+            assert balance["USDT"]["total"] == pytest.approx(rest["USDT"]["total"])
             await asyncio.to_thread(trader.take)
             positions = await client.fetch_positions_ws([target.symbol])
             assert [row["contracts"] for row in positions] == [AMOUNT]
+        else:  # ccxt reads the answer as a derivative account's: only the raw one is whole
+            raw = {row["asset"]: row["free"] for row in balance["info"]["balances"]}
+            assert float(raw["USDT"]) == pytest.approx(rest["USDT"]["free"])
 
 
 async def test_stream_with_a_wrong_secret(target: Target, venue: Venue, api: Any) -> None:
@@ -167,6 +183,9 @@ async def test_stream_with_a_wrong_secret(target: Target, venue: Venue, api: Any
         pytest.skip("a listen key needs no signature")
     keys = venue.keys(0)
     async with pro(target, venue, api, Keys(keys.api_key, keys.secret[::-1])) as client:
-        with pytest.raises(ccxt.BaseError) as caught:
+        with pytest.raises((ccxt.BaseError, KeyError)) as caught:
             await client.watch_orders(target.symbol)
-        assert isinstance(caught.value, ccxt.AuthenticationError)
+        error = caught.value
+        if isinstance(error, KeyError):  # ccxt stumbles while it handles the refusal
+            error = error.__context__
+        assert isinstance(error, ccxt.AuthenticationError)
