@@ -1,0 +1,16 @@
+"""Who acts when; see crowd.pyx."""
+
+from typing import final
+
+from engine.exchange.agents.floor import Floor
+
+@final
+class Crowd:
+    def __new__(cls, floor: Floor, start_ns: int) -> Crowd: ...
+    @property
+    def floor(self) -> Floor: ...
+    @property
+    def due_ns(self) -> int: ...
+    @property
+    def acts(self) -> int: ...
+    def advance(self, until_ns: int, acts_max: int) -> int: ...
