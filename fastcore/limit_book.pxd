@@ -77,6 +77,7 @@ cdef class LimitBook:
                   int32_t account) noexcept nogil
     cdef bint cancel(self, seq_t order_id) noexcept nogil
     cdef bint shrink(self, seq_t order_id, qty_t qty_lots) noexcept nogil
+    cdef void rescale(self, int64_t factor) noexcept nogil
     cdef void clear_changes(self) noexcept nogil
 
     cdef int64_t level_count(self, int side) noexcept nogil

@@ -184,6 +184,18 @@ cdef class LimitBook:
         self._note(self.orders[slot].side, self.orders[slot].level)
         return True
 
+    cdef void rescale(self, int64_t factor) noexcept nogil:
+        """Every price is `factor` times as many ticks; no change is noted, the prices are the
+        same. The order of levels is too."""
+        cdef int64_t index
+        cdef int side
+        for index in range(self.slots_used):
+            self.orders[index].px_ticks *= factor
+        for side in range(2):
+            for index in range(self._rung_count[side]):
+                self._rungs[side][index].key *= factor
+                self._levels[self._rungs[side][index].level].px_ticks *= factor
+
     cdef void clear_changes(self) noexcept nogil:
         self.change_count = 0
         self._epoch += 1

@@ -48,6 +48,12 @@ cdef class LimitRig:
         """Take `qty_lots` off; False: not resting, or not fewer than are left."""
         return bool(order_id > 0 and self.book.shrink(order_id, qty_lots))
 
+    def rescale(self, int64_t factor):
+        """The tick is `factor` times finer."""
+        if factor < 1:
+            raise ValueError(f"factor {factor} is not positive")
+        self.book.rescale(factor)
+
     def drain_changes(self):
         """[(side, px_ticks, qty_lots)] since the last call."""
         cdef int64_t index

@@ -9,14 +9,13 @@ order has changed the book. Agents are compiled (agents/) and their orders are n
 
 import hashlib
 import struct
-from dataclasses import replace
 
 from engine.exchange.agents.crowd import Crowd
 from engine.exchange.agents.floor import FIRST_AGENT_ORDER_ID, Floor
 from engine.exchange.agents.settings import AgentSettings, settings_of
 from engine.exchange.book import BookOrder, Side, Touch
 from engine.exchange.events import NEVER_NS, DepthSnapshot, MarketEvent, Shock
-from engine.exchange.instruments import Instrument, Listing
+from engine.exchange.instruments import Listing
 from engine.exchange.market_log import MarketLog
 from fastcore.limit_book import LimitBook
 from fastcore.limit_rig import LimitRig
@@ -40,31 +39,22 @@ class AgentMarket:
         is_quiet: bool = False,
     ) -> None:
         self.instrument = listing.instrument
-        self._seed = seed
         self._is_quiet = is_quiet
         self._settings = settings or settings_of(listing)
         self._users: dict[int, BookOrder] = {}  # resting, and the one being placed
         self._events: list[MarketEvent] = []
-        self._ticks_merged = 1  # how often the tick has grown, as a product
-        self._last_px_ticks = 0  # before the tick changed
-        self._open(FIRST_UPDATE_ID, FIRST_TRADE_ID, start_ns)
-        self._log.events(self.instrument.symbol, self._users, [])
-        self._log.update_id = FIRST_UPDATE_ID + 1  # the opening counts as one change
-
-    def _open(self, update_id: int, trade_id: int, now_ns: int) -> None:
-        """A new book and a new crowd round the settings' price."""
-        instrument = self.instrument
-        self._log = MarketLog(LimitBook(), update_id, trade_id)
+        self._log = MarketLog(LimitBook(), FIRST_UPDATE_ID, FIRST_TRADE_ID)
         self.book = LimitRig(self._log.book)
-        text = f"{self._seed}/{instrument.symbol}/{self._ticks_merged}"
-        words = struct.unpack("<4Q", hashlib.sha256(text.encode()).digest())
-        self._floor = Floor(self._log, self._settings, words, instrument.px_ticks_max)
-        self._crowd = Crowd(self._floor, now_ns)
+        words = struct.unpack("<4Q", _digest(f"{seed}/{self.instrument.key}"))
+        self._floor = Floor(self._log, self._settings, words, self.instrument.px_ticks_max)
+        self._crowd = Crowd(self._floor, start_ns)
+        self._flush()
+        self._events.clear()  # the opening was before anybody could listen
 
     # -- BACKGROUND ---
 
     def advance(self, now_ns: int) -> None:
-        if not self._is_quiet and self._crowd.due_ns <= now_ns:
+        if self.next_due_ns() <= now_ns:
             self._crowd.advance(now_ns, ACTS_PER_TURN_MAX)
             self._flush()
 
@@ -123,33 +113,18 @@ class AgentMarket:
         """The next change has update id 1."""
         self._log.update_id = 0
 
-    def withdraw(self, now_ns: int) -> None:
-        """Every agent cancels all that it has in the book; they come back when they next act."""
-        self._floor.withdraw(now_ns)
-        self._flush()
-
-    def set_tick(self, factor: int, now_ns: int) -> Instrument:
-        """A tick `factor` times as large; returns the new instrument. ValueError while users'
-        orders rest or where such a tick is no price. Events before are in old ticks, events after
-        in new ones: `withdraw` and `drain` first, so that the old levels are seen to go."""
+    def set_tick(self, factor: int, now_ns: int) -> bool:
+        """Every price is `factor` times as many ticks now: the same prices, so there is nothing to
+        tell of the book. ValueError while users' orders rest."""
         if self._users:
             raise ValueError(f"{len(self._users)} users' orders rest: they must end first")
-        old = self.instrument
-        start_px_ticks = round(self._floor.fair_ticks / factor)
-        if factor < 2 or start_px_ticks < 100:
-            raise ValueError(f"tick factor {factor}: the price would be {start_px_ticks} ticks")
-        self.instrument = replace(
-            old,
-            px=replace(old.px, step=old.px.step * factor),
-            px_ticks_max=old.px_ticks_max // factor,
-        )
-        self._settings = settings_of(Listing(self.instrument, start_px_ticks))
-        self._ticks_merged *= factor
-        last_px_ticks = round(self._log.last_px_ticks / factor)
-        self._open(self._log.update_id, self._log.trade_id, now_ns)
-        self._last_px_ticks = last_px_ticks
-        self._flush()
-        return self.instrument
+        self.instrument = self.instrument.with_finer_tick(factor)
+        self._settings = self._settings.with_finer_tick(factor)
+        self._crowd.rescale(self._settings, factor, self.instrument.px_ticks_max)
+        return True
+
+    def pause(self, for_ns: int) -> None:
+        self._crowd.pause(for_ns)
 
     # -- QUERIES ---
 
@@ -163,7 +138,7 @@ class AgentMarket:
         return self._log.touch()
 
     def last_px_ticks(self) -> int:
-        return self._log.last_px_ticks or self._last_px_ticks
+        return self._log.last_px_ticks
 
     def snapshot(self, count: int) -> DepthSnapshot:
         bids, asks = self.book.levels(Side.BUY, count), self.book.levels(Side.SELL, count)
@@ -184,7 +159,11 @@ class AgentMarket:
         return self._crowd.acts
 
     def _flush(self) -> None:
-        self._log.events(self.instrument.symbol, self._users, self._events)
+        self._log.events(self.instrument.key, self._users, self._events)
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
 
 
 assert FIRST_AGENT_ORDER_ID > 1 << 60  # users' ids never meet the agents'

@@ -55,7 +55,7 @@ cdef class MarketLog:
                      int32_t account) noexcept nogil:
         """Write down the book's last fills, its changes, and its touch when that moved."""
         cdef int64_t index
-        cdef Row* row
+        cdef Row* row = NULL
         cdef px_t bid, ask
         cdef qty_t bid_lots, ask_lots
         for index in range(self.book.fill_count):
@@ -127,9 +127,12 @@ cdef class MarketLog:
             self.commit(now_ns, 0, 0, 0)
         return bool(is_done)
 
-    def forget(self):
-        """Drop the rows: nobody will be told of them."""
-        self._row_count = 0
+    def rescale(self, int64_t factor):
+        """The tick is `factor` times finer. Call it when all rows are told."""
+        self.book.rescale(factor)
+        self.last_px_ticks *= factor
+        self._touch_px[SIDE_BUY] *= factor
+        self._touch_px[SIDE_SELL] *= factor
 
     # -- EVENTS ---
 

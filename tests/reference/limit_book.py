@@ -86,6 +86,10 @@ class LimitRig:
                 return True
         return False
 
+    def rescale(self, factor: int) -> None:
+        for order in self.orders:
+            order.px_ticks *= factor
+
     def _note(self, changed: Resting) -> None:
         self.orders = [order for order in self.orders if order.leaves_lots]
         side, px_ticks = changed.side, changed.px_ticks

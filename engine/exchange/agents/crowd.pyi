@@ -3,6 +3,7 @@
 from typing import final
 
 from engine.exchange.agents.floor import Floor
+from engine.exchange.agents.settings import AgentSettings
 
 @final
 class Crowd:
@@ -14,3 +15,5 @@ class Crowd:
     @property
     def acts(self) -> int: ...
     def advance(self, until_ns: int, acts_max: int) -> int: ...
+    def pause(self, for_ns: int) -> None: ...
+    def rescale(self, settings: AgentSettings, factor: int, px_ticks_max: int) -> None: ...

@@ -48,6 +48,19 @@ cdef class Crowd:
         """Act while the next act is due, at most so often; returns how often."""
         return self.run(until_ns, acts_max)
 
+    def pause(self, int64_t for_ns):
+        """Time stood still for so long."""
+        self.due_ns += for_ns
+        self.floor.now_ns += for_ns
+        self._directional.pause(for_ns)
+        if self.floor.shocked_until_ns != 0:
+            self.floor.shocked_until_ns += for_ns
+
+    def rescale(self, settings, int64_t factor, int64_t px_ticks_max):
+        """The tick is `factor` times finer."""
+        self.floor.rescale(settings, factor, px_ticks_max)
+        self._directional.rescale(factor)
+
     cdef int64_t run(self, ns_t until_ns, int64_t acts_max) noexcept nogil:
         cdef int64_t count = 0
         while count < acts_max and self.due_ns <= until_ns:
@@ -84,7 +97,8 @@ cdef class Crowd:
             self._noise.take()
         for index in range(KERNELS):
             self._excited[index] += (
-                self.floor.settings.kernel_branching[index] / self.floor.settings.kernel_tau[index])
+                self.floor.settings.kernel_branching[index]
+                / self.floor.settings.kernel_tau[index])
 
     cdef void _react(self) noexcept nogil:
         cdef int side
@@ -145,7 +159,8 @@ cdef class Crowd:
             + anchor * gap_s / self.floor.settings.reversion_tau)
         if uniform(&self.floor.dice) < self.floor.settings.news_rate * gap_s:
             self.floor.fair_ticks += (
-                self.floor.settings.news_sigmas * self.floor.settings.sigma_ticks * gauss(&self.floor.dice))
+                self.floor.settings.news_sigmas * self.floor.settings.sigma_ticks
+                * gauss(&self.floor.dice))
             for index in range(KERNELS):
                 self._excited[index] += NEWS_TAKERS
         self.floor.fair_ticks = min(max(self.floor.fair_ticks, 2.0), self.floor.px_max - 1.0)

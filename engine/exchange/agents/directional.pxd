@@ -13,3 +13,5 @@ cdef class Directional:
     cdef void correct(self, int side) noexcept nogil
     cdef void look(self) noexcept nogil
     cdef bint follow(self) noexcept nogil
+    cdef void pause(self, ns_t for_ns) noexcept nogil
+    cdef void rescale(self, double factor) noexcept nogil

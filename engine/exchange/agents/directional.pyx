@@ -2,8 +2,8 @@
 """Agents with an opinion.
 
 The informed know the fair value and take every stale quote up to it with one order whose rest
-becomes the new touch. Momentum traders see only prices: they compare a fast average with a slow one
-and trade with the difference.
+becomes the new touch. Momentum traders see only prices: they compare a fast average with a slow
+one and trade with the difference.
 """
 cimport cython
 from libc.math cimport ceil, exp, floor as round_down, sqrt
@@ -27,10 +27,11 @@ cdef class Directional:
         cdef int taker = side ^ 1
         cdef px_t px_ticks = <px_t>(round_down(self.floor.fair_ticks) if taker == SIDE_BUY
                                     else ceil(self.floor.fair_ticks))
-        cdef qty_t lots = self.floor.book.fillable_lots(taker, px_ticks, self.floor.settings.lots_max)
+        cdef qty_t lots = self.floor.book.fillable_lots(
+            taker, px_ticks, self.floor.settings.lots_max)
         if px_ticks > 0:
-            self.floor.take(taker, px_ticks, lots + self.floor.lots(0.5 * self.floor.settings.maker_lots),
-                       INFORMED, True)
+            lots += self.floor.lots(0.5 * self.floor.settings.maker_lots)
+            self.floor.take(taker, px_ticks, lots, INFORMED, True)
 
     cdef void look(self) noexcept nogil:
         """Take the mid into both averages."""
@@ -50,3 +51,10 @@ cdef class Directional:
         self.floor.take(SIDE_BUY if trend > 0.0 else SIDE_SELL, 0,
                    self.floor.lots(self.floor.settings.taker_lots), MOMENTUM, False)
         return True
+
+    cdef void pause(self, ns_t for_ns) noexcept nogil:
+        self._seen_ns += for_ns
+
+    cdef void rescale(self, double factor) noexcept nogil:
+        self._fast_ticks *= factor
+        self._slow_ticks *= factor

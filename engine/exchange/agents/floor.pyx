@@ -181,10 +181,11 @@ cdef class Floor:
         self.fair_ticks += (1.0 if side == SIDE_BUY else -1.0) * share * (
             self.settings.patience_ticks)
 
-    def withdraw(self, int64_t now_ns):
-        """Cancel every order of the agents."""
-        cdef int32_t slot
-        self.now_ns = now_ns
-        for slot in range(<int32_t>self.book.slots_used):
-            if self.book.orders[slot].order_id != 0 and self.book.orders[slot].account < 0:
-                self.cancel(self.book.orders[slot].order_id)
+    def rescale(self, settings, int64_t factor, int64_t px_ticks_max):
+        """The tick is `factor` times finer; `settings` are in the new ticks."""
+        load(&self.settings, settings)
+        self.log.rescale(factor)
+        self.fair_ticks *= factor
+        self.keep_ticks *= factor
+        self.start_ticks = settings.start_px_ticks
+        self.px_max = px_ticks_max

@@ -50,7 +50,8 @@ cdef class Makers:
                 return
             self.floor.cancel(order_id)
         self._ids[maker][side] = self.floor.quote(
-            side, px_ticks, self.floor.lots(self.floor.settings.maker_lots), <int32_t>(FIRST_MAKER - maker))
+            side, px_ticks, self.floor.lots(self.floor.settings.maker_lots),
+            <int32_t>(FIRST_MAKER - maker))
 
     cdef void close_gap(self) noexcept nogil:
         """Improve the side that fair value is further from, up to a tick from the other."""

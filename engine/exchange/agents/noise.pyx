@@ -1,9 +1,9 @@
 # cython: language_level=3
 """Traders without information: most of the orders, and half of the trades.
 
-Takers are pieces of parent orders: their side stays for a number of trades with a heavy tail, which
-gives order flow its long memory (Lillo, Mike, Farmer 2005). Limit orders come at distances from the
-touch that are many small and few large, and leave by cancels, mostly near the touch.
+Takers are pieces of parent orders: their side stays for a number of trades with a heavy tail,
+which gives order flow its long memory (Lillo, Mike, Farmer 2005). Limit orders come at distances
+from the touch that are many small and few large, and leave by cancels, mostly near the touch.
 """
 cimport cython
 from libc.math cimport pow
@@ -14,8 +14,8 @@ from engine.exchange.agents.floor cimport NOISE, Floor
 from fastcore.limit_book cimport NONE, PriceLevel, RestingOrder
 from fastcore.types cimport SIDE_BUY, SIDE_SELL, px_t, qty_t
 
-cdef double RUN_TAIL = 1.5             # Pareto exponent of a parent order's pieces
-cdef int64_t RUN_MAX = 400
+cdef double RUN_TAIL = 1.25            # Pareto exponent of a parent order's pieces
+cdef int64_t RUN_MAX = 1000
 cdef double WHOLE_LEVEL_SHARE = 0.10   # takers who want all that is at the touch
 cdef double JOIN_SHARE, NEAR_SHARE
 JOIN_SHARE, NEAR_SHARE = 0.35, 0.30    # of limit orders: at the touch; near it; the rest far
@@ -40,7 +40,8 @@ cdef class Noise:
         self._run_left -= 1
         lots = self.floor.lots(self.floor.settings.taker_lots)
         if uniform(&self.floor.dice) < WHOLE_LEVEL_SHARE:
-            lots = max(lots, min(self.floor.book.best_qty(self._side ^ 1), self.floor.settings.lots_max))
+            lots = max(lots, min(self.floor.book.best_qty(self._side ^ 1),
+                                 self.floor.settings.lots_max))
         self.floor.take(self._side, 0, lots, NOISE, False)
 
     cdef void quote_or_cancel(self) noexcept nogil:
@@ -48,13 +49,13 @@ cdef class Noise:
         cdef double share = <double>self.floor.book.order_count / self.floor.settings.orders_count
         cdef int side = <int>below(&self.floor.dice, 2)
         cdef double px_ticks
-        if self.floor.book.level_count(side) < self.floor.settings.levels_min and self.floor.may_quote(side):
+        cdef int64_t levels = self.floor.book.level_count(side)
+        if levels < self.floor.settings.levels_min and self.floor.may_quote(side):
             px_ticks = self.floor.fair_ticks
-            if self.floor.book.level_count(side) > 0:
-                px_ticks = self.floor.book.level_at(
-                    side, self.floor.book.level_count(side) - 1).px_ticks
+            if levels > 0:
+                px_ticks = self.floor.book.level_at(side, levels - 1).px_ticks
             px_ticks -= (1.0 if side == SIDE_BUY else -1.0) * (1 + below(&self.floor.dice, 5))
-            self.floor.quote(side, px_ticks, self.floor.lots(self.floor.settings.maker_lots), NOISE)
+            self._rest(side, px_ticks)
         elif uniform(&self.floor.dice) * (1.0 + share * share) >= 1.0:
             if uniform(&self.floor.dice) < CANCEL_NEAR_SHARE:
                 self._cancel_near()
@@ -74,7 +75,10 @@ cdef class Noise:
             distance = 1.0 + exponential(&self.floor.dice, self.floor.settings.reach_ticks / 10.0)
         elif self.floor.is_stale(side):
             return                             # nobody joins a quote that is about to be taken
-        self.floor.quote(side, px_ticks - sign * distance, self.floor.lots(self.floor.settings.maker_lots), NOISE)
+        self._rest(side, px_ticks - sign * distance)
+
+    cdef void _rest(self, int side, double px_ticks) noexcept nogil:
+        self.floor.quote(side, px_ticks, self.floor.lots(self.floor.settings.maker_lots), NOISE)
 
     cdef void _cancel_near(self) noexcept nogil:
         cdef int side = <int>below(&self.floor.dice, 2)
@@ -96,7 +100,8 @@ cdef class Noise:
         cdef const PriceLevel* worst = self.floor.book.level_at(
             side, self.floor.book.level_count(side) - 1)
         cdef const RestingOrder* order
-        if worst != NULL and self.floor.book.level_count(side) > self.floor.settings.levels_min and (
+        cdef bint is_deep = self.floor.book.level_count(side) > self.floor.settings.levels_min
+        if worst != NULL and is_deep and (
                 abs(worst.px_ticks - self.floor.fair_ticks)
                 > FAR_REACHES * self.floor.settings.reach_ticks):
             self.floor.cancel_worst(side)

@@ -1,6 +1,7 @@
-"""What the crowd is like, scaled to a listing: money and relative prices in, ticks and lots out."""
+"""What the crowd is like, scaled to a listing: money and relative prices in, ticks and lots
+out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 
 from engine.exchange.instruments import Listing
@@ -38,6 +39,19 @@ class AgentSettings:
     orders_count: int = 1_100  # about so many rest
     maker_count: int = 6
 
+    def with_finer_tick(self, factor: int) -> "AgentSettings":
+        return replace(
+            self,
+            start_px_ticks=self.start_px_ticks * factor,
+            sigma_ticks=self.sigma_ticks * factor,
+            reach_ticks=self.reach_ticks * factor,
+            patience_ticks=_patience(self.sigma_ticks * factor),
+        )
+
+
+def _patience(sigma_ticks: float) -> float:
+    return max(0.5, 0.2 * sigma_ticks)
+
 
 def settings_of(
     listing: Listing,
@@ -58,5 +72,5 @@ def settings_of(
         taker_lots=max(1.0, taker_notional / lot_notional),
         maker_lots=max(2.0, maker_notional / lot_notional),
         lots_max=max(1, min(int(notional_max / lot_notional), instrument.qty_lots_max)),
-        patience_ticks=max(0.5, 0.2 * sigma_ticks),
+        patience_ticks=_patience(sigma_ticks),
     )
