@@ -68,7 +68,6 @@ cdef class LimitBook:
     cdef int64_t _epoch
     cdef int32_t _free_order
     cdef int32_t _free_level
-    cdef readonly int64_t slots_used           # slots ever used: random picks look below it
 
     # OK, E_STATE (id in use), E_FULL. px_ticks 0: at any price, and then nothing rests.
     cdef int place(self, seq_t order_id, int side, px_t px_ticks, qty_t qty_lots, int32_t account,

@@ -20,7 +20,7 @@ first of them, whose id is `met_id`, and nothing rests. What ends is the caller'
 """
 cimport cython
 from libc.stdint cimport INT64_MIN, uint64_t
-from libc.stdlib cimport calloc, free, realloc
+from libc.stdlib cimport free, realloc
 from libc.string cimport memmove
 
 from fastcore.check cimport FC_DCHECK, fc_likely, fc_unlikely
@@ -140,7 +140,6 @@ cdef class LimitBook:
         slot = self._free_order
         order = self.orders + slot
         self._free_order = order.next
-        self.slots_used = max(self.slots_used, slot + 1)
         order.order_id, order.px_ticks, order.leaves_lots = order_id, px_ticks, qty_lots
         order.account, order.side, order.level = account, side, level
         order.prev, order.next = self._levels[level].tail, NONE
@@ -189,7 +188,7 @@ cdef class LimitBook:
         same. The order of levels is too."""
         cdef int64_t index
         cdef int side
-        for index in range(self.slots_used):
+        for index in range(self.pool_size):
             self.orders[index].px_ticks *= factor
         for side in range(2):
             for index in range(self._rung_count[side]):

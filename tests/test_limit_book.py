@@ -108,7 +108,8 @@ def test_fillable_lots_is_what_a_match_would_take(make: Callable[[], Rig]) -> No
 
 def test_bad_arguments_are_refused_and_change_nothing(make: Callable[[], Rig]) -> None:
     rig = resting(make(), (1, SELL, 101, 5))
-    for bad in ((1, BUY, 100, 5), (2, BUY, 101, 5), (0, BUY, 9, 5), (3, BUY, 9, 0), (3, BUY, 0, 5)):
+    crossing = (2, BUY, 101, 5)
+    for bad in ((1, BUY, 100, 5), crossing, (0, BUY, 9, 5), (3, BUY, 9, 0), (3, BUY, 0, 5)):
         with pytest.raises(ValueError, match=r"."):
             rig.rest(*bad)
     for bad in ((1, BUY, 100, 5), (-1, BUY, 100, 5), (2, BUY, 100, 0), (2, BUY, -1, 5)):
@@ -147,6 +148,19 @@ def test_long_session_equals_the_twin(seed: int) -> None:
 def latest(changes: list[tuple[int, int, int]]) -> dict[tuple[int, int], int]:
     """A level that went and came back is listed twice by the compiled book: the last one holds."""
     return {(side, px): lots for side, px, lots in changes}
+
+
+def test_finer_tick_multiplies_every_price(make: Callable[[], Rig]) -> None:
+    rig = resting(make(), (1, BUY, 100, 5), (2, BUY, 98, 5), (3, SELL, 101, 4))
+    rig.rescale(10)
+    assert rig.drain_changes() == []
+    assert (rig.levels(BUY, 9), rig.levels(SELL, 9)) == ([(1000, 5), (980, 5)], [(1010, 4)])
+    rig.rest(4, BUY, 999, 1)
+    assert rig.levels(BUY, 2) == [(1000, 5), (999, 1)]
+    assert rig.cancel(1)
+    assert rig.place(5, SELL, 980, 2) == 0
+    assert rig.fills == [(4, -1, 999, 1), (2, -1, 980, 1)]
+    rig.check()
 
 
 def test_changes_rebuild_the_levels(make: Callable[[], Rig]) -> None:

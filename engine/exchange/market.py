@@ -40,13 +40,13 @@ class AgentMarket:
     ) -> None:
         self.instrument = listing.instrument
         self._is_quiet = is_quiet
-        self._settings = settings or settings_of(listing)
+        self.settings = settings or settings_of(listing)
         self._users: dict[int, BookOrder] = {}  # resting, and the one being placed
         self._events: list[MarketEvent] = []
         self._log = MarketLog(LimitBook(), FIRST_UPDATE_ID, FIRST_TRADE_ID)
         self.book = LimitRig(self._log.book)
         words = struct.unpack("<4Q", _digest(f"{seed}/{self.instrument.key}"))
-        self._floor = Floor(self._log, self._settings, words, self.instrument.px_ticks_max)
+        self._floor = Floor(self._log, self.settings, words, self.instrument.px_ticks_max)
         self._crowd = Crowd(self._floor, start_ns)
         self._flush()
         self._events.clear()  # the opening was before anybody could listen
@@ -119,9 +119,14 @@ class AgentMarket:
         if self._users:
             raise ValueError(f"{len(self._users)} users' orders rest: they must end first")
         self.instrument = self.instrument.with_finer_tick(factor)
-        self._settings = self._settings.with_finer_tick(factor)
-        self._crowd.rescale(self._settings, factor, self.instrument.px_ticks_max)
+        self.settings = self.settings.with_finer_tick(factor)
+        self._crowd.rescale(self.settings, factor, self.instrument.px_ticks_max)
         return True
+
+    def withdraw(self, now_ns: int) -> None:
+        """Every agent cancels all that it has in the book; a quiet market is empty then."""
+        self._floor.withdraw(now_ns)
+        self._flush()
 
     def pause(self, for_ns: int) -> None:
         self._crowd.pause(for_ns)

@@ -1,4 +1,4 @@
-"""fastcore.limit_rig as sentences: sort what rests by price, then by arrival; take from the front."""
+"""fastcore.limit_rig as sentences: sort by price, then by arrival; take from the front."""
 
 from dataclasses import dataclass
 

@@ -21,7 +21,7 @@ cdef double NS = 1e9
 cdef double VOL_STEP_S = 0.25          # the slow factors move so often
 cdef double ACTIVITY_SHARE = 0.6       # of the variance that follows activity; the rest is steady
 cdef double MOMENTUM_SHARE = 0.15      # of takers who look for a trend
-cdef double PULL_SHARE = 0.40          # of stale quotes that are pulled before they are taken
+cdef double PULL_SHARE = 0.60          # of stale quotes that are pulled before they are taken
 cdef double NEWS_TAKERS = 6.0          # by so many a second news excites the takers, per kernel
 
 
@@ -104,7 +104,7 @@ cdef class Crowd:
         cdef int side
         for side in range(2):
             if self.floor.is_stale(side):
-                if uniform(&self.floor.dice) < PULL_SHARE:
+                if self.floor.keep_ticks > 0.0 or uniform(&self.floor.dice) < PULL_SHARE:
                     self._makers.pull(side)
                 else:
                     self._directional.correct(side)

@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""Seeded dice for compiled agents: xoshiro256++ (Blackman and Vigna, 2018). One state, one market."""
+"""Seeded dice for compiled agents: xoshiro256++ (Blackman and Vigna 2018); one state a market."""
 from libc.math cimport log, sqrt
 from libc.stdint cimport int64_t, uint64_t
 

@@ -55,7 +55,8 @@ cdef class Floor:
     cdef int empty_side                        # -1: none
     cdef ns_t shocked_until_ns
 
-    cdef seq_t quote(self, int side, double px_ticks, qty_t qty_lots, int32_t account) noexcept nogil
+    cdef seq_t quote(self, int side, double px_ticks, qty_t qty_lots,
+                     int32_t account) noexcept nogil
     cdef void take(self, int side, px_t px_ticks, qty_t qty_lots, int32_t account,
                    bint rests) noexcept nogil
     cdef bint cancel(self, seq_t order_id) noexcept nogil

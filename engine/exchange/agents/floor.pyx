@@ -12,13 +12,14 @@ cimport cython
 from libc.math cimport ceil, exp, floor as round_down
 
 from engine.exchange.agents.dice cimport below, gauss, uniform
-from fastcore.limit_book cimport NONE, PriceLevel
+from fastcore.limit_book cimport PriceLevel
 from fastcore.types cimport SIDE_BUY, SIDE_SELL
 
 FIRST_AGENT_ORDER_ID = 1 << 61         # users' ids never meet the agents'
 
 cdef double SIZE_SIGMA = 1.2           # of the logarithm of sizes
 cdef int OPENING_LEVELS = 200
+cdef double KEPT_SHARE = 0.75          # of the distance that a shock asks for: nearer is pulled
 
 
 cdef void load(Settings* into, settings) except *:
@@ -100,9 +101,11 @@ cdef class Floor:
         return side != self.empty_side
 
     cdef bint is_stale(self, int side) noexcept nogil:
-        """The best quote is on the wrong side of fair value."""
+        """The best quote is on the wrong side of fair value, or too near while quotes keep off."""
         cdef px_t best = self.book.best_px(side)
         cdef double past = best - self.fair_ticks if side == SIDE_BUY else self.fair_ticks - best
+        if self.keep_ticks > 0.0:
+            return best > 0 and past > -KEPT_SHARE * self.keep_ticks
         return best > 0 and past >= self.settings.patience_ticks
 
     cdef bint is_wide(self) noexcept nogil:
@@ -118,13 +121,13 @@ cdef class Floor:
 
     cdef void open(self) noexcept nogil:
         """A full book round the fair value."""
-        cdef int side, level, order
+        cdef int side, level, _order
         cdef double px_ticks, sign, step
         for side in range(2):
             sign = 1.0 if side == SIDE_BUY else -1.0
             px_ticks = round_down(self.fair_ticks + 0.5) - sign
             for level in range(OPENING_LEVELS):
-                for order in range(1 + <int>below(&self.dice, 3)):
+                for _order in range(1 + <int>below(&self.dice, 3)):
                     self.quote(side, px_ticks, self.lots(self.settings.maker_lots), NOISE)
                 step = 3.0 if level < 20 else self.settings.reach_ticks / 40.0
                 px_ticks -= sign * (1.0 + round_down(max(3.0, step) * uniform(&self.dice)
@@ -148,9 +151,9 @@ cdef class Floor:
         for side in range(2):
             px_ticks = <px_t>(ceil(fair) if side == SIDE_SELL else round_down(fair))
             lots = self.book.fillable_lots(side, px_ticks, 1 << 60)
-            if lots > 0 and self.is_stale(side ^ 1):
+            if lots > 0:
                 self.take(side, px_ticks, lots, INFORMED, False)
-        for slot in range(<int32_t>self.book.slots_used):
+        for slot in range(<int32_t>self.book.pool_size):
             if self.book.orders[slot].order_id == 0 or self.book.orders[slot].account >= 0:
                 continue
             side = self.book.orders[slot].side
@@ -189,3 +192,11 @@ cdef class Floor:
         self.keep_ticks *= factor
         self.start_ticks = settings.start_px_ticks
         self.px_max = px_ticks_max
+
+    def withdraw(self, int64_t now_ns):
+        """Every agent cancels all that it has in the book."""
+        cdef int64_t slot
+        self.now_ns = now_ns
+        for slot in range(self.book.pool_size):
+            if self.book.orders[slot].order_id != 0 and self.book.orders[slot].account < 0:
+                self.cancel(self.book.orders[slot].order_id)

@@ -9,7 +9,7 @@ cimport cython
 from libc.math cimport ceil, floor as round_down
 from libc.stdint cimport int32_t, int64_t
 
-from engine.exchange.agents.dice cimport below, uniform
+from engine.exchange.agents.dice cimport below
 from engine.exchange.agents.floor cimport FIRST_MAKER, Floor
 from fastcore.limit_book cimport NONE, PriceLevel
 from fastcore.types cimport SIDE_BUY, SIDE_SELL, px_t, qty_t, seq_t
@@ -71,11 +71,11 @@ cdef class Makers:
         """Cancel agents' orders of the best level, oldest first: its price is stale."""
         cdef const PriceLevel* level = self.floor.book.level_at(side, 0)
         cdef int32_t slot, next
-        cdef int steps
+        cdef int _step
         if level == NULL:
             return
         slot = level.head
-        for steps in range(PULLS_MAX):
+        for _step in range(PULLS_MAX):
             if slot == NONE:
                 return
             next = self.floor.book.orders[slot].next

@@ -11,7 +11,7 @@ from libc.stdint cimport int32_t, int64_t
 
 from engine.exchange.agents.dice cimport below, exponential, uniform
 from engine.exchange.agents.floor cimport NOISE, Floor
-from fastcore.limit_book cimport NONE, PriceLevel, RestingOrder
+from fastcore.limit_book cimport PriceLevel, RestingOrder
 from fastcore.types cimport SIDE_BUY, SIDE_SELL, px_t, qty_t
 
 cdef double RUN_TAIL = 1.25            # Pareto exponent of a parent order's pieces
@@ -21,7 +21,7 @@ cdef double JOIN_SHARE, NEAR_SHARE
 JOIN_SHARE, NEAR_SHARE = 0.35, 0.30    # of limit orders: at the touch; near it; the rest far
 cdef double CANCEL_NEAR_SHARE = 0.55
 cdef int QUEUE_STEPS_MAX = 6           # how far into a queue a cancel looks
-cdef int PICKS_MAX = 8                 # slots tried for an order to cancel
+cdef int PICKS_MAX = 12                # slots tried for an order to cancel; about half are in use
 cdef double FAR_REACHES = 12.0         # further than so many reaches nobody waits
 
 
@@ -85,18 +85,20 @@ cdef class Noise:
         cdef const PriceLevel* level = self.floor.book.level_at(
             side, <int64_t>exponential(&self.floor.dice, 6.0))
         cdef int32_t slot
-        cdef int64_t steps
+        cdef int64_t _step
         if level == NULL:
             return
         slot = level.head
-        for steps in range(below(&self.floor.dice, min(level.count, QUEUE_STEPS_MAX))):
+        for _step in range(below(&self.floor.dice, min(level.count, QUEUE_STEPS_MAX))):
             slot = self.floor.book.orders[slot].next
         if self.floor.book.orders[slot].account == NOISE:
             self.floor.cancel(self.floor.book.orders[slot].order_id)
 
     cdef void _cancel_any(self) noexcept nogil:
-        """An order by the slot that it is kept in: any is as likely. Much too far ones first."""
-        cdef int side = <int>below(&self.floor.dice, 2), pick
+        """An order by the slot that it is kept in: any is as likely. Much too far ones first.
+        (All slots of the pool: how many were ever used would tell of users' orders that are
+        gone.)"""
+        cdef int side = <int>below(&self.floor.dice, 2), _pick
         cdef const PriceLevel* worst = self.floor.book.level_at(
             side, self.floor.book.level_count(side) - 1)
         cdef const RestingOrder* order
@@ -106,8 +108,8 @@ cdef class Noise:
                 > FAR_REACHES * self.floor.settings.reach_ticks):
             self.floor.cancel_worst(side)
             return
-        for pick in range(PICKS_MAX):
-            order = self.floor.book.orders + below(&self.floor.dice, self.floor.book.slots_used)
+        for _pick in range(PICKS_MAX):
+            order = self.floor.book.orders + below(&self.floor.dice, self.floor.book.pool_size)
             if order.order_id != 0 and order.account == NOISE:
                 self.floor.cancel(order.order_id)
                 return

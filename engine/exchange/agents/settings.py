@@ -24,7 +24,7 @@ class AgentSettings:
     maker_lots: float
     lots_max: int
     patience_ticks: float  # how far the touch may stand from fair value
-    take_rate: float = 2.0  # of takers whom nobody excited
+    take_rate: float = 3.5  # of takers whom nobody excited
     quote_rate: float = 85.0  # limit orders of noise traders and their cancels
     make_rate: float = 12.0  # requotes of market makers
     react_rate: float = 260.0  # while a quote is stale or the spread is wide
@@ -56,7 +56,7 @@ def _patience(sigma_ticks: float) -> float:
 def settings_of(
     listing: Listing,
     *,
-    volatility: float = 0.55,
+    volatility: float = 0.6,
     taker_notional: float = 1_500.0,
     maker_notional: float = 4_800.0,
     notional_max: float = 400_000.0,
