@@ -61,7 +61,15 @@ def settings_of(
     maker_notional: float = 4_800.0,
     notional_max: float = 400_000.0,
 ) -> AgentSettings:
-    """Of a liquid instrument: `volatility` a year, sizes in quote money."""
+    """Of a liquid instrument: `volatility` a year, sizes in quote money. ValueError: not > 0."""
+    for name, value in (
+        ("volatility", volatility),
+        ("taker_notional", taker_notional),
+        ("maker_notional", maker_notional),
+        ("notional_max", notional_max),
+    ):
+        if not value > 0:
+            raise ValueError(f"{name} is {value}: it must be positive")
     instrument, px_ticks = listing.instrument, listing.start_px_ticks
     lot_notional = float(instrument.px.step) * px_ticks * float(instrument.qty.step)
     sigma_ticks = volatility / sqrt(YEAR_S) * px_ticks
