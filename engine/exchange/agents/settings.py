@@ -33,7 +33,7 @@ class AgentSettings:
     news_rate: float = 1 / 240
     news_sigmas: float = 4.0  # of a second
     vol_tau: tuple[float, float] = (60.0, 1_800.0)
-    vol_sigma: tuple[float, float] = (0.30, 0.35)  # of the logarithm of volatility
+    vol_sigma: tuple[float, float] = (0.30, 0.25)  # of the logarithm of volatility
     reversion_tau: float = 172_800.0
     levels_min: int = 160
     orders_count: int = 1_100  # about so many rest
@@ -56,7 +56,7 @@ def _patience(sigma_ticks: float) -> float:
 def settings_of(
     listing: Listing,
     *,
-    volatility: float = 0.6,
+    volatility: float = 0.55,
     taker_notional: float = 1_500.0,
     maker_notional: float = 4_800.0,
     notional_max: float = 400_000.0,
