@@ -54,6 +54,12 @@ class Seen:
         rows = self.touches[np.searchsorted(self.touches[:, 0], at, side="right") - 1]
         return np.asarray((rows[:, 1] + rows[:, 2]) / 2)
 
+    def takers(self) -> Floats:
+        """Rows of time and sign; the trades of one side and millisecond are one taker's."""
+        milliseconds = np.floor(self.trades[:, 0] * 1e3)
+        _, first = np.unique(4 * milliseconds + self.trades[:, 1], return_index=True)
+        return self.trades[np.sort(first)]
+
     def returns(self) -> Floats:
         return np.diff(np.log(self.mids(1.0)))
 
@@ -131,12 +137,14 @@ def spread_shares(seen: Seen) -> list[tuple[int, float]]:
 
 def facts(seen: Seen) -> dict[str, Any]:
     """Figures to compare; floats rounded."""
-    returns, signs = seen.returns(), seen.trades[:, 1]
-    counts, _ = np.histogram(seen.trades[:, 0], np.arange(0.0, seen.trades[-1, 0], 1.0))
+    returns, takers = seen.returns(), seen.takers()
+    signs = takers[:, 1]
+    counts, _ = np.histogram(takers[:, 0], np.arange(0.0, takers[-1, 0], 1.0))
     scaled = np.abs(returns - returns.mean()) / returns.std()
     figures = {
         "seconds": seen.seconds(),
         "trades_per_s": len(seen.trades) / seen.seconds(),
+        "takers_per_s": len(takers) / seen.seconds(),
         "touches_per_s": len(seen.touches) / seen.seconds(),
         "spread_one_tick_share": spread_shares(seen)[0][1],
         "volatility_annual": float(returns.std() * math.sqrt(YEAR_S)),
@@ -147,7 +155,7 @@ def facts(seen: Seen) -> dict[str, Any]:
         ),
         "sign_correlation_lag_1": correlation(signs, 1),
         "sign_correlation_lag_30": correlation(signs, 30),
-        "trade_count_variance_to_mean": float(counts.var() / counts.mean()),
+        "takers_a_second_variance_to_mean": float(counts.var() / counts.mean()),
         "depth_btc_within_5_bps": float(seen.depth[REACHES_BPS.index(5)]),
     }
     return {name: float(f"{value:.3g}") for name, value in figures.items()}
@@ -168,7 +176,7 @@ def picture(ours: Seen, tape: Seen) -> str:
     widest = max(abs(y) for _, _, path in paths for _, y in path)
     figure.panel("mid, change in bps", Axis(0, span_s), Axis(-widest, widest), paths, "s")
     spreads = [(name, colour, spread_shares(seen)) for name, colour, seen in both]
-    figure.panel("spread at most x, share of time", Axis(1, 100, is_log=True), Axis(0.8, 1),
+    figure.panel("spread at most x, share of time", Axis(1, 100, is_log=True), Axis(0.9, 1),
                  spreads, "ticks")  # fmt: skip
     for title, size, low, high in (
         ("correlation of 1 s returns", False, -0.3, 0.3),
@@ -185,11 +193,11 @@ def picture(ours: Seen, tape: Seen) -> str:
     figure.panel("1 s returns: share beyond x", Axis(0, 8), Axis(1e-4, 1, is_log=True),
                  [*tails, ("normal", GREY, normal)], "standard deviations")  # fmt: skip
     flows = [
-        (name, colour, [(float(k), max(correlation(seen.trades[:, 1], k), 1e-3)) for k in _lags()])
+        (name, colour, [(k, max(correlation(seen.takers()[:, 1], k), 1e-3)) for k in _lags()])
         for name, colour, seen in both
     ]
-    figure.panel("correlation of trade signs", Axis(1, 300, is_log=True),
-                 Axis(1e-3, 1, is_log=True), flows, "lag, trades")  # fmt: skip
+    figure.panel("correlation of takers' sides", Axis(1, 130, is_log=True),
+                 Axis(1e-3, 1, is_log=True), flows, "lag, takers")  # fmt: skip
     gaps = [(name, colour, _gaps(seen)) for name, colour, seen in both]
     poisson = [(10 ** (x / 10), math.exp(-(10 ** (x / 10)))) for x in range(-20, 10)]
     figure.panel("gaps between takers: share longer than x", Axis(0.01, 100, is_log=True),
@@ -210,7 +218,7 @@ def _path(seen: Seen, span_s: int) -> list[tuple[float, float]]:
 
 
 def _lags() -> list[int]:
-    return sorted({round(10 ** (x / 10)) for x in range(25)})
+    return sorted({round(10 ** (x / 10)) for x in range(22)})
 
 
 def _tail(returns: Floats) -> list[tuple[float, float]]:
@@ -220,8 +228,7 @@ def _tail(returns: Floats) -> list[tuple[float, float]]:
 
 
 def _gaps(seen: Seen) -> list[tuple[float, float]]:
-    """One taker prints many trades at a time: those count once."""
-    gaps = np.diff(np.unique(seen.trades[:, 0]))
+    gaps = np.diff(np.unique(seen.takers()[:, 0]))
     scaled = gaps / gaps.mean()
     points = [10 ** (x / 10) for x in range(-20, 21)]
     shares = [(x, float((scaled > x).mean())) for x in points]

@@ -33,8 +33,9 @@ METHOD = (
     "The BTCUSDT agents of `tickmaker exchange`, seed 1, in one thread: advance by a second, take "
     "all events as Python objects, count them; every 5 s a user of the market cancels its two "
     "quotes and places them at the touch. Resident set, the interpreter's blocks and the book's "
-    "pool after each hour of the market's time; growth is from the first hour's end to the last's. "
-    "us_per_act: wall time over all acts of agents, making and counting the events included."
+    "pool after each hour of the market's time; growth is from the end of the first hour to that "
+    "of the last. us_per_act: wall time over all acts of agents, making and counting the events "
+    "included."
 )
 
 
@@ -77,7 +78,7 @@ class Day:
             if self.second % QUOTE_S == 0:
                 self._quote()
             for event in self.market.drain():
-                self.counts[type(event)] += 1  # type: ignore[index]
+                self.counts[type(event)] += 1
                 if isinstance(event, Trade) and event.maker is not None:
                     self.users_lots += event.qty_lots
             bid, _, ask, _ = self.market.touch()

@@ -35,9 +35,9 @@ METHOD = (
     "One stream of orders, seeded: places at exponential distances from the touch (some cross "
     "it), cancels of any resting order, takers at any price, shrinks; about 2,000 orders rest all "
     "the time. A compiled loop applies them one by one, reads the touch after each and clears the "
-    "noted changes; the opening orders are untimed. events_per_s: processor time of the thread over a whole "
-    "pass; the median of the rounds, a new book each. event_ns: each event by the processor's "
-    "time stamp counter, its reads included, stalls of the machine included, all rounds."
+    "noted changes; the opening orders are untimed. events_per_s: processor time of the thread "
+    "over a whole pass; the median of the rounds, a new book each. event_ns: each event by the "
+    "processor's time stamp counter, its reads and stalls of the machine included, all rounds."
 )
 Rows = npt.NDArray[np.int64]
 
@@ -52,8 +52,10 @@ def make(events: int, seed: int = 1) -> tuple[Rows, dict[str, int]]:
         draw = rng.random() if order_id > OPENING_ORDERS else 0.0
         side, lots = rng.randrange(2), 1 + int(rng.expovariate(1 / 40.0))
         verb = next((v for v, bound in _BOUNDS if draw < bound), SHRINK)
+        if verb == CANCEL and rig.order_count < OPENING_ORDERS:
+            verb = PLACE
         victim = _pick(rng, live, rig) if verb in (CANCEL, SHRINK) else 0
-        if victim == 0 and verb != TAKE or verb == CANCEL and rig.order_count < OPENING_ORDERS:
+        if verb != TAKE and not victim:
             verb = PLACE
         row = (verb, victim or order_id, side, 0, 1 if verb == SHRINK else lots)
         if verb == PLACE:

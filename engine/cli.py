@@ -253,6 +253,31 @@ def bench_soak(
         raise typer.Exit(1)
 
 
+@bench_app.command("matching")
+def bench_matching(
+    events: Annotated[int, typer.Option(min=1, help="Orders a round.")] = 1_000_000,
+    rounds: Annotated[int, typer.Option(min=1)] = 5,
+    out: Annotated[Path | None, typer.Option(help="Also write the result here.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """In process: orders into the local exchange's book; place, cancel, shrink, take."""
+    from bench.matching import run
+
+    _print_result(run(events=events, rounds=rounds, out=out), as_json)
+
+
+@bench_app.command("agents")
+def bench_agents(
+    hours: Annotated[int, typer.Option(min=2, help="Of the market's time.")] = 24,
+    out: Annotated[Path | None, typer.Option(help="Also write the result here.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """In process: a day of the agents' market, as fast as it goes; memory after each hour."""
+    from bench.agents_day import run
+
+    _print_result(run(hours=hours, out=out), as_json)
+
+
 @bench_app.command("wire")
 def bench_wire(
     rounds: Annotated[int, typer.Option(min=5)] = 5,
