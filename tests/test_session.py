@@ -454,7 +454,7 @@ class Processes:
         async def work() -> list[Any]:
             import aiohttp
 
-            from engine.exchange.accounts import sign
+            from engine.exchange.keys import sign
 
             key = derive_keys(1)[0].keys[0]
             query = f"symbol=BTCUSDT&timestamp={clock.wall_ns() // 1_000_000}"
