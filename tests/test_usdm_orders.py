@@ -212,11 +212,11 @@ def test_self_trade_prevention(venue: Usdm, mode: str, ended: str) -> None:
 
 def test_halted_and_delisted_symbols(venue: Usdm) -> None:
     venue.order()
-    venue.core.operate(SetState("BTCUSDT", MarketState.HALTED), venue.t_ns)
+    venue.core.step(SetState("BTCUSDT", MarketState.HALTED), venue.t_ns)
     assert venue.order()[1]["code"] == -4140
     assert venue.get("exchangeInfo")["symbols"][0]["status"] != "TRADING"
     assert len(venue.good("GET", "openOrders")) == 1
-    venue.core.operate(SetState("BTCUSDT", MarketState.DELISTED), venue.t_ns)
+    venue.core.step(SetState("BTCUSDT", MarketState.DELISTED), venue.t_ns)
     assert venue.order()[1]["code"] == -4108
     assert venue.good("GET", "openOrders") == []
 
@@ -242,7 +242,7 @@ def test_stop_waits_triggers_and_becomes_an_order(venue: Usdm) -> None:
     assert [frame["e"] for frame in told] == ["ALGO_UPDATE"]
     assert (told[0]["o"]["X"], told[0]["o"]["aid"]) == ("NEW", placed["algoId"])
     assert [row["algoId"] for row in venue.good("GET", "openAlgoOrders")] == [placed["algoId"]]
-    sell = {"side": "SELL", "price": "59980.00", "timeInForce": "IOC", "quantity": "5"}
+    sell = {"side": "SELL", "price": "59980.00", "timeInForce": "IOC", "quantity": "30"}
     venue.order(venue.key(1), **sell)
     frames = venue.read(user)
     assert [frame["e"] for frame in frames][:2] == ["ALGO_UPDATE", "ORDER_TRADE_UPDATE"]
