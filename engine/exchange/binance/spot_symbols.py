@@ -1,0 +1,162 @@
+"""What Binance Spot says about its instruments: exchangeInfo, filters, limits.
+
+Every number of the venue has eight decimals, whatever the tick or the lot, and is read with up to
+eight: so each instrument has its own pair of grids here. Field order is that of the venue's
+documentation (rest-api.md, filters.md).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property
+
+from engine.exchange.events import MarketState
+from engine.exchange.instruments import Grid, Instrument, e8_text
+
+DECIMALS = 8
+MS_NS = 1_000_000
+US_NS = 1_000
+
+ORDER_TYPES = (
+    "LIMIT", "LIMIT_MAKER", "MARKET", "STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT",
+    "TAKE_PROFIT_LIMIT",
+)  # fmt: skip
+STP_MODES = ("NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH")
+STP_DEFAULT = "NONE"
+STATUS_TEXT = {
+    MarketState.TRADING: "TRADING",
+    MarketState.HALTED: "HALT",
+    MarketState.DELISTED: "BREAK",
+}
+PERMISSION_SET = ("SPOT", "MARGIN")
+
+WEIGHT_PER_MINUTE = 6_000
+ORDERS_PER_10_S = 50
+ORDERS_PER_DAY = 160_000
+RAW_PER_5_MINUTES = 300_000
+ORDERS_OPEN_MAX = 200
+TRIGGERS_OPEN_MAX = 5
+AMENDS_MAX = 10
+NOTIONAL_MAX = 9_000_000
+AVG_PRICE_MINS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """UTC nanoseconds to the number that leaves: the unit that the client asked for, and the
+    skew of a clock that a fault has set wrong."""
+
+    unit_ns: int = MS_NS
+    skew_ns: int = 0
+
+    def __call__(self, t_ns: int) -> int:
+        return (t_ns + self.skew_ns) // self.unit_ns
+
+
+@dataclass(frozen=True)
+class SpotSymbol:
+    """One instrument as this venue writes it."""
+
+    key: str  # the core's
+    instrument: Instrument
+
+    @cached_property
+    def name(self) -> str:
+        return self.instrument.symbol
+
+    @cached_property
+    def stream(self) -> str:
+        """Its name at the front of stream names."""
+        return self.instrument.symbol.lower()
+
+    @cached_property
+    def px(self) -> Grid:
+        return Grid(self.instrument.px.step, DECIMALS)
+
+    @cached_property
+    def qty(self) -> Grid:
+        return Grid(self.instrument.qty.step, DECIMALS)
+
+    def quote_text(self, cost: int) -> str:
+        """`cost` in tick x lot as quote money."""
+        return e8_text(cost * self.instrument.notional_e8)
+
+    def mean_px_text(self, cost: int, lots: int) -> str:
+        """cost / lots as a price with eight decimals, cut off; zero without lots."""
+        if not lots:
+            return self.px.text(0)
+        unit_e8 = int(self.instrument.px.step.scaleb(DECIMALS))
+        return e8_text(cost * unit_e8 // lots)
+
+
+def plain(value: Decimal | int) -> str:
+    """A number of ours with eight decimals."""
+    return f"{Decimal(value):.8f}"
+
+
+def filters_json(symbol: SpotSymbol, collar_percent: int) -> str:
+    """`collar_percent`: how far from the market a limit price may be, as the core enforces it."""
+    item, px, qty = symbol.instrument, symbol.px, symbol.qty
+    up = f"{1 + collar_percent / 100:g}"
+    down = f"{max(0.0, 1 - collar_percent / 100):g}"
+    qty_min, qty_max = qty.text(item.qty_lots_min), qty.text(item.qty_lots_max)
+    return (
+        f'[{{"filterType":"PRICE_FILTER","minPrice":"{px.text(1)}",'
+        f'"maxPrice":"{px.text(item.px_ticks_max)}","tickSize":"{px.text(1)}"}},'
+        f'{{"filterType":"LOT_SIZE","minQty":"{qty_min}","maxQty":"{qty_max}",'
+        f'"stepSize":"{qty.text(1)}"}},'
+        f'{{"filterType":"ICEBERG_PARTS","limit":10}},'
+        f'{{"filterType":"MARKET_LOT_SIZE","minQty":"{plain(0)}","maxQty":"{qty_max}",'
+        f'"stepSize":"{plain(0)}"}},'
+        f'{{"filterType":"TRAILING_DELTA","minTrailingAboveDelta":10,'
+        f'"maxTrailingAboveDelta":2000,"minTrailingBelowDelta":10,"maxTrailingBelowDelta":2000}},'
+        f'{{"filterType":"PERCENT_PRICE_BY_SIDE","bidMultiplierUp":"{up}",'
+        f'"bidMultiplierDown":"{down}","askMultiplierUp":"{up}","askMultiplierDown":"{down}",'
+        f'"avgPriceMins":{AVG_PRICE_MINS}}},'
+        f'{{"filterType":"NOTIONAL","minNotional":"{plain(item.min_notional)}",'
+        f'"applyMinToMarket":true,"maxNotional":"{plain(NOTIONAL_MAX)}",'
+        f'"applyMaxToMarket":false,"avgPriceMins":{AVG_PRICE_MINS}}},'
+        f'{{"filterType":"MAX_NUM_ORDERS","maxNumOrders":{ORDERS_OPEN_MAX}}},'
+        f'{{"filterType":"MAX_NUM_ORDER_LISTS","maxNumOrderLists":20}},'
+        f'{{"filterType":"MAX_NUM_ALGO_ORDERS","maxNumAlgoOrders":{TRIGGERS_OPEN_MAX}}},'
+        f'{{"filterType":"MAX_NUM_ORDER_AMENDS","maxNumOrderAmends":{AMENDS_MAX}}}]'
+    )
+
+
+def symbol_json(symbol: SpotSymbol, state: MarketState, collar_percent: int) -> str:
+    """Iceberg, order list, pegged and trailing orders are not for this exchange: it says so."""
+    item = symbol.instrument
+    types = ",".join(f'"{name}"' for name in ORDER_TYPES)
+    modes = ",".join(f'"{name}"' for name in STP_MODES)
+    permissions = ",".join(f'"{name}"' for name in PERMISSION_SET)
+    return (
+        f'{{"symbol":"{item.symbol}","status":"{STATUS_TEXT[state]}","baseAsset":"{item.base}",'
+        f'"baseAssetPrecision":8,"quoteAsset":"{item.quote}","quotePrecision":8,'
+        f'"quoteAssetPrecision":8,"baseCommissionPrecision":8,"quoteCommissionPrecision":8,'
+        f'"orderTypes":[{types}],"icebergAllowed":false,"ocoAllowed":false,"otoAllowed":false,'
+        f'"opoAllowed":false,"quoteOrderQtyMarketAllowed":true,"allowTrailingStop":false,'
+        f'"cancelReplaceAllowed":true,"amendAllowed":true,"pegInstructionsAllowed":false,'
+        f'"isSpotTradingAllowed":true,"isMarginTradingAllowed":false,'
+        f'"filters":{filters_json(symbol, collar_percent)},"permissions":[],'
+        f'"permissionSets":[[{permissions}]],"defaultSelfTradePreventionMode":"{STP_DEFAULT}",'
+        f'"allowedSelfTradePreventionModes":[{modes}]}}'
+    )
+
+
+LIMITS_JSON = (
+    f'[{{"rateLimitType":"REQUEST_WEIGHT","interval":"MINUTE","intervalNum":1,'
+    f'"limit":{WEIGHT_PER_MINUTE}}},'
+    f'{{"rateLimitType":"ORDERS","interval":"SECOND","intervalNum":10,'
+    f'"limit":{ORDERS_PER_10_S}}},'
+    f'{{"rateLimitType":"ORDERS","interval":"DAY","intervalNum":1,"limit":{ORDERS_PER_DAY}}},'
+    f'{{"rateLimitType":"RAW_REQUESTS","interval":"MINUTE","intervalNum":5,'
+    f'"limit":{RAW_PER_5_MINUTES}}}]'
+)
+
+
+def exchange_info_json(symbols: Iterable[str], server_time: int) -> str:
+    """`symbols`: of `symbol_json`."""
+    return (
+        f'{{"timezone":"UTC","serverTime":{server_time},"rateLimits":{LIMITS_JSON},'
+        f'"exchangeFilters":[],"symbols":[{",".join(symbols)}],"sors":[]}}'
+    )
