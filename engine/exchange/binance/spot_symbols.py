@@ -7,9 +7,12 @@ documentation (rest-api.md, filters.md).
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
 
+from engine.exchange.binance.history import INTERVALS_MIN, MINUTE_NS
+from engine.exchange.binance.limits import Limit
 from engine.exchange.events import MarketState
 from engine.exchange.instruments import Grid, Instrument, e8_text
 
@@ -30,10 +33,13 @@ STATUS_TEXT = {
 }
 PERMISSION_SET = ("SPOT", "MARGIN")
 
-WEIGHT_PER_MINUTE = 6_000
-ORDERS_PER_10_S = 50
-ORDERS_PER_DAY = 160_000
-RAW_PER_5_MINUTES = 300_000
+LIMITS = (
+    Limit("REQUEST_WEIGHT", "MINUTE", 1, 6_000),
+    Limit("ORDERS", "SECOND", 10, 50),
+    Limit("ORDERS", "DAY", 1, 160_000),
+    Limit("RAW_REQUESTS", "MINUTE", 5, 300_000),
+)
+CONNECTS = Limit("CONNECTIONS", "MINUTE", 5, 300)
 ORDERS_OPEN_MAX = 200
 TRIGGERS_OPEN_MAX = 5
 AMENDS_MAX = 10
@@ -57,17 +63,11 @@ class Stamp:
 class SpotSymbol:
     """One instrument as this venue writes it."""
 
-    key: str  # the core's
     instrument: Instrument
 
     @cached_property
     def name(self) -> str:
         return self.instrument.symbol
-
-    @cached_property
-    def stream(self) -> str:
-        """Its name at the front of stream names."""
-        return self.instrument.symbol.lower()
 
     @cached_property
     def px(self) -> Grid:
@@ -87,6 +87,30 @@ class SpotSymbol:
             return self.px.text(0)
         unit_e8 = int(self.instrument.px.step.scaleb(DECIMALS))
         return e8_text(cost * unit_e8 // lots)
+
+
+class SymbolTable:
+    """SpotSymbols by instrument: the same one until a tick-size change brings another."""
+
+    def __init__(self) -> None:
+        self._of_key: dict[str, SpotSymbol] = {}
+
+    def of(self, instrument: Instrument) -> SpotSymbol:
+        symbol = self._of_key.get(instrument.key)
+        if symbol is None or symbol.instrument is not instrument:
+            symbol = self._of_key[instrument.key] = SpotSymbol(instrument)
+        return symbol
+
+
+def interval_end_ns(interval: str, open_ns: int) -> int:
+    """Start of the candle after the one that opens at `open_ns`."""
+    if interval == "1M":
+        day = datetime.fromtimestamp(open_ns // 1_000_000_000, UTC)
+        year, month = day.year + day.month // 12, day.month % 12 + 1
+        return int(datetime(year, month, 1, tzinfo=UTC).timestamp()) * 1_000_000_000
+    if interval == "1s":
+        return open_ns + 1_000_000_000
+    return open_ns + INTERVALS_MIN[interval] * MINUTE_NS
 
 
 def plain(value: Decimal | int) -> str:
@@ -143,20 +167,9 @@ def symbol_json(symbol: SpotSymbol, state: MarketState, collar_percent: int) -> 
     )
 
 
-LIMITS_JSON = (
-    f'[{{"rateLimitType":"REQUEST_WEIGHT","interval":"MINUTE","intervalNum":1,'
-    f'"limit":{WEIGHT_PER_MINUTE}}},'
-    f'{{"rateLimitType":"ORDERS","interval":"SECOND","intervalNum":10,'
-    f'"limit":{ORDERS_PER_10_S}}},'
-    f'{{"rateLimitType":"ORDERS","interval":"DAY","intervalNum":1,"limit":{ORDERS_PER_DAY}}},'
-    f'{{"rateLimitType":"RAW_REQUESTS","interval":"MINUTE","intervalNum":5,'
-    f'"limit":{RAW_PER_5_MINUTES}}}]'
-)
-
-
-def exchange_info_json(symbols: Iterable[str], server_time: int) -> str:
+def exchange_info_json(symbols: Iterable[str], limits_json: str, server_time: int) -> str:
     """`symbols`: of `symbol_json`."""
     return (
-        f'{{"timezone":"UTC","serverTime":{server_time},"rateLimits":{LIMITS_JSON},'
+        f'{{"timezone":"UTC","serverTime":{server_time},"rateLimits":{limits_json},'
         f'"exchangeFilters":[],"symbols":[{",".join(symbols)}],"sors":[]}}'
     )
