@@ -219,8 +219,8 @@ class Core:
 
     def _pull_triggers(self, symbol: str, px_ticks: int, by_mark: bool, t_ns: int) -> None:
         for trigger in self._triggers.due(symbol, px_ticks, by_mark):
-            if trigger.status is not TriggerStatus.NEW:
-                continue  # ended by what an earlier one caused
+            if not self._triggers.take(trigger):
+                continue  # ended, or being placed, by what an earlier one caused
             told = self._out
             self._out = self._desk.out = []
             order = None
