@@ -8,13 +8,13 @@ are our own.
 
 from collections.abc import Callable, Iterable
 
-from engine.exchange.binance.history import AggTrade, Candle
+from engine.exchange.binance.history import DAY_NS, AggTrade, Candle
+from engine.exchange.binance.spot_history import interval_end_ns
 from engine.exchange.binance.spot_symbols import (
     AVG_PRICE_MINS,
     SpotSymbol,
     Stamp,
     SymbolTable,
-    interval_end_ns,
 )
 from engine.exchange.binance.streams import Ids, Sides
 from engine.exchange.book import Quote, Side, Touch
@@ -158,8 +158,6 @@ class SpotFormat:
     def mark(self, instrument: Instrument, mark: MarkUpdate, now_ns: int) -> str:
         raise AssertionError("spot has no marks")
 
-
-DAY_NS = 86_400_000_000_000
 
 # -- ANSWERS ---
 

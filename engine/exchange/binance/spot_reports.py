@@ -76,15 +76,20 @@ def ack_json(order: Order, stamp: Stamp) -> str:
 
 
 def result_json(
-    symbol: SpotSymbol, order: Order, stamp: Stamp, fills: Iterable[OrderUpdate] | None = None
+    symbol: SpotSymbol,
+    order: Order,
+    stamp: Stamp,
+    fills: Iterable[OrderUpdate] | None = None,
+    is_working: bool = True,
 ) -> str:
     """newOrderRespType RESULT, or FULL with `fills`."""
+    working = stamp(order.create_ns) if is_working else -1
     listed = ""
     if fills is not None:
         listed = f',"fills":[{",".join([_fill_json(symbol, fill) for fill in fills])}]'
     return (
         f"{ack_json(order, stamp)[:-1]},{_amounts(symbol, order)},{_kind(order)}"
-        f'{_conditional(order)},"workingTime":{stamp(order.create_ns)},'
+        f'{_conditional(order)},"workingTime":{working},'
         f'"selfTradePreventionMode":"{order.stp.value}"{_prevented(symbol, order)}'
         f"{_expiry(order)}{listed}}}"
     )
@@ -107,8 +112,11 @@ def cancel_json(symbol: SpotSymbol, order: Order, cancel_id: str, stamp: Stamp) 
     )
 
 
-def query_json(symbol: SpotSymbol, order: Order, stamp: Stamp) -> str:
+def query_json(
+    symbol: SpotSymbol, order: Order, stamp: Stamp, is_working: bool = True
+) -> str:
     """GET order, openOrders, allOrders."""
+    working = stamp(order.create_ns) if is_working else -1
     stop = order.echo.get("stopPrice", ZERO)
     return (
         f'{{"symbol":"{order.symbol}","orderId":{shown_id(order)},"orderListId":{NO_LIST},'
@@ -119,7 +127,7 @@ def query_json(symbol: SpotSymbol, order: Order, stamp: Stamp) -> str:
         f'"status":"{status_text(order.status, order.why)}",{_kind(order)},'
         f'"stopPrice":"{stop}","icebergQty":"{ZERO}",{_strategy(order.echo, "")}'
         f'"time":{stamp(order.create_ns)},"updateTime":{stamp(order.update_ns)},'
-        f'"isWorking":true,"workingTime":{stamp(order.create_ns)},'
+        f'"isWorking":{truth(is_working)},"workingTime":{working},'
         f'"origQuoteOrderQty":"{quote_wish(order)}",'
         f'"selfTradePreventionMode":"{order.stp.value}"{_prevented(symbol, order)}'
         f"{_expiry(order)}}}"
@@ -189,12 +197,6 @@ def order_of_trigger(trigger: Trigger) -> Order:
         status=status,
         echo=place.echo,
     )
-
-
-def waiting_json(text: str) -> str:
-    """A query's answer, of an order that has not worked yet."""
-    head, _, tail = text.partition('"isWorking":true,"workingTime":')
-    return f'{head}"isWorking":false,"workingTime":-1,{tail.partition(",")[2]}'
 
 
 # -- EVENTS ---

@@ -7,11 +7,9 @@ documentation (rest-api.md, filters.md).
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
 
-from engine.exchange.binance.history import INTERVALS_MIN, MINUTE_NS
 from engine.exchange.binance.limits import Limit
 from engine.exchange.events import MarketState
 from engine.exchange.instruments import Grid, Instrument, e8_text
@@ -100,17 +98,6 @@ class SymbolTable:
         if symbol is None or symbol.instrument is not instrument:
             symbol = self._of_key[instrument.key] = SpotSymbol(instrument)
         return symbol
-
-
-def interval_end_ns(interval: str, open_ns: int) -> int:
-    """Start of the candle after the one that opens at `open_ns`."""
-    if interval == "1M":
-        day = datetime.fromtimestamp(open_ns // 1_000_000_000, UTC)
-        year, month = day.year + day.month // 12, day.month % 12 + 1
-        return int(datetime(year, month, 1, tzinfo=UTC).timestamp()) * 1_000_000_000
-    if interval == "1s":
-        return open_ns + 1_000_000_000
-    return open_ns + INTERVALS_MIN[interval] * MINUTE_NS
 
 
 def plain(value: Decimal | int) -> str:

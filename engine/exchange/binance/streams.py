@@ -349,8 +349,8 @@ class MarketStreams:
             keys = list(self.symbols)
             ticker, mini = self._make_ticker(keys, is_mini=False), self._make_ticker(keys, True)
             makers = {
-                "!ticker@arr": (rules.ticker_ms, _as_array(ticker)),
-                "!miniTicker@arr": (rules.ticker_ms, _as_array(mini)),
+                "!ticker@arr": (rules.ticker_ms, as_array(ticker)),
+                "!miniTicker@arr": (rules.ticker_ms, as_array(mini)),
             }
             if rules.all_best_ms:
                 makers["!bookTicker"] = (rules.all_best_ms, self._make_all_best(keys))
@@ -433,7 +433,7 @@ class MarketStreams:
         return make
 
 
-def _as_array(make: Make) -> Make:
+def as_array(make: Make) -> Make:
     """One frame of all."""
 
     def make_array(now_ns: int) -> list[str]:
