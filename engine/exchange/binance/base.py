@@ -18,14 +18,15 @@ from engine.exchange.binance.auth import (
     check_time,
     known_key,
 )
-from engine.exchange.binance.calls import Call, Route, cost_of
+from engine.exchange.binance.calls import Call, Route, cost_of, orders_of
 from engine.exchange.binance.conns import Conn, ConnRules, ConnTable
 from engine.exchange.binance.control import ControlError, ControlRequest, parse_control
 from engine.exchange.binance.errors import VenueError
 from engine.exchange.binance.limits import RateLimits
 from engine.exchange.binance.params import parse_query, without_signature
+from engine.exchange.binance.stamp import Stamp
 from engine.exchange.binance.streams import MarketStreams
-from engine.exchange.binance.ws_api import WsApi, revoked_json
+from engine.exchange.binance.ws_api import WsApi
 from engine.exchange.core import Core
 from engine.exchange.events import (
     Accepted,
@@ -80,13 +81,18 @@ class BinanceFace:
     name: ClassVar[str]
 
     def __init__(
-        self, core: Core, limits: RateLimits, rules: ConnRules, streams: MarketStreams
+        self,
+        core: Core,
+        limits: RateLimits,
+        rules: ConnRules,
+        streams: MarketStreams,
+        stamp: Stamp,
     ) -> None:
         self.core = core
+        self.stamp = stamp
         self.limits = limits
         self.conns = ConnTable(rules)
         self.streams = streams
-        self.skew_ns = 0
         self._routes = self.routes()
         self._ws_api = WsApi(self, self.methods())
         self._is_stopped = False  # the background market failed
@@ -100,6 +106,14 @@ class BinanceFace:
             WsClosed: self._closed,
             Tick: self._tick,
         }
+
+    @property
+    def skew_ns(self) -> int:
+        return self.stamp.skew_ns
+
+    @skew_ns.setter
+    def skew_ns(self, skew_ns: int) -> None:
+        self.stamp.skew_ns = skew_ns
 
     @property
     def keyring(self) -> Keyring:
@@ -161,6 +175,10 @@ class BinanceFace:
         """Said before a connection of full age is closed; empty: nothing."""
         return ""
 
+    def session_extra(self, conn: Conn) -> str:
+        """What the venue adds to the state of a session, with a comma in front."""
+        return ""
+
     def on_key_deleted(self, deleted: KeyDeleted, actions: list[Action]) -> None:
         """The venue's own doings with a key that is gone."""
 
@@ -206,7 +224,7 @@ class BinanceFace:
             if type(output) is Notice:
                 actions.append(Log(output.is_error, output.text))
             elif type(output) is KeyDeleted:
-                self._key_deleted(output, actions)
+                self.on_key_deleted(output, actions)
 
     def command(self, command: Command, call: Call) -> Accepted:
         """Step the core for a handler; VenueError when it refuses."""
@@ -227,13 +245,6 @@ class BinanceFace:
         if conn is not None and conn.kind is ConnKind.TRADE and isinstance(event, WsText):
             return [WsSend((conn.number,), self._ws_api.error(event.text, error))]
         return []
-
-    def _key_deleted(self, deleted: KeyDeleted, actions: list[Action]) -> None:
-        for conn in self.conns:
-            if conn.session is not None and conn.session.api_key == deleted.api_key:
-                conn.session, conn.is_revoked = None, True
-                actions.append(WsSend((conn.number,), revoked_json()))
-        self.on_key_deleted(deleted, actions)
 
     # -- REST ---
 
@@ -276,7 +287,7 @@ class BinanceFace:
                 check_time(params, now_ns)
                 check_signature(key, params, without_signature(query) + without_signature(body))
             if route.orders:
-                self.limits.charge_orders(key.account, cost_of(route.orders, params), t_ns)
+                self.limits.charge_orders(key.account, orders_of(route, params), t_ns)
         return call, route
 
     # -- CONNECTIONS ---
@@ -290,6 +301,9 @@ class BinanceFace:
         conn: Conn | None = None
         try:
             self.limits.charge_connect(event.ip, t_ns, t_ns + self.skew_ns)
+            if target is not None and target.kind is ConnKind.TRADE:
+                weight = self.conns.rules.connect_weight
+                self.limits.charge(event.ip, weight, t_ns, t_ns + self.skew_ns)
             if target is None:
                 raise self.no_route("GET", event.target.partition("?")[0])
             conn = self.conns.open(event.conn, target.kind, event.ip, t_ns)

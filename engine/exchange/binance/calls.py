@@ -45,9 +45,13 @@ class Route(NamedTuple):
     handler: Handler
     security: Security = Security.NONE
     weight: Cost = 1
-    orders: Cost = 0
+    orders: int | tuple[int, ...] | Callable[[Params], int] = 0  # a tuple: one a window
     is_free_if_done: bool = False
 
 
 def cost_of(cost: Cost, params: Params) -> int:
     return cost if isinstance(cost, int) else cost(params)
+
+
+def orders_of(route: Route, params: Params) -> int | tuple[int, ...]:
+    return route.orders(params) if callable(route.orders) else route.orders

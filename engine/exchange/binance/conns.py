@@ -18,12 +18,14 @@ AGE_NS_MAX = 24 * 3_600 * SECOND_NS
 
 @dataclass(frozen=True)
 class ConnRules:
-    """`messages_max`: a second, pings and pongs counted; of market and user connections."""
+    """`messages_max`: a second, pings and pongs counted; of market and user connections. Of the
+    WebSocket API only pings and pongs are counted."""
 
     ping_every_ns: int
     pong_within_ns: int
     messages_max: int
     streams_max: int
+    connect_weight: int  # of a WebSocket API connection
     age_ns_max: int = AGE_NS_MAX
 
 
@@ -43,7 +45,6 @@ class Conn:
     returns_limits: bool = True
     session: Key | None = None
     session_ns: int = 0  # logged on at
-    is_revoked: bool = False  # its session's key was deleted
     second: int = -1
     messages: int = 0
     state: Any = None
@@ -73,12 +74,13 @@ class ConnTable:
         return self._conns.pop(number, None)
 
     def is_talking_too_much(self, conn: Conn, t_ns: int) -> bool:
-        """Count one message of a client; True when its connection must end."""
+        """Count one message of a client; True when its connection must end. Requests of the
+        WebSocket API cost weight instead and are not asked about here."""
         second = t_ns // SECOND_NS
         if second != conn.second:
             conn.second, conn.messages = second, 0
         conn.messages += 1
-        return conn.messages > self.rules.messages_max and conn.kind is not ConnKind.TRADE
+        return conn.messages > self.rules.messages_max
 
     def pong(self, conn: Conn, t_ns: int) -> None:
         """A pong that nobody asked for doesn't keep a connection alive."""

@@ -155,16 +155,19 @@ class RateLimits:
 
     # -- ORDERS ---
 
-    def charge_orders(self, account: int, cost: int, t_ns: int) -> None:
-        """`cost` new orders; VenueError -1015, and nothing is counted, when they are too many."""
+    def charge_orders(self, account: int, costs: int | tuple[int, ...], t_ns: int) -> None:
+        """New orders, in every window or in each; VenueError -1015, and nothing is counted, when
+        they are too many."""
         windows = self._windows(account)
-        for window in windows:
+        if isinstance(costs, int):
+            costs = (costs,) * len(windows)
+        for window, cost in zip(windows, costs, strict=True):
             if window.used(t_ns) + cost > window.limit.limit:
                 limit = window.limit
                 raise VenueError(
                     -1015, limit.limit, limit.words, retry_after_s=window.left_s(t_ns)
                 )
-        for window in windows:
+        for window, cost in zip(windows, costs, strict=True):
             window.count += cost
 
     def give_back(self, account: int, places: int, t_ns: int) -> None:

@@ -1,7 +1,7 @@
 """The WebSocket API of Binance's venues: envelope, ids, sessions, errors.
 
-"General API information" and "Session authentication" of the spot WebSocket API; USD-M has the
-same envelope and, as far as its clients show, the same sessions.  # unverified
+"General API information" and "Session authentication" of the spot WebSocket API, "WebSocket API
+General Info" of USD-M: the same envelope, the same sessions.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from engine.exchange.binance.auth import (
     known_key,
     sorted_payload,
 )
-from engine.exchange.binance.calls import Call, Route, cost_of
+from engine.exchange.binance.calls import Call, Route, cost_of, orders_of
 from engine.exchange.binance.conns import Conn
 from engine.exchange.binance.errors import VenueError, text_json
 from engine.exchange.binance.limits import MS, RateLimits
@@ -39,6 +39,8 @@ class Owner(Protocol):
     @property
     def skew_ns(self) -> int: ...
 
+    def session_extra(self, conn: Conn) -> str: ...
+
 
 class WsApi:
     """Answers for one face; `methods` are the venue's, sessions are added."""
@@ -59,6 +61,8 @@ class WsApi:
         """The whole response to one message."""
         now_ns = t_ns + self._owner.skew_ns
         id_json, account, shows_limits = "null", -1, conn.returns_limits
+        call: Call | None = None
+        route: Route | None = None
         try:
             request = json_object(text)
             id_json = id_json_of(request.get("id"))
@@ -68,10 +72,13 @@ class WsApi:
             call = Call(params, None, conn.ip, t_ns, now_ns, conn, out)
             route = self._route(request.get("method"), call)
             result = self._run(route, call)
-            account = call.account if route.orders else -1
             status, face = 200, f'"result":{result}'
+        except RevokedError:
+            return revoked_json()
         except VenueError as error:
             status, face = error.status, f'"error":{error.json()}'
+        if route is not None and route.orders and call is not None and call.key is not None:
+            account = call.account
         limits = ""
         if shows_limits:
             limits = f',"rateLimits":{self._owner.limits.rows_json(conn.ip, account, t_ns)}'
@@ -100,7 +107,7 @@ class WsApi:
         if route.security is not Security.NONE:
             call.key = self._key(route.security, call)
             if route.orders:
-                orders = cost_of(route.orders, call.params)
+                orders = orders_of(route, call.params)
                 self._owner.limits.charge_orders(call.key.account, orders, call.t_ns)
         result = route.handler(call)
         if route.is_free_if_done:
@@ -113,18 +120,26 @@ class WsApi:
         """The request's own key, which goes before the session's."""
         params, conn = call.params, call.conn
         assert conn is not None
-        if "apiKey" not in params and (conn.session is not None or conn.is_revoked):
-            if conn.session is None:
-                raise VenueError(-2015)
-            if security is not Security.KEY:
-                check_permission(conn.session, security)
-                check_time(params, call.now_ns)
-            return conn.session
+        if "apiKey" not in params and conn.session is not None:
+            return self._session_key(conn, security, call)
         key = known_key(self._owner.keyring, mandatory(params, "apiKey"), call.ip)
         if security is not Security.KEY:
             check_permission(key, security)
             check_time(params, call.now_ns)
             check_signature(key, params, sorted_payload(params))
+        return key
+
+    def _session_key(self, conn: Conn, security: Security, call: Call) -> Key:
+        """A key that became bad for any reason ends the session at the next request."""
+        assert conn.session is not None
+        try:
+            key = known_key(self._owner.keyring, conn.session.api_key, call.ip)
+        except VenueError:
+            conn.session = None
+            raise RevokedError from None
+        if security is not Security.KEY:
+            check_permission(key, security)
+            check_time(call.params, call.now_ns)
         return key
 
     def _logon(self, call: Call) -> str:
@@ -135,7 +150,7 @@ class WsApi:
             raise VenueError(-4056, text=WRONG_KEY_KIND)
         check_time(call.params, call.now_ns)
         check_signature(key, call.params, sorted_payload(call.params))
-        conn.session, conn.session_ns, conn.is_revoked = key, call.t_ns, False
+        conn.session, conn.session_ns = key, call.t_ns
         if text := call.params.get("returnRateLimits"):
             conn.returns_limits = text == "true"
         return self._session_json(conn, call.now_ns)
@@ -146,7 +161,7 @@ class WsApi:
 
     def _logout(self, call: Call) -> str:
         assert call.conn is not None
-        call.conn.session, call.conn.is_revoked = None, False
+        call.conn.session = None
         return self._session_json(call.conn, call.now_ns)
 
     def _session_json(self, conn: Conn, now_ns: int) -> str:
@@ -159,13 +174,17 @@ class WsApi:
         return (
             f'{{"apiKey":{key},"authorizedSince":{since},'
             f'"connectedSince":{(conn.opened_ns + skew_ns) // MS},'
-            f'"returnRateLimits":{has_limits},"serverTime":{now_ns // MS},'
-            f'"userDataStream":{"true" if conn.state else "false"}}}'
+            f'"returnRateLimits":{has_limits},"serverTime":{now_ns // MS}'
+            f"{self._owner.session_extra(conn)}}}"
         )
 
 
+class RevokedError(Exception):
+    """The session's key is gone; never leaves this file."""
+
+
 def revoked_json() -> str:
-    """Told unasked on a connection whose session's key was deleted."""
+    """The answer to the request that found it so; it has no id."""
     return f'{{"id":null,"status":401,"error":{VenueError(-2015).json()}}}'
 
 
