@@ -12,6 +12,7 @@ from engine.exchange.events import Reason
 
 SPOT_TEXTS: Mapping[int, str] = {
     **SHARED_TEXTS,
+    -1016: "This service is no longer available.",
     -1100: "Illegal characters found in parameter '{}'; legal range is '{}'.",
     -1101: "Duplicate values for a parameter detected.",
     -1105: "Parameter '{}' was empty.",
@@ -24,6 +25,7 @@ SPOT_TEXTS: Mapping[int, str] = {
     -1139: "Invalid ticker type.",
     -1145: "Invalid cancelRestrictions",
     -1151: "Symbol is present multiple times in the list.",
+    -1155: "SBE is not enabled.",
     -1194: "Invalid value for time unit; expected either MICROSECOND or MILLISECOND.",
     -1220: "The symbol's status does not match the requested symbolStatus.",
     -2021: "Order cancel-replace partially failed.",
@@ -45,7 +47,6 @@ RESTRICTED = "Order was not canceled due to cancel restrictions."
 NO_CHANGE = "The requested action would change no state; rejecting"
 NOT_SMALLER = "Order amend (quantity increase) is not supported."
 NO_LIQUIDITY = "Order book liquidity is less than symbol minimum quantity."
-NEGATIVE_LIQUIDITY = "Order book liquidity is less than `LOT_SIZE` filter minimum quantity."
 
 
 class SpotError(VenueError):
@@ -95,7 +96,7 @@ def refusal(reason: Reason, code: int = -2010) -> SpotError:
     if reason is Reason.NO_SUCH_ORDER:
         return SpotError(-2013)
     if name := FILTER_OF.get(reason):
-        return filter_failure(name)
+        return filter_failure(name, -1013 if code == -2010 else code)
     if reason is Reason.NO_CHANGE:
         return SpotError(-2038, text=NO_CHANGE)
     if reason is Reason.NOT_SMALLER:

@@ -6,15 +6,15 @@ partial depth, `M` in trades. Built by f-strings: nothing in here needs escaping
 are our own.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from engine.exchange.binance.history import DAY_NS, AggTrade, Candle
 from engine.exchange.binance.spot_history import interval_end_ns
 from engine.exchange.binance.spot_symbols import (
     AVG_PRICE_MINS,
     SpotSymbol,
-    Stamp,
     SymbolTable,
+    UnitStamp,
 )
 from engine.exchange.binance.streams import Ids, Sides
 from engine.exchange.book import Quote, Side, Touch
@@ -40,9 +40,9 @@ def depth_json(symbol: SpotSymbol, book: DepthSnapshot) -> str:
 
 
 class SpotFormat:
-    """Stream payloads, a StreamFormat (streams.py). `stamp` tells unit and skew of times now."""
+    """Stream payloads, a StreamFormat (streams.py)."""
 
-    def __init__(self, symbols: SymbolTable, stamp: Callable[[], Stamp]) -> None:
+    def __init__(self, symbols: SymbolTable, stamp: UnitStamp) -> None:
         self._of = symbols.of
         self._stamp = stamp
 
@@ -51,7 +51,7 @@ class SpotFormat:
     ) -> str:
         symbol = self._of(instrument)
         return (
-            f'{{"e":"depthUpdate","E":{self._stamp()(now_ns)},"s":"{symbol.name}","U":{ids[0]},'
+            f'{{"e":"depthUpdate","E":{self._stamp(now_ns)},"s":"{symbol.name}","U":{ids[0]},'
             f'"u":{ids[1]},"b":{levels_json(symbol, sides[0])},'
             f'"a":{levels_json(symbol, sides[1])}}}'
         )
@@ -74,7 +74,7 @@ class SpotFormat:
 
     def trade(self, instrument: Instrument, trade: Trade, now_ns: int) -> str:
         """Without the order ids `b` and `a`: the venue no longer lists them."""
-        symbol, stamp = self._of(instrument), self._stamp()
+        symbol, stamp = self._of(instrument), self._stamp
         return (
             f'{{"e":"trade","E":{stamp(now_ns)},"s":"{symbol.name}","t":{trade.trade_id},'
             f'"p":"{symbol.px.text(trade.px_ticks)}","q":"{symbol.qty.text(trade.qty_lots)}",'
@@ -82,14 +82,14 @@ class SpotFormat:
         )
 
     def agg_trade(self, instrument: Instrument, trade: AggTrade, now_ns: int) -> str:
-        symbol, stamp = self._of(instrument), self._stamp()
+        symbol, stamp = self._of(instrument), self._stamp
         return (
             f'{{"e":"aggTrade","E":{stamp(now_ns)},"s":"{symbol.name}",'
             f"{_agg_fields(symbol, trade, stamp)}}}"
         )
 
     def kline(self, instrument: Instrument, interval: str, candle: Candle, now_ns: int) -> str:
-        symbol, stamp = self._of(instrument), self._stamp()
+        symbol, stamp = self._of(instrument), self._stamp
         px, qty, c = symbol.px.text, symbol.qty.text, candle
         end_ns = interval_end_ns(interval, c.open_ns)
         return (
@@ -105,7 +105,7 @@ class SpotFormat:
     def ticker(
         self, instrument: Instrument, day: Candle, last: Trade, touch: Touch, now_ns: int
     ) -> str:
-        symbol, stamp = self._of(instrument), self._stamp()
+        symbol, stamp = self._of(instrument), self._stamp
         px, qty = symbol.px.text, symbol.qty.text
         bid_px, bid_qty, ask_px, ask_qty = touch
         return (
@@ -124,7 +124,7 @@ class SpotFormat:
         symbol = self._of(instrument)
         px = symbol.px.text
         return (
-            f'{{"e":"24hrMiniTicker","E":{self._stamp()(now_ns)},"s":"{symbol.name}",'
+            f'{{"e":"24hrMiniTicker","E":{self._stamp(now_ns)},"s":"{symbol.name}",'
             f'"c":"{px(day.close_px)}","o":"{px(day.open_px)}","h":"{px(day.high_px)}",'
             f'"l":"{px(day.low_px)}","v":"{symbol.qty.text(day.lots)}",'
             f'"q":"{symbol.quote_text(day.cost)}"}}'
@@ -134,7 +134,7 @@ class SpotFormat:
         self, instrument: Instrument, size: str, window: Candle, now_ns: int
     ) -> str:
         """`<symbol>@ticker_<size>`."""
-        symbol, stamp = self._of(instrument), self._stamp()
+        symbol, stamp = self._of(instrument), self._stamp
         px = symbol.px.text
         return (
             f'{{"e":"{size}Ticker","E":{stamp(now_ns)},"s":"{symbol.name}",'
@@ -149,7 +149,7 @@ class SpotFormat:
     def avg_price(
         self, instrument: Instrument, window: Candle, last_ns: int, now_ns: int
     ) -> str:
-        symbol, stamp = self._of(instrument), self._stamp()
+        symbol, stamp = self._of(instrument), self._stamp
         return (
             f'{{"e":"avgPrice","E":{stamp(now_ns)},"s":"{symbol.name}","i":"{AVG_PRICE_MINS}m",'
             f'"w":"{_avg_text(symbol, window)}","T":{stamp(last_ns)}}}'
@@ -162,7 +162,7 @@ class SpotFormat:
 # -- ANSWERS ---
 
 
-def trades_json(symbol: SpotSymbol, trades: Iterable[Trade], stamp: Stamp) -> str:
+def trades_json(symbol: SpotSymbol, trades: Iterable[Trade], stamp: UnitStamp) -> str:
     px, qty = symbol.px.text, symbol.qty.text
     texts = [
         f'{{"id":{t.trade_id},"price":"{px(t.px_ticks)}","qty":"{qty(t.qty_lots)}",'
@@ -173,13 +173,13 @@ def trades_json(symbol: SpotSymbol, trades: Iterable[Trade], stamp: Stamp) -> st
     return f"[{','.join(texts)}]"
 
 
-def agg_trades_json(symbol: SpotSymbol, trades: Iterable[AggTrade], stamp: Stamp) -> str:
+def agg_trades_json(symbol: SpotSymbol, trades: Iterable[AggTrade], stamp: UnitStamp) -> str:
     texts = [f"{{{_agg_fields(symbol, trade, stamp)}}}" for trade in trades]
     return f"[{','.join(texts)}]"
 
 
 def klines_json(
-    symbol: SpotSymbol, interval: str, candles: Iterable[Candle], stamp: Stamp
+    symbol: SpotSymbol, interval: str, candles: Iterable[Candle], stamp: UnitStamp
 ) -> str:
     px, qty = symbol.px.text, symbol.qty.text
     texts = [
@@ -193,7 +193,7 @@ def klines_json(
 
 
 def day_json(
-    symbol: SpotSymbol, day: Candle, last_lots: int, touch: Touch, now_ns: int, stamp: Stamp
+    symbol: SpotSymbol, day: Candle, last_lots: int, touch: Touch, now_ns: int, stamp: UnitStamp
 ) -> str:
     """ticker/24hr, type FULL."""
     px, qty = symbol.px.text, symbol.qty.text
@@ -210,7 +210,7 @@ def day_json(
     )
 
 
-def window_json(symbol: SpotSymbol, window: Candle, now_ns: int, stamp: Stamp) -> str:
+def window_json(symbol: SpotSymbol, window: Candle, now_ns: int, stamp: UnitStamp) -> str:
     """GET ticker, type FULL."""
     px = symbol.px.text
     return (
@@ -224,7 +224,7 @@ def window_json(symbol: SpotSymbol, window: Candle, now_ns: int, stamp: Stamp) -
 
 
 def mini_json(
-    symbol: SpotSymbol, window: Candle, open_ns: int, now_ns: int, stamp: Stamp
+    symbol: SpotSymbol, window: Candle, open_ns: int, now_ns: int, stamp: UnitStamp
 ) -> str:
     """Type MINI of both."""
     px = symbol.px.text
@@ -249,7 +249,7 @@ def book_ticker_json(symbol: SpotSymbol, touch: Touch) -> str:
     )
 
 
-def avg_price_json(symbol: SpotSymbol, window: Candle, last_ns: int, stamp: Stamp) -> str:
+def avg_price_json(symbol: SpotSymbol, window: Candle, last_ns: int, stamp: UnitStamp) -> str:
     return (
         f'{{"mins":{AVG_PRICE_MINS},"price":"{_avg_text(symbol, window)}",'
         f'"closeTime":{stamp(last_ns)}}}'
@@ -273,7 +273,7 @@ def change_percent(window: Candle) -> str:
     return f"{sign}{thousandths // 1000}.{thousandths % 1000:03d}"
 
 
-def _agg_fields(symbol: SpotSymbol, trade: AggTrade, stamp: Stamp) -> str:
+def _agg_fields(symbol: SpotSymbol, trade: AggTrade, stamp: UnitStamp) -> str:
     return (
         f'"a":{trade.agg_id},"p":"{symbol.px.text(trade.px_ticks)}",'
         f'"q":"{symbol.qty.text(trade.qty_lots)}","f":{trade.first_id},"l":{trade.last_id},'
@@ -282,7 +282,7 @@ def _agg_fields(symbol: SpotSymbol, trade: AggTrade, stamp: Stamp) -> str:
 
 
 def _volume_fields(
-    symbol: SpotSymbol, window: Candle, open_ns: int, now_ns: int, stamp: Stamp
+    symbol: SpotSymbol, window: Candle, open_ns: int, now_ns: int, stamp: UnitStamp
 ) -> str:
     return (
         f'"volume":"{symbol.qty.text(window.lots)}",'

@@ -31,7 +31,7 @@ from engine.exchange.binance.spot_params import (
     order_ids,
     quantity_of,
 )
-from engine.exchange.binance.spot_symbols import AMENDS_MAX, SpotSymbol, Stamp
+from engine.exchange.binance.spot_symbols import AMENDS_MAX, SpotSymbol, UnitStamp
 from engine.exchange.binance.spot_user import Rename, UserStreams
 from engine.exchange.book import Side
 from engine.exchange.core import Core
@@ -64,7 +64,7 @@ class Desk(Protocol):
 
     def symbol(self, params: Params) -> SpotSymbol: ...
 
-    def stamp(self, call: Call) -> Stamp: ...
+    def stamp_of(self, call: Call) -> UnitStamp: ...
 
     def command(self, command: Command, call: Call) -> Accepted: ...
 
@@ -117,7 +117,7 @@ class SpotOrders:
             raise rejected("Account has insufficient balance for requested action.")
 
     def _place(self, new: NewOrder, call: Call) -> str:
-        face, stamp = self._face, self._face.stamp(call)
+        face, stamp = self._face, self._face.stamp_of(call)
         first = len(call.out)
         accepted = face.command(new.command, call)
         symbol = face.symbol(call.params)
@@ -185,7 +185,7 @@ class SpotOrders:
             self._face.command(Cancel(call.account, key, order.order_id), call)
         renames = self._face.users.renames
         renames[reports.shown_id(order)] = Rename(cancel_id, order.client_order_id)
-        return reports.cancel_json(symbol, order, cancel_id, self._face.stamp(call))
+        return reports.cancel_json(symbol, order, cancel_id, self._face.stamp_of(call))
 
     def cancel_all(self, call: Call) -> str:
         """Every order of a symbol; none open is an error here."""
@@ -201,7 +201,7 @@ class SpotOrders:
             order = one.order
             rename = Rename(cancel_id, order.client_order_id)
             self._face.users.renames[reports.shown_id(order)] = rename
-            stamp = self._face.stamp(call)
+            stamp = self._face.stamp_of(call)
             texts.append(reports.cancel_json(symbol, order, cancel_id, stamp))
         for trigger in core.open_triggers(call.account, key):
             waiting = Found(reports.order_of_trigger(trigger), trigger)
@@ -222,11 +222,12 @@ class SpotOrders:
             raise SpotError(-1130, "cancelReplaceMode")
         ids = order_ids(params, "cancelOrderId", "cancelOrigClientOrderId")
         cancel_id = client_id(params, "cancelNewClientOrderId")
+        new = new_order_of(params, call.account, symbol)
+        limits = self._face.limits
         try:
-            new = new_order_of(params, call.account, symbol)
-        except VenueError:
-            self._face.limits.give_back(call.account, 1, call.t_ns)
-            raise
+            limits.charge_orders(call.account, 1, call.t_ns)
+        except VenueError as error:
+            raise self._over_limit(symbol, ids, cancel_id, call, error) from None
         cancelled, cancel_json = self._attempt(
             lambda: self._cancel(symbol, ids, cancel_id, call)
         )
@@ -239,25 +240,33 @@ class SpotOrders:
             return self._place(new, call)
 
         placed, new_json = self._attempt(place_new)
+        if placed is FAILURE:
+            limits.give_back(call.account, 1, call.t_ns)
         if cancelled is SUCCESS and placed is SUCCESS:
             return replace_json(SUCCESS, SUCCESS, cancel_json, new_json)
         raise self._partly(cancelled, placed, cancel_json, new_json)
 
-    def over_limit(self, call: Call, error: VenueError) -> VenueError:
-        """A cancelReplace beyond the order count: CANCEL_ONLY still cancels."""
-        params = call.params
-        if params.get("orderRateLimitExceededMode", "DO_NOTHING") != "CANCEL_ONLY":
+    def _over_limit(
+        self,
+        symbol: SpotSymbol,
+        ids: tuple[int, str],
+        cancel_id: str,
+        call: Call,
+        error: VenueError,
+    ) -> VenueError:
+        """Beyond the order count nothing is done, or only the cancellation if asked so."""
+        mode = call.params.get("orderRateLimitExceededMode") or "DO_NOTHING"
+        if mode not in ("DO_NOTHING", "CANCEL_ONLY"):
+            return SpotError(-1130, "orderRateLimitExceededMode")
+        if mode == "DO_NOTHING":
             return error
-        symbol = self._face.symbol(params)
-        ids = order_ids(params, "cancelOrderId", "cancelOrigClientOrderId")
-        cancel_id = client_id(params, "cancelNewClientOrderId")
         cancelled, cancel_json = self._attempt(
             lambda: self._cancel(symbol, ids, cancel_id, call)
         )
-        if cancelled is FAILURE:
-            data = replace_json(FAILURE, FAILURE, cancel_json, error.json())
-            return SpotError(CANCEL_REPLACE_NONE, status=429, data=data)
-        return self._partly(SUCCESS, FAILURE, cancel_json, error.json())
+        if cancelled is SUCCESS:
+            return self._partly(SUCCESS, FAILURE, cancel_json, error.json())
+        data = replace_json(FAILURE, FAILURE, cancel_json, error.json())
+        return SpotError(CANCEL_REPLACE_NONE, status=429, data=data)
 
     def _attempt(self, action: Callable[[], str]) -> tuple[str, str]:
         try:
@@ -297,7 +306,7 @@ class SpotOrders:
         self._face.command(modify, call)
         self._face.users.renames[reports.shown_id(order)] = Rename(name, old)
         execution_id = self._face.users.execution_id + 1
-        return reports.amend_json(symbol, order, old, execution_id, self._face.stamp(call))
+        return reports.amend_json(symbol, order, old, execution_id, self._face.stamp_of(call))
 
     # -- QUERIES ---
 
@@ -327,9 +336,9 @@ class SpotOrders:
         found = self.find(call.account, symbol, ids)
         if found is None:
             raise SpotError(-2013)
-        return self.found_json(symbol, found, self._face.stamp(call))
+        return self.found_json(symbol, found, self._face.stamp_of(call))
 
-    def found_json(self, symbol: SpotSymbol, found: Found, stamp: Stamp) -> str:
+    def found_json(self, symbol: SpotSymbol, found: Found, stamp: UnitStamp) -> str:
         return reports.query_json(symbol, found.order, stamp, found.trigger is None)
 
     def open_of(self, account: int, symbol: SpotSymbol) -> list[Found]:

@@ -7,7 +7,7 @@ order ids have passed the venue's pattern, so nothing needs escaping.
 from collections.abc import Iterable, Mapping
 
 from engine.exchange.binance.spot_frames import truth
-from engine.exchange.binance.spot_symbols import SpotSymbol, Stamp
+from engine.exchange.binance.spot_symbols import SpotSymbol, UnitStamp
 from engine.exchange.book import Side
 from engine.exchange.events import (
     BalanceNow,
@@ -68,7 +68,7 @@ def shown_id(order: Order) -> int:
 # -- ANSWERS ---
 
 
-def ack_json(order: Order, stamp: Stamp) -> str:
+def ack_json(order: Order, stamp: UnitStamp) -> str:
     return (
         f'{{"symbol":"{order.symbol}","orderId":{shown_id(order)},"orderListId":{NO_LIST},'
         f'"clientOrderId":"{order.client_order_id}","transactTime":{stamp(order.update_ns)}}}'
@@ -78,7 +78,7 @@ def ack_json(order: Order, stamp: Stamp) -> str:
 def result_json(
     symbol: SpotSymbol,
     order: Order,
-    stamp: Stamp,
+    stamp: UnitStamp,
     fills: Iterable[OrderUpdate] | None = None,
     is_working: bool = True,
 ) -> str:
@@ -103,7 +103,7 @@ def _fill_json(symbol: SpotSymbol, fill: OrderUpdate) -> str:
     )
 
 
-def cancel_json(symbol: SpotSymbol, order: Order, cancel_id: str, stamp: Stamp) -> str:
+def cancel_json(symbol: SpotSymbol, order: Order, cancel_id: str, stamp: UnitStamp) -> str:
     return (
         f'{{"symbol":"{order.symbol}","origClientOrderId":"{order.client_order_id}",'
         f'"orderId":{shown_id(order)},"orderListId":{NO_LIST},"clientOrderId":"{cancel_id}",'
@@ -113,7 +113,7 @@ def cancel_json(symbol: SpotSymbol, order: Order, cancel_id: str, stamp: Stamp) 
 
 
 def query_json(
-    symbol: SpotSymbol, order: Order, stamp: Stamp, is_working: bool = True
+    symbol: SpotSymbol, order: Order, stamp: UnitStamp, is_working: bool = True
 ) -> str:
     """GET order, openOrders, allOrders."""
     working = stamp(order.create_ns) if is_working else -1
@@ -135,7 +135,7 @@ def query_json(
 
 
 def amend_json(
-    symbol: SpotSymbol, order: Order, old_client_id: str, execution_id: int, stamp: Stamp
+    symbol: SpotSymbol, order: Order, old_client_id: str, execution_id: int, stamp: UnitStamp
 ) -> str:
     return (
         f'{{"transactTime":{stamp(order.update_ns)},"executionId":{execution_id},'
@@ -151,7 +151,7 @@ def amend_json(
     )
 
 
-def fill_record_json(symbol: SpotSymbol, fill: FillRecord, stamp: Stamp, order_id: int) -> str:
+def fill_record_json(symbol: SpotSymbol, fill: FillRecord, stamp: UnitStamp, order_id: int) -> str:
     """One of myTrades."""
     return (
         f'{{"symbol":"{symbol.name}","id":{fill.trade_id},"orderId":{order_id},'
@@ -208,7 +208,7 @@ def execution_event(
     ids: tuple[str, str],
     execution_id: int,
     now: int,
-    stamp: Stamp,
+    stamp: UnitStamp,
     is_working: bool = True,
 ) -> str:
     """executionReport. `ids`: `c` and `C`, which an order's own id is not on a cancel."""
@@ -241,7 +241,7 @@ def execution_event(
     )
 
 
-def position_event(balances: Iterable[BalanceNow], t_ns: int, now: int, stamp: Stamp) -> str:
+def position_event(balances: Iterable[BalanceNow], t_ns: int, now: int, stamp: UnitStamp) -> str:
     """outboundAccountPosition: the balances that may have changed."""
     return (
         f'{{"e":"outboundAccountPosition","E":{now},"u":{stamp(t_ns)},"B":['

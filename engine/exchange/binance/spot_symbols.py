@@ -11,6 +11,7 @@ from decimal import Decimal
 from functools import cached_property
 
 from engine.exchange.binance.limits import Limit
+from engine.exchange.binance.stamp import Stamp
 from engine.exchange.events import MarketState
 from engine.exchange.instruments import Grid, Instrument, e8_text
 
@@ -45,16 +46,17 @@ NOTIONAL_MAX = 9_000_000
 AVG_PRICE_MINS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """UTC nanoseconds to the number that leaves: the unit that the client asked for, and the
-    skew of a clock that a fault has set wrong."""
+class UnitStamp:
+    """Core times as a client wants them: milli- or microseconds of the venue's clock."""
 
-    unit_ns: int = MS_NS
-    skew_ns: int = 0
+    __slots__ = ("clock", "unit_ns")
+
+    def __init__(self, clock: Stamp, unit_ns: int) -> None:
+        self.clock = clock
+        self.unit_ns = unit_ns
 
     def __call__(self, t_ns: int) -> int:
-        return (t_ns + self.skew_ns) // self.unit_ns
+        return (t_ns + self.clock.skew_ns) // self.unit_ns
 
 
 @dataclass(frozen=True)

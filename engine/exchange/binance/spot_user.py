@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from engine.exchange.binance import spot_reports as reports
 from engine.exchange.binance.auth import Security
 from engine.exchange.binance.calls import MS, Call, Route
-from engine.exchange.binance.conns import Conn, ConnTable
+from engine.exchange.binance.conns import Conn
 from engine.exchange.binance.limits import RateLimits
 from engine.exchange.binance.params import integer
 from engine.exchange.binance.spot_errors import SpotError
-from engine.exchange.binance.spot_symbols import Stamp, SymbolTable
+from engine.exchange.binance.spot_symbols import SymbolTable, UnitStamp
+from engine.exchange.binance.stamp import Stamp
 from engine.exchange.core import Core
 from engine.exchange.events import (
     AccountUpdate,
@@ -66,12 +67,12 @@ class UserStreams:
     """Of one face. Handlers put `renames` before their events are published."""
 
     def __init__(
-        self, core: Core, symbols: SymbolTable, limits: RateLimits, conns: ConnTable
+        self, core: Core, symbols: SymbolTable, limits: RateLimits, clock: Stamp
     ) -> None:
         self._core = core
         self._symbols = symbols
         self._limits = limits
-        self._conns = conns
+        self._clock = clock
         self._listeners: dict[int, Conn] = {}  # connections with a subscription
         self.renames: dict[int, Rename] = {}  # by order or trigger id
         self.execution_id = 0
@@ -162,17 +163,20 @@ class UserStreams:
             if is_ended(subscription):
                 self._finish(conn, number)
 
-    def tell_ended(self, now_ns: int, actions: list[Action]) -> None:
+    def tell_ended(self, t_ns: int, actions: list[Action]) -> None:
         """eventStreamTerminated of every subscription that ended since the last call."""
         for conn, _ in self._later:
-            event = reports.terminated_event(now_ns // state_of(conn).unit_ns)
+            event = reports.terminated_event(self._stamp_of(conn)(t_ns))
             actions.append(WsSend((conn.number,), f'{{"event":{event}}}'))
         self._later.clear()
+
+    def _stamp_of(self, conn: Conn) -> UnitStamp:
+        return UnitStamp(self._clock, state_of(conn).unit_ns)
 
     # -- EVENTS ---
 
     def publish(
-        self, outputs: Iterable[Output], t_ns: int, skew_ns: int, actions: list[Action]
+        self, outputs: Iterable[Output], t_ns: int, actions: list[Action]
     ) -> None:
         """Reports of orders, each followed by the balances that it changed; the balances of one
         moment are told once."""
@@ -180,13 +184,13 @@ class UserStreams:
         for output in outputs:
             kind = type(output)
             if kind is AccountUpdate:
-                self._hold(output, held, t_ns, skew_ns, actions)  # type: ignore[arg-type]
+                self._hold(output, held, t_ns, actions)  # type: ignore[arg-type]
             elif kind is OrderUpdate:
-                self._tell_order(output, t_ns, skew_ns, actions)  # type: ignore[arg-type]
+                self._tell_order(output, t_ns, actions)  # type: ignore[arg-type]
             elif kind is TriggerUpdate:
-                self._tell_trigger(output, t_ns, skew_ns, actions)  # type: ignore[arg-type]
+                self._tell_trigger(output, t_ns, actions)  # type: ignore[arg-type]
         for account in held:
-            self._tell_balances(account, held[account], t_ns, skew_ns, actions)
+            self._tell_balances(account, held[account], t_ns, actions)
         self.renames.clear()
 
     def _hold(
@@ -194,13 +198,12 @@ class UserStreams:
         update: AccountUpdate,
         held: dict[int, tuple[int, dict[str, BalanceNow]]],
         t_ns: int,
-        skew_ns: int,
         actions: list[Action],
     ) -> None:
         account = update.account
         self.update_ns[account] = update.t_ns
         if account in held and held[account][0] != update.t_ns:
-            self._tell_balances(account, held.pop(account), t_ns, skew_ns, actions)
+            self._tell_balances(account, held.pop(account), t_ns, actions)
         _, balances = held.setdefault(account, (update.t_ns, {}))
         balances |= {balance.asset: balance for balance in update.balances}
 
@@ -209,20 +212,19 @@ class UserStreams:
         account: int,
         held: tuple[int, dict[str, BalanceNow]],
         t_ns: int,
-        skew_ns: int,
         actions: list[Action],
     ) -> None:
         if self._listeners:
             update_ns, balances = held
 
-            def event(stamp: Stamp) -> str:
+            def event(stamp: UnitStamp) -> str:
                 now = stamp(t_ns)
                 return reports.position_event(balances.values(), update_ns, now, stamp)
 
-            self._send(account, event, skew_ns, actions)
+            self._send(account, event, actions)
 
     def _tell_order(
-        self, update: OrderUpdate, t_ns: int, skew_ns: int, actions: list[Action]
+        self, update: OrderUpdate, t_ns: int, actions: list[Action]
     ) -> None:
         order = update.order
         self.execution_id += 1
@@ -230,13 +232,12 @@ class UserStreams:
             places = MAKER_PLACES if update.is_maker else 1
             self._limits.give_back(order.account, places, t_ns)
         if self._listeners:
-            self._tell_report(update, t_ns, skew_ns, actions)
+            self._tell_report(update, t_ns, actions)
 
     def _tell_report(
         self,
         update: OrderUpdate,
         t_ns: int,
-        skew_ns: int,
         actions: list[Action],
         is_working: bool = True,
     ) -> None:
@@ -247,16 +248,16 @@ class UserStreams:
         if rename is not None and update.exec_type in (Exec.CANCELED, Exec.AMENDMENT):
             ids = (rename.client_id, rename.original)
 
-        def event(stamp: Stamp) -> str:
+        def event(stamp: UnitStamp) -> str:
             now = stamp(t_ns)
             return reports.execution_event(
                 symbol, update, ids, execution_id, now, stamp, is_working
             )
 
-        self._send(order.account, event, skew_ns, actions)
+        self._send(order.account, event, actions)
 
     def _tell_trigger(
-        self, update: TriggerUpdate, t_ns: int, skew_ns: int, actions: list[Action]
+        self, update: TriggerUpdate, t_ns: int, actions: list[Action]
     ) -> None:
         """An order that waits, or ended waiting; when it triggers, its order tells so itself."""
         self.execution_id += 1
@@ -268,13 +269,12 @@ class UserStreams:
         }.get(update.status, Exec.EXPIRED)
         order: Order = reports.order_of_trigger(update.trigger)
         report = OrderUpdate(update.t_ns, order, exec_type, order.status, 0, 0)
-        self._tell_report(report, t_ns, skew_ns, actions, is_working=False)
+        self._tell_report(report, t_ns, actions, is_working=False)
 
     def _send(
         self,
         account: int,
-        event: Callable[[Stamp], str],
-        skew_ns: int,
+        event: Callable[[UnitStamp], str],
         actions: list[Action],
     ) -> None:
         """One frame for all connections that write time and number their subscription alike."""
@@ -286,7 +286,7 @@ class UserStreams:
                     alike = (state.unit_ns, number)
                     wanted[alike] = (*wanted.get(alike, ()), conn.number)
         for (unit_ns, number), conns in wanted.items():
-            text = event(Stamp(unit_ns, skew_ns))
+            text = event(UnitStamp(self._clock, unit_ns))
             actions.append(WsSend(conns, f'{{"subscriptionId":{number},"event":{text}}}'))
 
 
