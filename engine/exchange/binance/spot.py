@@ -65,6 +65,28 @@ LIST_METHODS = {
     "orderList.place.otoco": "OTO", "orderList.place.opo": "OPO",
     "orderList.place.opoco": "OPO",
 }  # fmt: skip
+SIGNED_PARAMS = frozenset({"timestamp", "recvWindow", "signature"})
+NEW_ORDER_PARAMS = SIGNED_PARAMS | {
+    "symbol", "side", "type", "timeInForce", "quantity", "quoteOrderQty", "price",
+    "newClientOrderId", "strategyId", "strategyType", "stopPrice", "trailingDelta", "icebergQty",
+    "newOrderRespType", "selfTradePreventionMode", "pegPriceType", "pegOffsetValue",
+    "pegOffsetType",
+}  # fmt: skip
+ORDER_ID_PARAMS = SIGNED_PARAMS | {"symbol", "orderId", "origClientOrderId"}
+# Requests that the venue refuses when it doesn't read all of them.
+KNOWN_PARAMS = {
+    ("POST", "/api/v3/order"): NEW_ORDER_PARAMS,
+    ("POST", "/api/v3/order/test"): NEW_ORDER_PARAMS | {"computeCommissionRates"},
+    ("GET", "/api/v3/order"): ORDER_ID_PARAMS,
+    ("DELETE", "/api/v3/order"): ORDER_ID_PARAMS | {"newClientOrderId", "cancelRestrictions"},
+    ("POST", "/api/v3/order/cancelReplace"): NEW_ORDER_PARAMS | {
+        "cancelReplaceMode", "cancelNewClientOrderId", "cancelOrigClientOrderId",
+        "cancelOrderId", "cancelRestrictions", "orderRateLimitExceededMode",
+    },
+    ("PUT", "/api/v3/order/amend/keepPriority"): ORDER_ID_PARAMS | {"newClientOrderId", "newQty"},
+    ("GET", "/api/v3/openOrders"): SIGNED_PARAMS | {"symbol"},
+    ("DELETE", "/api/v3/openOrders"): SIGNED_PARAMS | {"symbol"},
+}  # fmt: skip
 
 
 class BinanceSpot(BinanceFace):
@@ -172,6 +194,11 @@ class BinanceSpot(BinanceFace):
         unit_ns = time_unit_ns(request.headers.get("x-mbx-time-unit", ""))
         call, route = super()._call(request, t_ns, out)
         call.unit_ns = unit_ns
+        known = KNOWN_PARAMS.get((request.method, request.path))
+        if known is not None and (read := len(known & call.params.keys())) < len(call.params):
+            if route.orders:
+                self.limits.give_back(call.account, 1, t_ns)
+            raise SpotError(-1104, read, len(call.params))
         return call, route
 
     # -- CONNECTIONS ---

@@ -15,6 +15,7 @@ SPOT_TEXTS: Mapping[int, str] = {
     -1016: "This service is no longer available.",
     -1100: "Illegal characters found in parameter '{}'; legal range is '{}'.",
     -1101: "Duplicate values for a parameter detected.",
+    -1104: "Not all sent parameters were read; read '{}' parameter(s) but was sent '{}'.",
     -1105: "Parameter '{}' was empty.",
     -1111: "Parameter '{}' has too much precision.",
     -1120: "Invalid interval.",

@@ -6,7 +6,7 @@ the moment it triggers, the order that it became answers to that id.
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from engine.exchange.binance import spot_reports as reports
@@ -31,7 +31,13 @@ from engine.exchange.binance.spot_params import (
     order_ids,
     quantity_of,
 )
-from engine.exchange.binance.spot_symbols import AMENDS_MAX, SpotSymbol, UnitStamp
+from engine.exchange.binance.spot_symbols import (
+    AMENDS_MAX,
+    ASK_UP_PERCENT,
+    BID_DOWN_PERCENT,
+    SpotSymbol,
+    UnitStamp,
+)
 from engine.exchange.binance.spot_user import Rename, UserStreams
 from engine.exchange.book import Side
 from engine.exchange.core import Core
@@ -98,9 +104,26 @@ class SpotOrders:
 
     def _checked(self, call: Call) -> NewOrder:
         symbol = self._face.symbol(call.params)
-        new = new_order_of(call.params, call.account, symbol)
+        new = self._parsed(call, symbol)
         if isinstance(new.command, PlaceTrigger):
             self._check_waiting(new.command)
+        return new
+
+    def _parsed(self, call: Call, symbol: SpotSymbol) -> NewOrder:
+        """Everything that the venue checks before the matching engine sees the order."""
+        new = new_order_of(call.params, call.account, symbol)
+        place = new.place
+        if place.px_ticks:
+            market = self._face.core.markets[place.symbol]
+            bid_px, _, ask_px, _ = market.touch()
+            near = market.last_px_ticks() or bid_px or ask_px
+            is_low = place.px_ticks * 100 < near * BID_DOWN_PERCENT
+            is_high = place.px_ticks * 100 > near * ASK_UP_PERCENT
+            if near and (is_low if place.side is Side.BUY else is_high):
+                raise filter_failure("PERCENT_PRICE_BY_SIDE")
+        if isinstance(new.command, PlaceTrigger) and not place.client_order_id:
+            named = replace(place, client_order_id=self._random_id())
+            return replace(new, command=replace(new.command, place=named))
         return new
 
     def _check_waiting(self, command: PlaceTrigger) -> None:
@@ -125,7 +148,8 @@ class SpotOrders:
             order = reports.order_of_trigger(accepted.trigger)
             if new.response is Response.ACK:
                 return reports.ack_json(order, stamp)
-            return reports.result_json(symbol, order, stamp, is_working=False)
+            fills: list[OrderUpdate] | None = [] if new.response is Response.FULL else None
+            return reports.result_json(symbol, order, stamp, fills, is_working=False)
         assert accepted.order is not None
         if new.response is Response.ACK:
             return reports.ack_json(accepted.order, stamp)
@@ -222,7 +246,7 @@ class SpotOrders:
             raise SpotError(-1130, "cancelReplaceMode")
         ids = order_ids(params, "cancelOrderId", "cancelOrigClientOrderId")
         cancel_id = client_id(params, "cancelNewClientOrderId")
-        new = new_order_of(params, call.account, symbol)
+        new = self._parsed(call, symbol)
         limits = self._face.limits
         try:
             limits.charge_orders(call.account, 1, call.t_ns)

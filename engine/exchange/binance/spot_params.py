@@ -11,7 +11,12 @@ from typing import Any
 
 from engine.exchange.binance.params import CLIENT_ID, Params, integer, mandatory, one_of
 from engine.exchange.binance.spot_errors import SpotError, filter_failure
-from engine.exchange.binance.spot_symbols import NOTIONAL_MAX, STP_DEFAULT, SpotSymbol
+from engine.exchange.binance.spot_symbols import (
+    NOTIONAL_MAX,
+    STP_DEFAULT,
+    STP_MODES,
+    SpotSymbol,
+)
 from engine.exchange.book import Side
 from engine.exchange.events import NO_ECHO, OrderType, Place, PlaceTrigger, Stp, Tif
 from engine.exchange.instruments import E8, Grid, OffGridError, OffStepError
@@ -176,7 +181,7 @@ def new_order_of(params: Params, account: int, symbol: SpotSymbol) -> NewOrder:
         qty_lots=qty_lots,
         px_ticks=px_ticks,
         client_order_id=client_id(params, "newClientOrderId"),
-        stp=choice(params, "selfTradePreventionMode", Stp, Stp[STP_DEFAULT]),
+        stp=_stp_of(params),
         quote_e8=quote_e8,
         echo=_echo_of(params, kind, symbol),
     )
@@ -189,6 +194,13 @@ def new_order_of(params: Params, account: int, symbol: SpotSymbol) -> NewOrder:
     is_stop = kind in (SpotType.STOP_LOSS, SpotType.STOP_LOSS_LIMIT)
     is_rising = (side is Side.BUY) == is_stop
     return NewOrder(PlaceTrigger(place, trigger_px_ticks, is_rising), response)
+
+
+def _stp_of(params: Params) -> Stp:
+    text = params.get("selfTradePreventionMode") or STP_DEFAULT
+    if text not in STP_MODES:
+        raise SpotError(-1130, "selfTradePreventionMode")  # unverified
+    return Stp[text]
 
 
 def _refuse_strangers(params: Params, kind: SpotType) -> None:
@@ -206,7 +218,7 @@ def _refuse_strangers(params: Params, kind: SpotType) -> None:
         if kind is not SpotType.MARKET:
             raise SpotError(-1106, "quoteOrderQty")
         if params.get("quantity"):
-            raise SpotError(-1128)  # unverified
+            raise SpotError(-1106, "quantity")
     elif kind is SpotType.MARKET and not params.get("quantity"):
         text = "Param 'quantity' or 'quoteOrderQty' must be sent, but both were empty/null!"
         raise SpotError(-1102, text=text)

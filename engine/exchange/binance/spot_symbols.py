@@ -23,8 +23,9 @@ ORDER_TYPES = (
     "LIMIT", "LIMIT_MAKER", "MARKET", "STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT",
     "TAKE_PROFIT_LIMIT",
 )  # fmt: skip
-STP_MODES = ("NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH")
-STP_DEFAULT = "NONE"
+# The venue has two more, which this exchange has not: DECREMENT and TRANSFER.
+STP_MODES = ("EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH")
+STP_DEFAULT = "EXPIRE_MAKER"
 STATUS_TEXT = {
     MarketState.TRADING: "TRADING",
     MarketState.HALTED: "HALT",
@@ -44,6 +45,9 @@ TRIGGERS_OPEN_MAX = 5
 AMENDS_MAX = 10
 NOTIONAL_MAX = 9_000_000
 AVG_PRICE_MINS = 5
+# How far a price may be from the market on its own side: bids down to, asks up to so many times.
+BID_DOWN_PERCENT = 20
+ASK_UP_PERCENT = 500
 
 
 class UnitStamp:
@@ -108,10 +112,10 @@ def plain(value: Decimal | int) -> str:
 
 
 def filters_json(symbol: SpotSymbol, collar_percent: int) -> str:
-    """`collar_percent`: how far from the market a limit price may be, as the core enforces it."""
+    """`collar_percent`: how far beyond the touch a limit price may be, as the core enforces it."""
     item, px, qty = symbol.instrument, symbol.px, symbol.qty
-    up = f"{1 + collar_percent / 100:g}"
-    down = f"{max(0.0, 1 - collar_percent / 100):g}"
+    bid_up, bid_down = _percent(100 + collar_percent), _percent(BID_DOWN_PERCENT)
+    ask_up, ask_down = _percent(ASK_UP_PERCENT), _percent(max(0, 100 - collar_percent))
     qty_min, qty_max = qty.text(item.qty_lots_min), qty.text(item.qty_lots_max)
     return (
         f'[{{"filterType":"PRICE_FILTER","minPrice":"{px.text(1)}",'
@@ -123,8 +127,9 @@ def filters_json(symbol: SpotSymbol, collar_percent: int) -> str:
         f'"stepSize":"{plain(0)}"}},'
         f'{{"filterType":"TRAILING_DELTA","minTrailingAboveDelta":10,'
         f'"maxTrailingAboveDelta":2000,"minTrailingBelowDelta":10,"maxTrailingBelowDelta":2000}},'
-        f'{{"filterType":"PERCENT_PRICE_BY_SIDE","bidMultiplierUp":"{up}",'
-        f'"bidMultiplierDown":"{down}","askMultiplierUp":"{up}","askMultiplierDown":"{down}",'
+        f'{{"filterType":"PERCENT_PRICE_BY_SIDE","bidMultiplierUp":"{bid_up}",'
+        f'"bidMultiplierDown":"{bid_down}","askMultiplierUp":"{ask_up}",'
+        f'"askMultiplierDown":"{ask_down}",'
         f'"avgPriceMins":{AVG_PRICE_MINS}}},'
         f'{{"filterType":"NOTIONAL","minNotional":"{plain(item.min_notional)}",'
         f'"applyMinToMarket":true,"maxNotional":"{plain(NOTIONAL_MAX)}",'
@@ -134,6 +139,10 @@ def filters_json(symbol: SpotSymbol, collar_percent: int) -> str:
         f'{{"filterType":"MAX_NUM_ALGO_ORDERS","maxNumAlgoOrders":{TRIGGERS_OPEN_MAX}}},'
         f'{{"filterType":"MAX_NUM_ORDER_AMENDS","maxNumOrderAmends":{AMENDS_MAX}}}]'
     )
+
+
+def _percent(percent: int) -> str:
+    return f"{percent / 100:g}"
 
 
 def symbol_json(symbol: SpotSymbol, state: MarketState, collar_percent: int) -> str:
