@@ -114,9 +114,7 @@ def test_own_orders_never_trade_with_each_other(
 ) -> None:
     conn = venue.user_stream()
     maker = venue.order(price="60000", newClientOrderId="maker")[1]
-    venue.order(
-        side="SELL", price="60000", newClientOrderId="taker", selfTradePreventionMode=mode
-    )
+    venue.order(side="SELL", price="60000", newClientOrderId="taker", selfTradePreventionMode=mode)
     found = [
         venue.signed("GET", ORDER, **NAMED, origClientOrderId=name)[1]
         for name in ("maker", "taker")
@@ -213,7 +211,7 @@ def test_halted_symbol_takes_no_orders_but_cancels(venue: Venue) -> None:
 
 
 def test_two_hundred_open_orders_are_the_most(venue: Venue) -> None:
-    for number in range(200):
+    for _ in range(200):
         assert venue.order(quantity="0.001")[0] == 200
         venue.after(0.3)
     refused(venue.order(quantity="0.001"), -1013, "Filter failure: MAX_NUM_ORDERS")
@@ -251,7 +249,8 @@ def test_ids_that_do_not_belong_together_are_refused(venue: Venue) -> None:
     order_id = venue.order(newClientOrderId="a")[1]["orderId"]
     wrong = venue.signed("DELETE", ORDER, **NAMED, orderId=order_id, origClientOrderId="b")
     refused(wrong, -2039, "Client order ID is not correct for this order ID.")
-    assert venue.signed("DELETE", ORDER, **NAMED, orderId=order_id, origClientOrderId="a")[0] == 200
+    right = venue.signed("DELETE", ORDER, **NAMED, orderId=order_id, origClientOrderId="a")
+    assert right[0] == 200
 
 
 def test_an_order_belongs_to_its_account(venue: Venue) -> None:
@@ -403,16 +402,12 @@ def test_waiting_orders_are_cancelled_and_refused_like_others(venue: Venue) -> N
     assert (order["type"], order["status"], order["workingTime"]) == ("STOP_LOSS", "NEW", -1)
     status, body = venue.signed("DELETE", ORDER, **NAMED, orderId=order["orderId"])
     assert (status, body["status"]) == (200, "CANCELED")
-    refused(
-        venue.order(**stop, stopPrice="61000"), -2010, "Order would trigger immediately."
-    )
+    refused(venue.order(**stop, stopPrice="61000"), -2010, "Order would trigger immediately.")
     refused(venue.order(**stop, stopPrice="59000", quantity="11"), -2010)
     refused(venue.order(**stop), -1102)
     for _ in range(5):
         assert venue.order(**stop, stopPrice="59000")[0] == 200
-    refused(
-        venue.order(**stop, stopPrice="59000"), -1013, "Filter failure: MAX_NUM_ALGO_ORDERS"
-    )
+    refused(venue.order(**stop, stopPrice="59000"), -1013, "Filter failure: MAX_NUM_ALGO_ORDERS")
     assert len(venue.signed("DELETE", "/api/v3/openOrders", **NAMED)[1]) == 5
 
 

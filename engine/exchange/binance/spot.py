@@ -98,9 +98,7 @@ class BinanceSpot(BinanceFace):
         clock = Stamp()
         self.symbols = SymbolTable()
         rate_limits = RateLimits(limits, CONNECTS)
-        formats = [
-            SpotFormat(self.symbols, UnitStamp(clock, unit_ns)) for unit_ns in (MS, US_NS)
-        ]
+        formats = [SpotFormat(self.symbols, UnitStamp(clock, unit_ns)) for unit_ns in (MS, US_NS)]
         self.spot_streams = SpotStreams(core.markets, *formats)
         self.users = UserStreams(core, self.symbols, rate_limits, clock)
         self.orders = SpotOrders(self)
@@ -186,9 +184,7 @@ class BinanceSpot(BinanceFace):
         text = f"Path {path}, Method {method} is invalid"  # unverified
         return SpotError(-5000, text=text, status=404)
 
-    def _call(
-        self, request: HttpRequest, t_ns: int, out: list[Output]
-    ) -> tuple[Call, Route]:
+    def _call(self, request: HttpRequest, t_ns: int, out: list[Output]) -> tuple[Call, Route]:
         if "x-mbx-sbe" in request.headers:
             raise SpotError(-1155)
         unit_ns = time_unit_ns(request.headers.get("x-mbx-time-unit", ""))

@@ -159,8 +159,7 @@ class SpotAccount:
         found = [
             one
             for one in self._face.orders.all_of(call.account, symbol)
-            if reports.shown_id(one.order) >= from_id
-            and start_ns <= one.order.create_ns <= end_ns
+            if reports.shown_id(one.order) >= from_id and start_ns <= one.order.create_ns <= end_ns
         ]
         limit = limit_of(params, 500, ROWS_MAX)
         rows = found[:limit] if from_id or start_ns else found[-limit:]

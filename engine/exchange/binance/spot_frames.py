@@ -46,9 +46,7 @@ class SpotFormat:
         self._of = symbols.of
         self._stamp = stamp
 
-    def depth(
-        self, instrument: Instrument, ids: Ids, sides: Sides, t_ns: int, now_ns: int
-    ) -> str:
+    def depth(self, instrument: Instrument, ids: Ids, sides: Sides, t_ns: int, now_ns: int) -> str:
         symbol = self._of(instrument)
         return (
             f'{{"e":"depthUpdate","E":{self._stamp(now_ns)},"s":"{symbol.name}","U":{ids[0]},'
@@ -130,9 +128,7 @@ class SpotFormat:
             f'"q":"{symbol.quote_text(day.cost)}"}}'
         )
 
-    def window_ticker(
-        self, instrument: Instrument, size: str, window: Candle, now_ns: int
-    ) -> str:
+    def window_ticker(self, instrument: Instrument, size: str, window: Candle, now_ns: int) -> str:
         """`<symbol>@ticker_<size>`."""
         symbol, stamp = self._of(instrument), self._stamp
         px = symbol.px.text
@@ -146,9 +142,7 @@ class SpotFormat:
             f'"L":{window.last_id},"n":{window.count}}}'
         )
 
-    def avg_price(
-        self, instrument: Instrument, window: Candle, last_ns: int, now_ns: int
-    ) -> str:
+    def avg_price(self, instrument: Instrument, window: Candle, last_ns: int, now_ns: int) -> str:
         symbol, stamp = self._of(instrument), self._stamp
         return (
             f'{{"e":"avgPrice","E":{stamp(now_ns)},"s":"{symbol.name}","i":"{AVG_PRICE_MINS}m",'

@@ -84,8 +84,7 @@ class SpotMarket:
 
     def methods(self) -> dict[str, Route]:
         return {
-            method: Route(handler, weight=weight)
-            for _, method, handler, weight in self._table()
+            method: Route(handler, weight=weight) for _, method, handler, weight in self._table()
         }
 
     def _table(self) -> list[tuple[str, str, Callable[[Call], str], Cost]]:

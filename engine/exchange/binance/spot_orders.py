@@ -187,9 +187,7 @@ class SpotOrders:
         ids = order_ids(call.params, "orderId", "origClientOrderId")
         return self._cancel(symbol, ids, client_id(call.params, "newClientOrderId"), call)
 
-    def _cancel(
-        self, symbol: SpotSymbol, ids: tuple[int, str], cancel_id: str, call: Call
-    ) -> str:
+    def _cancel(self, symbol: SpotSymbol, ids: tuple[int, str], cancel_id: str, call: Call) -> str:
         found = self.find(call.account, symbol, ids)
         if found is None or not found.is_open:
             raise SpotError(-2011)
@@ -237,7 +235,7 @@ class SpotOrders:
     # -- CANCEL AND REPLACE ---
 
     def cancel_replace(self, call: Call) -> str:
-        """"Filters and order count are evaluated before the processing of the cancellation": a
+        """The venue looks at filters and order count before it cancels: a
         new order that breaks one fails the whole request, and nothing is cancelled."""
         params = call.params
         symbol = self._face.symbol(params)
@@ -252,9 +250,7 @@ class SpotOrders:
             limits.charge_orders(call.account, 1, call.t_ns)
         except VenueError as error:
             raise self._over_limit(symbol, ids, cancel_id, call, error) from None
-        cancelled, cancel_json = self._attempt(
-            lambda: self._cancel(symbol, ids, cancel_id, call)
-        )
+        cancelled, cancel_json = self._attempt(lambda: self._cancel(symbol, ids, cancel_id, call))
         if cancelled is FAILURE and mode == "STOP_ON_FAILURE":
             raise self._partly(FAILURE, NOT_ATTEMPTED, cancel_json, "null")
 
@@ -284,9 +280,7 @@ class SpotOrders:
             return SpotError(-1130, "orderRateLimitExceededMode")
         if mode == "DO_NOTHING":
             return error
-        cancelled, cancel_json = self._attempt(
-            lambda: self._cancel(symbol, ids, cancel_id, call)
-        )
+        cancelled, cancel_json = self._attempt(lambda: self._cancel(symbol, ids, cancel_id, call))
         if cancelled is SUCCESS:
             return self._partly(SUCCESS, FAILURE, cancel_json, error.json())
         data = replace_json(FAILURE, FAILURE, cancel_json, error.json())

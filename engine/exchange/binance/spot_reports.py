@@ -112,9 +112,7 @@ def cancel_json(symbol: SpotSymbol, order: Order, cancel_id: str, stamp: UnitSta
     )
 
 
-def query_json(
-    symbol: SpotSymbol, order: Order, stamp: UnitStamp, is_working: bool = True
-) -> str:
+def query_json(symbol: SpotSymbol, order: Order, stamp: UnitStamp, is_working: bool = True) -> str:
     """GET order, openOrders, allOrders."""
     working = stamp(order.create_ns) if is_working else -1
     stop = order.echo.get("stopPrice", ZERO)
@@ -278,8 +276,7 @@ def _amounts(symbol: SpotSymbol, order: Order) -> str:
 
 def _kind(order: Order) -> str:
     return (
-        f'"timeInForce":"{tif_text(order)}","type":"{type_text(order)}",'
-        f'"side":"{order.side.name}"'
+        f'"timeInForce":"{tif_text(order)}","type":"{type_text(order)}","side":"{order.side.name}"'
     )
 
 

@@ -66,9 +66,7 @@ class Rename:
 class UserStreams:
     """Of one face. Handlers put `renames` before their events are published."""
 
-    def __init__(
-        self, core: Core, symbols: SymbolTable, limits: RateLimits, clock: Stamp
-    ) -> None:
+    def __init__(self, core: Core, symbols: SymbolTable, limits: RateLimits, clock: Stamp) -> None:
         self._core = core
         self._symbols = symbols
         self._limits = limits
@@ -175,9 +173,7 @@ class UserStreams:
 
     # -- EVENTS ---
 
-    def publish(
-        self, outputs: Iterable[Output], t_ns: int, actions: list[Action]
-    ) -> None:
+    def publish(self, outputs: Iterable[Output], t_ns: int, actions: list[Action]) -> None:
         """Reports of orders, each followed by the balances that it changed; the balances of one
         moment are told once."""
         held: dict[int, tuple[int, dict[str, BalanceNow]]] = {}
@@ -223,9 +219,7 @@ class UserStreams:
 
             self._send(account, event, actions)
 
-    def _tell_order(
-        self, update: OrderUpdate, t_ns: int, actions: list[Action]
-    ) -> None:
+    def _tell_order(self, update: OrderUpdate, t_ns: int, actions: list[Action]) -> None:
         order = update.order
         self.execution_id += 1
         if update.exec_type is Exec.TRADE and update.cum_lots == update.last_lots:
@@ -256,9 +250,7 @@ class UserStreams:
 
         self._send(order.account, event, actions)
 
-    def _tell_trigger(
-        self, update: TriggerUpdate, t_ns: int, actions: list[Action]
-    ) -> None:
+    def _tell_trigger(self, update: TriggerUpdate, t_ns: int, actions: list[Action]) -> None:
         """An order that waits, or ended waiting; when it triggers, its order tells so itself."""
         self.execution_id += 1
         if update.status is TriggerStatus.TRIGGERED or not self._listeners:
