@@ -7,8 +7,7 @@ what it caused is published after its answer.
 
 import traceback
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NamedTuple
-from urllib.parse import parse_qs, urlsplit
+from typing import Any, ClassVar
 
 from engine.exchange.binance import troubles
 from engine.exchange.binance.auth import (
@@ -20,12 +19,13 @@ from engine.exchange.binance.auth import (
 )
 from engine.exchange.binance.calls import Call, Route, cost_of, orders_of
 from engine.exchange.binance.conns import Conn, ConnRules, ConnTable
-from engine.exchange.binance.control import ControlError, ControlRequest, parse_control
 from engine.exchange.binance.errors import VenueError
 from engine.exchange.binance.limits import RateLimits
 from engine.exchange.binance.params import parse_query, without_signature
 from engine.exchange.binance.stamp import Stamp
 from engine.exchange.binance.streams import MarketStreams
+from engine.exchange.binance.subscriptions import Subscriptions
+from engine.exchange.binance.targets import Target
 from engine.exchange.binance.ws_api import WsApi
 from engine.exchange.core import Core
 from engine.exchange.events import (
@@ -65,16 +65,6 @@ CLOSE_TOO_FAST = (1008, "Too many requests")  # unverified
 CLOSE_OF_AGE = (1001, "")  # unverified
 
 
-class Target(NamedTuple):
-    """What a WebSocket path is for; `names` of streams, `query` decoded."""
-
-    kind: ConnKind
-    is_combined: bool = False
-    names: tuple[str, ...] = ()
-    query: Mapping[str, list[str]] = {}
-    path: str = ""
-
-
 class BinanceFace:
     """One venue over one core (engine/exchange/face.py: Face)."""
 
@@ -95,6 +85,7 @@ class BinanceFace:
         self.streams = streams
         self._routes = self.routes()
         self._ws_api = WsApi(self, self.methods())
+        self._subscriptions = Subscriptions(streams, rules.streams_max, self.is_served)
         self._is_stopped = False  # the background market failed
         self._last_ns = 0  # time of the last step
         self._on: dict[type, Callable[[Any, int, list[Action]], None]] = {
@@ -142,7 +133,7 @@ class BinanceFace:
         raise NotImplementedError
 
     def publish_user(self, outputs: list[Output], t_ns: int, actions: list[Action]) -> None:
-        """User data frames for what happened."""
+        """User data frames for what happened; `outputs` may be empty."""
         raise NotImplementedError
 
     def urls(self, rest_root: str, ws_root: str) -> dict[str, Any]:
@@ -217,8 +208,6 @@ class BinanceFace:
     def publish(self, outputs: list[Output], t_ns: int, actions: list[Action]) -> None:
         """Frames of what the core did."""
         self.streams.publish(outputs, t_ns, actions)
-        if not outputs:
-            return
         self.publish_user(outputs, t_ns, actions)
         for output in outputs:
             if type(output) is Notice:
@@ -317,7 +306,8 @@ class BinanceFace:
             return
         actions.append(WsAccept(event.conn))
         if target.kind is ConnKind.MARKET:
-            self._subscribe(conn, list(target.names)[: self.conns.rules.streams_max], t_ns)
+            names = list(target.names)[: self.conns.rules.streams_max]
+            self._subscriptions.subscribe(conn, names, t_ns)
 
     def _text(self, event: WsText, t_ns: int, actions: list[Action]) -> None:
         conn = self.conns.get(event.conn)
@@ -331,7 +321,8 @@ class BinanceFace:
         elif self.conns.is_talking_too_much(conn, t_ns):
             actions.append(WsClose(conn.number, *CLOSE_TOO_FAST))
         elif conn.kind is ConnKind.MARKET:
-            actions.append(WsSend((conn.number,), self._control(conn, event.text, t_ns)))
+            reply = self._subscriptions.reply(conn, event.text, t_ns)
+            actions.append(WsSend((conn.number,), reply))
         else:
             self.on_user_text(conn, event.text, t_ns, actions)
 
@@ -351,7 +342,7 @@ class BinanceFace:
     def _closed(self, event: WsClosed, t_ns: int, actions: list[Action]) -> None:
         conn = self.conns.close(event.conn)
         if conn is not None:
-            self.streams.unsubscribe(conn.number, conn.names)
+            self._subscriptions.forget(conn)
             self.on_closed(conn)
 
     def _tick(self, event: Tick, t_ns: int, actions: list[Action]) -> None:
@@ -381,42 +372,8 @@ class BinanceFace:
     def _forget(self, conn: Conn) -> None:
         """Nothing more is sent to it; its WsClosed finds nothing."""
         self.conns.close(conn.number)
-        self.streams.unsubscribe(conn.number, conn.names)
+        self._subscriptions.forget(conn)
         self.on_closed(conn)
-
-    # -- MARKET STREAMS ---
-
-    def _subscribe(self, conn: Conn, names: list[str], t_ns: int) -> None:
-        conn.names |= dict.fromkeys(names)
-        served = [name for name in names if self.is_served(conn, name)]
-        self.streams.subscribe(conn.number, conn.is_combined, served, t_ns)
-
-    def _control(self, conn: Conn, text: str, t_ns: int) -> str:
-        """The answer to a message on a market stream."""
-        try:
-            return self._obey(conn, parse_control(text), t_ns)
-        except ControlError as error:
-            return error.reply
-
-    def _obey(self, conn: Conn, request: ControlRequest, t_ns: int) -> str:
-        if request.method == "SUBSCRIBE":
-            streams_max = self.conns.rules.streams_max
-            if len(conn.names | dict.fromkeys(request.names)) > streams_max:
-                text = f"Invalid request: too many streams, at most {streams_max}"  # unverified
-                raise ControlError(2, text, request.request_id)
-            self._subscribe(conn, request.names, t_ns)
-        elif request.method == "UNSUBSCRIBE":
-            self.streams.unsubscribe(conn.number, request.names)
-            for name in request.names:
-                conn.names.pop(name, None)
-        elif request.method == "LIST_SUBSCRIPTIONS":
-            return request.reply(list(conn.names))
-        elif request.method == "GET_PROPERTY":
-            return request.reply(conn.is_combined)
-        else:
-            conn.is_combined = bool(request.values[1])
-            self._subscribe(conn, list(conn.names), t_ns)
-        return request.reply()
 
     # -- FAULTS ---
 
@@ -429,24 +386,6 @@ class BinanceFace:
             return []
         error = troubles.error_of(kind, retry_s, now_ns)
         return [WsSend((conn.number,), self._ws_api.error(event.text, error))]
-
-
-def split_target(target: str) -> tuple[str, dict[str, list[str]]]:
-    """Path and decoded query of a WebSocket's target."""
-    try:
-        url = urlsplit(target)
-        return url.path, parse_qs(url.query, max_num_fields=64)
-    except ValueError:
-        return target.partition("?")[0], {}
-
-
-def stream_names(path_tail: str) -> tuple[str, ...]:
-    """Streams in `/ws/a/b`; a lone name without `@` or `!` is a number that ccxt gives its
-    connections."""
-    names = tuple(name for name in path_tail.split("/") if name)
-    if len(names) == 1 and "@" not in names[0] and not names[0].startswith("!"):
-        return ()
-    return names
 
 
 def _where(error: BaseException) -> str:

@@ -95,7 +95,8 @@ class Address:
 
 @dataclass
 class RateLimits:
-    """`limits` in the venue's own order of `rateLimits`; `connects`: attempts of WebSockets."""
+    """`limits` in the venue's own order of `rateLimits`; `connects`: attempts of WebSockets. The
+    windows of an account stand from the shortest to the longest."""
 
     limits: tuple[Limit, ...]
     connects: Limit
@@ -105,7 +106,8 @@ class RateLimits:
     def __post_init__(self) -> None:
         of_address = [limit for limit in self.limits if limit.kind != "ORDERS"]
         self._of_address = sorted(of_address, key=lambda limit: limit.kind != "REQUEST_WEIGHT")
-        self._of_account = [limit for limit in self.limits if limit.kind == "ORDERS"]
+        of_account = [limit for limit in self.limits if limit.kind == "ORDERS"]
+        self._of_account = sorted(of_account, key=lambda limit: limit.window_ns)
         self.info_json = "[" + ",".join(limit.json() for limit in self.limits) + "]"
 
     # -- WEIGHT ---

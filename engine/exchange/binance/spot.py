@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from engine.exchange.binance.auth import Security
-from engine.exchange.binance.base import BinanceFace, Target, split_target, stream_names
+from engine.exchange.binance.base import BinanceFace
 from engine.exchange.binance.calls import MS, Call, Handler, Route
 from engine.exchange.binance.conns import AGE_NS_MAX, SECOND_NS, Conn, ConnRules
 from engine.exchange.binance.errors import VenueError
-from engine.exchange.binance.limits import Limit, RateLimits
+from engine.exchange.binance.limits import RateLimits
 from engine.exchange.binance.params import Params, mandatory
 from engine.exchange.binance.sapi import Sapi
 from engine.exchange.binance.spot_account import SpotAccount
@@ -32,6 +32,7 @@ from engine.exchange.binance.spot_symbols import (
 )
 from engine.exchange.binance.spot_user import SpotConn, UserStreams, state_of
 from engine.exchange.binance.stamp import Stamp
+from engine.exchange.binance.targets import Target, split_target, stream_names
 from engine.exchange.core import Core
 from engine.exchange.events import (
     NEVER_NS,
@@ -90,14 +91,16 @@ KNOWN_PARAMS = {
 
 
 class BinanceSpot(BinanceFace):
-    """`limits`: rateLimits of another tier than the documented one, for load tests."""
+    """`limit_factor`: rate limits so many times the venue's, for load tests."""
 
     name: ClassVar[str] = "binance_spot"
 
-    def __init__(self, core: Core, limits: tuple[Limit, ...] = LIMITS) -> None:
+    def __init__(self, core: Core, limit_factor: int = 1) -> None:
         clock = Stamp()
         self.symbols = SymbolTable()
-        rate_limits = RateLimits(limits, CONNECTS)
+        rate_limits = RateLimits(
+            tuple(limit.scaled(limit_factor) for limit in LIMITS), CONNECTS.scaled(limit_factor)
+        )
         formats = [SpotFormat(self.symbols, UnitStamp(clock, unit_ns)) for unit_ns in (MS, US_NS)]
         self.spot_streams = SpotStreams(core.markets, *formats)
         self.users = UserStreams(core, self.symbols, rate_limits, clock)

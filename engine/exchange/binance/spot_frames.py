@@ -8,6 +8,7 @@ are our own.
 
 from collections.abc import Iterable
 
+from engine.exchange.binance.formats import Ids, Sides
 from engine.exchange.binance.history import DAY_NS, AggTrade, Candle
 from engine.exchange.binance.spot_history import interval_end_ns
 from engine.exchange.binance.spot_symbols import (
@@ -16,7 +17,6 @@ from engine.exchange.binance.spot_symbols import (
     SymbolTable,
     UnitStamp,
 )
-from engine.exchange.binance.streams import Ids, Sides
 from engine.exchange.book import Quote, Side, Touch
 from engine.exchange.events import DepthSnapshot, MarkUpdate, Trade
 from engine.exchange.instruments import Instrument

@@ -7,18 +7,13 @@ is no faster JSON depth on spot.
 
 from collections.abc import Iterable, Mapping
 
+from engine.exchange.binance.formats import StreamRules
 from engine.exchange.binance.history import DAY_NS, MINUTE_NS
 from engine.exchange.binance.spot_frames import SpotFormat
 from engine.exchange.binance.spot_history import SpotHistory
 from engine.exchange.binance.spot_symbols import AVG_PRICE_MINS
-from engine.exchange.binance.streams import (
-    MS,
-    Make,
-    MarketStreams,
-    StreamRules,
-    Timed,
-    as_array,
-)
+from engine.exchange.binance.streams import MarketStreams
+from engine.exchange.binance.timed import Make, Timed, TimedStreams, as_array
 from engine.exchange.events import Market, Output
 from engine.exchange.face import Action
 
@@ -34,7 +29,71 @@ SPOT_STREAMS = StreamRules(
     ticker_ms=1_000,
 )
 WINDOWS_NS = {"1h": 60 * MINUTE_NS, "4h": 240 * MINUTE_NS, "1d": DAY_NS}
-SECOND_KLINE_MS = 1_000
+SECOND_NS = 1_000_000_000
+
+
+class SpotTimed(TimedStreams):
+    """Average price, rolling windows, candles of a second and a month beside the shared ones."""
+
+    def __init__(
+        self,
+        markets: Mapping[str, Market],
+        histories: dict[str, SpotHistory],
+        formats: SpotFormat,
+    ) -> None:
+        super().__init__(markets, histories, SPOT_STREAMS, formats)
+        self._spot_histories = histories
+        self._spot_format = formats
+
+    def stream(self, name: str, key: str | None, kind: str, t_ns: int) -> Timed | None:
+        if key is None:
+            size = name.removeprefix("!ticker_").removesuffix("@arr")
+            if name == f"!ticker_{size}@arr" and size in WINDOWS_NS:
+                make = as_array(self._make_window(list(self._spot_histories), size))
+                return Timed(SECOND_NS, t_ns, make)
+        elif kind == "avgPrice":
+            return Timed(SECOND_NS, t_ns, self._make_avg_price(key))
+        elif kind == "kline_1s":
+            return Timed(SECOND_NS, t_ns, self._make_kline(key, "1s"))
+        elif kind == "kline_1M":
+            return Timed(2 * SECOND_NS, t_ns, self._make_kline(key, "1M"))
+        elif kind.startswith("ticker_") and kind[7:] in WINDOWS_NS:
+            return Timed(SECOND_NS, t_ns, self._make_window([key], kind[7:]))
+        return super().stream(name, key, kind, t_ns)
+
+    def _make_window(self, keys: list[str], size: str) -> Make:
+        """Of the symbols that traded since the last time."""
+        versions = dict.fromkeys(keys, 0)
+
+        def make(now_ns: int) -> list[str]:
+            datas: list[str] = []
+            for key in keys:
+                history, market = self._spot_histories[key], self._markets[key]
+                if versions[key] != history.version:
+                    versions[key] = history.version
+                    window = history.window(now_ns, WINDOWS_NS[size])
+                    datas.append(
+                        self._spot_format.window_ticker(market.instrument, size, window, now_ns)
+                    )
+            return datas
+
+        return make
+
+    def _make_avg_price(self, key: str) -> Make:
+        version = 0
+        history = self._spot_histories[key]
+
+        def make(now_ns: int) -> list[str]:
+            nonlocal version
+            if version == history.version:
+                return []
+            version = history.version
+            window = history.window(now_ns, AVG_PRICE_MINS * MINUTE_NS)
+            last_ns = history.trades[-1].t_ns
+            instrument = self._markets[key].instrument
+            return [self._spot_format.avg_price(instrument, window, last_ns, now_ns)]
+
+        return make
 
 
 class SpotStreams(MarketStreams):
@@ -44,17 +103,16 @@ class SpotStreams(MarketStreams):
         self, markets: Mapping[str, Market], formats: SpotFormat, micro: SpotFormat | None
     ) -> None:
         super().__init__(markets, SPOT_STREAMS, formats)
-        for symbol in self.symbols.values():
-            symbol.history = SpotHistory()
-        self._spot_format = formats
+        self._spot_histories = {key: SpotHistory() for key in markets}
+        for key, symbol in self.symbols.items():
+            symbol.history = self._spot_histories[key]
+        self._timed_streams = SpotTimed(markets, self._spot_histories, formats)
         self._micro_format = micro
         self._micro: SpotStreams | None = None
         self._micro_conns: dict[int, None] = {}
 
     def history(self, key: str) -> SpotHistory:
-        history = self.symbols[key].history
-        assert isinstance(history, SpotHistory)
-        return history
+        return self._spot_histories[key]
 
     # -- MICROSECONDS ---
 
@@ -87,54 +145,3 @@ class SpotStreams(MarketStreams):
     def next_due_ns(self) -> int:
         due_ns = super().next_due_ns()
         return min(due_ns, self._micro.next_due_ns()) if self._micro is not None else due_ns
-
-    # -- TIMED STREAMS ---
-
-    def _timed_of(self, name: str, key: str | None, kind: str, t_ns: int) -> Timed | None:
-        if key is None:
-            size = name.removeprefix("!ticker_").removesuffix("@arr")
-            if name == f"!ticker_{size}@arr" and size in WINDOWS_NS:
-                make = as_array(self._make_window(list(self.symbols), size))
-                return Timed(1_000 * MS, t_ns, make)
-        elif kind == "avgPrice":
-            return Timed(1_000 * MS, t_ns, self._make_avg_price(key))
-        elif kind == "kline_1s":
-            return Timed(SECOND_KLINE_MS * MS, t_ns, self._make_kline(key, "1s"))
-        elif kind == "kline_1M":
-            return Timed(self._rules.kline_ms * MS, t_ns, self._make_kline(key, "1M"))
-        elif kind.startswith("ticker_") and kind[7:] in WINDOWS_NS:
-            return Timed(1_000 * MS, t_ns, self._make_window([key], kind[7:]))
-        return super()._timed_of(name, key, kind, t_ns)
-
-    def _make_window(self, keys: list[str], size: str) -> Make:
-        """Of the symbols that traded since the last time."""
-        versions = dict.fromkeys(keys, 0)
-
-        def make(now_ns: int) -> list[str]:
-            datas: list[str] = []
-            for key in keys:
-                history, market = self.history(key), self._markets[key]
-                if versions[key] != history.version:
-                    versions[key] = history.version
-                    window = history.window(now_ns, WINDOWS_NS[size])
-                    datas.append(
-                        self._spot_format.window_ticker(market.instrument, size, window, now_ns)
-                    )
-            return datas
-
-        return make
-
-    def _make_avg_price(self, key: str) -> Make:
-        version = 0
-        market, history = self._markets[key], self.history(key)
-
-        def make(now_ns: int) -> list[str]:
-            nonlocal version
-            if version == history.version:
-                return []
-            version = history.version
-            window = history.window(now_ns, AVG_PRICE_MINS * MINUTE_NS)
-            last_ns = history.trades[-1].t_ns
-            return [self._spot_format.avg_price(market.instrument, window, last_ns, now_ns)]
-
-        return make

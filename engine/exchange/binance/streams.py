@@ -7,17 +7,16 @@ A venue's JSON comes from its StreamFormat; frames are built only if somebody wa
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from engine.exchange.binance.history import INTERVALS_MIN, AggTrade, AggTrades, Candle, History
-from engine.exchange.book import Quote, Touch
+from engine.exchange.binance.formats import StreamFormat, StreamRules
+from engine.exchange.binance.history import AggTrades, History
+from engine.exchange.binance.timed import Timed, TimedStreams
 from engine.exchange.events import (
     NEVER_NS,
     BestChange,
     DepthChange,
-    DepthSnapshot,
     Market,
     MarkUpdate,
     Output,
@@ -29,53 +28,6 @@ from engine.exchange.instruments import Instrument
 
 MS = 1_000_000
 TAPE_TRADES_MAX = 1_000
-
-Ids = tuple[int, int, int]  # first, final and previous final update id
-Sides = tuple[Iterable[Quote], Iterable[Quote]]
-
-
-class StreamFormat(Protocol):
-    """A venue's JSON of stream data. Times are the core's; the format adds the face's skew."""
-
-    def depth(
-        self, instrument: Instrument, ids: Ids, sides: Sides, t_ns: int, now_ns: int
-    ) -> str: ...
-
-    def partial_depth(
-        self, instrument: Instrument, book: DepthSnapshot, prev_id: int, now_ns: int
-    ) -> str: ...
-
-    def best(
-        self, instrument: Instrument, touch: Touch, update_id: int, t_ns: int, now_ns: int
-    ) -> str: ...
-
-    def trade(self, instrument: Instrument, trade: Trade, now_ns: int) -> str: ...
-
-    def agg_trade(self, instrument: Instrument, trade: AggTrade, now_ns: int) -> str: ...
-
-    def kline(self, instrument: Instrument, interval: str, candle: Candle, now_ns: int) -> str: ...
-
-    def ticker(
-        self, instrument: Instrument, day: Candle, last: Trade, touch: Touch, now_ns: int
-    ) -> str: ...
-
-    def mini_ticker(self, instrument: Instrument, day: Candle, now_ns: int) -> str: ...
-
-    def mark(self, instrument: Instrument, mark: MarkUpdate, now_ns: int) -> str:
-        """Of derivatives."""
-        ...
-
-
-@dataclass(frozen=True)
-class StreamRules:
-    """Names of a venue's streams, the part after `symbol@`, and their intervals in ms."""
-
-    depth_ms: Mapping[str, int]
-    partial: Mapping[str, tuple[int, int]]  # name -> levels, ms
-    agg_trade_ms: int
-    kline_ms: int
-    ticker_ms: int
-    all_best_ms: int = 0  # of !bookTicker; 0: the venue has none
 
 
 @dataclass(slots=True)
@@ -126,18 +78,6 @@ class DepthChain:
         self.sides, self.is_pending = ({}, {}), False
 
 
-Make = Callable[[int], list[str]]  # frames' data at a time; none when nothing changed
-
-
-@dataclass(slots=True)
-class Timed:
-    """A stream that tells its state every so often."""
-
-    interval_ns: int
-    due_ns: int
-    make: Make
-
-
 @dataclass(slots=True)
 class SymbolStreams:
     """Names and gathered things of one symbol."""
@@ -175,6 +115,8 @@ class MarketStreams:
             )
             for key in markets
         }
+        histories = {key: symbol.history for key, symbol in self.symbols.items()}
+        self._timed_streams = TimedStreams(markets, histories, rules, formats)
 
     # -- SUBSCRIPTIONS ---
 
@@ -188,7 +130,9 @@ class MarketStreams:
             self._subscribers.setdefault(name, Subscribers()).add(conn, is_combined)
             if key is not None and kind in self._rules.depth_ms:
                 self._start_chain(name, key, kind)
-            elif name not in self._timed and (timed := self._timed_of(name, key, kind, t_ns)):
+            elif name not in self._timed and (
+                timed := self._timed_streams.stream(name, key, kind, t_ns)
+            ):
                 self._timed[name] = timed
 
     def unsubscribe(self, conn: int, names: Iterable[str]) -> None:
@@ -328,116 +272,3 @@ class MarketStreams:
             actions.append(WsSend(subscribers.combined, f'{{"stream":"{name}","data":{data}}}'))
         if subscribers.raw:
             actions.append(WsSend(subscribers.raw, data))
-
-    # -- TIMED STREAMS ---
-
-    def _timed_of(self, name: str, key: str | None, kind: str, t_ns: int) -> Timed | None:
-        """None: no stream of that name tells anything by itself."""
-        rules = self._rules
-        makers: dict[str, tuple[int, Make]] = {}
-        if key is not None:
-            if kind in rules.partial:
-                levels, interval_ms = rules.partial[kind]
-                return Timed(interval_ms * MS, t_ns, self._make_partial(key, levels))
-            if kind.startswith("kline_") and kind[6:] in INTERVALS_MIN:
-                return Timed(rules.kline_ms * MS, t_ns, self._make_kline(key, kind[6:]))
-            makers = {
-                "ticker": (rules.ticker_ms, self._make_ticker([key], is_mini=False)),
-                "miniTicker": (rules.ticker_ms, self._make_ticker([key], is_mini=True)),
-            }
-        else:
-            keys = list(self.symbols)
-            ticker, mini = self._make_ticker(keys, is_mini=False), self._make_ticker(keys, True)
-            makers = {
-                "!ticker@arr": (rules.ticker_ms, as_array(ticker)),
-                "!miniTicker@arr": (rules.ticker_ms, as_array(mini)),
-            }
-            if rules.all_best_ms:
-                makers["!bookTicker"] = (rules.all_best_ms, self._make_all_best(keys))
-        found = makers.get(name if key is None else kind)
-        return Timed(found[0] * MS, t_ns, found[1]) if found else None
-
-    def _make_partial(self, key: str, levels: int) -> Make:
-        market = self._markets[key]
-        prev_id = market.snapshot(0).update_id
-
-        def make(now_ns: int) -> list[str]:
-            nonlocal prev_id
-            book = market.snapshot(levels)
-            if book.update_id == prev_id:
-                return []
-            data = self._format.partial_depth(market.instrument, book, prev_id, now_ns)
-            prev_id = book.update_id
-            return [data]
-
-        return make
-
-    def _make_kline(self, key: str, interval: str) -> Make:
-        """The running candle when it changed; the one before it once more when it closed."""
-        market, history = self._markets[key], self.symbols[key].history
-        version, open_ns = -1, -1
-
-        def make(now_ns: int) -> list[str]:
-            nonlocal version, open_ns
-            candles = history.last_candles(interval, now_ns)
-            if not candles:
-                return []
-            datas: list[str] = []
-            if 0 <= open_ns < candles[-1].open_ns and len(candles) > 1:
-                closed = candles[-2]
-                datas.append(self._format.kline(market.instrument, interval, closed, now_ns))
-            if version != history.version or datas:
-                datas.append(self._format.kline(market.instrument, interval, candles[-1], now_ns))
-            version, open_ns = history.version, candles[-1].open_ns
-            return datas
-
-        return make
-
-    def _make_ticker(self, keys: list[str], is_mini: bool) -> Make:
-        """Statistics of the last 24 hours of every symbol that traded since the last time."""
-        versions = dict.fromkeys(keys, 0)
-
-        def make(now_ns: int) -> list[str]:
-            datas: list[str] = []
-            for key in keys:
-                history, market = self.symbols[key].history, self._markets[key]
-                day = history.day(now_ns)
-                if day is None or versions[key] == history.version:
-                    continue
-                versions[key] = history.version
-                if is_mini:
-                    datas.append(self._format.mini_ticker(market.instrument, day, now_ns))
-                else:
-                    last, touch = history.trades[-1], market.touch()
-                    datas.append(self._format.ticker(market.instrument, day, last, touch, now_ns))
-            return datas
-
-        return make
-
-    def _make_all_best(self, keys: list[str]) -> Make:
-        touches: dict[str, Touch] = {}
-
-        def make(now_ns: int) -> list[str]:
-            datas: list[str] = []
-            for key in keys:
-                market = self._markets[key]
-                touch = market.touch()
-                if touches.get(key) != touch:
-                    touches[key] = touch
-                    update_id = market.snapshot(0).update_id
-                    datas.append(
-                        self._format.best(market.instrument, touch, update_id, now_ns, now_ns)
-                    )
-            return datas
-
-        return make
-
-
-def as_array(make: Make) -> Make:
-    """One frame of all."""
-
-    def make_array(now_ns: int) -> list[str]:
-        datas = make(now_ns)
-        return [f"[{','.join(datas)}]"] if datas else []
-
-    return make_array
