@@ -255,7 +255,7 @@ class OrderEntry:
     def cancel_all(self, account: int, values: Mapping[str, Any]) -> Result:
         fields = Fields(values)
         kind = fields.kind
-        keys = self._keys_of(fields, is_scope_needed=kind is Kind.LINEAR)
+        keys = self.keys_of(fields, is_scope_needed=kind is Kind.LINEAR)
         filter_name = fields.text("orderFilter", "Order" if kind is Kind.SPOT else "")
         if filter_name and filter_name not in FILTERS:
             raise fields.invalid("orderFilter")
@@ -271,7 +271,7 @@ class OrderEntry:
                 rows.append(_ids(public_id, trigger.place.client_order_id))
         return {"list": rows, "success": "1"}
 
-    def _keys_of(self, fields: Fields, is_scope_needed: bool) -> list[str]:
+    def keys_of(self, fields: Fields, is_scope_needed: bool) -> list[str]:
         """Instruments by symbol, else base coin, else settle coin."""
         if fields.has("symbol"):
             return [self._venue.market(fields.kind, fields.text("symbol")).instrument.key]

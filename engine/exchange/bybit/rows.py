@@ -22,7 +22,7 @@ from engine.exchange.events import (
     Why,
 )
 from engine.exchange.instruments import Instrument, Kind
-from engine.exchange.truth import FillRecord
+from engine.exchange.truth import FillRecord, FundingRecord
 
 SIDES = {Side.BUY: "Buy", Side.SELL: "Sell"}
 TYPES = {OrderType.LIMIT: "Limit", OrderType.MARKET: "Market"}
@@ -259,9 +259,7 @@ def execution_row(
         "execPrice": texts.price(instrument, update.last_px_ticks),
         "execQty": texts.quantity(instrument, update.last_lots),
         "execType": "Trade",
-        "execValue": texts.money(
-            update.last_lots * update.last_px_ticks * instrument.notional_e8
-        ),
+        "execValue": texts.money(update.last_lots * update.last_px_ticks * instrument.notional_e8),
         "feeRate": _fee_rate(venue, order.symbol, update.is_maker),
         "markPrice": texts.price(instrument, mark_ticks),
         "indexPrice": "",
@@ -346,6 +344,44 @@ def fill_row(venue: Venue, fill: FillRecord, leaves_lots: int, seq: int) -> dict
         "extraFees": "",
         "seq": seq,
         "category": kind.value,
+    }
+
+
+def funding_row(venue: Venue, record: FundingRecord) -> dict[str, Any]:
+    """A funding payment among the executions; the set of its fields is unverified."""
+    instrument = venue.instrument(record.symbol)
+    lots, px_ticks = abs(record.position_lots), record.mark_px_ticks
+    number = f"{record.symbol}/{record.account}/{record.t_ns}"
+    return {
+        "symbol": instrument.symbol,
+        "orderType": "UNKNOWN",
+        "underlyingPrice": "",
+        "orderLinkId": "",
+        "side": SIDES[Side.BUY if record.position_lots > 0 else Side.SELL],
+        "indexPrice": "",
+        "orderId": f"{venue.ms(record.t_ns)}-0",
+        "stopOrderType": "UNKNOWN",
+        "leavesQty": "0",
+        "execTime": str(venue.ms(record.t_ns)),
+        "feeCurrency": record.asset,
+        "isMaker": False,
+        "execFee": texts.money(record.payment_e8),
+        "feeRate": texts.money(record.rate_e8),
+        "execId": texts.event_id("funding", number),
+        "tradeIv": "",
+        "blockTradeId": "",
+        "markPrice": texts.price(instrument, px_ticks),
+        "execPrice": texts.price(instrument, px_ticks),
+        "markIv": "",
+        "orderQty": "0",
+        "orderPrice": "0",
+        "execValue": texts.money(lots * px_ticks * instrument.notional_e8),
+        "execType": "Funding",
+        "execQty": texts.quantity(instrument, lots),
+        "closedSize": "0",
+        "extraFees": "",
+        "seq": 0,
+        "category": instrument.kind.value,
     }
 
 

@@ -107,9 +107,7 @@ def exec_id(instrument_key: str, kind: Kind, trade_id: int) -> str:
     if kind is Kind.SPOT:
         return str(SPOT_EXEC_BASE + trade_id)
     digits = _digits("exec", instrument_key, trade_id)
-    return (
-        f"{digits[:8]}-{digits[8:12]}-5{digits[12:15]}-a{digits[15:18]}-{digits[18:30]}"
-    )
+    return f"{digits[:8]}-{digits[8:12]}-5{digits[12:15]}-a{digits[15:18]}-{digits[18:30]}"
 
 
 def event_id(*label: object) -> str:
