@@ -1,7 +1,6 @@
 """Conditional orders: they wait outside the book until a price is reached, then an order is
 placed. The core asks for the due ones after trades and marks, and places them."""
 
-from engine.exchange.checks import RefusalError
 from engine.exchange.events import (
     CancelTrigger,
     Order,
@@ -12,6 +11,7 @@ from engine.exchange.events import (
     TriggerStatus,
     TriggerUpdate,
 )
+from engine.exchange.order_index import RefusalError
 from engine.exchange.truth import TriggerRecord, Truth
 
 FIRST_TRIGGER_ID = 2_000_000_000
@@ -73,13 +73,19 @@ class Triggers:
             if trigger.by_mark is by_mark and _is_reached(trigger, px_ticks)
         ]
 
+    def take(self, trigger: Trigger) -> bool:
+        """Out of the waiting ones, as what its order causes must not pull it again; False: it
+        waited no more."""
+        waiting = self._open[trigger.place.symbol]
+        return waiting.pop(trigger.trigger_id, None) is not None
+
     def close(
         self, trigger: Trigger, status: TriggerStatus, t_ns: int, out: list[Output],
         order: Order | None = None,
     ) -> None:  # fmt: skip
         trigger.status, trigger.update_ns = status, t_ns
         trigger.order_id = order.order_id if order else 0
-        self._open[trigger.place.symbol].pop(trigger.trigger_id, None)
+        self.take(trigger)
         self._tell(trigger, t_ns, out)
         if len(self._all) > 2 * CLOSED_KEPT:
             self._forget_old()
