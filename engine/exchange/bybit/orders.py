@@ -111,6 +111,7 @@ class OrderEntry:
             echo["unit"] = unit
         if unit == "quoteCoin":
             quote_e8 = fields.money_e8("qty", QUOTE_GRID)
+            echo["money"] = texts.money(quote_e8)
             if not quote_e8:
                 raise refusal(fields.kind, Reason.NOTIONAL_MIN, {})
         else:

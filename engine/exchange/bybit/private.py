@@ -2,7 +2,7 @@
 
 "Order", "Execution", "Fast Execution", "Position", "Wallet" and "Dcp" of the v5 documents. There
 is no snapshot on subscription. Of one fill the order of the messages is fixed here: fast
-execution, order, execution, position, wallet.  # unverified
+execution, order, execution; then position and wallet.  # unverified
 """
 
 from collections.abc import Iterable
@@ -29,6 +29,7 @@ from engine.exchange.events import (
     MoneyWhy,
     OrderUpdate,
     Output,
+    PositionNow,
     TriggerUpdate,
 )
 from engine.exchange.instruments import Kind
@@ -87,31 +88,35 @@ class PrivateStreams:
     # -- MESSAGES ---
 
     def messages(self, outputs: Iterable[Output]) -> list[Delivery]:
-        """In the order in which things happened; money after the order that moved it."""
+        """Orders and executions one by one, in the order in which things happened; positions and
+        balances once, as they are after all of it."""
+        outputs = list(outputs)
         self._told = []
-        held: list[AccountUpdate] = []
+        later_fee_e8: dict[int, int] = {}
+        for output in outputs:
+            if isinstance(output, OrderUpdate):
+                number = output.order.order_id
+                later_fee_e8[number] = later_fee_e8.get(number, 0) + output.fee_e8
+        moved: dict[int, list[AccountUpdate]] = {}
         for output in outputs:
             if isinstance(output, AccountUpdate):
-                if held and held[-1].account != output.account:
-                    self._tell_money(held)
-                    held = []
-                held.append(output)
+                moved.setdefault(output.account, []).append(output)
             elif isinstance(output, OrderUpdate):
-                self._tell_order(output, held)
-                self._tell_money(held)
-                held = []
+                number = output.order.order_id
+                later_fee_e8[number] -= output.fee_e8
+                position = _last_position(moved.get(output.order.account, []))
+                self._tell_order(output, position, later_fee_e8[number])
             elif isinstance(output, TriggerUpdate):
                 self._tell_trigger(output)
-        self._tell_money(held)
+        for account, updates in moved.items():
+            self._tell_money(account, updates)
         return self._told
 
     def _listens(self, account: int, name: str, kind: Kind) -> bool:
         conns = self._conns
         return bool(conns.get((account, name)) or conns.get((account, f"{name}.{kind.value}")))
 
-    def _tell(
-        self, account: int, name: str, kind: Kind | None, t_ns: int, row: dict[str, Any]
-    ) -> None:
+    def _tell(self, account: int, name: str, kind: Kind | None, row: dict[str, Any]) -> None:
         """To subscribers of the plain topic and of the product line's own."""
         topics = [name] if kind is None else [name, f"{name}.{kind.value}"]
         stamp = self._venue.ms(self._venue.now_ns)
@@ -129,25 +134,25 @@ class PrivateStreams:
                 message = {"id": own_id, **message}
             self._told.append((tuple(conns), dumps(message)))
 
-    def _tell_order(self, update: OrderUpdate, held: list[AccountUpdate]) -> None:
+    def _tell_order(
+        self, update: OrderUpdate, position: PositionNow | None, later_fee_e8: int
+    ) -> None:
         order, venue = update.order, self._venue
         kind = venue.instrument(order.symbol).kind
         account = order.account
         is_trade = update.exec_type is Exec.TRADE
-        seq = venue.core.markets[order.symbol].snapshot(0).update_id if is_trade else 0
         if is_trade and self._listens(account, "execution.fast", kind):
-            row = fast_execution_row(venue, update, seq)
-            self._tell(account, "execution.fast", kind, update.t_ns, row)
+            self._tell(account, "execution.fast", kind, fast_execution_row(venue, update))
         if self._listens(account, "order", kind):
-            fields = order_fields(venue, order, OrderState.then(update))
+            fields = order_fields(venue, order, OrderState.then(update, later_fee_e8))
             row = chosen(fields, ORDER_TOPIC, kind)
             row["closedPnl"] = texts.money(update.realized_e8)
-            self._tell(account, "order", kind, update.t_ns, row)
+            self._tell(account, "order", kind, row)
         if is_trade and self._listens(account, "execution", kind):
-            closed_lots = _closed_lots(update, held)
+            closed_lots = _closed_lots(update, position)
             mark_ticks = venue.core.mark_px_ticks(order.symbol)
-            row = execution_row(venue, update, closed_lots, mark_ticks, seq)
-            self._tell(account, "execution", kind, update.t_ns, row)
+            row = execution_row(venue, update, closed_lots, mark_ticks)
+            self._tell(account, "execution", kind, row)
 
     def _tell_trigger(self, update: TriggerUpdate) -> None:
         place = update.trigger.place
@@ -155,31 +160,37 @@ class PrivateStreams:
         if self._listens(place.account, "order", kind):
             fields = trigger_order_fields(self._venue, update.trigger, update.status)
             row = chosen(fields, ORDER_TOPIC, kind)
-            self._tell(place.account, "order", kind, update.t_ns, row)
+            self._tell(place.account, "order", kind, row)
 
-    def _tell_money(self, held: list[AccountUpdate]) -> None:
-        for update in held:
-            account, position = update.account, update.position
-            if update.why is MoneyWhy.FUNDING and position is not None:
-                self._tell_funding(account, position.symbol, update.t_ns)
-            if position is not None and self._listens(account, "position", Kind.LINEAR):
-                row = position_topic_row(self._venue, account, position.symbol)
-                self._tell(account, "position", Kind.LINEAR, update.t_ns, row)
-            if self._conns.get((account, "wallet")):
-                assets = [balance.asset for balance in update.balances]
-                row = Wallet(self._venue, account).row(assets)
-                self._tell(account, "wallet", None, update.t_ns, row)
+    def _tell_money(self, account: int, updates: list[AccountUpdate]) -> None:
+        keys: dict[str, None] = {}
+        assets: dict[str, None] = {}
+        for update in updates:
+            assets |= dict.fromkeys(balance.asset for balance in update.balances)
+            if update.position is not None:
+                keys[update.position.symbol] = None
+                if update.why is MoneyWhy.FUNDING:
+                    self._tell_funding(account, update.position.symbol)
+        if self._listens(account, "position", Kind.LINEAR):
+            for key in keys:
+                row = position_topic_row(self._venue, account, key)
+                self._tell(account, "position", Kind.LINEAR, row)
+        if self._conns.get((account, "wallet")):
+            self._tell(account, "wallet", None, Wallet(self._venue, account).row(assets))
 
-    def _tell_funding(self, account: int, key: str, t_ns: int) -> None:
+    def _tell_funding(self, account: int, key: str) -> None:
         records = self._venue.core.funding_of(account, key)
         if records and self._listens(account, "execution", Kind.LINEAR):
             row = funding_row(self._venue, records[-1])
-            self._tell(account, "execution", Kind.LINEAR, t_ns, row)
+            self._tell(account, "execution", Kind.LINEAR, row)
 
 
-def _closed_lots(update: OrderUpdate, held: list[AccountUpdate]) -> int:
-    """How much of the position before the fill it closed."""
-    after = next((money.position for money in reversed(held) if money.position), None)
+def _last_position(updates: list[AccountUpdate]) -> PositionNow | None:
+    return updates[-1].position if updates else None
+
+
+def _closed_lots(update: OrderUpdate, after: PositionNow | None) -> int:
+    """How much of the position before the fill it closed; its AccountUpdate came just before."""
     if after is None:
         return 0
     signed = update.order.side.sign * update.last_lots

@@ -264,9 +264,8 @@ class PublicStreams:
         topic_key = (instrument.kind, topic)
         if topic_key not in self._conns:
             return
-        seq = self._venue.core.markets[key].snapshot(0).update_id
         rows = [
-            self._trade_json(trade, direction, seq)
+            self._trade_json(trade, direction)
             for trade, direction in zip(run, directions, strict=True)
         ]
         ts = self._venue.ms(now_ns)
@@ -277,13 +276,14 @@ class PublicStreams:
             data = ",".join(rows[start : start + TRADES_A_MESSAGE])
             self._tell(topic_key, f'{{"topic":"{topic}",{head},"data":[{data}]}}', told)
 
-    def _trade_json(self, trade: Trade, direction: str, seq: int) -> str:
+    def _trade_json(self, trade: Trade, direction: str) -> str:
         instrument = self._venue.instrument(trade.symbol)
         stamp, symbol = self._venue.ms(trade.t_ns), instrument.symbol
         side = "Buy" if trade.aggressor is Side.BUY else "Sell"
         qty = texts.quantity(instrument, trade.qty_lots)
         px = texts.price(instrument, trade.px_ticks)
         exec_id = texts.exec_id(trade.symbol, instrument.kind, trade.trade_id)
+        seq = trade.trade_id
         if instrument.kind is Kind.SPOT:
             return (
                 f'{{"i":"{exec_id}","T":{stamp},"p":"{px}","v":"{qty}","S":"{side}","seq":{seq},'

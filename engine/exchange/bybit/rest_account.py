@@ -153,7 +153,7 @@ class AccountRest:
                 order = self._venue.core.find_order(account, key, fill.order_id, "")
                 left[fill.order_id] = order.qty_lots if order else fill.qty_lots
             left[fill.order_id] -= fill.qty_lots
-            row = fill_row(self._venue, fill, left[fill.order_id], fill.trade_id)
+            row = fill_row(self._venue, fill, left[fill.order_id])
             items.append((fill.t_ns, fill.trade_id, row))
         return items
 

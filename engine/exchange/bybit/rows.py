@@ -92,15 +92,18 @@ class OrderState(NamedTuple):
     status: Status
     cum_lots: int
     cum_cost: int
+    cum_fee_e8: int
     t_ns: int
 
     @classmethod
     def now(cls, order: Order) -> "OrderState":
-        return cls(order.status, order.cum_lots, order.cum_cost, order.update_ns)
+        return cls(order.status, order.cum_lots, order.cum_cost, order.cum_fee_e8, order.update_ns)
 
     @classmethod
-    def then(cls, update: OrderUpdate) -> "OrderState":
-        return cls(update.status, update.cum_lots, update.cum_cost, update.t_ns)
+    def then(cls, update: OrderUpdate, later_fee_e8: int) -> "OrderState":
+        """`later_fee_e8`: of fills that came after `update`."""
+        fee_e8 = update.order.cum_fee_e8 - later_fee_e8
+        return cls(update.status, update.cum_lots, update.cum_cost, fee_e8, update.t_ns)
 
 
 def chosen(fields: dict[str, Any], names: tuple[str, ...], kind: Kind) -> dict[str, Any]:
@@ -118,7 +121,7 @@ def order_fields(venue: Venue, order: Order, state: OrderState) -> dict[str, Any
     is_open = state.status in (Status.NEW, Status.PARTIALLY_FILLED)
     leaves_lots = order.qty_lots - state.cum_lots if is_open else 0
     unit_e8 = instrument.notional_e8
-    fee = texts.money(order.cum_fee_e8)
+    fee = texts.money(state.cum_fee_e8)
     cancel_type, reject_reason = "UNKNOWN", "EC_NoError"
     if state.status in (Status.CANCELED, Status.EXPIRED):
         cancel_type, reject_reason = ENDS[order.why]
@@ -135,9 +138,9 @@ def order_fields(venue: Venue, order: Order, state: OrderState) -> dict[str, Any
         "cumExecQty": texts.quantity(instrument, state.cum_lots),
         "cumExecValue": texts.money(state.cum_cost * unit_e8),
         "cumExecFee": fee,
-        "cumFeeDetail": {order.fee_asset: fee} if order.fee_asset else {},
+        "cumFeeDetail": {order.fee_asset: fee} if state.cum_lots else {},
         "closedPnl": "0",
-        "feeCurrency": order.fee_asset if instrument.kind is Kind.SPOT else "",
+        "feeCurrency": order.fee_asset if state.cum_lots and instrument.kind is Kind.SPOT else "",
         "createdTime": str(venue.ms(order.create_ns)),
         "updatedTime": str(venue.ms(state.t_ns)),
     }
@@ -201,7 +204,8 @@ def _own_fields(instrument: Instrument, link: str, order: Order | Place) -> dict
         "orderType": TYPES[order.order_type],
         "timeInForce": "IOC" if is_market else TIFS[order.tif],
         "price": texts.price(instrument, 0 if is_market else order.px_ticks),
-        "qty": texts.quantity(instrument, order.qty_lots),
+        # A spot market order for money shows what it was given.
+        "qty": order.echo.get("money") or texts.quantity(instrument, order.qty_lots),
         "positionIdx": 0,
         "isLeverage": "0" if is_spot else "",
         "marketUnit": order.echo.get("unit", ""),
@@ -244,7 +248,7 @@ def _trigger_only_fields(instrument: Instrument, trigger: Trigger) -> dict[str, 
 
 
 def execution_row(
-    venue: Venue, update: OrderUpdate, closed_lots: int, mark_ticks: int, seq: int
+    venue: Venue, update: OrderUpdate, closed_lots: int, mark_ticks: int
 ) -> dict[str, Any]:
     """One of the topic `execution`."""
     order = update.order
@@ -278,7 +282,7 @@ def execution_row(
         "execTime": str(venue.ms(update.t_ns)),
         "isLeverage": "0",
         "isMaker": update.is_maker,
-        "seq": seq,
+        "seq": update.trade_id,
         "marketUnit": order.echo.get("unit", ""),
         "execPnl": texts.money(update.realized_e8),
         "createType": "CreateByStopOrder" if order.trigger_id else "CreateByUser",
@@ -286,7 +290,7 @@ def execution_row(
     }
 
 
-def fast_execution_row(venue: Venue, update: OrderUpdate, seq: int) -> dict[str, Any]:
+def fast_execution_row(venue: Venue, update: OrderUpdate) -> dict[str, Any]:
     """One of `execution.fast`: a maker is not told its orderLinkId."""
     order = update.order
     instrument = venue.instrument(order.symbol)
@@ -301,11 +305,11 @@ def fast_execution_row(venue: Venue, update: OrderUpdate, seq: int) -> dict[str,
         "orderLinkId": "" if update.is_maker else order.echo.get("link", ""),
         "side": SIDES[order.side],
         "execTime": str(venue.ms(update.t_ns)),
-        "seq": seq,
+        "seq": update.trade_id,
     }
 
 
-def fill_row(venue: Venue, fill: FillRecord, leaves_lots: int, seq: int) -> dict[str, Any]:
+def fill_row(venue: Venue, fill: FillRecord, leaves_lots: int) -> dict[str, Any]:
     """One of GET /v5/execution/list, in the documents' order."""
     instrument = venue.instrument(fill.symbol)
     order = venue.core.find_order(fill.account, fill.symbol, fill.order_id, "")
@@ -342,7 +346,7 @@ def fill_row(venue: Venue, fill: FillRecord, leaves_lots: int, seq: int) -> dict
         "execQty": texts.quantity(instrument, fill.qty_lots),
         "closedSize": "",
         "extraFees": "",
-        "seq": seq,
+        "seq": fill.trade_id,
         "category": kind.value,
     }
 
