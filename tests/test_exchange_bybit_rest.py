@@ -1,4 +1,4 @@
-"""engine.exchange.bybit over REST: signatures, errors in the venue's words, orders, pages, keys."""
+"""engine.exchange.bybit over REST: signatures, the venue's errors, orders, pages, keys."""
 
 import json
 from typing import Any
