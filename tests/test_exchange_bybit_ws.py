@@ -12,7 +12,6 @@ from bybit_client import (
     START_NS,
     UNLIMITED,
     Client,
-    QuietMarket,
     digest,
     order_of,
     quiet_core,
@@ -21,7 +20,7 @@ from bybit_client import (
 from engine.exchange.book import Side
 from engine.exchange.bybit.limits import LimitRules
 from engine.exchange.core import Core
-from engine.exchange.events import DepthSnapshot, Place, SetTick, TapeFrame
+from engine.exchange.events import DepthSnapshot, Place, ResetSequence, SetTick, TapeFrame
 from engine.exchange.face import (
     ConnKind,
     HttpAnswer,
@@ -276,20 +275,13 @@ def test_level_pushed_out_of_the_depth_is_deleted(client: Client) -> None:
     assert len(book.sides["b"]) == 50
 
 
-class Restarted(QuietMarket):
-    def reset_sequence(self, now_ns: int) -> None:
-        self.update_id = 1
-
-
 def test_restart_is_a_snapshot_with_u_1(client: Client) -> None:
-    market = Restarted(catalogue("bybit")[BTC], 1, START_NS)
-    client = Client(core=Core([market], 1, rules=rules_of("bybit")))
     conn = client.open(LINEAR)
     client.say(conn, op="subscribe", args=["orderbook.50.BTCUSDT", "orderbook.1.BTCUSDT"])
     client.order(price="59999.90")
     client.wait(1)
     assert all(m["data"]["u"] > 1_000 for m in client.take(conn))
-    market.reset_sequence(client.now_ns)
+    client.core.step(ResetSequence(BTC), client.now_ns)
     client.order(price="59999.90")
     client.wait(0.1)
     first = {m["topic"]: m for m in client.take(conn)}
@@ -328,7 +320,7 @@ def test_trades_carry_the_executions_ids(client: Client) -> None:
     for topic in ("execution", "execution.fast"):
         assert [m["data"][0]["execId"] for m in told if m["topic"] == topic] == ids
     assert {row["S"] for row in trades["data"]} == {"Buy"}
-    assert [row["L"] for row in trades["data"]][0] == "PlusTick"
+    assert trades["data"][0]["L"] == "PlusTick"
     recent = client.public("/v5/market/recent-trade", category="linear", symbol="BTCUSDT", limit=2)
     assert [row["execId"] for row in recent["result"]["list"]] == ids[:-3:-1]
 
@@ -346,7 +338,9 @@ def test_linear_ticker_deltas_add_up_and_spot_sends_it_whole(client: Client) -> 
         assert message["data"]["symbol"] == "BTCUSDT"
         assert len(message["data"]) < len(view)
         view.update(message["data"])
-    row = client.public("/v5/market/tickers", category="linear", symbol="BTCUSDT")["result"]["list"]
+    row = client.public("/v5/market/tickers", category="linear", symbol="BTCUSDT")["result"][
+        "list"
+    ]
     for name in ("lastPrice", "bid1Price", "ask1Size", "volume24h", "turnover24h", "markPrice"):
         assert view[name] == row[0][name], name
     wholes = client.take(spot)
@@ -380,19 +374,20 @@ def test_candles_close_and_add_up(client: Client) -> None:
 
 
 def test_finer_tick_tells_books_whole(client: Client) -> None:
-    class Finer(QuietMarket):
-        def set_tick(self, factor: int, now_ns: int) -> bool:
-            self.instrument = self.instrument.with_finer_tick(factor)
-            return True
-
-    market = Finer(catalogue("bybit")[BTC], 1, START_NS)
-    client = Client(core=Core([market], 1, rules=rules_of("bybit")))
     conn = client.open(LINEAR)
-    client.say(conn, op="subscribe", args=["orderbook.50.BTCUSDT"])
-    outputs = client.core.step(SetTick(BTC, 10), client.now_ns)
-    client.face.publish(outputs, client.now_ns)
+    book, told = Rebuilt(), []
+    book.apply(client.say(conn, op="subscribe", args=["orderbook.50.BTCUSDT"])[1])
+    client.order(orderType="Market", price=None)
+    client.face.publish(client.core.step(SetTick(BTC, 10), client.now_ns), client.now_ns)
     client.wait(0.1)
-    assert [m["type"] for m in client.take(conn)] == ["snapshot"]
+    for message in client.take(conn):
+        told.append((message["type"], message["data"]["b"][0]))
+    assert told == [("snapshot", ["59999.90", book.sides["b"]["59999.90"]])]
+    listed = client.public("/v5/market/instruments-info", category="linear", symbol="BTCUSDT")
+    assert listed["result"]["list"][0]["priceFilter"]["tickSize"] == "0.01"
+    assert client.order(price="59000.01")["retCode"] == 0
+    day = client.public("/v5/market/tickers", category="linear", symbol="BTCUSDT")
+    assert float(day["result"]["list"][0]["highPrice24h"]) == pytest.approx(60_000, rel=0.01)
 
 
 # -- RECORDINGS ---
@@ -452,7 +447,11 @@ def test_life_of_an_order_on_the_topics(client: Client) -> None:
     )  # fmt: skip
     assert orders[1]["cumExecFee"] == execution["execFee"]
     (position,) = [m["data"][0] for m in told if m["topic"] == "position"]
-    assert (position["side"], position["size"], position["entryPrice"]) == ("Buy", "0.004", "60000")
+    assert (position["side"], position["size"], position["entryPrice"]) == (
+        "Buy",
+        "0.004",
+        "60000",
+    )
     (wallet,) = [m["data"][0] for m in told if m["topic"] == "wallet"]
     assert (wallet["accountType"], [c["coin"] for c in wallet["coin"]]) == ("UNIFIED", ["USDT"])
     shown = client.get("/v5/account/wallet-balance", accountType="UNIFIED", coin="USDT")
@@ -463,13 +462,14 @@ def test_life_of_an_order_on_the_topics(client: Client) -> None:
 @pytest.mark.parametrize(
     ("fields", "status", "reason"),
     [
-        ({"timeInForce": "PostOnly", "price": "60010"}, "Cancelled", "EC_PostOnlyWillTakeLiquidity"),
+        ({"timeInForce": "PostOnly", "price": "60010"}, "Cancelled",
+         "EC_PostOnlyWillTakeLiquidity"),
         ({"timeInForce": "IOC", "price": "59999"}, "Cancelled", "EC_NoImmediateQtyToFill"),
         ({"timeInForce": "FOK", "price": "60000.1", "qty": "5"}, "Cancelled",
          "EC_CancelForNoFullFill"),
         ({"timeInForce": "IOC", "price": "60000.1", "qty": "5"}, "Cancelled",
          "EC_NoImmediateQtyToFill"),
-        ({"category": "spot", "timeInForce": "IOC", "price": "60000.1", "qty": "0.1"},
+        ({"category": "spot", "timeInForce": "IOC", "price": "60000.1", "qty": "1.5"},
          "PartiallyFilledCanceled", "EC_NoImmediateQtyToFill"),
     ],
 )  # fmt: skip
@@ -687,9 +687,7 @@ def test_data_and_frames_keep_a_connection(client: Client) -> None:
 
 
 def protected(client: Client, product: str = "DERIVATIVES", window: int = 10) -> None:
-    answer = client.post(
-        "/v5/order/disconnected-cancel-all", product=product, timeWindow=window
-    )
+    answer = client.post("/v5/order/disconnected-cancel-all", product=product, timeWindow=window)
     assert answer == {"retCode": 0, "retMsg": "success"}
     client.wait(10)
 
