@@ -77,9 +77,7 @@ def tape_import(
     from engine.tape.importer import import_files
 
     with _progress("importing", as_json) as advance:
-        summary = import_files(
-            files, out, symbol=symbol, tick=tick, lot=lot, progress=advance
-        )
+        summary = import_files(files, out, symbol=symbol, tick=tick, lot=lot, progress=advance)
     _print_result(summary, as_json)
 
 
@@ -99,9 +97,7 @@ def tape_capture(
     """Record a venue's market data, every frame as it comes."""
     from engine.gateway.capture import run
 
-    _print_result(
-        run(url, out, send=send or [], snapshot_url=snapshot, seconds=seconds), as_json
-    )
+    _print_result(run(url, out, send=send or [], snapshot_url=snapshot, seconds=seconds), as_json)
 
 
 @tape_app.command("verify")

@@ -63,6 +63,8 @@ class Timeline:
 class TapeMarket:
     """A Market (events.py) over a Recording."""
 
+    is_recorded = True  # streams have frames of their own, and no Trade is public
+
     def __init__(
         self, recording: Recording, speed: float = 1.0, timeline: Timeline | None = None
     ) -> None:
