@@ -50,6 +50,8 @@ class Faulty:
 
     def __init__(self, face: Face, schedule: Schedule | None = None) -> None:
         self.face = face
+        self.name: str = face.name
+        self.core: Core = face.core
         self.schedule = schedule or Schedule()
         self.hits: Counter[str] = Counter()
         self.live: dict[int, Live] = {}
@@ -64,14 +66,6 @@ class Faulty:
         self._t_ns = 0
 
     # -- A FACE ---
-
-    @property
-    def name(self) -> str:
-        return self.face.name
-
-    @property
-    def core(self) -> Core:
-        return self.face.core
 
     @property
     def skew_ns(self) -> int:

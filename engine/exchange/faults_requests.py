@@ -13,7 +13,15 @@ from engine.exchange.face import (
     WsSend,
     WsText,
 )
-from engine.exchange.faults_schedule import FateFault, Fault, LimitFault, Live, RequestFault, S
+from engine.exchange.faults_schedule import (
+    FateFault,
+    Fault,
+    LimitFault,
+    Live,
+    RequestFault,
+    S,
+    TimeoutFault,
+)
 
 Later = Callable[[int, list[Action]], None]
 TROUBLES = {
@@ -75,7 +83,7 @@ class Requests:
         answer, rest = _split(event, self._face.step(event, t_ns))
         if fault.kind in TROUBLES:
             return [*self._face.trouble(event, TROUBLES[fault.kind], 0), *rest]
-        if isinstance(fault, FateFault) and fault.late_ns:
+        if isinstance(fault, TimeoutFault) and fault.late_ns:
             later(t_ns + fault.late_ns, answer)
         elif fault.kind == "ack_lost" and isinstance(event, HttpRequest):
             return [HttpDrop(event.request), *rest]

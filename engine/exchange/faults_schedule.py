@@ -116,9 +116,15 @@ class RequestFault(Window):
 class FateFault(RequestFault):
     """The client can't know whether it was done; `effect` says whether it was."""
 
-    kind: Literal["unknown", "timeout"]  # type: ignore[assignment]
+    kind: Literal["unknown"]  # type: ignore[assignment]
     effect: bool = Field(False, description="it is done all the same")
-    late_ns: Span = Field(0, alias="late", description="timeout: so late; 0s: never")
+
+
+class TimeoutFault(FateFault):
+    kind: Literal["timeout"]  # type: ignore[assignment]
+    late_ns: Span = Field(
+        0, alias="late", description="with `effect`: the answer comes so late; 0s: never"
+    )
 
 
 class LimitFault(RequestFault):
@@ -188,7 +194,7 @@ class RevocationFault(Window):
 
 CLASSES: tuple[type[Fault], ...] = (
     FrameFault, DelayFault, LinkFault, SymbolFault, SymbolWindow, InstantFault, RequestFault,
-    FateFault, LimitFault, SkewFault, StepFault, DriftFault, TickFault, PartialFault,
+    FateFault, TimeoutFault, LimitFault, SkewFault, StepFault, DriftFault, TickFault, PartialFault,
     RevocationFault, CrashFault, SpreadFault, OneSidedFault,
 )  # fmt: skip
 # Every kind, with what it does; docs/faults.md is made of it.
@@ -231,8 +237,8 @@ CLASS_OF: dict[str, type[Fault]] = {
 }
 AnyFault = Annotated[
     FrameFault | DelayFault | LinkFault | SymbolFault | SymbolWindow | InstantFault | RequestFault
-    | FateFault | LimitFault | SkewFault | StepFault | DriftFault | TickFault | PartialFault
-    | RevocationFault | CrashFault | SpreadFault | OneSidedFault,
+    | FateFault | TimeoutFault | LimitFault | SkewFault | StepFault | DriftFault | TickFault
+    | PartialFault | RevocationFault | CrashFault | SpreadFault | OneSidedFault,
     Field(discriminator="kind"),
 ]  # fmt: skip
 
