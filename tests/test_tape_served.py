@@ -11,10 +11,8 @@ from typing import Any, NamedTuple
 import pytest
 from support_data import recorded
 
-from engine.exchange.core import Core
-from engine.exchange.face import Face
-from engine.exchange.rules import rules_of
 from engine.exchange.server import ExchangeServer
+from engine.exchange.stack import make_core, make_face
 from engine.exchange.tape.recording import open_markets
 from engine.gateway.capture import capture
 from engine.tape.capture import read_lines
@@ -33,20 +31,6 @@ class Scene(NamedTuple):
     send: tuple[str, ...]
     snapshot: Callable[[Urls], str]
     frames_max: int  # the client's, subscription answers included
-
-
-def face_of(venue: str, core: Core) -> Face:
-    if venue == "binance_spot":
-        from engine.exchange.binance.spot import BinanceSpot
-
-        return BinanceSpot(core)
-    if venue == "binance_usdm":
-        from engine.exchange.binance.usdm import BinanceUsdm
-
-        return BinanceUsdm(core)
-    from engine.exchange.bybit.face import BybitFace
-
-    return BybitFace(core)
 
 
 def head_of(name: str, out: Path, count: int) -> Path:
@@ -99,8 +83,8 @@ def bybit(tmp_path: Path, product: str) -> Scene:
 async def serve_and_capture(scene: Scene, out: Path) -> None:
     symbols = [] if scene.venue != "bybit" else [scene.url({"ws_url": PRODUCT_KEYS})]
     markets = open_markets([scene.original], scene.venue, symbols, scene.speed)
-    core = Core(markets, 1, None, rules_of(scene.venue))
-    server = ExchangeServer(face_of(scene.venue, core))
+    core = make_core(scene.venue, markets, 1)
+    server = ExchangeServer(make_face(scene.venue, core))
     await server.start()
     try:
         async with asyncio.timeout(20):
