@@ -15,6 +15,7 @@ import uvloop
 from engine import clock
 
 IDLE_S = 3.0
+STARTS = (bytearray(b"st"), bytearray(b"to"))  # of `{"stream"`, `{"topic"`
 MASK = b"\0\0\0\0"  # a mask of zeros is a mask
 
 
@@ -59,8 +60,8 @@ class Counter(asyncio.Protocol):
                 length, head = int.from_bytes(buffer[at + 2 : at + 10], "big"), 10
             if at + head + length > size:
                 break
-            # `{"s..`, `{"t..`: of a stream or a topic; neither answers nor pings.
-            if buffer[at] == 0x81 and buffer[at + head + 2 : at + head + 4] in (b"st", b"to"):
+            # Data frames only: neither answers nor pings.
+            if buffer[at] == 0x81 and buffer[at + head + 2 : at + head + 4] in STARTS:
                 self.stamps.append(now_ns)
             at += head + length
         del buffer[:at]
@@ -80,7 +81,9 @@ class Counter(asyncio.Protocol):
         self._on_end()
 
 
-async def count(host: str, port: int, target: str, frames: int, message: str) -> "array.array[int]":
+async def count(
+    host: str, port: int, target: str, frames: int, message: str
+) -> "array.array[int]":
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     transport, counter = await loop.create_connection(

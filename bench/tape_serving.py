@@ -1,8 +1,9 @@
 """How fast a recording is served: by the core alone, by core and face, and over sockets.
 
 In process the exchange's clock is a number that is moved on by one turn after another, as fast
-as it goes, and the processor time of that is what counts. Over sockets the tape runs at a speed, and what counts is how late the frames are: a
-frame is due where the recording has it, divided by the speed.
+as it goes, and the processor time of that is what counts. Over sockets the tape runs at a speed,
+and what counts is how late the frames are: a frame is due where the recording has it, divided by
+the speed.
 """
 
 import asyncio
@@ -41,9 +42,7 @@ ROOT = "ws://127.0.0.1:1"
 Int64s = npt.NDArray[np.int64]
 
 
-def run(
-    tape: Path, venue: str, rounds: int = 3, out: Path | None = None
-) -> dict[str, Any]:
+def run(tape: Path, venue: str, rounds: int = 3, out: Path | None = None) -> dict[str, Any]:
     """Measure with one recording; JSON, written to `out` too. TickmakerError."""
     described = machine.describe(sorted(os.sched_getaffinity(0)))
     due_ns, streams = _schedule(tape, venue)
@@ -52,18 +51,11 @@ def run(
         name: [_in_process(tape, venue, streams, make) for _ in range(rounds)]
         for name, make in (("core", _core_loop), ("face", _face_loop))
     }
-    sockets = [
-        uvloop.run(_over_sockets(tape, venue, streams, due_ns, speed)) for speed in SPEEDS
-    ]
+    sockets = [uvloop.run(_over_sockets(tape, venue, streams, due_ns, speed)) for speed in SPEEDS]
     kept = [each["speed"] for each in sockets if each["is_sustained"]]
     result = {
         "figures": {
-            **{
-                f"{name}_{key}": round(len(due_ns) / best if key == "messages_s" else span_s / best)
-                for name, times in in_process.items()
-                for best in [min(times)]
-                for key in ("messages_s", "times_real")
-            },
+            **_rates(in_process, len(due_ns), span_s),
             "sockets_times_real_sustained": max(kept, default=0.0),
         },
         "processor_seconds": in_process,
@@ -82,6 +74,15 @@ def run(
     if out is not None:
         write(result, out)
     return result
+
+
+def _rates(in_process: dict[str, list[float]], frames: int, span_s: float) -> dict[str, int]:
+    """Of the quickest round."""
+    rates: dict[str, int] = {}
+    for name, seconds in in_process.items():
+        rates[f"{name}_messages_s"] = round(frames / min(seconds))
+        rates[f"{name}_times_real"] = round(span_s / min(seconds))
+    return rates
 
 
 def _schedule(tape: Path, venue: str) -> tuple[Int64s, list[str]]:

@@ -273,6 +273,23 @@ def bench_soak(
         raise typer.Exit(1)
 
 
+@bench_app.command("tape")
+def bench_tape(
+    tape: Annotated[
+        Path | None,
+        typer.Option(help="A raw capture, or a tape; else BTCUSDT of TICKMAKER_DATA."),
+    ] = None,
+    venue: Annotated[str, typer.Option(help="Whose recording it is.")] = "binance_usdm",
+    rounds: Annotated[int, typer.Option(min=1)] = 3,
+    out: Annotated[Path | None, typer.Option(help="Also write the result here.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """The local exchange serving a recording: in process and over sockets, times its pace."""
+    from bench.tape_serving import run
+
+    _print_result(run(tape or _shared_capture(), venue, rounds=rounds, out=out), as_json)
+
+
 @bench_app.command("wire")
 def bench_wire(
     rounds: Annotated[int, typer.Option(min=5)] = 5,
