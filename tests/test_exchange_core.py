@@ -7,7 +7,7 @@ import pytest
 from support_exchange import accepted, place, quiet_core, refusal, updates
 
 from engine.exchange.accounts import USDT_ONLY, Position
-from engine.exchange.book import Book, Side
+from engine.exchange.book import Side
 from engine.exchange.core import Core
 from engine.exchange.events import (
     AccountUpdate,
@@ -198,7 +198,7 @@ def test_random_trading_between_two_users_conserves_everything(seed: int) -> Non
     """In a book of their own: every lot and every tick x lot bought was sold; fees leave."""
     rng = random.Random(seed)
     core = quiet_core(seed)
-    core.markets["BTCUSDT"].book = Book()  # type: ignore[attr-defined]
+    core.markets["BTCUSDT"].withdraw(0)  # type: ignore[attr-defined]
     for n in range(400):
         px_ticks, tif = 600_000 + rng.randint(-20, 20), rng.choice((Tif.GTC, Tif.IOC, Tif.GTX))
         side, lots = Side(rng.randrange(2)), rng.randint(1, 50)

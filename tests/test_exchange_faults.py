@@ -56,7 +56,7 @@ class World:
         return sent(self.rest("/all", t_ns, text))
 
     def phases(self, kind: str) -> list[str]:
-        return [r.phase for r in self.faulty.core.truth.of(FaultRecord) if r.kind == kind]
+        return [r.phase for r in self.faulty.core.truth.of(FaultRecord) if r.fault == kind]
 
 
 def sent(actions: list[Action]) -> list[tuple[int, str]]:
