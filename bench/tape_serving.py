@@ -157,7 +157,7 @@ def subscription(face: Face, venue: str, streams: list[str]) -> tuple[str, str]:
         product = streams[0].partition("/")[0]
         topics = [stream.partition("/")[2] for stream in streams]
         message = json.dumps({"op": "subscribe", "args": topics})
-        return urls[product].removeprefix(ROOT), message
+        return urls[f"public_{product}"].removeprefix(ROOT), message
     root = urls["public" if venue == "binance_usdm" else "market"].removeprefix(ROOT)
     return f"{root}/stream?streams={'/'.join(streams)}", ""
 

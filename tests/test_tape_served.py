@@ -26,6 +26,7 @@ class Scene(NamedTuple):
 
     venue: str
     original: Path
+    symbols: list[str]
     speed: float
     url: Callable[[Urls], str]
     send: tuple[str, ...]
@@ -51,7 +52,7 @@ def binance(tmp_path: Path, venue: str, name: str, count: int, speed: float) -> 
     path = "/fapi/v1/depth" if venue == "binance_usdm" else "/api/v3/depth"
     root = "public" if venue == "binance_usdm" else "market"
     return Scene(
-        venue, original, speed,
+        venue, original, [], speed,
         lambda urls: f"{urls['ws_url'][root]}/stream?streams={streams}",
         (),
         lambda urls: f"{urls['rest_url']}{path}?symbol=BTCUSDT&limit=1000",
@@ -72,8 +73,8 @@ def bybit(tmp_path: Path, product: str) -> Scene:
     original.write_bytes(b"".join(b"%d %s" % line for line in lines))
     topics = sorted({json.loads(frame)["topic"] for _, frame in lines})
     return Scene(
-        "bybit", original, 10.0,
-        lambda urls: str(urls["ws_url"][product]),
+        "bybit", original, [f"{product}/BTCUSDT"], 10.0,
+        lambda urls: str(urls["ws_url"][f"public_{product}"]),
         (json.dumps({"op": "subscribe", "args": topics}),),
         lambda urls: "",
         len(lines) + 1 + sum(topic.startswith("orderbook") for topic in topics),
@@ -81,8 +82,7 @@ def bybit(tmp_path: Path, product: str) -> Scene:
 
 
 async def serve_and_capture(scene: Scene, out: Path) -> None:
-    symbols = [] if scene.venue != "bybit" else [scene.url({"ws_url": PRODUCT_KEYS})]
-    markets = open_markets([scene.original], scene.venue, symbols, scene.speed)
+    markets = open_markets([scene.original], scene.venue, scene.symbols, scene.speed)
     core = make_core(scene.venue, markets, 1)
     server = ExchangeServer(make_face(scene.venue, core))
     await server.start()
@@ -95,9 +95,6 @@ async def serve_and_capture(scene: Scene, out: Path) -> None:
     finally:
         await server.stop()
     assert server.counters.bugs == 0
-
-
-PRODUCT_KEYS = {"linear": "linear/BTCUSDT", "spot": "spot/BTCUSDT"}
 
 
 @pytest.mark.parametrize(
