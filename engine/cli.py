@@ -77,9 +77,7 @@ def tape_import(
     from engine.tape.importer import import_files
 
     with _progress("importing", as_json) as advance:
-        summary = import_files(
-            files, out, symbol=symbol, tick=tick, lot=lot, progress=advance
-        )
+        summary = import_files(files, out, symbol=symbol, tick=tick, lot=lot, progress=advance)
     _print_result(summary, as_json)
 
 
@@ -99,9 +97,7 @@ def tape_capture(
     """Record a venue's market data, every frame as it comes."""
     from engine.gateway.capture import run
 
-    _print_result(
-        run(url, out, send=send or [], snapshot_url=snapshot, seconds=seconds), as_json
-    )
+    _print_result(run(url, out, send=send or [], snapshot_url=snapshot, seconds=seconds), as_json)
 
 
 @tape_app.command("verify")
@@ -300,6 +296,23 @@ def bench_agents(
     from bench.agents_day import run
 
     _print_result(run(hours=hours, out=out), as_json)
+
+
+@bench_app.command("tape")
+def bench_tape(
+    tape: Annotated[
+        Path | None,
+        typer.Option(help="A raw capture, or a tape; else BTCUSDT of TICKMAKER_DATA."),
+    ] = None,
+    venue: Annotated[str, typer.Option(help="Whose recording it is.")] = "binance_usdm",
+    rounds: Annotated[int, typer.Option(min=1)] = 3,
+    out: Annotated[Path | None, typer.Option(help="Also write the result here.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """The local exchange serving a recording: in process and over sockets, times its pace."""
+    from bench.tape_serving import run
+
+    _print_result(run(tape or _shared_capture(), venue, rounds=rounds, out=out), as_json)
 
 
 @bench_app.command("wire")
