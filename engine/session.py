@@ -7,7 +7,6 @@ Nothing here ever prints or stores a key or a secret."""
 
 import asyncio
 import gc
-import os
 import signal
 import sys
 import traceback
@@ -22,6 +21,7 @@ from engine import clock
 from engine.config import EngineConfig, load
 from engine.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, TickmakerError
 from engine.gateway import hotsocket
+from engine.gateway.edge import REAL, Edge, pin
 from engine.gateway.handshake import require_loopback
 from engine.gateway.hotsocket import HotLoop
 from engine.gateway.market import Snapshots
@@ -56,14 +56,19 @@ T = TypeVar("T")
 class Session:
     """The engine of one instrument, from REST to shutdown."""
 
-    def __init__(self, config: EngineConfig, api_key: str, secret: str, output: Output) -> None:
+    def __init__(
+        self, config: EngineConfig, api_key: str, secret: str, output: Output,
+        edge: Edge = REAL,
+    ) -> None:  # fmt: skip
         self.config = config
+        self._edge = edge
         self._keys = (api_key.encode(), secret.encode())
         self._output = output
         self._rng = Random(config.core.mask_seed)
         self._rest = RestClient(
             config.rest_url, api_key, secret,
             recv_window_ms=config.core.recv_window_ms, rng=self._rng,
+            connect=edge.connect_http,
         )  # fmt: skip
         self._account = Account(self._rest, config.core.symbol, self._rng)
         self._account.on_clock_refused = self._sync_clock
@@ -148,7 +153,7 @@ class Session:
         config = self.config
         self._check_hosts()
         if config.cpu is not None:
-            _pin(config.cpu)
+            pin(config.cpu)
         self._compile()
         await self._rest.open()
         await self._step("clock in step with the venue", self._sync_clock())
@@ -209,7 +214,7 @@ class Session:
         write_config(config.run_dir, config.model_dump(mode="json") | {
             "core": core_config, "wall_minus_monotonic_ns": wall_minus_monotonic_ns,
         })  # fmt: skip
-        self._segments = Segments(config.run_dir / "journal")
+        self._segments = Segments(config.run_dir / "journal", self._edge.segment_bytes)
         self.journal = JournalWriter(self._segments.next(), wall_minus_monotonic_ns)
         self.journal.add_segment(self._segments.next())
         try:
@@ -219,7 +224,9 @@ class Session:
         core.set_ticks(hotsocket.tick_capsule(), hotsocket.ns_per_tick())
         self._page = StatusWriter(config.run_dir / "status.page")
         hot = self._hot = HotLoop(core)
-        self.transport = HotTransport(hot, is_busy=config.poll == "busy")
+        self.transport = HotTransport(
+            hot, is_busy=config.poll == "busy", dial=self._edge.dial
+        )
         self.snapshots = Snapshots(hot, self._rest, config.core.symbol, self._rng, self.fault)
         self.supervisor = Supervisor(
             hot, self.transport, self._account,
@@ -387,18 +394,6 @@ class Session:
         if self._segments is not None:
             self._segments.close()
         await self._rest.close()
-
-
-def _pin(cpu: int) -> None:
-    try:
-        os.sched_setaffinity(0, {cpu})
-    except OSError:
-        allowed = ", ".join(map(str, sorted(os.sched_getaffinity(0))))
-        raise TickmakerError(
-            f"Configuration: cpu {cpu} can't be used by this process",
-            f"choose one of {allowed}, or null",
-            EXIT_USAGE,
-        ) from None
 
 
 async def _main(run_dir: Path, output: Output) -> int:
