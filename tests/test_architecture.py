@@ -68,7 +68,7 @@ ENGINE: dict[str, set[str]] = {
     # The local exchange's keys come from its seed: so its runs can be verified, signatures too.
     # The edge's tick counter times the stages of a replay; none of its sockets.
     "replay": BASE
-    | {"config", "exchange.accounts", "gateway.hotsocket", "recorder", "report", "runs",
+    | {"config", "exchange.keys", "gateway.hotsocket", "recorder", "report", "runs",
        "strategies", "tape", "venues"},
     "demo": BASE
     | {"config", "recorder", "report", "runs", "status", "strategies", "tape", "view"},

@@ -15,7 +15,7 @@ import pytest
 import engine.demo
 from engine import clock, session
 from engine.config import demo_core
-from engine.exchange.accounts import derive_keys
+from engine.exchange.keys import derive_keys
 from engine.replay.verify import verify_run
 
 SEED = 11

@@ -6,7 +6,7 @@ from fractions import Fraction
 import pytest
 from exchange_client import BTC, place, quiet_core
 
-from engine.exchange.accounts import WALLET_START_E8, Position, derive_keys
+from engine.exchange.accounts import Position
 from engine.exchange.book import Book, Side
 from engine.exchange.core import LISTEN_KEY_LIFE_NS, OPEN_ORDERS_MAX, Core
 from engine.exchange.events import (

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import pytest
 from exchange_client import digest, place, quiet_core
 
-from engine.exchange.accounts import derive_keys
+from engine.exchange.keys import derive_keys
 from engine.exchange.binance_usdm import BinanceUsdm, RestRequest
 from engine.exchange.book import Side
 from engine.exchange.events import Tif

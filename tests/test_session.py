@@ -15,7 +15,7 @@ from support_session import PATIENCE_S, Rig, rigged, run
 from engine import clock, session
 from engine.config import demo_core
 from engine.errors import EXIT_FAILED, EXIT_OK, EXIT_UNSAFE, EXIT_USAGE, TickmakerError
-from engine.exchange.accounts import derive_keys
+from engine.exchange.keys import derive_keys
 from engine.gateway.parent import Input, Output
 from fastcore.types import Command, Conn, Halt, OrderState
 

@@ -1,56 +1,16 @@
-"""Accounts: keys, HMAC check, balances and positions, exact in integers.
+"""Accounts: balances, locks, positions and fee rates, exact in integers."""
 
-Keys come from the seed by SHA-256. They open nothing but a local exchange, so a run can be
-verified later without anybody having stored a secret.
-"""
-
-import hashlib
-import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from engine.exchange.instruments import E8, Instrument
+from engine.exchange.instruments import E8
 
-ACCOUNT_COUNT = 2
-KEYS_PER_ACCOUNT = 2
-WALLET_START_E8 = 100_000 * E8
-LEVERAGE = 20
+LEVERAGE = 20  # before anybody asks for another
+LEVERAGE_MAX = 125
 FEE_SCALE = 1_000_000  # rates are parts per million: 200 is 2 bp
-
-
-@dataclass(frozen=True)
-class KeyPair:
-    api_key: str
-    secret: str = field(repr=False)
-
-
-@dataclass(frozen=True)
-class AccountKeys:
-    name: str
-    keys: tuple[KeyPair, ...]
-
-
-def derive_keys(seed: int) -> list[AccountKeys]:
-    """The accounts of a local exchange started with `seed`: public, worthless constants."""
-
-    def digits(account: int, key: int, what: str) -> str:
-        label = f"tickmaker local exchange/{seed}/{account}/{key}/{what}"
-        return hashlib.sha256(label.encode()).hexdigest()
-
-    return [
-        AccountKeys(
-            f"account{account}",
-            tuple(
-                KeyPair(digits(account, key, "api_key"), digits(account, key, "secret"))
-                for key in range(KEYS_PER_ACCOUNT)
-            ),
-        )
-        for account in range(ACCOUNT_COUNT)
-    ]
-
-
-def sign(secret: str, text: str) -> str:
-    """HMAC-SHA256 in lowercase hex, as the venue wants it."""
-    return hmac.new(secret.encode(), text.encode(errors="replace"), hashlib.sha256).hexdigest()
+# What every account of a venue starts with, 1e-8 of each asset.
+USDT_ONLY = {"USDT": 100_000 * E8}
+SPOT_PURSE = {"USDT": 100_000 * E8, "BTC": 10 * E8, "ETH": 100 * E8, "SOL": 5_000 * E8}
 
 
 @dataclass(frozen=True)
@@ -60,10 +20,10 @@ class FeeRates:
     maker_ppm: int = 200
     taker_ppm: int = 400
 
-    def fee_e8(self, notional_e8: int, is_maker: bool) -> int:
-        """Cost in 1e-8 quote units, rounded half up."""
+    def fee_e8(self, amount_e8: int, is_maker: bool) -> int:
+        """Cost in 1e-8 of the amount's asset, rounded half up."""
         rate_ppm = self.maker_ppm if is_maker else self.taker_ppm
-        return (notional_e8 * rate_ppm + FEE_SCALE // 2) // FEE_SCALE
+        return (amount_e8 * rate_ppm + FEE_SCALE // 2) // FEE_SCALE
 
 
 @dataclass(slots=True)
@@ -72,10 +32,12 @@ class Position:
 
     Part of the cost leaves with each lot that closes, rounded towards minus infinity in
     tick x lot; the rounding stays in the remaining cost, so nothing is lost when flat.
+    `realized_e8` accumulates, fees apart.
     """
 
     lots: int = 0
     cost: int = 0
+    realized_e8: int = 0
     update_ns: int = 0
 
     def apply_fill(self, signed_lots: int, px_ticks: int) -> int:
@@ -96,26 +58,36 @@ class Position:
 
 @dataclass(slots=True)
 class Account:
-    """One user's money and positions; wallet = start + realised P&L - fees, in 1e-8 USDT."""
+    """One user's money and positions. A derivative's wallet is the balance of its quote asset;
+    `locked` is what open spot orders have set aside."""
 
     index: int
     name: str
-    wallet_e8: int = WALLET_START_E8
-    fees_e8: int = 0
+    balances: dict[str, int] = field(default_factory=dict)
+    locked: dict[str, int] = field(default_factory=dict)
     positions: dict[str, Position] = field(default_factory=dict)
-    listen_key: str = ""
-    listen_key_expiry_ns: int = 0
+    leverages: dict[str, int] = field(default_factory=dict)
+    fees_e8: dict[str, int] = field(default_factory=dict)  # paid so far, by asset
+
+    @classmethod
+    def opened(cls, index: int, name: str, purse: Mapping[str, int]) -> "Account":
+        return cls(index, name, dict(purse))
 
     def position(self, symbol: str) -> Position:
         return self.positions.setdefault(symbol, Position())
 
-    def apply_fill(
-        self, instrument: Instrument, signed_lots: int, px_ticks: int, fee_e8: int, t_ns: int
-    ) -> int:
-        """Book one fill; returns the realised P&L in 1e-8 quote units."""
-        position = self.position(instrument.symbol)
-        realized_e8 = position.apply_fill(signed_lots, px_ticks) * instrument.notional_e8
-        position.update_ns = t_ns
-        self.wallet_e8 += realized_e8 - fee_e8
-        self.fees_e8 += fee_e8
-        return realized_e8
+    def leverage(self, symbol: str) -> int:
+        return self.leverages.get(symbol, LEVERAGE)
+
+    def balance_e8(self, asset: str) -> int:
+        return self.balances.get(asset, 0)
+
+    def free_e8(self, asset: str) -> int:
+        return self.balances.get(asset, 0) - self.locked.get(asset, 0)
+
+    def add(self, asset: str, change_e8: int) -> None:
+        self.balances[asset] = self.balances.get(asset, 0) + change_e8
+
+    def lock(self, asset: str, change_e8: int) -> None:
+        """Set aside more of `asset`, or less."""
+        self.locked[asset] = self.locked.get(asset, 0) + change_e8

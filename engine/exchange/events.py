@@ -272,12 +272,6 @@ class SetPositionMode:
     is_hedge: bool
 
 
-class ListenKeyVerb(Enum):
-    START = "start"
-    KEEP_ALIVE = "keep alive"
-    CLOSE = "close"
-
-
 @dataclass(frozen=True, slots=True)
 class DeleteKey:
     """A trading key dies at once; what had logged on with it must fail from now on."""
@@ -302,7 +296,8 @@ class SetState:
 
 @dataclass(frozen=True, slots=True)
 class SetTick:
-    """The tick becomes `factor` times what it was (agents' market only); open orders expire."""
+    """The tick becomes a `factor`-th of what it was (agents' market only); users' orders expire.
+    Finer only: what is held in ticks stays exact."""
 
     symbol: str
     factor: int
@@ -537,6 +532,13 @@ class Market(Protocol):
 
     def reset_sequence(self, now_ns: int) -> None:
         """Update ids start anew."""
+
+    def set_tick(self, factor: int, now_ns: int) -> bool:
+        """`instrument` gets a tick `factor` times finer, the book with it; no user's order rests.
+        False: this market can't."""
+
+    def pause(self, for_ns: int) -> None:
+        """Time stood still for so long: what is due in the background is due so much later."""
 
     def touch(self) -> Touch: ...
 

@@ -4,8 +4,9 @@ The catalogue holds what the agent market can trade; a tape brings its own instr
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from enum import Enum
 from functools import cached_property
 
 DECIMAL_TEXT = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?", re.ASCII)
@@ -71,9 +72,15 @@ class Grid:
         return units
 
 
+class Kind(Enum):
+    LINEAR = "linear"  # perpetual, settled in its quote asset
+    SPOT = "spot"
+
+
 @dataclass(frozen=True)
 class Instrument:
-    """One linear perpetual. Money is exact in 1e-8 of the quote asset."""
+    """What is traded. Money is exact in 1e-8 of an asset. `key` is its name inside the core:
+    the symbol, unless a venue uses one symbol for several products."""
 
     symbol: str
     base: str
@@ -83,14 +90,35 @@ class Instrument:
     min_notional: int = 5  # quote units
     qty_lots_max: int = 1_000_000
     px_ticks_max: int = 45_294_840
+    qty_lots_min: int = 1
+    kind: Kind = Kind.LINEAR
+    key: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.key:
+            object.__setattr__(self, "key", self.symbol)
 
     @cached_property
     def notional_e8(self) -> int:
         """1e-8 quote units in one tick x one lot."""
-        exact = self.px.step * self.qty.step * E8
+        return self._exact_e8(self.px.step * self.qty.step, f"tick x lot in {self.quote}")
+
+    @cached_property
+    def lot_e8(self) -> int:
+        """1e-8 base units in one lot."""
+        return self._exact_e8(self.qty.step, f"lot in {self.base}")
+
+    def _exact_e8(self, value: Decimal, what: str) -> int:
+        exact = value * E8
         if exact != int(exact) or exact < 1:
-            raise ValueError(f"{self.symbol}: tick x lot is finer than 1e-8 {self.quote}")
+            raise ValueError(f"{self.symbol}: {what} is finer than 1e-8")
         return int(exact)
+
+    def with_finer_tick(self, factor: int) -> "Instrument":
+        step = self.px.step / factor
+        decimals = max(self.px.decimals, -int(step.normalize().as_tuple().exponent))
+        ticks_max = self.px_ticks_max * factor
+        return replace(self, px=Grid(step, decimals), px_ticks_max=ticks_max)
 
 
 @dataclass(frozen=True)
@@ -101,22 +129,67 @@ class Listing:
     start_px_ticks: int
 
 
-def _listing(base: str, tick: str, px_decimals: int, lot: str, start_px: int) -> Listing:
-    lot_step = Decimal(lot)
-    qty_decimals = max(0, -int(lot_step.normalize().as_tuple().exponent))
-    px, qty = Grid(Decimal(tick), px_decimals), Grid(lot_step, qty_decimals)
+def _decimals(step: str) -> int:
+    return max(0, -int(Decimal(step).normalize().as_tuple().exponent))
+
+
+def _linear(base: str, tick: str, px_decimals: int, lot: str, start_px: int) -> Listing:
+    px, qty = Grid(Decimal(tick), px_decimals), Grid(Decimal(lot), _decimals(lot))
     instrument = Instrument(f"{base}USDT", base, "USDT", px, qty)
     return Listing(instrument, int(Decimal(start_px) / Decimal(tick)))
 
 
-CATALOGUE = {
-    listing.instrument.symbol: listing
-    for listing in (
-        _listing("BTC", "0.10", 2, "0.001", 60_000),
-        _listing("ETH", "0.01", 2, "0.001", 3_000),
-        _listing("SOL", "0.0100", 4, "1", 150),
-    )
+def _spot(
+    base: str, tick: str, lot: str, start_px: int, shown: tuple[int, int], key: str = ""
+) -> Listing:
+    """`shown`: decimals of prices and quantities; Binance shows eight of each."""
+    px, qty = Grid(Decimal(tick), shown[0]), Grid(Decimal(lot), shown[1])
+    lots_max = int(Decimal(9_000) / Decimal(lot))
+    ticks_max = int(Decimal(1_000_000) / Decimal(tick))
+    instrument = Instrument(
+        f"{base}USDT", base, "USDT", px, qty,
+        qty_lots_max=lots_max, px_ticks_max=ticks_max, kind=Kind.SPOT, key=key,
+    )  # fmt: skip
+    return Listing(instrument, int(Decimal(start_px) / Decimal(tick)))
+
+
+def _bybit_linear(base: str, tick: str, lot: str, start_px: int) -> Listing:
+    listing = _linear(base, tick, _decimals(tick), lot, start_px)
+    instrument = replace(listing.instrument, key=f"linear/{base}USDT")
+    return replace(listing, instrument=instrument)
+
+
+def _by_key(*listings: Listing) -> dict[str, Listing]:
+    return {listing.instrument.key: listing for listing in listings}
+
+
+# Ticks and lots: each venue's own, as recorded in its instrument information.
+CATALOGUES = {
+    "binance_usdm": _by_key(
+        _linear("BTC", "0.10", 2, "0.001", 60_000),
+        _linear("ETH", "0.01", 2, "0.001", 3_000),
+        _linear("SOL", "0.0100", 4, "1", 150),
+    ),
+    "binance_spot": _by_key(
+        _spot("BTC", "0.01", "0.00001", 60_000, (8, 8)),
+        _spot("ETH", "0.01", "0.0001", 3_000, (8, 8)),
+        _spot("SOL", "0.01", "0.001", 150, (8, 8)),
+    ),
+    "bybit": _by_key(
+        _bybit_linear("BTC", "0.10", "0.001", 60_000),
+        _bybit_linear("ETH", "0.01", "0.01", 3_000),
+        _bybit_linear("SOL", "0.010", "0.1", 150),
+        _spot("BTC", "0.1", "0.000001", 60_000, (1, 6), "spot/BTCUSDT"),
+        _spot("ETH", "0.01", "0.00001", 3_000, (2, 5), "spot/ETHUSDT"),
+        _spot("SOL", "0.01", "0.001", 150, (2, 3), "spot/SOLUSDT"),
+    ),
 }
+CATALOGUE = CATALOGUES["binance_usdm"]
+
+
+def catalogue(venue: str) -> dict[str, Listing]:
+    """What the agents of a venue can trade, by key."""
+    return CATALOGUES[venue]
 
 
 def e8_text(amount_e8: int) -> str:

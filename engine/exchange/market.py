@@ -13,6 +13,7 @@ from engine.exchange.events import (
     DepthChange,
     DepthSnapshot,
     MarketEvent,
+    Shock,
     Trade,
 )
 from engine.exchange.flow import FIRST_AGENT_ORDER_ID, AgentFlow
@@ -32,9 +33,10 @@ class AgentMarket:
         self.update_id = FIRST_UPDATE_ID
         self._trade_id = FIRST_TRADE_ID
         self._start_ns = start_ns
+        self._last_px_ticks = 0
         self._touch: Touch = (0, 0, 0, 0)
         self._events: list[MarketEvent] = []
-        self._flow = AgentFlow(f"{seed}/{listing.instrument.symbol}", listing.start_px_ticks)
+        self._flow = AgentFlow(f"{seed}/{listing.instrument.key}", listing.start_px_ticks)
         for order in self._flow.opening_orders():
             self.book.rest(order)
         self._commit(start_ns)
@@ -61,9 +63,12 @@ class AgentMarket:
 
     # -- COMMANDS ---
 
-    def place(self, order: BookOrder, rests: bool, now_ns: int) -> None:
-        symbol = self.instrument.symbol
+    def place(
+        self, order: BookOrder, rests: bool, now_ns: int, may_meet_own: bool = True
+    ) -> BookOrder | None:
+        symbol = self.instrument.key
         for maker, px_ticks, qty_lots in self.book.match(order):
+            self._last_px_ticks = px_ticks
             self._trade_id += 1
             self._events.append(
                 Trade(now_ns, symbol, self._trade_id, px_ticks, qty_lots, order.side, maker, order)
@@ -71,6 +76,25 @@ class AgentMarket:
         if order.leaves_lots and rests:
             self.book.rest(order)
         self._commit(now_ns)
+        return None
+
+    def shrink(self, order_id: int, qty_lots: int, now_ns: int) -> bool:
+        return False
+
+    def disturb(self, shock: Shock, now_ns: int) -> bool:
+        return False
+
+    def reset_sequence(self, now_ns: int) -> None:
+        """To come."""
+
+    def set_tick(self, factor: int, now_ns: int) -> bool:
+        return False
+
+    def pause(self, for_ns: int) -> None:
+        self._start_ns += for_ns
+
+    def last_px_ticks(self) -> int:
+        return self._last_px_ticks
 
     def cancel(self, order_id: int, now_ns: int) -> bool:
         is_found = self.book.cancel(order_id)
@@ -83,7 +107,7 @@ class AgentMarket:
             return
         first_id = self.update_id + 1
         self.update_id += len(changes)
-        symbol = self.instrument.symbol
+        symbol = self.instrument.key
         self._events.append(DepthChange(now_ns, symbol, first_id, self.update_id, changes))
         touch = self.book.touch()
         if touch != self._touch:

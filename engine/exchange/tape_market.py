@@ -15,6 +15,7 @@ from engine.exchange.events import (
     DepthSnapshot,
     MarketEvent,
     Notice,
+    Shock,
     Trade,
 )
 from engine.exchange.tape_book import TapeBook
@@ -117,11 +118,32 @@ class TapeMarket:
 
     # -- COMMANDS ---
 
-    def place(self, order: BookOrder, rests: bool, now_ns: int) -> None:
+    def place(
+        self, order: BookOrder, rests: bool, now_ns: int, may_meet_own: bool = True
+    ) -> BookOrder | None:
         for fill in self.queue.take(order):
             self._emit(fill, order.side, None, order, now_ns)
         if order.leaves_lots and rests:
             self.queue.rest(order)
+        return None
+
+    def shrink(self, order_id: int, qty_lots: int, now_ns: int) -> bool:
+        return False
+
+    def disturb(self, shock: Shock, now_ns: int) -> bool:
+        return False
+
+    def reset_sequence(self, now_ns: int) -> None:
+        """To come."""
+
+    def set_tick(self, factor: int, now_ns: int) -> bool:
+        return False
+
+    def pause(self, for_ns: int) -> None:
+        self._start_ns += for_ns
+
+    def last_px_ticks(self) -> int:
+        return 0
 
     def cancel(self, order_id: int, now_ns: int) -> bool:
         return self.queue.cancel(order_id)

@@ -314,7 +314,7 @@ def _credential(config: dict[str, Any]) -> tuple[bytes, bytes] | None:
     credential = config.get("credential", {})
     if credential.get("kind") != "local_exchange":
         return None
-    from engine.exchange.accounts import derive_keys
+    from engine.exchange.keys import derive_keys
 
     pair = derive_keys(int(credential["seed"]))[int(credential["account"])].keys[0]
     return pair.api_key.encode(), pair.secret.encode()

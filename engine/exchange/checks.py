@@ -1,0 +1,186 @@
+"""What an order must fulfil before it counts: the first rule that it breaks, as a Reason."""
+
+from collections.abc import Callable
+
+from engine.exchange.accounts import Account
+from engine.exchange.book import Side
+from engine.exchange.events import Market, Order, OrderType, Reason, Tif
+from engine.exchange.instruments import E8, Kind
+from engine.exchange.rules import Rules
+
+WALK_LEVELS = 1_000  # of the book, to price a market order
+
+
+class RefusalError(Exception):
+    """Carries a Reason out of the checks; never leaves the core."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+class Checks:
+    """Pure questions to markets and accounts; `open_orders(account, symbol)` is the core's."""
+
+    def __init__(
+        self,
+        markets: dict[str, Market],
+        accounts: list[Account],
+        rules: Rules,
+        open_orders: Callable[[int, str], list[Order]],
+    ) -> None:
+        self._markets = markets
+        self._accounts = accounts
+        self._rules = rules
+        self._open_orders = open_orders
+
+    def place(self, order: Order, market: Market) -> None:
+        """RefusalError with the first rule that `order` breaks."""
+        self.amounts(order.qty_lots, order.px_ticks, order, market)
+        if len(self._open_orders(order.account, order.symbol)) >= self._rules.orders_max:
+            raise RefusalError(Reason.ORDERS_MAX)
+        if order.reduce_only:
+            if order.leaves_lots > self.reducible_lots(order):
+                raise RefusalError(Reason.REDUCE_ONLY)
+        else:
+            self.money(order, market, order.leaves_lots, order.px_ticks)
+        if order.tif is Tif.GTX and self._rules.refuses_post_only and market.would_take(order):
+            raise RefusalError(Reason.WOULD_TAKE)
+        if order.tif is Tif.FOK and self._rules.refuses_fok and not is_fillable(order, market):
+            raise RefusalError(Reason.UNFILLABLE)
+
+    def amounts(self, qty_lots: int, px_ticks: int, order: Order, market: Market) -> None:
+        """Quantity, price, distance from the touch, notional: against the instrument's filters."""
+        instrument = market.instrument
+        if qty_lots <= 0:
+            raise RefusalError(Reason.QTY_ZERO)
+        if qty_lots < instrument.qty_lots_min:
+            raise RefusalError(Reason.QTY_MIN)
+        if qty_lots > instrument.qty_lots_max:
+            raise RefusalError(Reason.QTY_MAX)
+        bid, _, ask, _ = market.touch()
+        if order.order_type is OrderType.LIMIT:
+            self._price(px_ticks, order.side, bid, ask, instrument.px_ticks_max)
+        notional_e8 = qty_lots * (px_ticks or ask or bid) * instrument.notional_e8
+        if not order.reduce_only and notional_e8 < instrument.min_notional * E8:
+            raise RefusalError(Reason.NOTIONAL_MIN)
+
+    def _price(self, px_ticks: int, side: Side, bid: int, ask: int, px_max: int) -> None:
+        collar = self._rules.collar_percent
+        if px_ticks <= 0:
+            raise RefusalError(Reason.PX_MIN)
+        if px_ticks > px_max:
+            raise RefusalError(Reason.PX_MAX)
+        if side is Side.BUY and ask and px_ticks * 100 > ask * (100 + collar):
+            raise RefusalError(Reason.PX_FAR_HIGH)
+        if side is Side.SELL and px_ticks * 100 < bid * (100 - collar):
+            raise RefusalError(Reason.PX_FAR_LOW)
+
+    def reducible_lots(self, order: Order) -> int:
+        """Lots of the position that no other reduce-only order stands for yet."""
+        position = self._accounts[order.account].positions.get(order.symbol)
+        open_lots = max(0, -order.side.sign * position.lots) if position else 0
+        for other in self._open_orders(order.account, order.symbol):
+            if other.reduce_only and other.side is order.side and other is not order:
+                open_lots -= other.leaves_lots
+        return open_lots
+
+    # -- MONEY ---
+
+    def money(self, order: Order, market: Market, leaves_lots: int, px_ticks: int) -> None:
+        """Whether the account can pay for `leaves_lots` of `order` at `px_ticks`."""
+        if market.instrument.kind is Kind.SPOT:
+            self._spot_money(order, market, leaves_lots, px_ticks)
+        elif self._margin_wanted_e8(order, leaves_lots, px_ticks) > self.equity_e8(
+            order.account, market.instrument.quote
+        ):
+            raise RefusalError(Reason.MARGIN)
+
+    def _spot_money(self, order: Order, market: Market, leaves_lots: int, px_ticks: int) -> None:
+        account, instrument = self._accounts[order.account], market.instrument
+        if order.side is Side.SELL:
+            asset, wanted_e8 = instrument.base, leaves_lots * instrument.lot_e8
+        elif order.order_type is OrderType.MARKET:
+            asset, wanted_e8 = instrument.quote, take_cost_e8(market, leaves_lots)
+        else:
+            asset, wanted_e8 = instrument.quote, leaves_lots * px_ticks * instrument.notional_e8
+        if wanted_e8 - order.locked_e8 > account.free_e8(asset):
+            raise RefusalError(Reason.BALANCE)
+
+    def _margin_wanted_e8(self, new: Order, leaves_lots: int, px_ticks: int) -> int:
+        """Initial margin if every open order filled on its worse side, `new` included."""
+        account = self._accounts[new.account]
+        total_e8 = 0
+        for symbol, market in self._markets.items():
+            if market.instrument.kind is not Kind.LINEAR:
+                continue
+            bid, _, ask, _ = market.touch()
+            lots = account.positions[symbol].lots if symbol in account.positions else 0
+            exposure = {side: max(0, side.sign * lots) * (ask or bid) for side in Side}
+            for order in self._open_orders(new.account, symbol):
+                if not order.reduce_only and order is not new:
+                    exposure[order.side] += order.leaves_lots * (order.px_ticks or ask or bid)
+            if symbol == new.symbol:
+                exposure[new.side] += leaves_lots * (px_ticks or ask or bid)
+            notional_e8 = max(exposure.values()) * market.instrument.notional_e8
+            total_e8 += notional_e8 // account.leverage(symbol)
+        return total_e8
+
+    def unrealized_e8(self, account: int, symbol: str) -> int:
+        """At the mid, rounded down to 1e-8."""
+        position = self._accounts[account].positions.get(symbol)
+        if position is None:
+            return 0
+        market = self._markets[symbol]
+        bid, _, ask, _ = market.touch()
+        half_value = position.lots * (bid + ask) - 2 * position.cost
+        return half_value * market.instrument.notional_e8 // 2
+
+    def equity_e8(self, account: int, asset: str = "USDT") -> int:
+        """Free balance of `asset` and open P&L of what settles in it."""
+        open_e8 = sum(
+            self.unrealized_e8(account, symbol)
+            for symbol in self._accounts[account].positions
+            if self._markets[symbol].instrument.quote == asset
+        )
+        return self._accounts[account].free_e8(asset) + open_e8
+
+    def margin_e8(self, account: int, symbol: str) -> int:
+        """Initial margin of the open position, at the mid."""
+        position = self._accounts[account].positions.get(symbol)
+        if position is None:
+            return 0
+        market = self._markets[symbol]
+        bid, _, ask, _ = market.touch()
+        value_e8 = abs(position.lots) * (bid + ask) * market.instrument.notional_e8 // 2
+        return value_e8 // self._accounts[account].leverage(symbol)
+
+
+def is_fillable(order: Order, market: Market) -> bool:
+    return market.fillable_lots(order) >= order.leaves_lots
+
+
+def take_cost_e8(market: Market, lots: int) -> int:
+    """What buying `lots` at the asks as they are would cost; beyond the last level at its price."""
+    cost, px_ticks = 0, 0
+    for px_ticks, qty_lots in market.snapshot(WALK_LEVELS).asks:
+        taken = min(lots, qty_lots)
+        cost += taken * px_ticks
+        lots -= taken
+        if not lots:
+            break
+    return (cost + lots * px_ticks) * market.instrument.notional_e8
+
+
+def lots_for_quote(market: Market, side: Side, quote_e8: int) -> int:
+    """How many whole lots `quote_e8` buys, or must be sold for it, at the book as it is."""
+    depth = market.snapshot(WALK_LEVELS)
+    budget = quote_e8 // market.instrument.notional_e8  # tick x lot
+    total = 0
+    for px_ticks, qty_lots in depth.asks if side is Side.BUY else depth.bids:
+        taken = min(budget // px_ticks, qty_lots)
+        total += taken
+        budget -= taken * px_ticks
+        if taken < qty_lots:
+            break
+    return total
