@@ -150,16 +150,20 @@ async def _read_answer(
 
 def _refused(where: str, cause: Exception | None) -> TickmakerError:
     if isinstance(cause, InvalidStatus):
-        status = cause.response.status_code
-        remedy = {
-            401: "check the listen key and the credential",
-            403: "the venue refuses this client: check the key's permissions and address list",
-            404: "check the WebSocket path in the config",
-            429: "too many connections: wait before the next start",
-        }.get(status, "check the exchange's log")
-        return TickmakerError(f"{where}: handshake refused with HTTP status {status}", remedy)
+        return refusal(where, cause.response.status_code)
     kind = str(cause) if isinstance(cause, InvalidHandshake) else type(cause).__name__
     return TickmakerError(
         f"{where}: the answer is no valid WebSocket handshake ({kind})",
         "check that this address is the exchange's WebSocket port",
     )
+
+
+def refusal(where: str, status: int) -> TickmakerError:
+    """The handshake was answered with an HTTP error."""
+    remedy = {
+        401: "check the listen key and the credential",
+        403: "the venue refuses this client: check the key's permissions and address list",
+        404: "check the WebSocket path in the config",
+        429: "too many connections: wait before the next start",
+    }.get(status, "check the exchange's log")
+    return TickmakerError(f"{where}: handshake refused with HTTP status {status}", remedy)
