@@ -4,53 +4,34 @@ import random
 from fractions import Fraction
 
 import pytest
-from exchange_client import BTC, place, quiet_core
+from support_exchange import accepted, place, quiet_core, refusal, updates
 
-from engine.exchange.accounts import Position
+from engine.exchange.accounts import USDT_ONLY, Position
 from engine.exchange.book import Book, Side
-from engine.exchange.core import LISTEN_KEY_LIFE_NS, OPEN_ORDERS_MAX, Core
+from engine.exchange.core import Core
 from engine.exchange.events import (
-    Accepted,
     AccountUpdate,
-    Advance,
     Cancel,
     CancelAll,
     DepthChange,
     Exec,
-    Expiry,
-    ListenKey,
-    ListenKeyExpired,
-    ListenKeyVerb,
     Modify,
-    Order,
     OrderType,
     OrderUpdate,
-    Output,
     Reason,
-    Refused,
     Status,
     Tif,
+    Why,
 )
+from engine.exchange.instruments import CATALOGUE
+from engine.exchange.keys import derive_keys
+from engine.exchange.rules import rules_of
+from engine.exchange.truth import FillRecord, OrderRecord
 
+BTC = CATALOGUE["BTCUSDT"].instrument
+WALLET_START_E8 = USDT_ONLY["USDT"]
+ORDERS_MAX = rules_of("binance_usdm").orders_max
 BID, ASK = 599_999, 600_001  # the quiet market's opening touch
-
-
-def accepted(outputs: list[Output]) -> Order:
-    answer = outputs[0]
-    assert isinstance(answer, Accepted)
-    assert answer.order is not None
-    return answer.order
-
-
-def updates(outputs: list[Output]) -> list[OrderUpdate]:
-    return [output for output in outputs if isinstance(output, OrderUpdate)]
-
-
-def refusal(outputs: list[Output]) -> Reason:
-    answer = outputs[0]
-    assert isinstance(answer, Refused)
-    assert len(outputs) == 1
-    return answer.reason
 
 
 def touch_lots(core: Core, side: Side) -> int:
@@ -80,7 +61,7 @@ def test_ioc_remainder_expires() -> None:
     outputs = core.step(place(1, Side.BUY, 5, 600_000, tif=Tif.IOC), 2)
     last = updates(outputs)[-1]
     assert (last.exec_type, last.status, last.cum_lots) == (Exec.EXPIRED, Status.EXPIRED, 3)
-    assert last.expiry is Expiry.IOC_REMAINDER
+    assert last.why is Why.IOC
 
 
 def test_post_only_that_would_take_is_refused_and_leaves_no_trace() -> None:
@@ -88,7 +69,7 @@ def test_post_only_that_would_take_is_refused_and_leaves_no_trace() -> None:
     outputs = core.step(place(0, Side.BUY, 5, ASK, tif=Tif.GTX, client_order_id="a"), 1)
     assert refusal(outputs) is Reason.WOULD_TAKE
     assert core.find_order(0, "BTCUSDT", 0, "a") is None
-    assert not core.truth.orders
+    assert not core.truth.of(OrderRecord)
     accepted(core.step(place(0, Side.BUY, 5, ASK - 1, tif=Tif.GTX), 1))
 
 
@@ -134,7 +115,7 @@ def test_cancel_all_takes_every_order_of_the_account_only() -> None:
     for n in range(5):
         core.step(place(0, Side.BUY, 5, 599_900 - n), 1)
         core.step(place(1, Side.BUY, 5, 599_900 - n), 1)
-    outputs = core.step(CancelAll(0, "BTCUSDT"), 2)
+    outputs = core.step(CancelAll(0, ("BTCUSDT",)), 2)
     assert len(updates(outputs)) == 5
     assert (len(core.open_orders(0, "BTCUSDT")), len(core.open_orders(1, "BTCUSDT"))) == (0, 5)
 
@@ -143,7 +124,7 @@ def test_modify_loses_priority_and_may_trade() -> None:
     core = quiet_core()
     first = accepted(core.step(place(0, Side.BUY, 5, 600_000), 1))
     second = accepted(core.step(place(0, Side.BUY, 5, 600_000), 1))
-    change = Modify(0, "BTCUSDT", Side.BUY, 6, 600_000, order_id=first.order_id)
+    change = Modify(0, "BTCUSDT", 6, 600_000, order_id=first.order_id, side=Side.BUY)
     assert updates(core.step(change, 2))[0].exec_type is Exec.AMENDMENT
     assert refusal(core.step(change, 2)) is Reason.NO_CHANGE
     core.step(place(1, Side.SELL, 5, 600_000), 3)
@@ -152,7 +133,7 @@ def test_modify_loses_priority_and_may_trade() -> None:
 
 def test_open_orders_are_limited() -> None:
     core = quiet_core()
-    for _ in range(OPEN_ORDERS_MAX):
+    for _ in range(ORDERS_MAX):
         accepted(core.step(place(0, Side.BUY, 1, 590_000), 1))
     assert refusal(core.step(place(0, Side.BUY, 1, 590_000), 1)) is Reason.ORDERS_MAX
 
@@ -185,7 +166,7 @@ def test_reduce_only_orders_never_flip_the_position() -> None:
     outputs = core.step(place(0, Side.SELL, 3, BID, tif=Tif.IOC), 3)
     last = updates(outputs)[-1]
     assert last.order is resting
-    assert (last.exec_type, last.expiry) == (Exec.EXPIRED, Expiry.REDUCE_ONLY)
+    assert (last.exec_type, last.why) == (Exec.EXPIRED, Why.REDUCE_ONLY)
 
 
 # -- MONEY ---
@@ -197,12 +178,12 @@ def test_fees_and_realized_pnl_are_exact() -> None:
     core.step(place(1, Side.SELL, 10, 600_000, tif=Tif.IOC), 1)
     maker, taker = core.accounts
     notional_e8 = 10 * 600_000 * 10_000  # 600.00 USDT
-    assert maker.fees_e8 == notional_e8 * 2 // 10_000
-    assert taker.fees_e8 == notional_e8 * 4 // 10_000
+    assert maker.fees_e8["USDT"] == notional_e8 * 2 // 10_000
+    assert taker.fees_e8["USDT"] == notional_e8 * 4 // 10_000
     core.step(place(0, Side.SELL, 10, 600_000), 2)
     outputs = core.step(place(1, Side.BUY, 10, 600_000, tif=Tif.IOC), 2)
     assert [u.realized_e8 for u in updates(outputs) if u.exec_type is Exec.TRADE] == [0, 0]
-    assert maker.wallet_e8 == WALLET_START_E8 - maker.fees_e8
+    assert maker.balance_e8("USDT") == WALLET_START_E8 - maker.fees_e8["USDT"]
 
 
 def test_fill_emits_account_before_order_update() -> None:
@@ -223,8 +204,8 @@ def test_random_trading_between_two_users_conserves_everything(seed: int) -> Non
         side, lots = Side(rng.randrange(2)), rng.randint(1, 50)
         core.step(place(rng.randrange(2), side, lots, px_ticks, tif=tif), n)
         if rng.random() < 0.05:
-            core.step(CancelAll(rng.randrange(2), "BTCUSDT"), n)
-    fills = core.truth.fills
+            core.step(CancelAll(rng.randrange(2), ("BTCUSDT",)), n)
+    fills = core.truth.of(FillRecord)
     assert len(fills) > 100
     assert len({f.px_ticks for f in fills}) > 10
     assert sum(f.side.sign * f.qty_lots for f in fills) == 0
@@ -232,12 +213,12 @@ def test_random_trading_between_two_users_conserves_everything(seed: int) -> Non
     positions = [account.position("BTCUSDT") for account in core.accounts]
     assert sum(position.lots for position in positions) == 0
     for account, position in zip(core.accounts, positions, strict=True):
-        own = core.truth.fills_of(account.index, "BTCUSDT")
+        own = core.fills_of(account.index, "BTCUSDT")
         cash = -sum(f.side.sign * f.qty_lots * f.px_ticks for f in own)
         fees_e8 = sum(f.fee_e8 for f in own)
-        assert account.fees_e8 == fees_e8
+        assert account.fees_e8["USDT"] == fees_e8
         gain_e8 = (cash + position.cost) * BTC.notional_e8
-        assert account.wallet_e8 == WALLET_START_E8 + gain_e8 - fees_e8
+        assert account.balance_e8("USDT") == WALLET_START_E8 + gain_e8 - fees_e8
         for order_id in {f.order_id for f in own}:
             order = core.find_order(account.index, "BTCUSDT", order_id, "")
             assert order is not None
@@ -271,7 +252,7 @@ def test_depth_ids_leave_in_order_without_holes() -> None:
         side = Side(rng.randrange(2))
         px_ticks = 600_000 + rng.randint(-3, 3)
         order = place(rng.randrange(2), side, rng.randint(1, 30), px_ticks, tif=Tif.GTC)
-        for output in core.step(order, n) + core.step(CancelAll(n % 2, "BTCUSDT"), n):
+        for output in core.step(order, n) + core.step(CancelAll(n % 2, ("BTCUSDT",)), n):
             if isinstance(output, DepthChange):
                 assert output.first_update_id == last_id + 1
                 assert len(output.changes) == output.final_update_id - last_id
@@ -279,26 +260,9 @@ def test_depth_ids_leave_in_order_without_holes() -> None:
     assert last_id == core.markets["BTCUSDT"].snapshot(0).update_id
 
 
-def test_listen_key_lives_an_hour_and_is_kept_alive() -> None:
-    core = quiet_core()
-
-    def key(verb: ListenKeyVerb, t_ns: int) -> str:
-        answer = core.step(ListenKey(0, verb), t_ns)[0]
-        return answer.listen_key if isinstance(answer, Accepted) else ""
-
-    first = key(ListenKeyVerb.START, 0)
-    assert first
-    assert key(ListenKeyVerb.START, 10) == first
-    assert key(ListenKeyVerb.KEEP_ALIVE, 20) == first
-    assert not core.step(Advance(), 19 + LISTEN_KEY_LIFE_NS)
-    expired = core.step(Advance(), 20 + LISTEN_KEY_LIFE_NS)
-    assert expired == [ListenKeyExpired(20 + LISTEN_KEY_LIFE_NS, 0, first)]
-    assert key(ListenKeyVerb.KEEP_ALIVE, 20 + LISTEN_KEY_LIFE_NS) == ""
-    assert key(ListenKeyVerb.START, 21 + LISTEN_KEY_LIFE_NS) not in ("", first)
-
-
 def test_keys_are_constants_of_the_seed() -> None:
     assert derive_keys(1) == derive_keys(1)
-    pairs = [pair for seed in (1, 2) for account in derive_keys(seed) for pair in account.keys]
-    assert len({pair.api_key for pair in pairs} | {pair.secret for pair in pairs}) == 16
+    accounts = [account for seed in (1, 2) for account in derive_keys(seed)]
+    pairs = [pair for account in accounts for pair in (*account.keys, account.ed25519)]
+    assert len({pair.api_key for pair in pairs} | {pair.secret for pair in pairs}) == 24
     assert pairs[0].secret not in repr(derive_keys(1))

@@ -9,11 +9,11 @@ from urllib.parse import urlencode
 import pytest
 from exchange_client import digest, place, quiet_core
 
-from engine.exchange.keys import derive_keys
 from engine.exchange.binance_usdm import BinanceUsdm, RestRequest
 from engine.exchange.book import Side
 from engine.exchange.events import Tif
 from engine.exchange.instruments import Grid, OffGridError, OffStepError
+from engine.exchange.keys import derive_keys
 
 NOW_MS = 1_700_000_000_000
 NOW_NS = NOW_MS * 1_000_000

@@ -29,7 +29,7 @@ class Checks:
         rules: Rules,
         open_orders: Callable[[int, str], list[Order]],
     ) -> None:
-        self._markets = markets
+        self.markets = markets
         self._accounts = accounts
         self._rules = rules
         self._open_orders = open_orders
@@ -111,7 +111,7 @@ class Checks:
         """Initial margin if every open order filled on its worse side, `new` included."""
         account = self._accounts[new.account]
         total_e8 = 0
-        for symbol, market in self._markets.items():
+        for symbol, market in self.markets.items():
             if market.instrument.kind is not Kind.LINEAR:
                 continue
             bid, _, ask, _ = market.touch()
@@ -131,7 +131,7 @@ class Checks:
         position = self._accounts[account].positions.get(symbol)
         if position is None:
             return 0
-        market = self._markets[symbol]
+        market = self.markets[symbol]
         bid, _, ask, _ = market.touch()
         half_value = position.lots * (bid + ask) - 2 * position.cost
         return half_value * market.instrument.notional_e8 // 2
@@ -141,7 +141,7 @@ class Checks:
         open_e8 = sum(
             self.unrealized_e8(account, symbol)
             for symbol in self._accounts[account].positions
-            if self._markets[symbol].instrument.quote == asset
+            if self.markets[symbol].instrument.quote == asset
         )
         return self._accounts[account].free_e8(asset) + open_e8
 
@@ -150,7 +150,7 @@ class Checks:
         position = self._accounts[account].positions.get(symbol)
         if position is None:
             return 0
-        market = self._markets[symbol]
+        market = self.markets[symbol]
         bid, _, ask, _ = market.touch()
         value_e8 = abs(position.lots) * (bid + ask) * market.instrument.notional_e8 // 2
         return value_e8 // self._accounts[account].leverage(symbol)
@@ -161,7 +161,7 @@ def is_fillable(order: Order, market: Market) -> bool:
 
 
 def take_cost_e8(market: Market, lots: int) -> int:
-    """What buying `lots` at the asks as they are would cost; beyond the last level at its price."""
+    """Cost of buying `lots` at the asks as they are; beyond the last level, at its price."""
     cost, px_ticks = 0, 0
     for px_ticks, qty_lots in market.snapshot(WALK_LEVELS).asks:
         taken = min(lots, qty_lots)

@@ -73,13 +73,19 @@ class Triggers:
             if trigger.by_mark is by_mark and _is_reached(trigger, px_ticks)
         ]
 
+    def take(self, trigger: Trigger) -> bool:
+        """Out of the waiting ones, as what its order causes must not pull it again; False: it
+        waited no more."""
+        waiting = self._open[trigger.place.symbol]
+        return waiting.pop(trigger.trigger_id, None) is not None
+
     def close(
         self, trigger: Trigger, status: TriggerStatus, t_ns: int, out: list[Output],
         order: Order | None = None,
     ) -> None:  # fmt: skip
         trigger.status, trigger.update_ns = status, t_ns
         trigger.order_id = order.order_id if order else 0
-        self._open[trigger.place.symbol].pop(trigger.trigger_id, None)
+        self.take(trigger)
         self._tell(trigger, t_ns, out)
         if len(self._all) > 2 * CLOSED_KEPT:
             self._forget_old()
@@ -91,12 +97,11 @@ class Triggers:
 
     def _tell(self, trigger: Trigger, t_ns: int, out: list[Output]) -> None:
         place = trigger.place
-        self._truth.add(
-            TriggerRecord(
-                t_ns, place.account, place.symbol, trigger.trigger_id, place.client_order_id,
-                trigger.trigger_px_ticks, trigger.status, trigger.order_id,
-            )  # fmt: skip
-        )
+        record = TriggerRecord(
+            t_ns, place.account, place.symbol, trigger.trigger_id, place.client_order_id,
+            trigger.trigger_px_ticks, trigger.status, trigger.order_id,
+        )  # fmt: skip
+        self._truth.add(record)
         out.append(TriggerUpdate(t_ns, trigger, trigger.status))
 
     # -- QUERIES ---

@@ -1,0 +1,61 @@
+"""Which orders there are: by venue id, by client id, open ones and the last closed ones."""
+
+from collections import deque
+
+from engine.exchange.checks import RefusalError
+from engine.exchange.events import Order, Reason
+
+CLOSED_KEPT = 20_000  # closed orders an account and symbol, for queries
+
+
+class OrderIndex:
+    def __init__(self) -> None:
+        self.dated: dict[int, Order] = {}  # open, with a good-till date
+        self._orders: dict[int, Order] = {}
+        self._by_client_id: dict[tuple[int, str, str], Order] = {}
+        self._open: dict[tuple[int, str], dict[int, Order]] = {}
+        self._closed: dict[tuple[int, str], deque[Order]] = {}
+
+    def register(self, order: Order) -> None:
+        self._orders[order.order_id] = order
+        self._by_client_id[order.account, order.symbol, order.client_order_id] = order
+        self._open.setdefault((order.account, order.symbol), {})[order.order_id] = order
+        if order.gtd_ns:
+            self.dated[order.order_id] = order
+
+    def rename(self, order: Order, client_id: str) -> None:
+        """RefusalError when another open order has that name."""
+        named = self._by_client_id.get((order.account, order.symbol, client_id))
+        if named is not None and named is not order and named.is_open:
+            raise RefusalError(Reason.DUPLICATE_CLIENT_ID)
+        order.client_order_id = client_id
+        self._by_client_id[order.account, order.symbol, client_id] = order
+
+    def retire(self, order: Order) -> None:
+        """Out of the open ones; the oldest closed one is forgotten."""
+        self._open[order.account, order.symbol].pop(order.order_id, None)
+        self.dated.pop(order.order_id, None)
+        closed = self._closed.setdefault((order.account, order.symbol), deque())
+        closed.append(order)
+        if len(closed) > CLOSED_KEPT:
+            old = closed.popleft()
+            del self._orders[old.order_id]
+            name = (old.account, old.symbol, old.client_order_id)
+            if self._by_client_id.get(name) is old:
+                del self._by_client_id[name]
+
+    def find(self, account: int, symbol: str, order_id: int, client_id: str) -> Order | None:
+        """By venue id (not 0), else the last one placed under the client id."""
+        if order_id:
+            order = self._orders.get(order_id)
+            return order if order and (order.account, order.symbol) == (account, symbol) else None
+        return self._by_client_id.get((account, symbol, client_id))
+
+    def open_orders(self, account: int, symbol: str) -> list[Order]:
+        opened = self._open.get((account, symbol))
+        return list(opened.values()) if opened else []
+
+    def orders_of(self, account: int, symbol: str) -> list[Order]:
+        """Open and closed, by venue id."""
+        orders = [*self._closed.get((account, symbol), ()), *self.open_orders(account, symbol)]
+        return sorted(orders, key=lambda order: order.order_id)
