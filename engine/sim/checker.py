@@ -16,9 +16,7 @@ What is held against the truth:
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from engine.exchange.book import Side
@@ -127,9 +125,9 @@ class Checker:
 
     # -- THE JOURNAL ---
 
-    def on_segment(self, path: Path) -> None:
-        """One whole file of the journal, in order."""
-        for _, kind, _, _, now_ns, _, payload in read_segment(path.read_bytes()):
+    def on_segment(self, data: bytes) -> None:
+        """The bytes of one whole file of the journal; files in order."""
+        for _, kind, _, _, now_ns, _, payload in read_segment(data):
             if kind <= INPUT_LAST:
                 self._end_input()
             elif kind == KIND["OUT"]:

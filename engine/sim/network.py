@@ -27,6 +27,7 @@ from engine.exchange.face import (
     Event,
     Face,
     HttpAnswer,
+    HttpDrop,
     HttpRequest,
     Log,
     Tick,
@@ -34,6 +35,7 @@ from engine.exchange.face import (
     WsClose,
     WsClosed,
     WsDrop,
+    WsHalfOpen,
     WsOpen,
     WsPing,
     WsPingOut,
@@ -101,13 +103,15 @@ class Network:
         self._rng = rng
         self._next_number = 0
         self._waiting_dial: dict[int, asyncio.Future[WsAccept | WsRefuse]] = {}
-        self._waiting_http: dict[int, asyncio.Future[HttpAnswer]] = {}
+        self._waiting_http: dict[int, asyncio.Future[HttpAnswer | HttpDrop]] = {}
         self._due_ns = 0
         self._tick_timer: asyncio.TimerHandle | None = None
         # Faults in force until so long; kinds of connection, or "http".
         self._refused_ns: dict[str, int] = {}
         self._stalled_ns: dict[str, int] = {}
         self._lost_ns: dict[str, int] = {}  # of HTTP: "request", "answer"
+        self._split_ns = 0
+        self._split_share = 0.0
         loop.before_jump = self.collect
 
     # -- FACE ---
@@ -126,7 +130,7 @@ class Network:
                 data = frames.frame(frames.TEXT, action.text.encode())
                 for conn in action.conns:
                     self._send_down(conn, data)
-            elif isinstance(action, HttpAnswer):
+            elif isinstance(action, HttpAnswer | HttpDrop):
                 self._answer_http(action)
             elif isinstance(action, WsAccept | WsRefuse):
                 waiting = self._waiting_dial.pop(action.conn, None)
@@ -142,6 +146,9 @@ class Network:
                 self._end(action.conn)
             elif isinstance(action, WsDrop):
                 self._end(action.conn)
+            elif isinstance(action, WsHalfOpen):
+                if link := self.links.get(action.conn):
+                    self._deaden(link)
             else:
                 self.logs.append(action)
         self._plan_tick()
@@ -226,13 +233,14 @@ class Network:
         if link is None or link.is_dead:
             return
         self.messages_down += 1
-        weather, queue = self.weather, link.down
-        arrival_ns = self.loop.monotonic_ns() + self._delay_ns(link.kind.value)
+        now_ns, queue = self.loop.monotonic_ns(), link.down
+        arrival_ns = now_ns + self._delay_ns(link.kind.value)
         arrival_ns = max(arrival_ns, link.last_ns(queue))
-        if weather.split_share and self._rng.random() < weather.split_share and len(data) > 1:
+        share = self._split_share if self._split_ns > now_ns else self.weather.split_share
+        if share and self._rng.random() < share and len(data) > 1:
             cut = self._rng.randrange(1, len(data))
             queue.append((arrival_ns, data[:cut]))
-            arrival_ns += self._rng.randrange(weather.split_ns)
+            arrival_ns += self._rng.randrange(self.weather.split_ns)
             data = data[cut:]
         queue.append((arrival_ns, data))
         if not link.is_down_waiting:
@@ -273,7 +281,9 @@ class Network:
         link = self.links.get(conn)
         if link is None:
             return
-        if not link.is_dead:
+        if link.is_dead:
+            self._drop_engine_end(link)
+        else:
             arrival_ns = self.loop.monotonic_ns() + self._delay_ns(link.kind.value)
             link.down.append((max(arrival_ns, link.last_ns(link.down)), b""))
             if not link.is_down_waiting:
@@ -385,6 +395,8 @@ class Network:
             self._waiting_http.pop(number, None)
         is_lost = self._is_in_force(self._lost_ns, "answer")
         await asyncio.sleep(TIMEOUT_S if is_lost else self._delay_ns("http") / 1e9)
+        if isinstance(answer, HttpDrop):
+            raise NoAnswerError("ServerDisconnectedError")
         retry_after = dict((name.lower(), value) for name, value in answer.headers)
         return HttpReply(
             answer.status, answer.body.encode(), retry_after.get("retry-after", "")
@@ -399,7 +411,7 @@ class Network:
             self._forget(link)
         self._poll.close()
 
-    def _answer_http(self, answer: HttpAnswer) -> None:
+    def _answer_http(self, answer: HttpAnswer | HttpDrop) -> None:
         waiting = self._waiting_http.get(answer.request)
         if waiting is not None and not waiting.done():
             waiting.set_result(answer)
@@ -421,6 +433,11 @@ class Network:
         """The "request" (no effect) or the "answer" (after the effect) never arrives."""
         self._lost_ns[which] = self.loop.monotonic_ns() + for_ns
 
+    def split(self, share: float, for_ns: int) -> None:
+        """So many of the messages to the engine arrive in two pieces."""
+        self._split_share = share
+        self._split_ns = self.loop.monotonic_ns() + for_ns
+
     def cut(self, kind: ConnKind, is_up_lost: bool) -> None:
         """Reset: what is on its way to the engine is lost, what is on its way up if told so."""
         self.collect()
@@ -440,10 +457,13 @@ class Network:
         """Both ends believe in a connection that carries nothing; then it is reset."""
         self.collect()
         for link in self._of(kind):
-            link.down.clear()
-            link.up.clear()
-            link.is_dead = True
+            self._deaden(link)
             self.loop.call_at_ns(self.loop.monotonic_ns() + for_ns, self._reset, link)
+
+    def _deaden(self, link: Link) -> None:
+        link.down.clear()
+        link.up.clear()
+        link.is_dead = True
 
     def _reset(self, link: Link) -> None:
         self._tell(link)
