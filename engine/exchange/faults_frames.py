@@ -24,7 +24,7 @@ from engine.exchange.face import (
     WsSend,
     WsText,
 )
-from engine.exchange.faults_schedule import DelayFault, Fault, FrameFault, LinkFault
+from engine.exchange.faults_schedule import DelayFault, Fault, FrameFault, LinkFault, Live
 
 REORDER_NS_MAX = 100_000_000  # a message set aside leaves by then, though nothing followed it
 HELD_MAX = 100_000  # messages held back; further ones leave at once, out of memory's way
@@ -39,10 +39,10 @@ class Frames:
         self._dice = dice
         self._hit = hit
         self._kinds: dict[int, ConnKind] = {}
-        self._live: list[FrameFault | DelayFault] = []
-        self._listening: list[LinkFault] = []  # silent_subscribe and heartbeat_only, live
-        self._dead: dict[int, LinkFault] = {}  # half-open connections
-        self._silent: dict[int, LinkFault] = {}
+        self._live: dict[int, FrameFault | DelayFault] = {}
+        self._listening: dict[int, LinkFault] = {}  # silent_subscribe and heartbeat_only
+        self._dead: dict[int, int] = {}  # half-open connections, by which fault
+        self._silent: dict[int, None] = {}
         self._held: dict[int, deque[tuple[int, Action]]] = {}
         self._held_count = 0
         self._aside: dict[int, tuple[int, str]] = {}  # reorder: until when, the message
@@ -66,31 +66,31 @@ class Frames:
 
     # -- FAULTS ---
 
-    def begin(self, fault: Fault) -> list[Action]:
+    def begin(self, live: Live) -> list[Action]:
+        fault = live.fault
         if isinstance(fault, FrameFault | DelayFault):
-            self._live.append(fault)
+            self._live[live.number] = fault
         elif isinstance(fault, LinkFault) and fault.kind != "half_open":
-            self._listening.append(fault)
+            self._listening[live.number] = fault
         elif isinstance(fault, LinkFault):
-            return self._cut(fault)
+            return self._cut(fault, live.number)
         return []
 
-    def _cut(self, fault: LinkFault) -> list[Action]:
+    def _cut(self, fault: LinkFault, number: int) -> list[Action]:
         chosen = [
             conn for conn, kind in self._kinds.items()
             if conn not in self._dead and self._strikes(fault, kind)
         ]  # fmt: skip
         for conn in chosen:
             self._forget(conn)
-            self._dead[conn] = fault
+            self._dead[conn] = number
             self._hit(fault, f"connection {conn}")
         return [WsHalfOpen(conn) for conn in chosen]
 
-    def end(self, fault: Fault) -> list[Action]:
-        for faults in (self._live, self._listening):
-            if fault in faults:
-                faults.remove(fault)  # type: ignore[arg-type]
-        return [WsDrop(conn) for conn, own in self._dead.items() if own is fault]
+    def end(self, live: Live) -> list[Action]:
+        self._live.pop(live.number, None)
+        self._listening.pop(live.number, None)
+        return [WsDrop(conn) for conn, number in self._dead.items() if number == live.number]
 
     # -- EVENTS ---
 
@@ -116,12 +116,12 @@ class Frames:
         return self._kinds.get(conn)
 
     def _subscribed(self, conn: int) -> None:
-        for fault in self._listening:
-            kind = self._kinds.get(conn)
-            if fault.kind == "silent_subscribe" and conn not in self._silent and kind is not None:
-                if self._strikes(fault, kind):
-                    self._silent[conn] = fault
-                    self._hit(fault, f"connection {conn}")
+        for fault in self._listening.values():
+            if fault.kind != "silent_subscribe" or conn in self._silent:
+                continue
+            if self._strikes(fault, self._kinds.get(conn)):
+                self._silent[conn] = None
+                self._hit(fault, f"connection {conn}")
 
     def _forget(self, conn: int) -> None:
         self._held_count -= len(self._held.pop(conn, ()))
@@ -167,7 +167,7 @@ class Frames:
         if conn in self._dead or (not is_reply and self._is_mute(conn)):
             return
         texts, delay_ns = [text], 0
-        for fault in self._live:
+        for fault in self._live.values():
             if fault.stream not in text or not self._strikes(fault, self._kinds.get(conn)):
                 continue
             self._hit(fault, f"connection {conn}")
@@ -196,7 +196,7 @@ class Frames:
         kind = self._kinds.get(conn)
         return any(
             fault.kind == "heartbeat_only" and kind is not None and _concerns(fault.conn, kind)
-            for fault in self._listening
+            for fault in self._listening.values()
         )
 
     def _put(

@@ -13,7 +13,7 @@ from engine.exchange.face import (
     WsSend,
     WsText,
 )
-from engine.exchange.faults_schedule import S, Fault, FateFault, LimitFault, RequestFault
+from engine.exchange.faults_schedule import FateFault, Fault, LimitFault, Live, RequestFault, S
 
 Later = Callable[[int, list[Action]], None]
 TROUBLES = {
@@ -32,42 +32,40 @@ class Requests:
         self._face = face
         self._dice = dice
         self._hit = hit
-        self._live: list[tuple[RequestFault, int]] = []  # with their ends
+        self._live: dict[int, Live] = {}
 
     @property
     def is_idle(self) -> bool:
         return not self._live
 
-    def begin(self, fault: RequestFault, end_ns: int) -> None:
-        self._live.append((fault, end_ns))
+    def begin(self, live: Live) -> None:
+        self._live[live.number] = live
 
-    def end(self, fault: Fault) -> None:
-        self._live = [(own, end_ns) for own, end_ns in self._live if own is not fault]
+    def end(self, live: Live) -> None:
+        self._live.pop(live.number, None)
 
-    def struck(self, event: HttpRequest | WsText) -> tuple[RequestFault, int] | None:
-        """The first fault that takes this request, with the fault's end."""
+    def struck(self, event: HttpRequest | WsText) -> Live | None:
+        """The first fault that takes this request."""
         way = "rest" if isinstance(event, HttpRequest) else "ws"
-        text = f"{event.method} {event.path}" if isinstance(event, HttpRequest) else event.text
-        for fault, end_ns in self._live:
+        text = event.text if isinstance(event, WsText) else f"{event.method} {event.path}"
+        for live in self._live.values():
+            fault = live.fault
+            assert isinstance(fault, RequestFault)
             if fault.via not in ("any", way) or fault.match not in text:
                 continue
             if fault.probability >= 1.0 or self._dice.random() < fault.probability:
-                self._hit(fault, f"{event.method} {event.path}" if way == "rest" else
-                          f"message on connection {event.conn}")  # type: ignore[union-attr]
-                return fault, end_ns
+                where = f"connection {event.conn}" if isinstance(event, WsText) else text
+                self._hit(fault, where)
+                return live
         return None
 
     def step(
-        self,
-        event: HttpRequest | WsText,
-        fault: RequestFault,
-        end_ns: int,
-        t_ns: int,
-        later: Later,
+        self, event: HttpRequest | WsText, live: Live, t_ns: int, later: Later
     ) -> list[Action]:
         """Instead of the face's own step."""
+        fault = live.fault
         if isinstance(fault, LimitFault):
-            retry_s = -(-(fault.retry_ns or max(S, end_ns - t_ns)) // S)
+            retry_s = -(-(fault.retry_ns or max(S, live.end_ns - t_ns)) // S)
             return self._face.trouble(event, TROUBLES[fault.kind], retry_s)
         has_effect = not isinstance(fault, FateFault) or fault.effect
         if fault.kind == "unavailable" or (fault.kind == "unknown" and not has_effect):

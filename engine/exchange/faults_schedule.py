@@ -8,13 +8,14 @@ the exchange's start, inside nanoseconds.
 import re
 from collections.abc import Sequence
 from random import Random
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
 UNITS_NS = {"us": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60 * 1_000_000_000}
 UNITS_NS["h"] = 60 * UNITS_NS["m"]
 DURATION = re.compile(r"(-?\d+(?:\.\d+)?)\s*(us|ms|s|m|h)")
+EVERY_NS_MIN = 10 * UNITS_NS["ms"]
 DURATION_NS_MAX = 1_000 * UNITS_NS["h"]
 
 
@@ -36,7 +37,15 @@ def _not_negative_ns(text: object) -> int:
     return value_ns
 
 
+def _not_busy_ns(text: object) -> int:
+    value_ns = _not_negative_ns(text)
+    if 0 < value_ns < EVERY_NS_MIN:
+        raise ValueError("oftener than every 10ms")
+    return value_ns
+
+
 Span = Annotated[int, BeforeValidator(_not_negative_ns)]
+Every = Annotated[int, BeforeValidator(_not_busy_ns)]
 Shift = Annotated[int, BeforeValidator(duration_ns)]
 Probability = Annotated[float, Field(gt=0, le=1)]
 Conn = Literal["any", "market", "user", "trade"]
@@ -44,13 +53,13 @@ MS, S = UNITS_NS["ms"], UNITS_NS["s"]
 
 
 class Fault(BaseModel):
-    """When; what is said by the kinds. `for` 0 would be no window at all."""
+    """When it happens; a kind's own class says what."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: str
     at_ns: Span = Field(0, alias="at", description="first begin, after the exchange's start")
-    every_ns: Span = Field(0, alias="every", description="begins again so often; 0s: once")
+    every_ns: Every = Field(0, alias="every", description="begins again so often; 0s: once")
     count: int = Field(0, ge=0, description="begins at most so often; 0: no limit")
 
     @property
@@ -109,7 +118,7 @@ class FateFault(RequestFault):
 
     kind: Literal["unknown", "timeout"]  # type: ignore[assignment]
     effect: bool = Field(False, description="it is done all the same")
-    late_ns: Span = Field(0, alias="late", description="timeout: the answer comes so late; 0s: never")
+    late_ns: Span = Field(0, alias="late", description="timeout: so late; 0s: never")
 
 
 class LimitFault(RequestFault):
@@ -226,6 +235,17 @@ AnyFault = Annotated[
     | RevocationFault | CrashFault | SpreadFault | OneSidedFault,
     Field(discriminator="kind"),
 ]  # fmt: skip
+
+
+class Live(NamedTuple):
+    """A fault that has begun; `number` tells two of the same words apart."""
+
+    number: int
+    fault: Fault
+    begin_ns: int
+    end_ns: int
+
+
 ONE: TypeAdapter[Fault] = TypeAdapter(AnyFault)
 
 

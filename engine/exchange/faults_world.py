@@ -23,6 +23,7 @@ from engine.exchange.faults_schedule import (
     CrashFault,
     DriftFault,
     Fault,
+    Live,
     OneSidedFault,
     PartialFault,
     SkewFault,
@@ -59,14 +60,14 @@ class World:
         self._dice = dice
         self._refused = refused
         self._stepped_ns = 0
-        self._clocks: list[tuple[SkewFault | DriftFault, int]] = []  # with their begins
-        self._refusals: list[Fault] = []
-        self._symbols: dict[int, str] = {}  # of live faults, by identity
+        self._clocks: dict[int, Live] = {}
+        self._refusals: dict[int, Fault] = {}
+        self._symbols: dict[int, str] = {}  # of live faults, by number
 
     @property
     def is_idle(self) -> bool:
         """False: `run` must be called before every step."""
-        return not any(isinstance(fault, DriftFault) for fault, _ in self._clocks)
+        return not any(isinstance(live.fault, DriftFault) for live in self._clocks.values())
 
     @property
     def core(self) -> Core:
@@ -75,39 +76,42 @@ class World:
     def run(self, t_ns: int) -> None:
         """The venue's clock at `t_ns`."""
         skew_ns = self._stepped_ns
-        for fault, begin_ns in self._clocks:
+        for _, fault, begin_ns, _ in self._clocks.values():
             if isinstance(fault, SkewFault):
                 skew_ns += fault.by_ns
-            else:
+            elif isinstance(fault, DriftFault):
                 skew_ns += int((t_ns - begin_ns) * fault.ppm / 1e6)
         self._face.skew_ns = skew_ns
 
     # -- BEGIN ---
 
-    def begin(self, fault: Fault, t_ns: int) -> list[Action]:
+    def begin(self, live: Live) -> list[Action]:
+        fault, t_ns = live.fault, live.begin_ns
         if isinstance(fault, SkewFault | DriftFault):
-            self._clocks.append((fault, t_ns))
+            self._clocks[live.number] = live
             self.run(t_ns)
         elif isinstance(fault, StepFault):
             self._stepped_ns += fault.by_ns
             self.run(t_ns)
         elif fault.kind in ("cancel_all_partial", "revocation_refused"):
-            self._refusals.append(fault)
+            self._refusals[live.number] = fault
             self._set_refusals(t_ns)
         elif fault.kind == "drop_all":
             return self._face.end_of_age(t_ns)
         elif fault.kind == "listen_key_expiry":
             return self._face.expire_user_streams(t_ns)
         elif isinstance(fault, SymbolFault | SymbolWindow):
-            self._begin_of_symbol(fault, t_ns)
+            self._begin_of_symbol(fault, live.number, t_ns)
         return []
 
-    def _begin_of_symbol(self, fault: SymbolFault | SymbolWindow, t_ns: int) -> None:
+    def _begin_of_symbol(
+        self, fault: SymbolFault | SymbolWindow, number: int, t_ns: int
+    ) -> None:
         symbol = fault.symbol or self._dice.choice(sorted(self.core.markets))
         if symbol not in self.core.markets:
             self._refused(fault, f"no symbol {symbol}")
             return
-        self._symbols[id(fault)] = symbol
+        self._symbols[number] = symbol
         if fault.kind == "stale_snapshot":
             markets = self.core.markets
             markets[symbol] = cast(Market, StaleMarket(_bare(markets[symbol])))
@@ -133,25 +137,25 @@ class World:
 
     # -- END ---
 
-    def end(self, fault: Fault, t_ns: int) -> None:
-        if isinstance(fault, SkewFault | DriftFault):
-            self._clocks = [(own, begin) for own, begin in self._clocks if own is not fault]
+    def end(self, live: Live, t_ns: int) -> None:
+        fault = live.fault
+        if self._clocks.pop(live.number, None) is not None:
             self.run(t_ns)
-        elif fault in self._refusals:
-            self._refusals.remove(fault)
+        elif self._refusals.pop(live.number, None) is not None:
             self._set_refusals(t_ns)
-        symbol = self._symbols.pop(id(fault), "")
+        symbol = self._symbols.pop(live.number, "")
         if not symbol:
             return
         if fault.kind == "stale_snapshot":
             self.core.markets[symbol] = _bare(self.core.markets[symbol])
-        elif fault.kind == "halt_instrument":
-            if self.core.state(symbol) is MarketState.HALTED:
+        elif (
+            fault.kind == "halt_instrument" and self.core.state(symbol) is MarketState.HALTED
+        ):
                 self._do(fault, SetState(symbol, MarketState.TRADING), t_ns)
 
     def _set_refusals(self, t_ns: int) -> None:
-        partial = [fault.max for fault in self._refusals if isinstance(fault, PartialFault)]
-        is_refused = any(fault.kind == "revocation_refused" for fault in self._refusals)
+        partial = [f.max for f in self._refusals.values() if isinstance(f, PartialFault)]
+        is_refused = any(fault.kind == "revocation_refused" for fault in self._refusals.values())
         self.core.operate(SetRefusals(is_refused, min(partial, default=0)), t_ns)
 
     def _do(self, fault: Fault, command: Command, t_ns: int) -> None:

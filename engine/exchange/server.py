@@ -1,8 +1,8 @@
 """Sockets of the local exchange: a mover of a Face's events and actions, and nothing else.
 
-aiohttp serves REST, ws_end.py the WebSocket connections, both on loopback with TCP_NODELAY (asyncio
-and uvloop set it). Every event goes through `_step`, which takes the time, asks the face and does
-what it says, in order. No word of any venue stands here.
+aiohttp serves REST, ws_end.py the WebSocket connections, both on loopback with TCP_NODELAY
+(asyncio and uvloop set it). Every event goes through `on_event`, which takes the time, asks the
+face and does what it says, in order. No word of any venue stands here.
 """
 
 import asyncio
@@ -100,6 +100,8 @@ class ExchangeServer:
         self._ws_server: asyncio.Server | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._is_rearming = False
+        self._all_gone = asyncio.Event()
+        self._all_gone.set()
         self._do: dict[type, Callable[[Any], None]] = {
             HttpAnswer: self._requests.give,
             HttpDrop: self._requests.give,
@@ -174,11 +176,11 @@ class ExchangeServer:
         if self._ws_server is not None:
             self._ws_server.close()
             for end in self.ends:
+                self._all_gone.clear()
                 end.close(1001, "")
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                    while self._ends:
-                        await asyncio.sleep(TURN_S)
+                    await self._all_gone.wait()
             for end in self.ends:
                 end.drop()
         for runner in self._runners:
@@ -256,6 +258,8 @@ class ExchangeServer:
 
     def remove(self, end: WsEnd) -> None:
         self._ends.pop(end.conn, None)
+        if not self._ends:
+            self._all_gone.set()
 
     def on_slow(self, end: WsEnd) -> None:
         self.counters.slow_cut += 1
