@@ -47,7 +47,6 @@ FLAT_DEADLINE_S = 3.0  # at shutdown, for cancels over the TRADE connection
 PROOF_DEADLINE_S = 10.0  # at shutdown, for the venue to say that nothing is open
 CLOCK_EVERY_S = 30.0
 STATUS_EVERY_S = 0.2
-HOUSEKEEPING_S = 0.01
 FREE_TURNS = 300  # 3 s free to quote: a strategy that waits for its moment is announced, too
 PREPARE_BYTES = 128 << 10  # of the next journal segment, per turn: 60 us; 12 MB/s keeps ahead
 T = TypeVar("T")
@@ -293,7 +292,7 @@ class Session:
                 self._tell_of_failure(hot)
             if self._output.is_broken:
                 self.stop()
-            await asyncio.sleep(HOUSEKEEPING_S)
+            await asyncio.sleep(self._edge.turn_s)
 
     def _tell_of_failure(self, hot: HotLoop) -> None:
         if self._own is not None and (told := self._own.first_failure(hot.core)):

@@ -17,6 +17,7 @@ class Edge:
     dial: Dial = upgrade
     connect_http: Callable[[], Http] = AiohttpClient
     segment_bytes: int = 16 << 20  # of a journal segment
+    turn_s: float = 0.01  # between two looks at journal space and status page
 
 
 REAL = Edge()

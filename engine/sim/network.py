@@ -104,8 +104,7 @@ class Network:
         self._next_number = 0
         self._waiting_dial: dict[int, asyncio.Future[WsAccept | WsRefuse]] = {}
         self._waiting_http: dict[int, asyncio.Future[HttpAnswer | HttpDrop]] = {}
-        self._due_ns = 0
-        self._tick_timer: asyncio.TimerHandle | None = None
+        self._due_ns = NEVER_NS  # of the tick that is planned
         # Faults in force until so long; kinds of connection, or "http".
         self._refused_ns: dict[str, int] = {}
         self._stalled_ns: dict[str, int] = {}
@@ -154,21 +153,16 @@ class Network:
         self._plan_tick()
 
     def _plan_tick(self) -> None:
+        """A timer at the face's next time, unless an earlier one stands already."""
         due_ns = self.face.next_due_ns()
-        if due_ns == self._due_ns and self._tick_timer is not None:
-            return
-        if self._tick_timer is not None:
-            self._tick_timer.cancel()
-            self._tick_timer = None
-        self._due_ns = due_ns
-        if due_ns >= NEVER_NS:
-            return
-        when_ns = due_ns - self.utc_ns() + self.loop.monotonic_ns()
-        self._tick_timer = self.loop.call_at_ns(when_ns, self._tick)
+        if due_ns < self._due_ns:
+            self._due_ns = due_ns
+            self.loop.at_ns(due_ns - self.utc_ns() + self.loop.monotonic_ns(), self._tick, due_ns)
 
-    def _tick(self) -> None:
-        self._tick_timer = None
-        self.step(Tick())
+    def _tick(self, due_ns: int) -> None:
+        if due_ns == self._due_ns:  # else a sooner one has come in between
+            self._due_ns = NEVER_NS
+            self.step(Tick())
 
     # -- DELAYS ---
 
@@ -248,7 +242,7 @@ class Network:
 
     def _plan_down(self, link: Link) -> None:
         link.is_down_waiting = True
-        self.loop.call_at_ns(link.down[0][0], self._deliver, link)
+        self.loop.at_ns(link.down[0][0], self._deliver, link)
 
     def _deliver(self, link: Link) -> None:
         """What has arrived goes into the engine's socket, and the engine looks."""
@@ -296,15 +290,11 @@ class Network:
             link.is_told = True
             self.loop.call_soon(self.step, WsClosed(link.conn))
 
-    def collect(self) -> bool:
-        """Take what the engine wrote since time last moved; True when there was something."""
-        ready = self._poll.poll(0)
-        if not ready:
-            return False
-        links = [self._link_of_fd[fd] for fd, _ in ready]
+    def collect(self) -> None:
+        """Take what the engine wrote since time last moved."""
+        links = [self._link_of_fd[fd] for fd, _ in self._poll.poll(0)]
         for link in sorted(links, key=attrgetter("conn")):  # the kernel's order is its own
             self._collect(link)
-        return True
 
     def _collect(self, link: Link) -> None:
         while True:
@@ -319,7 +309,7 @@ class Network:
             if link.is_dead:
                 link.unacked_ns = link.unacked_ns or self.loop.monotonic_ns()
                 if data:
-                    self.loop.call_at_ns(
+                    self.loop.at_ns(
                         link.unacked_ns + UNACKED_NS_MAX, self._engine_gives_up, link
                     )
             elif not link.is_told:
@@ -340,7 +330,7 @@ class Network:
 
     def _plan_up(self, link: Link) -> None:
         link.is_up_waiting = True
-        self.loop.call_at_ns(link.up[0][0], self._arrive, link)
+        self.loop.at_ns(link.up[0][0], self._arrive, link)
 
     def _arrive(self, link: Link) -> None:
         """What the engine sent has come to the venue."""
@@ -458,7 +448,7 @@ class Network:
         self.collect()
         for link in self._of(kind):
             self._deaden(link)
-            self.loop.call_at_ns(self.loop.monotonic_ns() + for_ns, self._reset, link)
+            self.loop.at_ns(self.loop.monotonic_ns() + for_ns, self._reset, link)
 
     def _deaden(self, link: Link) -> None:
         link.down.clear()

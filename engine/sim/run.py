@@ -36,6 +36,7 @@ from engine.sim.schedule import Plan, WireFault
 SYMBOL = "BTCUSDT"
 ACCOUNT = 0
 SEGMENT_BYTES = 1 << 20
+TURN_S = 0.05  # of the session's housekeeping, which touches no order
 SHUTDOWN_S = 60.0  # of virtual time: the engine's own deadlines are shorter
 TIDY_EVERY_S = 300.0  # of virtual time: what is checked is let go
 MEMORY = Path("/dev/shm")
@@ -154,7 +155,7 @@ class _Run:
 
     async def whole(self) -> None:
         keys = self.core.keys[ACCOUNT].keys[0]
-        edge = Edge(self.network.dial, connector(self.network), SEGMENT_BYTES)
+        edge = Edge(self.network.dial, connector(self.network), SEGMENT_BYTES, TURN_S)
         self.session = Session(self._config(), keys.api_key, keys.secret, self.heard, edge)
         self._plan_faults()
         running = asyncio.create_task(self.session.run())
@@ -185,7 +186,7 @@ class _Run:
 
     def _plan_faults(self) -> None:
         for fault in self.plan.wire:
-            self.loop.call_at_ns(START_NS + fault.at_ns, self._begin, fault)
+            self.loop.at_ns(START_NS + fault.at_ns, self._begin, fault)
 
     def _begin(self, fault: WireFault) -> None:
         network, conn = self.network, fault.conn
