@@ -45,6 +45,7 @@ STEP_DEADLINE_S = 10.0
 BOOK_DEADLINE_S = 15.0
 FLAT_DEADLINE_S = 3.0  # at shutdown, for cancels over the TRADE connection
 PROOF_DEADLINE_S = 10.0  # at shutdown, for the venue to say that nothing is open
+POSITION_DEADLINE_S = 3.0  # ... and what we hold, when that is not sure
 CLOCK_EVERY_S = 30.0
 STATUS_EVERY_S = 0.2
 FREE_TURNS = 300  # 3 s free to quote: a strategy that waits for its moment is announced, too
@@ -366,8 +367,7 @@ class Session:
                 found = await self._account.cancel_all(PROOF_DEADLINE_S)
                 cancelled = max(cancelled, found)
                 if self._hot is not None and not is_flat:
-                    # What the core still believes in is gone: the venue has just said so.
-                    self._hot.account(self._hot.core.numbers()["position_lots"], 0)
+                    await self.supervisor.tell_position(POSITION_DEADLINE_S)
             except TickmakerError as error:
                 left = None
                 self.fail(error)

@@ -125,6 +125,20 @@ class Supervisor:
         await self.close()
         return is_flat
 
+    async def tell_position(self, timeout_s: float) -> None:
+        """At shutdown, when the venue has said that nothing is open: what the core still believes
+        to work is gone. The position is the venue's word, never our own given back to us: fills
+        that we did not hear of must stay a difference."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                lots = await self._account.position_lots(self._traded)
+        except (TickmakerError, TimeoutError) as error:
+            what = error.what if isinstance(error, TickmakerError) else "no answer in time"
+            self._emit("warning", what=f"the position at the end is not known: {what}",
+                       remedy="look at it at the venue before the next start")
+            return
+        self._hot.account(lots, 0)
+
     async def close(self) -> None:
         self.is_active = False
         tasks = list(self._tasks.values())
