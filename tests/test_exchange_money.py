@@ -1,8 +1,11 @@
 """engine.exchange.core: spot balances and locks, funding, settings, keys."""
 
+import base64
 import random
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from support_exchange import LINEAR, SPOT, accepted, place, quiet_core, refusal, updates
 
 from engine.exchange.accounts import SPOT_PURSE
@@ -24,7 +27,6 @@ from engine.exchange.events import (
     SetLeverage,
     SetPositionMode,
     SetRefusals,
-    Side,
     Status,
     Tif,
     Why,
@@ -208,15 +210,12 @@ def test_deleted_key_is_gone_and_the_management_key_stays() -> None:
 
 
 def test_signatures_of_both_kinds_are_judged() -> None:
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
     account = quiet_core().keys[0]
     assert not account.keys[0].verifies("text", "00" * 32)
     assert not account.keys[0].verifies("text", "é")
     private = load_pem_private_key(account.ed25519.private_key_pem.encode(), None)
-    import base64
-
-    signature = base64.b64encode(private.sign(b"text")).decode()  # type: ignore[union-attr,call-arg]
+    assert isinstance(private, Ed25519PrivateKey)
+    signature = base64.b64encode(private.sign(b"text")).decode()
     assert account.ed25519.verifies("text", signature)
     assert not account.ed25519.verifies("other", signature)
     assert not account.ed25519.verifies("text", "not base64")

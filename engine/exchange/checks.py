@@ -1,38 +1,30 @@
 """What an order must fulfil before it counts: the first rule that it breaks, as a Reason."""
 
-from collections.abc import Callable
-
 from engine.exchange.accounts import Account
 from engine.exchange.book import Side
 from engine.exchange.events import Market, Order, OrderType, Reason, Tif
 from engine.exchange.instruments import E8, Kind
+from engine.exchange.order_index import OrderIndex, RefusalError
 from engine.exchange.rules import Rules
 
 WALK_LEVELS = 1_000  # of the book, to price a market order
 
 
-class RefusalError(Exception):
-    """Carries a Reason out of the checks; never leaves the core."""
-
-    def __init__(self, reason: Reason) -> None:
-        super().__init__(reason.value)
-        self.reason = reason
-
-
 class Checks:
-    """Pure questions to markets and accounts; `open_orders(account, symbol)` is the core's."""
+    """Pure questions to markets, accounts and the index of orders."""
 
     def __init__(
         self,
         markets: dict[str, Market],
         accounts: list[Account],
         rules: Rules,
-        open_orders: Callable[[int, str], list[Order]],
+        index: OrderIndex,
     ) -> None:
         self.markets = markets
         self._accounts = accounts
         self._rules = rules
-        self._open_orders = open_orders
+        self._index = index
+        self._open_orders = index.open_orders
 
     def place(self, order: Order, market: Market) -> None:
         """RefusalError with the first rule that `order` breaks."""
@@ -111,7 +103,9 @@ class Checks:
         """Initial margin if every open order filled on its worse side, `new` included."""
         account = self._accounts[new.account]
         total_e8 = 0
-        for symbol, market in self.markets.items():
+        symbols = [*account.positions, *self._index.symbols_of(new.account), new.symbol]
+        for symbol in dict.fromkeys(symbols):
+            market = self.markets[symbol]
             if market.instrument.kind is not Kind.LINEAR:
                 continue
             bid, _, ask, _ = market.touch()

@@ -8,7 +8,7 @@ command start with Accepted or Refused; what it caused follows in the order in w
 from collections.abc import Callable, Iterable
 
 from engine.exchange.accounts import LEVERAGE_MAX, Account, FeeRates
-from engine.exchange.checks import Checks, RefusalError
+from engine.exchange.checks import Checks
 from engine.exchange.clearing import Clearing
 from engine.exchange.desk import Desk
 from engine.exchange.events import (
@@ -50,7 +50,7 @@ from engine.exchange.events import (
 from engine.exchange.instruments import Instrument
 from engine.exchange.keys import Keyring, derive_keys, derive_management_key
 from engine.exchange.marks import Marks
-from engine.exchange.order_index import OrderIndex
+from engine.exchange.order_index import OrderIndex, RefusalError
 from engine.exchange.rules import Rules, rules_of
 from engine.exchange.triggers import Triggers
 from engine.exchange.truth import FillRecord, FundingRecord, InstrumentRecord, KeyRecord, Truth
@@ -77,9 +77,7 @@ class Core:
         self._fees = fees
         self._clearing = Clearing(self.accounts, self._rates, self.truth)
         self._index = OrderIndex()
-        self.checks = Checks(
-            self.markets, self.accounts, self.rules, self._index.open_orders
-        )
+        self.checks = Checks(self.markets, self.accounts, self.rules, self._index)
         self._desk = Desk(
             self.rules, self.checks, self._clearing, self._index, seed, self._on_last_px
         )

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Callable
 
 from engine.exchange.book import BookOrder
-from engine.exchange.checks import Checks, RefusalError, is_fillable, lots_for_quote
+from engine.exchange.checks import Checks, is_fillable, lots_for_quote
 from engine.exchange.clearing import Clearing
 from engine.exchange.events import (
     Cancel,
@@ -26,7 +26,7 @@ from engine.exchange.events import (
     Trade,
     Why,
 )
-from engine.exchange.order_index import OrderIndex
+from engine.exchange.order_index import OrderIndex, RefusalError
 from engine.exchange.rules import Rules
 
 FIRST_ORDER_ID = 4_000_000_000

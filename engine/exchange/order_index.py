@@ -2,10 +2,17 @@
 
 from collections import deque
 
-from engine.exchange.checks import RefusalError
 from engine.exchange.events import Order, Reason
 
 CLOSED_KEPT = 20_000  # closed orders an account and symbol, for queries
+
+
+class RefusalError(Exception):
+    """Carries a Reason out of the checks; never leaves the core."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
 
 
 class OrderIndex:
@@ -13,13 +20,14 @@ class OrderIndex:
         self.dated: dict[int, Order] = {}  # open, with a good-till date
         self._orders: dict[int, Order] = {}
         self._by_client_id: dict[tuple[int, str, str], Order] = {}
-        self._open: dict[tuple[int, str], dict[int, Order]] = {}
+        self._open: dict[int, dict[str, dict[int, Order]]] = {}  # by account, symbol
         self._closed: dict[tuple[int, str], deque[Order]] = {}
 
     def register(self, order: Order) -> None:
         self._orders[order.order_id] = order
         self._by_client_id[order.account, order.symbol, order.client_order_id] = order
-        self._open.setdefault((order.account, order.symbol), {})[order.order_id] = order
+        opened = self._open.setdefault(order.account, {}).setdefault(order.symbol, {})
+        opened[order.order_id] = order
         if order.gtd_ns:
             self.dated[order.order_id] = order
 
@@ -33,7 +41,7 @@ class OrderIndex:
 
     def retire(self, order: Order) -> None:
         """Out of the open ones; the oldest closed one is forgotten."""
-        self._open[order.account, order.symbol].pop(order.order_id, None)
+        self._open[order.account][order.symbol].pop(order.order_id, None)
         self.dated.pop(order.order_id, None)
         closed = self._closed.setdefault((order.account, order.symbol), deque())
         closed.append(order)
@@ -52,8 +60,12 @@ class OrderIndex:
         return self._by_client_id.get((account, symbol, client_id))
 
     def open_orders(self, account: int, symbol: str) -> list[Order]:
-        opened = self._open.get((account, symbol))
+        opened = self._open.get(account, {}).get(symbol)
         return list(opened.values()) if opened else []
+
+    def symbols_of(self, account: int) -> list[str]:
+        """Where the account has open orders."""
+        return [symbol for symbol, opened in self._open.get(account, {}).items() if opened]
 
     def orders_of(self, account: int, symbol: str) -> list[Order]:
         """Open and closed, by venue id."""

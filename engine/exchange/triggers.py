@@ -1,7 +1,6 @@
 """Conditional orders: they wait outside the book until a price is reached, then an order is
 placed. The core asks for the due ones after trades and marks, and places them."""
 
-from engine.exchange.checks import RefusalError
 from engine.exchange.events import (
     CancelTrigger,
     Order,
@@ -12,6 +11,7 @@ from engine.exchange.events import (
     TriggerStatus,
     TriggerUpdate,
 )
+from engine.exchange.order_index import RefusalError
 from engine.exchange.truth import TriggerRecord, Truth
 
 FIRST_TRIGGER_ID = 2_000_000_000
