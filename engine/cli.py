@@ -83,16 +83,40 @@ def tape_import(
     _print_result(summary, as_json)
 
 
+@tape_app.command("capture")
+def tape_capture(
+    url: Annotated[str, typer.Argument(help="WebSocket address, streams included.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The file to write; .gz compresses.")],
+    send: Annotated[
+        list[str] | None, typer.Option(help="A message to send first (Bybit's subscribe).")
+    ] = None,
+    snapshot: Annotated[
+        str, typer.Option(help="REST address of the book's snapshot (Binance).")
+    ] = "",
+    seconds: Annotated[float, typer.Option(min=0.0, help="0: until it is interrupted.")] = 0.0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Record a venue's market data, every frame as it comes."""
+    from engine.gateway.capture import run
+
+    _print_result(
+        run(url, out, send=send or [], snapshot_url=snapshot, seconds=seconds), as_json
+    )
+
+
 @tape_app.command("verify")
 def tape_verify(
     tape: Annotated[Path, typer.Argument(help="A tape, or a raw capture.")],
+    symbol: Annotated[
+        str | None, typer.Option(help="Of a raw capture that holds several.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Rebuild the book and hold it against the venue's own best bid and ask."""
     from engine.tape.verify import verify_tape
 
     with _progress("verifying", as_json) as advance:
-        result = verify_tape(tape, progress=advance)
+        result = verify_tape(tape, progress=advance, symbol=symbol)
     _print_result(result, as_json)
     clean = result["update_id_gaps"] == 0 and result["crossed"] == 0
     raise typer.Exit(EXIT_OK if clean else EXIT_FAILED)

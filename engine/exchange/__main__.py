@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     args.add_argument("--venue", choices=VENUES, default=VENUES[0])
     args.add_argument("--symbols", help="comma-separated; BTCUSDT, or what the tape holds")
     args.add_argument("--seed", type=int, default=1, help="fixes keys and the agents' flow")
-    args.add_argument("--tape", type=Path, help="serve this recording instead of agents")
+    args.add_argument("--tape", type=Path, nargs="+", help="serve these recordings, not agents")
     args.add_argument("--speed", type=float, default=1.0, help="times the tape's own pace")
     args.add_argument("--maker-fee-bp", type=float, default=2.0)
     args.add_argument("--taker-fee-bp", type=float, default=4.0)
@@ -54,7 +54,7 @@ def build_markets(args: argparse.Namespace, start_ns: int) -> list[Market]:
     names = args.symbols if args.symbols is not None else "" if args.tape else "BTCUSDT"
     symbols = [symbol for symbol in names.upper().split(",") if symbol]
     if args.tape is not None:
-        return [tape_market(args.tape, symbols, args.speed)]
+        return tape_markets(args.tape, args.venue, symbols, args.speed)
     if not symbols:
         raise TickmakerError("--symbols names no symbol", "Pass one, as BTCUSDT.", EXIT_USAGE)
     for symbol in symbols:
@@ -69,19 +69,14 @@ def build_markets(args: argparse.Namespace, start_ns: int) -> list[Market]:
     ]
 
 
-def tape_market(path: Path, symbols: list[str], speed: float) -> Market:
-    """TickmakerError for a file that can't be served, several symbols or no speed."""
+def tape_markets(paths: list[Path], venue: str, symbols: list[str], speed: float) -> list[Market]:
+    """TickmakerError for a file that can't be served, or no speed."""
     # Arrow is heavy to load, and agents don't need it.
-    from engine.exchange.tape_frames import open_recording
-    from engine.exchange.tape_market import TapeMarket
+    from engine.exchange.tape.recording import open_markets
 
     if not 0 < speed < math.inf:
         raise TickmakerError(f"--speed is {speed}", "Pass a number above 0.", EXIT_USAGE)
-    if len(symbols) > 1:
-        raise TickmakerError(
-            f"--tape serves one symbol, --symbols names {len(symbols)}", "Pass one.", EXIT_USAGE
-        )
-    return TapeMarket(open_recording(path, symbols[0] if symbols else None), speed)
+    return [*open_markets(paths, venue, symbols, speed)]
 
 
 async def serve(args: argparse.Namespace, emit: Callable[[str], object]) -> None:

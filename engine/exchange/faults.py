@@ -180,8 +180,8 @@ class Faulty:
         self._world.run(t_ns)
         done: list[Action] = []
         while self._agenda and self._agenda[0][0] <= t_ns:
-            _, _, due = heapq.heappop(self._agenda)
-            done += due(t_ns)
+            at_ns, _, due = heapq.heappop(self._agenda)
+            done += due(at_ns)  # at its own time, however late the mover is
         done += self._frames.release(t_ns)
         if not self._note(event):
             event = Tick()

@@ -11,15 +11,17 @@ import logging
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from aiohttp import web
 
 from engine import clock
 from engine.errors import EXIT_USAGE, TickmakerError
+from engine.exchange.admin import Admin
 from engine.exchange.face import (
     Action,
+    ConnKind,
     Event,
     Face,
     HttpAnswer,
@@ -167,6 +169,29 @@ class ExchangeServer:
         self._runners.append(runner)
         return int(runner.addresses[0][1])
 
+    async def start_admin(self, admin: Admin, port: int = 0) -> None:
+        """The operator's port; never TLS, and never the venue's own."""
+
+        async def on_request(http: web.BaseRequest) -> web.Response:
+            body = (await http.read()).decode(errors="replace") if http.can_read_body else ""
+            answer = admin.answer(http.method, http.raw_path, body, self.now_ns())
+            self.act(list(answer.actions))
+            self._rearm()
+            return web.Response(
+                status=answer.status, text=answer.body, content_type=answer.content_type
+            )
+
+        number = await self.listen_http(on_request, "--admin-port", port)
+        self.admin_url = f"http://{HOST}:{number}"
+
+    def facts(self) -> dict[str, Any]:
+        """Connections by kind, and what went through."""
+        kinds = {kind.value: 0 for kind in ConnKind}
+        for end in self._ends.values():
+            if end.target:
+                kinds[self.face.kind_of(end.target).value] += 1
+        return {"connections": kinds, "counters": asdict(self.counters)}
+
     async def stop(self) -> None:
         """Close every connection; what the face still had to say is not sent."""
         if self._timer is not None:
@@ -201,6 +226,10 @@ class ExchangeServer:
             log.exception("bug: the face failed at a %s", type(event).__name__)
             actions = _apology(event)
         self.act(actions)
+        self._rearm()
+
+    def _rearm(self) -> None:
+        """Look once, at the end of this turn, when the face is next due."""
         if not self._is_rearming and self._ws_server is not None:
             self._is_rearming = True
             asyncio.get_running_loop().call_soon(self._arm)

@@ -8,7 +8,7 @@ a message, so that an answer leaves in the same turn of the loop.
 import asyncio
 import logging
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from websockets.datastructures import Headers
 from websockets.exceptions import InvalidState, ProtocolError
@@ -70,8 +70,7 @@ class WsEnd(asyncio.Protocol):
     # -- FROM THE TRANSPORT ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
         self.conn = self._owner.add(self)
         self._end_after(HANDSHAKE_TIMEOUT_S)
 
