@@ -20,7 +20,7 @@ from engine.exchange.accounts import FeeRates, KeyPair
 from engine.exchange.book import Side
 from engine.exchange.core import Core
 from engine.exchange.events import Market, OrderType, Place, Tif
-from engine.exchange.instruments import CATALOGUE
+from engine.exchange.instruments import CATALOGUE, Listing
 from engine.exchange.market import AgentMarket
 from engine.exchange.server import ExchangeServer
 
@@ -31,8 +31,8 @@ ALL_STREAMS = "btcusdt@depth@0ms/btcusdt@bookTicker/btcusdt@trade"
 class QuietMarket(AgentMarket):
     """The opening book without the agents: only users move it."""
 
-    def next_due_ns(self) -> int:
-        return 1 << 62
+    def __init__(self, listing: Listing, seed: int, start_ns: int) -> None:
+        super().__init__(listing, seed, start_ns, is_quiet=True)
 
 
 def quiet_core(seed: int = 1, fees: FeeRates | None = None) -> Core:

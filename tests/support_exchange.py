@@ -16,7 +16,7 @@ from engine.exchange.events import (
     Refused,
     Tif,
 )
-from engine.exchange.instruments import catalogue
+from engine.exchange.instruments import Listing, catalogue
 from engine.exchange.market import AgentMarket
 from engine.exchange.rules import rules_of
 
@@ -26,8 +26,8 @@ LINEAR, SPOT = "linear/BTCUSDT", "spot/BTCUSDT"  # keys of a Bybit core
 class QuietMarket(AgentMarket):
     """The opening book without the agents: only users move it."""
 
-    def next_due_ns(self) -> int:
-        return 1 << 62
+    def __init__(self, listing: Listing, seed: int, start_ns: int) -> None:
+        super().__init__(listing, seed, start_ns, is_quiet=True)
 
 
 def quiet_core(

@@ -25,7 +25,7 @@ LAYERS = (
     {"position", "order_states", "working", "orders", "diff", "diff_config", "stops", "account",
      "gate", "halts", "latency", "journal"} | STRATEGIES,
     {"strategy_layout"},
-    {"matching", "measure", "rebuild", "rows"},
+    {"limit_book", "limit_rig", "matching", "measure", "order_stream", "rebuild", "rows"},
     {"core", "core_config", "core_send", "core_state", "core_stats"},
     {"drive", "pair", "user", "kernels", "kernels_base", "kernels_pair", "kernels_price",
      "calibration"},
