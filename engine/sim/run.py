@@ -10,13 +10,14 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from engine import clock
 from engine.config import demo_core, load
+from engine.exchange.agents.settings import AgentSettings, settings_of
 from engine.exchange.core import Core
 from engine.exchange.face import Face
 from engine.exchange.faults import Faulty
@@ -34,6 +35,7 @@ from engine.sim.network import Network, Weather, connector
 from engine.sim.schedule import Plan, WireFault
 
 SYMBOL = "BTCUSDT"
+PACE = 0.2  # a moderate market: faults meet quotes and fills, and not only requotes
 ACCOUNT = 0
 SEGMENT_BYTES = 1 << 20
 TURN_S = 0.05  # of the session's housekeeping, which touches no order
@@ -49,7 +51,7 @@ class Scenario:
     venue: str
     seconds: float = 60.0
     strategy: str = "spread"
-    events_per_s: float = 30.0  # of the agents' market
+    pace: float = PACE  # of the agents, as a share of a liquid market's
 
 
 @dataclass
@@ -129,7 +131,9 @@ class _Run:
         self.loop = loop
         self.heard = Heard()
         listing = catalogue(scenario.venue)[SYMBOL]
-        market = AgentMarket(listing, seed, loop.wall_ns())
+        market = AgentMarket(
+            listing, seed, loop.wall_ns(), settings=paced(settings_of(listing), scenario.pace)
+        )
         self.core = Core([market], seed, rules=rules_of(scenario.venue))
         schedule = Schedule(seed=seed, fault=plan.venue)  # type: ignore[arg-type]
         face = Faulty(make_face(scenario.venue, self.core), schedule)
@@ -262,6 +266,18 @@ class _Run:
             "reconnects": self.session.supervisor.reconnects if hot is not None else 0,
         }
         return outcome
+
+
+def paced(settings: AgentSettings, pace: float) -> AgentSettings:
+    """The same market in slow motion: rates by `pace`, volatility by its root."""
+    return replace(
+        settings,
+        sigma_ticks=settings.sigma_ticks * pace**0.5,
+        take_rate=settings.take_rate * pace,
+        quote_rate=settings.quote_rate * pace,
+        make_rate=settings.make_rate * pace,
+        react_rate=settings.react_rate * pace,
+    )
 
 
 def _weather(dice: Random) -> Weather:
