@@ -43,7 +43,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._timer_count = 0
         self._readers: dict[int, Callable[[], object]] = {}
         self._turns = 0
-        # Called before time moves: may set timers and make things ready.
+        self._has_run = False  # since the last look at what was written
+        # Called before time moves, if anything but the network has run: may set timers.
         self.before_jump: Callable[[], object] = lambda: None
 
     # -- TIME ---
@@ -93,9 +94,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if self._turns > TURNS_MAX:
             raise StandstillError(f"{TURNS_MAX} turns without time passing")
         if not ready:
-            self.before_jump()
-        if not ready:
+            if self._has_run:
+                self._has_run = False
+                self.before_jump()
             self._jump()
+        self._has_run = self._has_run or bool(ready)
         for _ in range(len(ready)):
             handle = ready.popleft()
             if not handle.cancelled():
@@ -140,6 +143,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Bytes, or the end, have come to `fd`."""
         reader = self._readers.get(fd)
         if reader is not None:
+            self._has_run = True
             reader()
 
 

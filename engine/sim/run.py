@@ -16,7 +16,7 @@ from random import Random
 from typing import Any
 
 from engine import clock
-from engine.config import demo_core, load
+from engine.config import WsUrls, demo_core, load
 from engine.exchange.agents.settings import AgentSettings, settings_of
 from engine.exchange.core import Core
 from engine.exchange.face import Face
@@ -30,15 +30,15 @@ from engine.gateway.parent import Output
 from engine.session import Session
 from engine.sim.audit import Audit
 from engine.sim.checker import Belief, Checker
-from engine.sim.loop import START_NS, VirtualLoop, virtual_time
+from engine.sim.loop import START_NS, StandstillError, VirtualLoop, virtual_time
 from engine.sim.network import Network, Weather, connector
 from engine.sim.schedule import Plan, WireFault
 
 SYMBOL = "BTCUSDT"
-PACE = 0.2  # a moderate market: faults meet quotes and fills, and not only requotes
+PACE = 0.05  # a moderate market: faults meet quotes and fills, and not only requotes
 ACCOUNT = 0
-SEGMENT_BYTES = 1 << 20
-TURN_S = 0.05  # of the session's housekeeping, which touches no order
+SEGMENT_BYTES = 4 << 20
+TURN_S = 0.25  # of the session's housekeeping, which touches no order
 SHUTDOWN_S = 60.0  # of virtual time: the engine's own deadlines are shorter
 TIDY_EVERY_S = 300.0  # of virtual time: what is checked is let go
 MEMORY = Path("/dev/shm")
@@ -87,9 +87,9 @@ class Heard(Output):
 def face_of(venue: str, core: Core) -> Face:
     """The venue's protocol over `core`."""
     if venue == "binance_usdm":
-        from engine.exchange.binance.usdm import UsdmFace
+        from engine.exchange.binance.usdm import BinanceUsdm
 
-        return UsdmFace(core)
+        return BinanceUsdm(core)
     raise NotImplementedError(venue)
 
 
@@ -107,9 +107,10 @@ def run_seed(
             run = _Run(seed, plan, scenario, folder, loop, make_face)
             try:
                 loop.run_until_complete(run.whole())
-            finally:
-                outcome = run.outcome()
-                loop.close()
+            except StandstillError as error:
+                run.trouble.append(f"virtual time stands still: {error}")
+            outcome = run.outcome()
+            loop.close()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         gc.collect(1)
@@ -183,7 +184,8 @@ class _Run:
         core = demo_core(SYMBOL, self.scenario.strategy, f"{self.seed & 0xFFFFFFFF:08x}",
                          self.seed)
         return load({
-            "run_dir": str(self.folder), "rest_url": urls["rest_url"], "ws_url": urls["ws_url"],
+            "run_dir": str(self.folder), "rest_url": urls["rest_url"],
+            "ws_url": {name: urls["ws_url"][name] for name in WsUrls.model_fields},
             "poll": "sleep", "cpu": None, "core": core,
             "credential": {"kind": "local_exchange", "seed": self.seed, "account": ACCOUNT},
         })  # fmt: skip
@@ -220,7 +222,7 @@ class _Run:
         paths = sorted((self.folder / "journal").glob("*.jnl"))
         for path in paths[: len(paths) - keep]:
             data = path.read_bytes()
-            self._digest.update(data)
+            self._digest.update(data.rstrip(b"\0"))
             if data[:1] != b"\0":
                 self.checker.on_segment(data)
             self._segments_read += 1
