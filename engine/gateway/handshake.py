@@ -27,6 +27,14 @@ _quiet = logging.getLogger("engine.gateway.handshake")
 _quiet.setLevel(logging.ERROR)
 
 
+class RefusedError(TickmakerError):
+    """The handshake was answered with HTTP `status` instead."""
+
+    def __init__(self, what: str, remedy: str, *, status: int) -> None:
+        super().__init__(what, remedy)
+        self.status = status
+
+
 class Upgraded(NamedTuple):
     """A connected socket past its handshake, and the frames' bytes that came with the answer."""
 
@@ -158,12 +166,14 @@ def _refused(where: str, cause: Exception | None) -> TickmakerError:
     )
 
 
-def refusal(where: str, status: int) -> TickmakerError:
-    """The handshake was answered with an HTTP error."""
+def refusal(where: str, status: int) -> RefusedError:
+    """What can be done about it, in words."""
     remedy = {
         401: "check the listen key and the credential",
         403: "the venue refuses this client: check the key's permissions and address list",
         404: "check the WebSocket path in the config",
         429: "too many connections: wait before the next start",
     }.get(status, "check the exchange's log")
-    return TickmakerError(f"{where}: handshake refused with HTTP status {status}", remedy)
+    return RefusedError(
+        f"{where}: handshake refused with HTTP status {status}", remedy, status=status
+    )

@@ -125,6 +125,6 @@ class Audit:
                 f"account {key[0]} {key[1]}: {self._totals[key]} and {record.change_e8} make "
                 f"{record.total_e8}"
             )
-        if not 0 <= record.locked_e8:
+        if record.locked_e8 < 0:
             self.breach(f"account {key[0]} {key[1]}: {record.locked_e8} set aside")
         self._totals[key] = record.total_e8

@@ -149,7 +149,7 @@ def _command(options: SimOptions, seed: int) -> str:
         if getattr(scenario, name) != getattr(default, name):
             value = getattr(scenario, name)
             words.append(f"--{name} {value:g}" if name != "strategy" else f"--{name} {value}")
-    return " ".join(words)
+    return " ".join([*words, "--strict"] if scenario.is_strict else words)
 
 
 # -- USAGE ---

@@ -52,6 +52,7 @@ class Scenario:
     seconds: float = 60.0
     strategy: str = "spread"
     pace: float = PACE  # of the agents, as a share of a liquid market's
+    is_strict: bool = False  # a fill missed while the user stream was lost is a breach, too
 
 
 @dataclass
@@ -241,6 +242,12 @@ class _Run:
 
     # -- THE END ---
 
+    def _may_miss(self) -> bool:
+        """The engine has told of a lost user stream: what happened meanwhile it can't know."""
+        return not self.scenario.is_strict and any(
+            line["event"] == "connection" and line["name"] == "USER" for line in self.heard.lines
+        )
+
     def outcome(self) -> Outcome:
         """Whatever happened: what can be said of it."""
         virtual_s = (self.loop.monotonic_ns() - START_NS) / 1e9
@@ -254,7 +261,7 @@ class _Run:
             stopped = self.heard.last("stopped")
             outcome.breaches += self.checker.finish(Belief(
                 hot.core.numbers(), hot.core.has_diverged, self.exit_code,
-                stopped.get("open_orders_at_venue"),
+                stopped.get("open_orders_at_venue"), self._may_miss(),
             ))  # fmt: skip
         outcome.breaches += self.audit.breaches
         outcome.digest = self._digest.hexdigest()

@@ -6,12 +6,12 @@ each of them a few times. Faults are numbered, so that a run can be repeated wit
 """
 
 import re
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import Annotated, Any, Literal, NamedTuple
 
-import tomllib
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine.errors import EXIT_USAGE, TickmakerError
@@ -53,7 +53,7 @@ class Plan(NamedTuple):
     venue: tuple[Fault, ...]
     wire: tuple[WireFault, ...]
 
-    def __len__(self) -> int:  # type: ignore[override]
+    def __len__(self) -> int:
         return len(self.venue) + len(self.wire)
 
     def only(self, numbers: Sequence[int]) -> "Plan":
