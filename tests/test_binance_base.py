@@ -380,9 +380,8 @@ def test_bug_of_ours_is_the_venues_unknown_error(
 
 
 def test_kinds_of_connections(venue: Usdm) -> None:
-    kinds = {target: venue.face.kind_of(target) for target in (
-        "/ws-fapi/v1", "/private/ws?listenKey=x", "/market/stream?streams=a", "/nowhere")}  # fmt: skip
-    assert list(kinds.values()) == [
+    targets = ("/ws-fapi/v1", "/private/ws?listenKey=x", "/market/stream?streams=a", "/nowhere")
+    assert [venue.face.kind_of(target) for target in targets] == [
         ConnKind.TRADE, ConnKind.USER, ConnKind.MARKET, ConnKind.MARKET,
     ]  # fmt: skip
     urls = venue.face.urls("http://h:1", "ws://h:2")
