@@ -276,7 +276,7 @@ def test_values_of_json_parameters() -> None:
     values = {"a": "x", "b": 1, "c": True, "d": None}
     assert text_params(values) == {"a": "x", "b": "1", "c": "true"}
     with pytest.raises(VenueError):
-        text_params({"a": []})
+        text_params({"a": [{}]})
 
 
 # -- ENVELOPE ---
