@@ -77,22 +77,42 @@ def tape_import(
     from engine.tape.importer import import_files
 
     with _progress("importing", as_json) as advance:
-        summary = import_files(
-            files, out, symbol=symbol, tick=tick, lot=lot, progress=advance
-        )
+        summary = import_files(files, out, symbol=symbol, tick=tick, lot=lot, progress=advance)
     _print_result(summary, as_json)
+
+
+@tape_app.command("capture")
+def tape_capture(
+    url: Annotated[str, typer.Argument(help="WebSocket address, streams included.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The file to write; .gz compresses.")],
+    send: Annotated[
+        list[str] | None, typer.Option(help="A message to send first (Bybit's subscribe).")
+    ] = None,
+    snapshot: Annotated[
+        str, typer.Option(help="REST address of the book's snapshot (Binance).")
+    ] = "",
+    seconds: Annotated[float, typer.Option(min=0.0, help="0: until it is interrupted.")] = 0.0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Record a venue's market data, every frame as it comes."""
+    from engine.gateway.capture import run
+
+    _print_result(run(url, out, send=send or [], snapshot_url=snapshot, seconds=seconds), as_json)
 
 
 @tape_app.command("verify")
 def tape_verify(
     tape: Annotated[Path, typer.Argument(help="A tape, or a raw capture.")],
+    symbol: Annotated[
+        str | None, typer.Option(help="Of a raw capture that holds several.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Rebuild the book and hold it against the venue's own best bid and ask."""
     from engine.tape.verify import verify_tape
 
     with _progress("verifying", as_json) as advance:
-        result = verify_tape(tape, progress=advance)
+        result = verify_tape(tape, progress=advance, symbol=symbol)
     _print_result(result, as_json)
     clean = result["update_id_gaps"] == 0 and result["crossed"] == 0
     raise typer.Exit(EXIT_OK if clean else EXIT_FAILED)
@@ -167,6 +187,36 @@ def exchange(context: typer.Context) -> None:
     from engine.exchange.__main__ import main as exchange_main
 
     raise typer.Exit(exchange_main(context.args))
+
+
+@app.command()
+def sim(
+    seeds: Annotated[str, typer.Option(help="A..B, both included.")] = "1..20",
+    venue: Annotated[str, typer.Option(help="binance_usdm, binance_spot or bybit.")] = (
+        "binance_usdm"
+    ),
+    schedule: Annotated[
+        str, typer.Option(help="`swarm` (random faults a seed), `none`, or a TOML file.")
+    ] = "swarm",
+    seconds: Annotated[float, typer.Option(help="Of virtual time, each seed.")] = 60.0,
+    strategy: Annotated[str, typer.Option(help="A built-in one.")] = "spread",
+    pace: Annotated[float, typer.Option(help="Of the agents; 1: a liquid market's.")] = 0.05,
+    only: Annotated[str, typer.Option(help="Numbers of the faults to keep, as 0,3.")] = "",
+    jobs: Annotated[int, typer.Option(help="Processes.")] = 1,
+    strict: Annotated[
+        bool, typer.Option(help="Fills missed while the user stream was down fail a seed, too.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Run the engine against the exchange in virtual time, seed after seed, and check it."""
+    from engine.sim.command import SimOptions, simulate
+    from engine.sim.run import Scenario
+
+    scenario = Scenario(venue, seconds, strategy, pace, strict)
+    with _progress("simulating", as_json) as advance:
+        result = simulate(SimOptions(seeds, scenario, schedule, only, jobs), progress=advance)
+    _print_result(result, as_json)
+    raise typer.Exit(EXIT_FAILED if result["failed"] else EXIT_OK)
 
 
 @bench_app.command("core")
@@ -251,6 +301,48 @@ def bench_soak(
     _print_result(result, as_json)
     if result["allocations"]:
         raise typer.Exit(1)
+
+
+@bench_app.command("matching")
+def bench_matching(
+    events: Annotated[int, typer.Option(min=1, help="Orders a round.")] = 1_000_000,
+    rounds: Annotated[int, typer.Option(min=1)] = 5,
+    out: Annotated[Path | None, typer.Option(help="Also write the result here.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """In process: orders into the local exchange's book; place, cancel, shrink, take."""
+    from bench.matching import run
+
+    _print_result(run(events=events, rounds=rounds, out=out), as_json)
+
+
+@bench_app.command("agents")
+def bench_agents(
+    hours: Annotated[int, typer.Option(min=2, help="Of the market's time.")] = 24,
+    out: Annotated[Path | None, typer.Option(help="Also write the result here.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """In process: a day of the agents' market, as fast as it goes; memory after each hour."""
+    from bench.agents_day import run
+
+    _print_result(run(hours=hours, out=out), as_json)
+
+
+@bench_app.command("tape")
+def bench_tape(
+    tape: Annotated[
+        Path | None,
+        typer.Option(help="A raw capture, or a tape; else BTCUSDT of TICKMAKER_DATA."),
+    ] = None,
+    venue: Annotated[str, typer.Option(help="Whose recording it is.")] = "binance_usdm",
+    rounds: Annotated[int, typer.Option(min=1)] = 3,
+    out: Annotated[Path | None, typer.Option(help="Also write the result here.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """The local exchange serving a recording: in process and over sockets, times its pace."""
+    from bench.tape_serving import run
+
+    _print_result(run(tape or _shared_capture(), venue, rounds=rounds, out=out), as_json)
 
 
 @bench_app.command("wire")

@@ -3,7 +3,7 @@ from typing import Any, Final
 
 import numpy.typing as npt
 
-from fastcore.codec.binance_decode import Decoder
+from fastcore.codec.base import DecoderBase
 
 COLUMNS_INT64: Final[tuple[str, ...]]
 COLUMNS_INT8: Final[tuple[str, ...]]
@@ -26,7 +26,7 @@ class RowWriter:
     capacity: int
     def __init__(self, columns: tuple[npt.NDArray[Any], ...]) -> None: ...
     def clear(self) -> None: ...
-    def append(self, decoder: Decoder, frame: bytes, recv_ts_ns: int) -> int: ...
+    def append(self, decoder: DecoderBase, frame: bytes, recv_ts_ns: int) -> int: ...
 
 class RowReader:
     index: int

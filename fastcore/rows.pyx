@@ -15,7 +15,7 @@ cimport cython
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-from fastcore.codec.binance_decode cimport Decoder
+from fastcore.codec.base cimport DecoderBase
 from fastcore.types cimport *
 
 COLUMNS_INT64 = (
@@ -108,16 +108,22 @@ cdef class RowWriter:
     def clear(self):
         self.count = 0
 
-    def append(self, Decoder decoder, bytes frame, ns_t recv_ts_ns):
-        """Decode one frame and append it: EventKind (> 0), a negative Code, or 0: no room.
+    def append(self, DecoderBase decoder not None, bytes frame, ns_t recv_ts_ns):
+        """Decode one frame and append all that it tells: EventKind (> 0), a negative Code, or 0:
+        no room.
 
         Kinds without rows (orders, replies, ignored) return their kind and append nothing.
         After 0 take the rows, `clear()` and call again.
         """
+        cdef int64_t before = self.count
         cdef int kind = decoder.decode(<const uint8_t*><const char*>frame, len(frame))
         if kind <= 0:
             return kind
-        return kind if self.append_event(&decoder.event, recv_ts_ns) == OK else 0
+        while self.append_event(&decoder.event, recv_ts_ns) == OK:
+            if decoder.next_event() == EV_NONE:
+                return kind
+        self.count = before
+        return 0
 
     cdef int append_event(self, const Event* event, ns_t recv_ts_ns) noexcept nogil:
         """OK, or E_FULL and nothing appended. O(levels)."""

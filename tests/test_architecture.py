@@ -82,7 +82,8 @@ IO = {
 
 CLOCKS = ("engine/clock.py", "engine/gateway/hotsocket.pyx", "bench/")
 LOOPS = (
-    "engine/gateway/", "engine/exchange/server.py", "engine/exchange/__main__.py",
+    "engine/gateway/", "engine/exchange/server.py", "engine/exchange/ws_end.py",
+    "engine/exchange/__main__.py",
     "engine/session.py", "engine/demo.py", "bench/",
 )  # fmt: skip
 CLOCK_READ = re.compile(

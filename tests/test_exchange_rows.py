@@ -1,16 +1,15 @@
-"""engine.exchange.tape_rows: an imported tape is served as the capture it came from."""
+"""engine.exchange.tape.rows: an imported tape is served as the capture it came from."""
 
 import json
 from pathlib import Path
 
 import pytest
 from support_data import recorded
-from test_exchange_tape import LONG_NS, diff, snapshot, write
+from support_tape import LONG_NS, diff, open_recording, snapshot, write
 
 from engine.errors import TickmakerError
 from engine.exchange.events import TapeFrame
-from engine.exchange.tape_frames import open_recording
-from engine.exchange.tape_market import TapeMarket
+from engine.exchange.tape.market import TapeMarket
 from engine.tape.importer import import_files
 
 
@@ -45,8 +44,10 @@ def test_imported_tape_is_served_as_the_capture_was(tmp_path: Path) -> None:
 def test_tape_of_other_symbol_or_cut_tape_is_refused(tmp_path: Path) -> None:
     tape = tmp_path / "t.tape.arrow"
     import_files([write(tmp_path / "t.raw", diff(99, 100, 98), snapshot(100))], tape)
-    with pytest.raises(TickmakerError, match="is a tape of BTCUSDT"):
+    with pytest.raises(TickmakerError, match="It holds BTCUSDT"):
         open_recording(tape, "ETHUSDT")
+    with pytest.raises(TickmakerError, match="is a tape of BTCUSDT on binance_usdm"):
+        open_recording(tape, None, "binance_spot")
     tape.write_bytes(tape.read_bytes()[:-100])
     with pytest.raises(TickmakerError, match=r"t\.tape\.arrow: broken tape"):
         open_recording(tape, None)

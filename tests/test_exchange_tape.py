@@ -1,18 +1,27 @@
-"""engine.exchange.tape_*: recordings served byte for byte, users matched by queue position."""
+"""engine.exchange.tape: recordings as markets, users matched by queue position."""
 
-import asyncio
 import gzip
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from exchange_client import PlainBook, place, serving
 from support_data import recorded
-from websockets.asyncio.client import connect
+from support_exchange import place
+from support_tape import (
+    LONG_NS,
+    MS,
+    START_NS,
+    best,
+    diff,
+    frames_of,
+    open_recording,
+    snapshot,
+    trade,
+    write,
+)
 
 from engine.errors import TickmakerError
-from engine.exchange.book import BookOrder, Change, Side
+from engine.exchange.book import BookOrder, Side
 from engine.exchange.core import Core
 from engine.exchange.events import (
     Advance,
@@ -24,49 +33,11 @@ from engine.exchange.events import (
     TapeFrame,
     Tif,
 )
-from engine.exchange.tape_book import TapeBook
-from engine.exchange.tape_frames import DepthMessage, open_recording
-from engine.exchange.tape_market import TapeMarket
-from engine.exchange.tape_queue import TapeQueue
-
-START_NS = 1_723_161_255_000_000_000
-MS = 1_000_000
-LONG_NS = 1 << 61
-
-
-# -- A SMALL CAPTURE ---
-
-
-def snapshot(update_id: int) -> str:
-    bids = [[f"{60_000 - n / 10:.2f}", f"{5 + n}.000"] for n in range(5)]
-    asks = [[f"{60_000.1 + n / 10:.2f}", f"{5 + n}.000"] for n in range(5)]
-    return json.dumps({"lastUpdateId": update_id, "E": 1, "T": 1, "bids": bids, "asks": asks})
-
-
-def frame(stream: str, **data: Any) -> str:
-    document = {"stream": f"btcusdt@{stream}", "data": {**data, "s": "BTCUSDT", "E": 1, "T": 1}}
-    return json.dumps(document, separators=(",", ":"))
-
-
-def diff(
-    first: int, last: int, prev: int, bids: dict[str, str] | None = None,
-    asks: dict[str, str] | None = None,
-) -> str:  # fmt: skip
-    levels = {"b": list((bids or {}).items()), "a": list((asks or {}).items())}
-    return frame("depth@0ms", e="depthUpdate", U=first, u=last, pu=prev, **levels)
-
-
-def best(update_id: int, bid: str, bid_qty: str, ask: str, ask_qty: str) -> str:
-    return frame("bookTicker", e="bookTicker", u=update_id, b=bid, B=bid_qty, a=ask, A=ask_qty)
-
-
-def trade(px: str, qty: str, is_buyer_maker: bool, kind: str = "MARKET") -> str:
-    return frame("trade", e="trade", t=1, p=px, q=qty, X=kind, m=is_buyer_maker)
-
-
-def write(path: Path, *lines: str) -> Path:
-    path.write_text("".join(f"{START_NS + n * MS} {line}\n" for n, line in enumerate(lines)))
-    return path
+from engine.exchange.tape.book import TapeBook
+from engine.exchange.tape.market import TapeMarket
+from engine.exchange.tape.messages import DepthMessage
+from engine.exchange.tape.queue import TapeQueue
+from fastcore.types import SyncRule
 
 
 def core_of(tmp_path: Path, *lines: str) -> tuple[Core, TapeMarket]:
@@ -188,14 +159,14 @@ def test_ticker_that_arrives_late_is_not_believed(tmp_path: Path) -> None:
 
 def test_queue_counts_each_order_once() -> None:
     """Trade then the depth that shows it: what is ahead shrinks once."""
-    book = TapeBook()
-    book.apply_snapshot(DepthMessage(0, None, -1, 1, -1, [(100, 10)], [(101, 10)]))
+    book = TapeBook(SyncRule.FUTURES)
+    book.apply_snapshot(DepthMessage(0, None, True, 1, 1, -1, 1, [(100, 10)], [(101, 10)]))
     queue = TapeQueue(book)
     queue.rest(BookOrder(1, Side.BUY, 100, 5, 0))
     queue.on_trade(100, 4, Side.SELL)
-    queue.on_changes([Change(Side.BUY, 100, 6)])
+    queue.on_levels(Side.BUY, [(100, 6)])
     assert queue.ahead_lots(1) == 6
-    queue.on_changes([Change(Side.BUY, 100, 30)])
+    queue.on_levels(Side.BUY, [(100, 30)])
     assert queue.ahead_lots(1) == 6
     assert queue.cancel(1)
     assert not queue.on_trade(100, 50, Side.SELL)
@@ -241,52 +212,9 @@ def test_speed_divides_the_recorded_gaps(tmp_path: Path) -> None:
     assert not market.drain()  # nobody listens yet
     market.on_public_subscriber(1_000)
     market.advance(1_000 + MS - 1)
-    assert len(market.drain()) == 4  # the diff, and trades due at 2, 3 and 4 ms of the tape
+    assert len(frames_of(market)) == 4  # the diff, and trades due at 2, 3 and 4 ms of the tape
     market.advance(1_000 + MS)
-    assert len(market.drain()) == 1
-
-
-class ThreeStreams(TapeMarket):
-    """Starts with the third stream subscribed to, so that no client misses the first frames."""
-
-    count = 0
-
-    def on_public_subscriber(self, now_ns: int) -> None:
-        self.count += 1
-        if self.count >= 3:
-            super().on_public_subscriber(now_ns)
-
-
-def test_frames_reach_the_client_byte_for_byte_and_rebuild_the_book() -> None:
-    path = recorded("binance_usdm/btcusdt_20220811_7s.gz")
-    with gzip.open(path, "rt") as file:
-        in_file = [line.split(" ", 1)[1].rstrip("\n") for line in file]
-    expected = [text for text in in_file if '"stream"' in text]
-
-    async def body() -> None:
-        market = ThreeStreams(open_recording(path, None), speed=20.0)
-        async with serving([market]) as (server, client, _):
-            url = server.ws_url["public"]
-            streams = "btcusdt@depth@0ms/btcusdt@trade"
-            async with (
-                connect(f"{url}/stream?streams={streams}") as combined,
-                connect(f"{url}/ws/btcusdt@depth@100ms") as raw,
-            ):
-                async with asyncio.timeout(10):
-                    got = [await combined.recv() for _ in expected]
-                    diffs = [json.loads(await raw.recv()) for _ in range(206)]
-            assert got == expected
-            first = next(json.loads(text) for text in in_file if '"stream"' not in text)
-            book = PlainBook(first)
-            for each in diffs:
-                book.apply(each)
-            _, last = await client.rest("GET", "/fapi/v1/depth", symbol="BTCUSDT", limit=1000)
-            assert last["lastUpdateId"] == book.last_id
-            bids, asks = book.sorted_levels()
-            assert last["bids"] == [list(level) for level in bids[:1000]]
-            assert last["asks"] == [list(level) for level in asks[:1000]]
-
-    asyncio.run(body())
+    assert len(frames_of(market)) == 1
 
 
 def test_recorded_book_equals_the_recorded_ticker() -> None:
@@ -299,9 +227,8 @@ def test_recorded_book_equals_the_recorded_ticker() -> None:
     compared = 0
     while compared < 60:
         market.advance(market.next_due_ns())
-        for event in market.drain():
-            assert isinstance(event, TapeFrame)
-            data = json.loads(event.data)
+        for frame in frames_of(market):
+            data = json.loads(frame.data)
             if data["e"] == "bookTicker":
                 px, qty = recording.instrument.px.units, recording.instrument.qty.units
                 touches[data["u"]] = (px(data["b"]), qty(data["B"]), px(data["a"]), qty(data["A"]))

@@ -91,7 +91,7 @@ def test_container_of_nothing_is_an_error(tmp_path: Path) -> None:
         (b"ARROW1\0\0", "tape"),
         (b"PAR1", "Parquet"),
         (b"PK\x03\x04", "zip"),
-        (b'{"t":"header"}\n', "JSON-lines"),
+        (b'{"t":"start"}\n', "JSON-lines"),
         (b"\x89PNG\r\n\x1a\n\n", "not a raw capture"),
         (b"time,price\n", "not a raw capture"),
     ],

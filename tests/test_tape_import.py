@@ -256,6 +256,11 @@ def test_failed_import_leaves_the_old_tape(source: Path, out: Path, tmp_path: Pa
     assert out.read_bytes() == before
 
 
-def test_recorded_session_log_is_refused_by_name(out: Path) -> None:
+def test_recorded_session_log_is_imported_by_name(out: Path) -> None:
     path = recorded("raw_multivenue/BINANCE_FUTURES.jsonl.zst")
-    assert "session log" in error_of([path], out).what
+    assert "several symbols" in error_of([path], out).what
+    summary = import_files([path], out, symbol="SUSHIUSDT")
+    assert (summary["venue"], summary["tick"], summary["lot"]) == ("binance_usdm", "0.001", "1")
+    assert summary["messages"] | {"total": 0} == {
+        "depth": 255, "best": 305, "trade": 0, "snapshot": 1, "total": 0,
+    }  # fmt: skip

@@ -1,87 +1,103 @@
-"""`python -m engine.exchange`: the local exchange as a process of its own.
+"""`tickmaker exchange`: the local exchange as a process of its own.
 
-One JSON line on stdout when ready, with addresses and keys; log lines on stderr, without keys.
-SIGTERM or SIGINT: exit 0; with --until-stdin-closes also at the end of standard input.
+When ready it says on stdout where it is and with which keys: for people, or as one JSON line with
+--json. Progress goes to stderr, without keys. SIGTERM or SIGINT: exit 0; with --until-stdin-closes
+also at the end of standard input. Exit 2: an argument that can't be used.
 """
 
 import argparse
 import asyncio
 import json
 import logging
-import math
 import os
 import signal
+import ssl
 import sys
+import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import TextIO
 
 import uvloop
 
 from engine import clock
 from engine.errors import EXIT_OK, EXIT_USAGE, TickmakerError
 from engine.exchange.accounts import FeeRates
+from engine.exchange.admin import Admin
 from engine.exchange.core import Core
 from engine.exchange.events import Market
-from engine.exchange.instruments import CATALOGUE
-from engine.exchange.market import AgentMarket
+from engine.exchange.faults import Faulty
+from engine.exchange.faults_file import read_schedule
+from engine.exchange.faults_schedule import Schedule
+from engine.exchange.greeting import ready_document, ready_json, ready_text
+from engine.exchange.rules import rules_of
 from engine.exchange.server import ExchangeServer
+from engine.exchange.stack import (
+    DEFAULT_SYMBOL,
+    VENUES,
+    agent_markets,
+    make_core,
+    make_face,
+    tape_markets,
+)
+from engine.exchange.truth import record_fields
 
-VENUES = ("binance_usdm",)
 CLIENTS_LEAVE_S = 20.0  # an engine that lost the same parent cancels its orders first
 TURN_S = 0.05
+TRUTH_S = 0.2  # the file is behind by this at most
+TRUTH_KEPT = 100_000  # records that stay readable through the admin port beside a file
+PROGRESS_S = 10.0
 log = logging.getLogger("tickmaker.exchange")
 
 
 def parser() -> argparse.ArgumentParser:
     args = argparse.ArgumentParser(prog="tickmaker exchange", description=__doc__)
     args.add_argument("--venue", choices=VENUES, default=VENUES[0])
-    args.add_argument("--symbols", help="comma-separated; BTCUSDT, or what the tape holds")
+    args.add_argument("--symbols", help="comma-separated; BTCUSDT, or all that the tapes hold")
+    kind = args.add_mutually_exclusive_group()
+    kind.add_argument("--tape", type=Path, nargs="+", metavar="FILE",
+                      help="serve these recordings, not agents")
+    kind.add_argument("--agents", action="store_true", help="simulated traders (the default)")
+    args.add_argument("--speed", type=float, default=1.0, help="times the tapes' own pace")
     args.add_argument("--seed", type=int, default=1, help="fixes keys and the agents' flow")
-    args.add_argument("--tape", type=Path, help="serve this recording instead of agents")
-    args.add_argument("--speed", type=float, default=1.0, help="times the tape's own pace")
-    args.add_argument("--maker-fee-bp", type=float, default=2.0)
-    args.add_argument("--taker-fee-bp", type=float, default=4.0)
-    args.add_argument("--rest-port", type=int, default=0, help="0 picks a free one")
-    args.add_argument("--ws-port", type=int, default=0, help="0 picks a free one")
+    args.add_argument("--maker-fee-bp", type=float, help="for all; else the venue's own")
+    args.add_argument("--taker-fee-bp", type=float)
+    for name in ("rest", "ws", "admin"):
+        args.add_argument(f"--{name}-port", type=int, default=0, help="0 picks a free one")
+    args.add_argument("--limit-factor", type=int, default=1, metavar="N",
+                      help="rate limits are N times the venue's: room for load tests")
+    args.add_argument("--tls", action="store_true",
+                      help="https and wss, with a throw-away authority; its file is told")
+    args.add_argument("--faults", type=Path, metavar="FILE", help="what goes wrong (TOML)")
+    args.add_argument("--truth", type=Path, metavar="FILE",
+                      help="append what really happened here, one JSON object a line")
     args.add_argument("--until-stdin-closes", action="store_true",
                       help="stop at the end of standard input too, after the last client left")
-    args.add_argument("--json", action="store_true", help="the ready line is JSON (always is)")
+    args.add_argument("--json", action="store_true", help="the ready line is JSON")
     return args
 
 
 def build_markets(args: argparse.Namespace, start_ns: int) -> list[Market]:
     """TickmakerError for a symbol or a tape that can't be served."""
-    names = args.symbols if args.symbols is not None else "" if args.tape else "BTCUSDT"
-    symbols = [symbol for symbol in names.upper().split(",") if symbol]
+    names = args.symbols if args.symbols is not None else "" if args.tape else DEFAULT_SYMBOL
+    symbols = [symbol for symbol in names.split(",") if symbol]
     if args.tape is not None:
-        return [tape_market(args.tape, symbols, args.speed)]
-    if not symbols:
-        raise TickmakerError("--symbols names no symbol", "Pass one, as BTCUSDT.", EXIT_USAGE)
-    for symbol in symbols:
-        if symbol not in CATALOGUE:
-            raise TickmakerError(
-                f"--symbols: the agent market has no {symbol!r}",
-                f"Pass some of {', '.join(CATALOGUE)}, or a tape of it.",
-                EXIT_USAGE,
-            )
-    return [
-        AgentMarket(CATALOGUE[symbol], args.seed, start_ns) for symbol in dict.fromkeys(symbols)
-    ]
+        upper = [symbol if "/" in symbol else symbol.upper() for symbol in symbols]
+        return tape_markets(args.tape, args.venue, upper, args.speed)
+    return agent_markets(args.venue, symbols, args.seed, start_ns)
 
 
-def tape_market(path: Path, symbols: list[str], speed: float) -> Market:
-    """TickmakerError for a file that can't be served, several symbols or no speed."""
-    # Arrow is heavy to load, and agents don't need it.
-    from engine.exchange.tape_frames import open_recording
-    from engine.exchange.tape_market import TapeMarket
-
-    if not 0 < speed < math.inf:
-        raise TickmakerError(f"--speed is {speed}", "Pass a number above 0.", EXIT_USAGE)
-    if len(symbols) > 1:
-        raise TickmakerError(
-            f"--tape serves one symbol, --symbols names {len(symbols)}", "Pass one.", EXIT_USAGE
-        )
-    return TapeMarket(open_recording(path, symbols[0] if symbols else None), speed)
+def build_fees(args: argparse.Namespace) -> FeeRates | None:
+    """None: the venue's own."""
+    if args.maker_fee_bp is None and args.taker_fee_bp is None:
+        return None
+    own = next(iter(rules_of(args.venue).fees.values()))
+    maker, taker = args.maker_fee_bp, args.taker_fee_bp
+    return FeeRates(
+        own.maker_ppm if maker is None else round(maker * 100),
+        own.taker_ppm if taker is None else round(taker * 100),
+    )
 
 
 async def serve(args: argparse.Namespace, emit: Callable[[str], object]) -> None:
@@ -93,19 +109,45 @@ async def serve(args: argparse.Namespace, emit: Callable[[str], object]) -> None
     orphaned = asyncio.Event()
     if args.until_stdin_closes:
         watch_stdin(orphaned.set)
-    fees = FeeRates(round(args.maker_fee_bp * 100), round(args.taker_fee_bp * 100))
-    core = Core(build_markets(args, clock.wall_ns()), args.seed, fees)
-    server = ExchangeServer(core)
-    await server.start(args.rest_port, args.ws_port)
-    log.info("%s serves %s at %s", args.venue, ",".join(core.markets), server.rest_url)
-    emit(ready_line(args.venue, server))
-    left = asyncio.create_task(clients_left(server, orphaned))
-    told = asyncio.create_task(stopping.wait())
-    await asyncio.wait({left, told}, return_when=asyncio.FIRST_COMPLETED)
-    left.cancel()
-    told.cancel()
-    await server.stop()
-    log.info("stopped; %d fills", len(core.truth.fills))
+    core = make_core(args.venue, build_markets(args, clock.wall_ns()), args.seed, build_fees(args))
+    schedule = read_schedule(args.faults, core.markets) if args.faults else Schedule()
+    faulty = Faulty(make_face(args.venue, core, args.limit_factor), schedule)
+    with ExitStack() as stack:
+        tls, ca_file = _tls(stack) if args.tls else (None, None)
+        truth = None
+        if args.truth:
+            truth = TruthFile(core, stack.enter_context(_open_truth(args.truth)))
+        server = ExchangeServer(faulty, tls)
+        await server.start_admin(Admin(faulty, server.facts), args.admin_port)
+        await server.start(args.rest_port, args.ws_port)
+        log.info("%s serves %s at %s", args.venue, ",".join(core.markets), server.rest_url)
+        document = ready_document(server, ca_file)
+        emit(ready_json(document) if args.json else ready_text(document))
+        tasks = [
+            asyncio.create_task(clients_left(server, orphaned)),
+            asyncio.create_task(stopping.wait()),
+            asyncio.create_task(tell_progress(server)),
+        ]
+        if truth is not None:
+            tasks.append(asyncio.create_task(truth.stream()))
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await server.stop()
+        if truth is not None:
+            truth.write()
+    log.info("stopped; %s", _summary(server))
+
+
+def _tls(stack: ExitStack) -> tuple[ssl.SSLContext, Path]:
+    from engine.exchange.tls import server_context  # heavy, and seldom wanted
+
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="tickmaker-exchange-"))
+    return server_context(Path(folder))
+
+
+# -- WHILE IT RUNS ---
 
 
 def watch_stdin(on_end: Callable[[], object]) -> None:
@@ -131,28 +173,60 @@ async def clients_left(server: ExchangeServer, orphaned: asyncio.Event) -> None:
     """Until nobody needs this exchange: its parent is gone, and then its clients."""
     await orphaned.wait()
     for _ in range(int(CLIENTS_LEAVE_S / TURN_S)):
-        if server._ws_server is None or not server._ws_server.connections:
+        if not server.ends:
             return
         await asyncio.sleep(TURN_S)
 
 
-def ready_line(venue: str, server: ExchangeServer) -> str:
-    accounts = [
-        {
-            "name": account.name,
-            "api_key": account.keys[0].api_key,
-            "secret": account.keys[0].secret,
-            "keys": [{"api_key": pair.api_key, "secret": pair.secret} for pair in account.keys],
-        }
-        for account in server.core.keys
-    ]
-    document = {
-        "venue": venue,
-        "rest_url": server.rest_url,
-        "ws_url": server.ws_url,
-        "accounts": accounts,
-    }
-    return json.dumps(document)
+async def tell_progress(server: ExchangeServer) -> None:
+    """A line now and then, when something happened."""
+    told = _summary(server)
+    while True:
+        await asyncio.sleep(PROGRESS_S)
+        if (now := _summary(server)) != told:
+            told = now
+            log.info("%s", now)
+
+
+def _summary(server: ExchangeServer) -> str:
+    facts = server.facts()
+    counters, bugs = facts["counters"], facts["counters"]["bugs"]
+    text = (
+        f"{sum(facts['connections'].values())} connections, {counters['requests']} requests, "
+        f"{counters['messages_in']} messages in, {counters['messages_out']} out, "
+        f"{len(server.face.core.truth)} events of users' accounts"
+    )
+    return f"{text}, {bugs} BUGS" if bugs else text
+
+
+def _open_truth(path: Path) -> TextIO:
+    try:
+        return path.open("a")
+    except OSError as error:
+        raise TickmakerError(
+            f"--truth {path}: can't be written: {error.strerror}", "Give another file.", EXIT_USAGE
+        ) from None
+
+
+class TruthFile:
+    """Keeps a file up to date, and the memory flat."""
+
+    def __init__(self, core: Core, file: TextIO) -> None:
+        self._truth = core.truth
+        self._file = file
+        self._done = 0
+
+    def write(self) -> None:
+        for number, record in self._truth.since(self._done):
+            self._file.write(json.dumps(record_fields(number, record)) + "\n")
+        self._file.flush()
+        self._done = len(self._truth)
+
+    async def stream(self) -> None:
+        while True:
+            await asyncio.sleep(TRUTH_S)
+            self.write()
+            self._truth.let_go(self._done - TRUTH_KEPT)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -160,9 +234,10 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
     )
-    logging.getLogger("tickmaker.exchange.ws").setLevel(logging.ERROR)
+    logging.getLogger("aiohttp").setLevel(logging.ERROR)
     try:
-        uvloop.run(serve(args, lambda line: print(line, flush=True)))
+        with suppress(KeyboardInterrupt):
+            uvloop.run(serve(args, lambda text: print(text, flush=True)))
     except TickmakerError as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -106,15 +106,18 @@ class Core:
             SetRefusals: self._set_refusals,
         }
         self._out: list[Output] = []
+        self._untold: list[Output] = []  # what `operate` caused
 
     # -- TIME ---
 
     def step(self, command: Command, t_ns: int) -> list[Output]:
         """Apply one input at UTC time `t_ns`; never raises for what a user can send."""
-        self._out = self._desk.out = []
         if isinstance(command, Advance):
+            self._out = self._desk.out = self._untold
+            self._untold = []
             self._advance(t_ns)
             return self._out
+        self._out = self._desk.out = []
         answer: Accepted | Refused
         try:
             answer = self._on[type(command)](command, t_ns)
@@ -122,8 +125,19 @@ class Core:
             answer = Refused(refusal.reason)
         return [answer, *self._out]
 
+    def operate(self, command: Command, t_ns: int) -> Accepted | Refused:
+        """A command of nobody's session: the operator's, or a fault's. What it causes leaves with
+        the next Advance, so that a face tells it as it tells everything that time does."""
+        untold, self._untold = self._untold, []
+        answer, *effects = self.step(command, t_ns)
+        assert isinstance(answer, Accepted | Refused)
+        self._untold = [*untold, *effects]
+        return answer
+
     def next_due_ns(self) -> int:
         """When the next Advance has something to do."""
+        if self._untold:
+            return 0
         due = [self._marks.due_ns, *self._countdowns.values()]
         due += [order.gtd_ns for order in self._index.dated.values()]
         due += [

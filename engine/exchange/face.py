@@ -76,6 +76,12 @@ class HttpAnswer(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
 
 
+class HttpDrop(NamedTuple):
+    """The TCP connection of this request ends without an answer (a fault: no venue's own)."""
+
+    request: int
+
+
 class WsAccept(NamedTuple):
     conn: int
 
@@ -114,6 +120,13 @@ class WsDrop(NamedTuple):
     conn: int
 
 
+class WsHalfOpen(NamedTuple):
+    """A fault: the peer is gone and nobody knows. From now on the mover neither reads from the
+    connection (no pongs either) nor writes to it; the TCP connection stays until WsDrop."""
+
+    conn: int
+
+
 class Log(NamedTuple):
     """For the operator; never holds a key."""
 
@@ -121,7 +134,10 @@ class Log(NamedTuple):
     text: str
 
 
-Action = HttpAnswer | WsAccept | WsRefuse | WsSend | WsPingOut | WsClose | WsDrop | Log
+Action = (
+    HttpAnswer | HttpDrop | WsAccept | WsRefuse | WsSend | WsPingOut | WsClose | WsDrop
+    | WsHalfOpen | Log
+)  # fmt: skip
 
 
 class ConnKind(Enum):
@@ -145,9 +161,12 @@ class Trouble(Enum):
 class Face(Protocol):
     """One venue over one core."""
 
-    name: str  # binance_usdm, binance_spot, bybit
     core: Core
     skew_ns: int  # added to every time that leaves, and to "now" when timestamps are judged
+
+    @property
+    def name(self) -> str:
+        """binance_usdm, binance_spot or bybit."""
 
     def step(self, event: Event, t_ns: int) -> list[Action]:
         """Apply one event at UTC time `t_ns`; never raises for anything that a client can send."""

@@ -1,309 +1,346 @@
-"""Sockets of the local exchange: aiohttp for REST, `websockets` for the three kinds of stream.
+"""Sockets of the local exchange: a mover of a Face's events and actions, and nothing else.
 
-Thin: bytes in, the venue's translator, bytes out. One task lets the core's time run; every
-request runs it first, so that what users see never goes back in time. Both libraries' sockets
-have TCP_NODELAY (asyncio and uvloop set it), and each message is one write.
+aiohttp serves REST, ws_end.py the WebSocket connections, both on loopback with TCP_NODELAY
+(asyncio and uvloop set it). Every event goes through `on_event`, which takes the time, asks the
+face and does what it says, in order. No word of any venue stands here.
 """
 
 import asyncio
-import json
+import itertools
 import logging
-from collections.abc import Callable, Iterable
-from functools import partial
-from http import HTTPStatus
-from urllib.parse import parse_qs, urlsplit
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from aiohttp import web
-from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
-from websockets.datastructures import Headers
-from websockets.exceptions import ConnectionClosed
-from websockets.http11 import Request, Response
 
 from engine import clock
 from engine.errors import EXIT_USAGE, TickmakerError
-from engine.exchange.binance_errors import VenueError
-from engine.exchange.binance_usdm import Answer, BinanceUsdm, RestRequest
-from engine.exchange.core import Core
-from engine.exchange.events import Advance, Notice, Output
-from engine.exchange.streams import REALTIME_DEPTH_MS, PublicStreams
+from engine.exchange.admin import Admin
+from engine.exchange.face import (
+    Action,
+    ConnKind,
+    Event,
+    Face,
+    HttpAnswer,
+    HttpDrop,
+    HttpRequest,
+    Log,
+    Tick,
+    WsAccept,
+    WsClose,
+    WsClosed,
+    WsDrop,
+    WsHalfOpen,
+    WsOpen,
+    WsPingOut,
+    WsRefuse,
+    WsSend,
+    WsText,
+)
+from engine.exchange.ws_end import CLOSE_TIMEOUT_S, WsEnd, text_frame
 
 log = logging.getLogger("tickmaker.exchange")
 
 HOST = "127.0.0.1"
-TURN_S_MAX = 0.010  # the core's time runs at least this often
-REQUEST_BYTES_MAX = 65_536
-BACKLOG_BYTES_MAX = 16 << 20  # unsent bytes at which a slow client is cut off
-STREAMS_MAX = 200
-PING_INTERVAL_S = 180
-PONG_TIMEOUT_S = 600
-CLOSE_TIMEOUT_S = 1.0
+BODY_BYTES_MAX = 1 << 20
+IDLE_S_MAX = 1.0
+TURN_S = 0.001  # uvloop's timers count milliseconds; less than one is a busy loop
+POLICY_VIOLATION = 1011  # close code of a server that failed, RFC 6455 7.4.1
+TROUBLE = '{"error":"the exchange has a bug; its log has the traceback"}'
 
-PUBLIC_PATHS = ("/public", "/market")
-WS_API_PATH = "/ws-fapi/v1"
-PRIVATE_PATH = "/private/ws"
+
+@dataclass
+class Counters:
+    """What went through the sockets; `bugs` is ours and must stay 0."""
+
+    requests: int = 0
+    connections: int = 0  # ever accepted
+    messages_in: int = 0
+    messages_out: int = 0
+    slow_cut: int = 0
+    bugs: int = 0
+    log_errors: int = 0
+
+
+class _Requests:
+    """REST requests between event and answer: the one that is asked now, and those that wait."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.answer: HttpAnswer | HttpDrop | None = None
+        self.waiting: dict[int, asyncio.Future[HttpAnswer | HttpDrop]] = {}
+
+    def give(self, answer: HttpAnswer | HttpDrop) -> None:
+        """Nobody may be there any more to take it."""
+        future = self.waiting.get(answer.request)
+        if future is not None:
+            if not future.done():
+                future.set_result(answer)
+        elif answer.request == self.asked:
+            self.answer = answer
 
 
 class ExchangeServer:
-    """One venue on two loopback ports; port 0 picks a free one."""
+    """One face on two loopback ports, and the operator's on a third; port 0 picks a free one."""
 
-    def __init__(self, core: Core, realtime_depth_ms: int = REALTIME_DEPTH_MS) -> None:
-        self.core = core
-        self.venue = BinanceUsdm(core)
-        self.streams: PublicStreams[ServerConnection] = PublicStreams(
-            core.markets, realtime_depth_ms
-        )
+    def __init__(self, face: Face, tls: ssl.SSLContext | None = None) -> None:
+        self.face = face
+        self.counters = Counters()
         self.rest_url = ""
         self.ws_root = ""
-        self._private: dict[ServerConnection, tuple[int, frozenset[str]]] = {}
+        self.admin_url = ""
+        self._tls = tls
         self._offset_ns = clock.wall_minus_monotonic_ns()
-        self._runner: web.AppRunner | None = None
-        self._ws_server: Server | None = None
-        self._clock_task: asyncio.Task[None] | None = None
+        self._ends: dict[int, WsEnd] = {}
+        self._conn_numbers = itertools.count(1)
+        self._request_numbers = itertools.count(1)
+        self._requests = _Requests()
+        self._runners: list[web.ServerRunner] = []
+        self._ws_server: asyncio.Server | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_rearming = False
+        self._all_gone = asyncio.Event()
+        self._all_gone.set()
+        self._do: dict[type, Callable[[Any], None]] = {
+            HttpAnswer: self._requests.give,
+            HttpDrop: self._requests.give,
+            WsSend: self._on_send,
+            WsAccept: lambda action: self._with(action.conn, WsEnd.accept),
+            WsRefuse: lambda a: self._with(a.conn, WsEnd.refuse, a.status, a.body),
+            WsPingOut: lambda action: self._with(action.conn, WsEnd.ping, action.payload),
+            WsClose: lambda a: self._with(a.conn, WsEnd.close, a.code, a.reason),
+            WsDrop: lambda action: self._with(action.conn, WsEnd.drop),
+            WsHalfOpen: lambda action: self._with(action.conn, WsEnd.half_open),
+            Log: self._on_log,
+        }
 
     def now_ns(self) -> int:
         """UTC that never steps: the wall clock read once, carried on by the monotonic one."""
         return clock.monotonic_ns() + self._offset_ns
 
     @property
-    def ws_url(self) -> dict[str, str]:
-        """Roots, as the venue has them: add `/stream?streams=…`, `/ws?listenKey=…`, nothing."""
-        return {
-            "public": f"{self.ws_root}/public",
-            "private": f"{self.ws_root}/private",
-            "ws_api": f"{self.ws_root}{WS_API_PATH}",
-        }
+    def urls(self) -> dict[str, Any]:
+        """`rest_url` and `ws_url` as clients of this venue want them."""
+        return self.face.urls(self.rest_url, self.ws_root)
+
+    @property
+    def ws_url(self) -> dict[str, Any]:
+        """By kind of stream."""
+        urls: dict[str, Any] = self.urls["ws_url"]
+        return urls
+
+    @property
+    def ends(self) -> list[WsEnd]:
+        """Connections that live now."""
+        return list(self._ends.values())
 
     # -- LIFE ---
 
     async def start(self, rest_port: int = 0, ws_port: int = 0) -> None:
         """Listen and let time run. TickmakerError when a port is taken."""
-        app = web.Application(client_max_size=REQUEST_BYTES_MAX)
-        app.router.add_route("*", "/{path:.*}", self._on_rest)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_TIMEOUT_S)
-        await self._runner.setup()
+        scheme = "s" if self._tls is not None else ""
+        port = await self.listen_http(self._on_rest, "--rest-port", rest_port, self._tls)
+        self.rest_url = f"http{scheme}://{HOST}:{port}"
+        loop = asyncio.get_running_loop()
         try:
-            await web.TCPSite(self._runner, HOST, rest_port).start()
-        except OSError as error:
-            await self._runner.cleanup()
-            raise _port_error("--rest-port", rest_port, error) from None
-        try:
-            self._ws_server = await serve(
-                self._on_ws,
-                HOST,
-                ws_port,
-                process_request=self._on_handshake,
-                compression=None,
-                max_size=REQUEST_BYTES_MAX,
-                ping_interval=PING_INTERVAL_S,
-                ping_timeout=PONG_TIMEOUT_S,
-                close_timeout=CLOSE_TIMEOUT_S,
-                logger=logging.getLogger("tickmaker.exchange.ws"),
+            self._ws_server = await loop.create_server(
+                lambda: WsEnd(self), HOST, ws_port, ssl=self._tls
             )
         except OSError as error:
-            await self._runner.cleanup()
+            await self.stop()
             raise _port_error("--ws-port", ws_port, error) from None
-        rest_port = self._runner.addresses[0][1]
-        ws_port = next(iter(self._ws_server.sockets)).getsockname()[1]
-        self.rest_url = f"http://{HOST}:{rest_port}"
-        self.ws_root = f"ws://{HOST}:{ws_port}"
-        self._clock_task = asyncio.create_task(self._run_clock())
+        self.ws_root = f"ws{scheme}://{HOST}:{self._ws_server.sockets[0].getsockname()[1]}"
+        self._arm()
+
+    async def listen_http(
+        self,
+        handler: Callable[[web.BaseRequest], Any],
+        option: str,
+        port: int,
+        tls: ssl.SSLContext | None = None,
+    ) -> int:
+        """The port that `handler` is served on."""
+        server = web.Server(handler, handler_cancellation=True, access_log=None)
+        runner = web.ServerRunner(server, shutdown_timeout=CLOSE_TIMEOUT_S)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, HOST, port, ssl_context=tls).start()
+        except OSError as error:
+            await runner.cleanup()
+            await self.stop()
+            raise _port_error(option, port, error) from None
+        self._runners.append(runner)
+        return int(runner.addresses[0][1])
+
+    async def start_admin(self, admin: Admin, port: int = 0) -> None:
+        """The operator's port; never TLS, and never the venue's own."""
+
+        async def on_request(http: web.BaseRequest) -> web.Response:
+            body = (await http.read()).decode(errors="replace") if http.can_read_body else ""
+            answer = admin.answer(http.method, http.raw_path, body, self.now_ns())
+            self.act(list(answer.actions))
+            self._rearm()
+            return web.Response(
+                status=answer.status, text=answer.body, content_type=answer.content_type
+            )
+
+        number = await self.listen_http(on_request, "--admin-port", port)
+        self.admin_url = f"http://{HOST}:{number}"
+
+    def facts(self) -> dict[str, Any]:
+        """Connections by kind, and what went through."""
+        kinds = {kind.value: 0 for kind in ConnKind}
+        for end in self._ends.values():
+            if end.target:
+                kinds[self.face.kind_of(end.target).value] += 1
+        return {"connections": kinds, "counters": asdict(self.counters)}
 
     async def stop(self) -> None:
-        """Close every connection; the last frames of the core are not sent."""
-        if self._clock_task is not None:
-            self._clock_task.cancel()
-            await asyncio.gather(self._clock_task, return_exceptions=True)
+        """Close every connection; what the face still had to say is not sent."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for future in self._requests.waiting.values():
+            future.cancel()
         if self._ws_server is not None:
             self._ws_server.close()
-            await self._ws_server.wait_closed()
-        if self._runner is not None:
-            await self._runner.cleanup()
+            for end in self.ends:
+                self._all_gone.clear()
+                end.close(1001, "")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                    await self._all_gone.wait()
+            for end in self.ends:
+                end.drop()
+        for runner in self._runners:
+            await runner.cleanup()
+        self._runners.clear()
 
-    async def _run_clock(self) -> None:
-        while True:
-            now_ns = self.now_ns()
-            try:
-                self._advance(now_ns)
-            except Exception:
-                log.exception("background market failed; it stands still from here")
-                return
-            due_ns = min(self.core.next_due_ns(), self.streams.next_due_ns())
-            await asyncio.sleep(min(TURN_S_MAX, max(0.0, (due_ns - self.now_ns()) / 1e9)))
+    # -- EVENTS ---
 
-    # -- OUT ---
+    def on_event(self, event: Event) -> None:
+        """Ask the face, do what it says. A bug of ours is counted, logged and answered."""
+        if type(event) is WsText:
+            self.counters.messages_in += 1
+        now_ns = self.now_ns()
+        try:
+            actions = self.face.step(event, now_ns)
+        except Exception:
+            self.counters.bugs += 1
+            log.exception("bug: the face failed at a %s", type(event).__name__)
+            actions = _apology(event)
+        self.act(actions)
+        self._rearm()
 
-    def _advance(self, now_ns: int) -> None:
-        self._publish(self.core.step(Advance(), now_ns), now_ns)
+    def _rearm(self) -> None:
+        """Look once, at the end of this turn, when the face is next due."""
+        if not self._is_rearming and self._ws_server is not None:
+            self._is_rearming = True
+            asyncio.get_running_loop().call_soon(self._arm)
 
-    def _publish(self, outputs: list[Output], now_ns: int) -> None:
-        for output in outputs:
-            if isinstance(output, Notice):
-                log.log(logging.ERROR if output.is_error else logging.INFO, "%s", output.text)
-        for connections, text in self.streams.frames(outputs, now_ns):
-            _send(connections, text)
-        if not self._private or not outputs:
-            return
-        for account, event, text in self.venue.private_frames(outputs, now_ns):
-            wanting = [
-                connection
-                for connection, (owner, events) in self._private.items()
-                if owner == account and (not events or event in events)
-            ]
-            _send(wanting, text)
+    def act(self, actions: list[Action]) -> None:
+        """Do what a face, or a fault, says."""
+        do = self._do
+        for action in actions:
+            do[type(action)](action)
+
+    def _arm(self) -> None:
+        """A Tick when the face is next due."""
+        self._is_rearming = False
+        if self._timer is not None:
+            self._timer.cancel()
+        delay_s = (self.face.next_due_ns() - self.now_ns()) / 1e9
+        delay_s = 0.0 if delay_s <= 0 else min(max(TURN_S, delay_s), IDLE_S_MAX)
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._is_rearming = True  # below, once
+        self.on_event(Tick())
+        self._arm()
 
     # -- REST ---
 
-    async def _on_rest(self, http: web.Request) -> web.Response:
+    async def _on_rest(self, http: web.BaseRequest) -> web.StreamResponse:
         path, _, query = http.raw_path.partition("?")
-        try:
-            body = await http.text()
-            request = RestRequest(
-                http.method, path, query, body, http.headers.get("X-MBX-APIKEY", "")
-            )
-        except (UnicodeDecodeError, LookupError, web.HTTPException):
-            return _json_response(400, VenueError(-1130, "body").json())
-        now_ns = self.now_ns()
-        answer = self._answer(partial(self.venue.rest, request, now_ns), now_ns)
-        self._publish(answer.outputs, now_ns)
-        return _json_response(answer.status, answer.body)
-
-    def _answer(self, call: Callable[[], Answer], now_ns: int) -> Answer:
-        """The venue's answer; a bug of ours becomes the venue's unknown error, and is logged."""
-        try:
-            self._advance(now_ns)
-            return call()
-        except Exception:
-            log.exception("request failed")
-            error = VenueError(-1000)
-            return Answer(error.status, error.json())
+        raw = await http.read() if http.can_read_body else b""
+        number = next(self._request_numbers)
+        self.counters.requests += 1
+        headers = {name.lower(): value for name, value in http.headers.items()}
+        body = raw.decode(errors="replace")
+        ip = http.remote or HOST
+        requests = self._requests
+        requests.asked, requests.answer = number, None
+        self.on_event(HttpRequest(number, http.method, path, query, body, headers, ip))
+        requests.asked, answer = 0, requests.answer
+        if answer is None:
+            future = asyncio.get_running_loop().create_future()
+            requests.waiting[number] = future
+            try:
+                answer = await future
+            finally:
+                del requests.waiting[number]
+        return _response(answer, http)
 
     # -- WEBSOCKETS ---
 
-    def _on_handshake(self, connection: ServerConnection, request: Request) -> Response | None:
-        """None to go on; an HTTP answer for paths that the venue doesn't have."""
-        url = urlsplit(request.path)
-        root, _, tail = url.path.rpartition("/")
-        is_public = any(
-            url.path in (f"{p}/stream", f"{p}/ws") or url.path.startswith(f"{p}/ws/")
-            for p in PUBLIC_PATHS
-        )
-        if is_public or url.path == WS_API_PATH:
-            return None
-        if url.path == PRIVATE_PATH or (root == PRIVATE_PATH and tail):
-            if self.venue.account_of_listen_key(_listen_key(request.path)) is not None:
-                return None
-            return _http_error(HTTPStatus.BAD_REQUEST, VenueError(-1125).json())
-        return _http_error(HTTPStatus.NOT_FOUND, VenueError(-5000, url.path, "GET").json())
+    def add(self, end: WsEnd) -> int:
+        conn = next(self._conn_numbers)
+        self._ends[conn] = end
+        self.counters.connections += 1
+        return conn
 
-    async def _on_ws(self, connection: ServerConnection) -> None:
-        assert connection.request is not None
-        path = connection.request.path
-        try:
-            if path.startswith(WS_API_PATH):
-                await self._serve_ws_api(connection)
-            elif path.startswith(PRIVATE_PATH):
-                await self._serve_private(connection, path)
-            else:
-                await self._serve_public(connection, path)
-        except ConnectionClosed:
-            pass
-        finally:
-            self._private.pop(connection, None)
-            self.streams.drop(connection)
+    def remove(self, end: WsEnd) -> None:
+        self._ends.pop(end.conn, None)
+        if not self._ends:
+            self._all_gone.set()
 
-    async def _serve_ws_api(self, connection: ServerConnection) -> None:
-        async for message in connection:
-            text = message if isinstance(message, str) else message.decode(errors="replace")
-            now_ns = self.now_ns()
-            answer = self._answer(partial(self.venue.ws_api, text, now_ns), now_ns)
-            _send((connection,), answer.body)
-            self._publish(answer.outputs, now_ns)
+    def on_slow(self, end: WsEnd) -> None:
+        self.counters.slow_cut += 1
+        log.warning("connection %d (%s) does not read; cut off", end.conn, end.target)
 
-    async def _serve_private(self, connection: ServerConnection, path: str) -> None:
-        account = self.venue.account_of_listen_key(_listen_key(path))
-        if account is None:
-            return
-        names = parse_qs(urlsplit(path).query).get("events", [""])[0]
-        self._private[connection] = (account.index, frozenset(filter(None, names.split("/"))))
-        async for _ in connection:
-            pass  # the venue ignores what clients say here
+    def _with(self, conn: int, do: Callable[..., None], *arguments: Any) -> None:
+        end = self._ends.get(conn)
+        if end is not None:
+            do(end, *arguments)
 
-    async def _serve_public(self, connection: ServerConnection, path: str) -> None:
-        url = urlsplit(path)
-        is_combined = url.path.endswith("/stream")
-        if is_combined:
-            names = parse_qs(url.query).get("streams", [""])[0].split("/")
-        else:
-            names = url.path.split("/")[3:]
-            if len(names) == 1 and "@" not in names[0]:
-                names = []  # ccxt numbers its connections: /public/ws/0
-        names = [name for name in names if name][:STREAMS_MAX]
-        self.streams.subscribe(connection, is_combined, names, self.now_ns())
-        async for message in connection:
-            text = message if isinstance(message, str) else message.decode(errors="replace")
-            _send((connection,), self._public_reply(connection, is_combined, text))
+    def _on_send(self, send: WsSend) -> None:
+        frame = text_frame(send.text)
+        self.counters.messages_out += len(send.conns)
+        ends = self._ends
+        for conn in send.conns:
+            end = ends.get(conn)
+            if end is not None:
+                end.send(frame)
 
-    def _public_reply(self, connection: ServerConnection, is_combined: bool, text: str) -> str:
-        """SUBSCRIBE, UNSUBSCRIBE, LIST_SUBSCRIPTIONS, as the venue answers them."""
-        try:
-            request = json.loads(text)
-            method, names = request["method"], request.get("params", [])
-            request_id = request.get("id")
-            is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
-            if not isinstance(request_id, int | str | None) or not is_list:
-                raise TypeError
-        except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
-            return '{"error":{"code":3,"msg":"Invalid JSON: expected a request"}}'
-        known = self.streams.names_of(connection)
-        result = "null"
-        if method == "SUBSCRIBE":
-            if len(known) + len(names) > STREAMS_MAX:
-                return _stream_error(request_id, f"Too many streams, at most {STREAMS_MAX}")
-            self.streams.subscribe(connection, is_combined, names, self.now_ns())
-        elif method == "UNSUBSCRIBE":
-            self.streams.unsubscribe(connection, names)
-        elif method == "LIST_SUBSCRIPTIONS":
-            result = json.dumps(known)
-        else:
-            return _stream_error(request_id, "Invalid request: unknown method")
-        return f'{{"result":{result},"id":{json.dumps(request_id)}}}'
+    def _on_log(self, line: Log) -> None:
+        self.counters.log_errors += line.is_error
+        log.log(logging.ERROR if line.is_error else logging.INFO, "%s", line.text)
 
 
-def _send(connections: Iterable[ServerConnection], text: str) -> None:
-    """One frame to each, now; a client that doesn't read is cut off."""
-    connections = list(connections)
-    broadcast(connections, text)
-    for connection in connections:
-        if connection.transport.get_write_buffer_size() > BACKLOG_BYTES_MAX:
-            log.warning("client does not read; cut off: %s", connection.remote_address)
-            connection.transport.abort()
+def _apology(event: Event) -> list[Action]:
+    """The answer where the face had none: nobody shall wait for our bug."""
+    if isinstance(event, HttpRequest):
+        return [HttpAnswer(event.request, 500, TROUBLE)]
+    if isinstance(event, WsOpen):
+        return [WsRefuse(event.conn, 500, TROUBLE)]
+    if isinstance(event, Tick | WsClosed):
+        return []
+    return [WsClose(event.conn, POLICY_VIOLATION, "bug")]
 
 
-def _listen_key(path: str) -> str:
-    url = urlsplit(path)
-    if url.path.startswith(PRIVATE_PATH + "/"):
-        return url.path[len(PRIVATE_PATH) + 1 :]
-    return parse_qs(url.query).get("listenKey", [""])[0]
-
-
-def _json_response(status: int, body: str) -> web.Response:
-    return web.Response(status=status, text=body, content_type="application/json")
-
-
-def _http_error(status: HTTPStatus, body: str) -> Response:
-    data = body.encode()
-    headers = Headers(
-        {
-            "Content-Type": "application/json",
-            "Content-Length": str(len(data)),
-            "Connection": "close",
-        }
-    )
-    return Response(status.value, status.phrase, headers, data)
-
-
-def _stream_error(request_id: object, text: str) -> str:
-    return f'{{"error":{{"code":2,"msg":"{text}"}},"id":{json.dumps(request_id)}}}'
+def _response(answer: HttpAnswer | HttpDrop, http: web.BaseRequest) -> web.StreamResponse:
+    if isinstance(answer, HttpDrop):
+        if http.transport is not None:
+            http.transport.abort()
+        return web.Response()  # to nobody
+    response = web.Response(status=answer.status, body=answer.body.encode())
+    response.headers["Content-Type"] = "application/json"
+    response.headers["Server"] = "tickmaker"
+    for name, value in answer.headers:
+        response.headers[name] = value
+    return response
 
 
 def _port_error(option: str, port: int, error: OSError) -> TickmakerError:

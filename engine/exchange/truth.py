@@ -104,10 +104,10 @@ class InstrumentRecord(NamedTuple):
 
 
 class FaultRecord(NamedTuple):
-    """Something went wrong on purpose: `phase` of begin, hit, end."""
+    """Something went wrong on purpose: `phase` of begin, hit, end, refused."""
 
     t_ns: int
-    kind: str
+    fault: str
     phase: str
     detail: str
 

@@ -1,4 +1,5 @@
-"""Read raw venue captures: `<local stamp> {JSON frame}` a line, plain, gzip or zstandard.
+"""Read raw venue captures: `<local stamp> {JSON frame}` a line, plain, gzip or zstandard; or the
+JSON lines of a session log (engine/tape/sessions.py), which hold the same frames as strings.
 
     1723161255088169167 {"stream":"btcusdt@bookTicker","data":{"e":"bookTicker","u":51231078..
 
@@ -18,6 +19,7 @@ from typing import BinaryIO, cast
 import pyarrow as pa
 
 from engine.errors import EXIT_USAGE, TickmakerError
+from engine.tape.sessions import SESSION_HEAD, SessionLog
 
 LINE_BYTES_MAX = 16 << 20  # the frame limit of fastcore/ws; a 1000-level snapshot has 60 KB
 LINES_PER_PROGRESS = 4096
@@ -62,10 +64,23 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_lines(path: Path, on_bytes: Callable[[int], None] | None = None) -> Iterator[Line]:
+def is_session_log(path: Path) -> bool:
+    """Whether the file is a session log (or ends before that can be told)."""
+    head = first_bytes(path)
+    with path.open("rb") as disk:
+        try:
+            return _decompressed(disk, head).read(len(SESSION_HEAD)) == SESSION_HEAD
+        except (EOFError, OSError, zlib.error):
+            return False
+
+
+def read_lines(
+    path: Path, on_bytes: Callable[[int], None] | None = None, product: str = ""
+) -> Iterator[Line]:
     """Yield (line number, recv_ts_ns, frame) in file order; blank lines are skipped.
 
-    `on_bytes` is told now and then how many bytes of the file on disk have been read.
+    `on_bytes` is told now and then how many bytes of the file on disk have been read. `product`
+    takes only the connections of a session log whose address ends so ("linear").
     Raises TickmakerError naming the file, the line and the remedy.
     """
     head = first_bytes(path)
@@ -75,6 +90,7 @@ def read_lines(path: Path, on_bytes: Callable[[int], None] | None = None) -> Ite
     with path.open("rb") as disk:
         stream = _decompressed(disk, head)
         line_number = 0
+        session: SessionLog | None = None
         while True:
             try:
                 line = stream.readline(LINE_BYTES_MAX + 1)
@@ -85,7 +101,12 @@ def read_lines(path: Path, on_bytes: Callable[[int], None] | None = None) -> Ite
             line_number += 1
             if on_bytes is not None and line_number % LINES_PER_PROGRESS == 0:
                 on_bytes(disk.tell())
-            parsed = _parse(path, line_number, line)
+            if line_number == 1 and line.startswith(SESSION_HEAD):
+                session = SessionLog(product)
+            if session is None:
+                parsed = _parse(path, line_number, line)
+            else:
+                parsed = _parse_session(path, line_number, line, session)
             if parsed is not None:
                 yield parsed
     if line_number == 0:
@@ -121,6 +142,14 @@ def _parse(path: Path, line_number: int, line: bytes) -> Line | None:
     raise garbled(path, line_number, line, "it does not start with a local stamp")
 
 
+def _parse_session(path: Path, line_number: int, line: bytes, session: SessionLog) -> Line | None:
+    try:
+        record = session.read(line)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise garbled(path, line_number, line, f"no record of a session log: {error}") from None
+    return None if record is None else (line_number, *record)
+
+
 def garbled(path: Path, line_number: int, line: bytes, why: str) -> TickmakerError:
     """The error for a line that can't be used; shows its first bytes, printable."""
     if not line.endswith(b"\n"):
@@ -153,6 +182,7 @@ class Source:
     ) -> None:
         self.files = files
         self.path = files[0]  # the file being read
+        self.product = ""  # of a session log: only connections whose address ends so
         self._progress = progress
         self._passes = passes
         for file in files:
@@ -177,7 +207,7 @@ class Source:
             self.path = file
             first_ts_ns = -1
             recv_ts_ns = -1
-            for line in read_lines(file, self._on_bytes):
+            for line in read_lines(file, self._on_bytes, self.product):
                 recv_ts_ns = line[1]
                 if first_ts_ns < 0:
                     first_ts_ns = recv_ts_ns

@@ -3,6 +3,13 @@
 Frames name their symbol (`"s"`), except a REST snapshot of spot and USD-M. In a capture of one
 symbol that snapshot is its own; among several it is given to the symbol whose traded prices it
 lies between, and refused when that is not exactly one: a wrong snapshot is a wrong book.
+
+Bybit's frames don't say whether they are linear or spot: trades of linear have a tick direction
+(`L`), its tickers an open interest; with neither they are taken for linear. `spot/BTCUSDT` says
+it, and chooses the connections of a session log that holds both.
+
+A book is kept from one depth stream. Where several were recorded (`@depth@0ms` and
+`@depth@100ms`, `orderbook.50` and `.200`) it is Binance's most frequent, Bybit's deepest.
 """
 
 import re
@@ -20,6 +27,8 @@ _SNAPSHOT_SYMBOL = re.compile(rb'"symbol"\s*:\s*"([^"]{1,40})"')
 _PAIR = re.compile(rb'"ps"\s*:\s*"([^"]{1,40})"')
 _PREVIOUS_ID = re.compile(rb'"pu"\s*:')
 _EVENT = re.compile(rb'"e"\s*:\s*"')
+_TOPIC = re.compile(rb'"topic"\s*:\s*"([^"]{1,60})\.([^".]{1,40})"')
+_STREAM = re.compile(rb'"stream"\s*:\s*"([^"@]{1,40}@[^"]{1,40})"')
 _PX = re.compile(rb'"[pb]"\s*:\s*"([0-9.]+)"')
 _TOUCH = re.compile(rb'"(?:bids|asks)"\s*:\s*\[\s*\[\s*"([0-9.]+)"')
 
@@ -32,6 +41,10 @@ class _Traits:
     lacks_previous_id: bool = False  # depthUpdate without: spot
     is_futures_best: bool = False  # bookTicker with `e`: futures
     is_pair_named: bool = False  # `ps` other than `s`: COIN-M (USD-M of 2026 has ps == s)
+    is_bybit: bool = False
+    is_linear: bool = False
+    is_spot: bool = False
+    depth_streams: Counter[str] = field(default_factory=Counter)
     px_min: float = float("inf")
     px_max: float = 0.0
 
@@ -43,11 +56,27 @@ class Identity:
     symbol: str
     venue: str
     others: frozenset[str]
+    depth_stream: str = ""  # of several: the one that the book is kept from; "": any
     _traits: dict[str, _Traits] = field(default_factory=dict)
+
+    @property
+    def is_bybit(self) -> bool:
+        return self.venue.startswith("bybit")
+
+    def takes_depth(self, stream: str) -> bool:
+        """Whether a depth stream is the one that the book is kept from."""
+        return not self.depth_stream or stream == self.depth_stream
+
+    def is_other_depth(self, frame: bytes) -> bool:
+        """A frame of our symbol's depth, of a stream that the book is not kept from."""
+        if not self.depth_stream:
+            return False
+        name = _depth_stream(frame[:HEAD_BYTES])
+        return name != self.depth_stream and name in self._traits[self.symbol].depth_streams
 
     def is_ours(self, frame: bytes) -> bool:
         """False for a snapshot of another symbol. (Stream frames: the decoder tells.)"""
-        if not self.others:
+        if not self.others or self.is_bybit:
             return True
         head = frame[:HEAD_BYTES]
         if b'"lastUpdateId"' not in head or _SYMBOL.search(head):
@@ -74,19 +103,83 @@ class Identity:
 
 def identify(source: Source, symbol: str | None) -> Identity:
     """Choose the symbol and tell its venue. Raises TickmakerError when that can't be done."""
+    source.product, _, name = (symbol or "").rpartition("/")
+    counts, seen = _scan(source)
+    chosen = _choose(source, counts, name or None)
+    return _identity(source, chosen, counts, seen)
+
+
+def identify_all(source: Source) -> list[Identity]:
+    """Every symbol that the captures hold, those with most frames first."""
+    counts, seen = _scan(source)
+    if not counts:
+        _choose(source, counts, None)
+    return [_identity(source, name, counts, seen) for name, _ in counts.most_common()]
+
+
+def _scan(source: Source) -> tuple[Counter[str], dict[str, _Traits]]:
     source.restart(pass_index=0)
     counts: Counter[str] = Counter()
     seen: dict[str, _Traits] = {}
     for _, _, frame in source.lines():
         head = frame[:HEAD_BYTES]
-        match = _SYMBOL.search(head)
+        topic = _TOPIC.search(head)
+        match = topic or _SYMBOL.search(head)
         if match is not None:
-            name = match[1].decode("ascii", "replace")
+            name = match[match.lastindex or 1].decode("ascii", "replace")
             counts[name] += 1
-            _note(seen.setdefault(name, _Traits()), match[1], head)
-    chosen = _choose(source, counts, symbol)
+            traits = seen.setdefault(name, _Traits())
+            if topic is not None:
+                _note_topic(traits, topic, head)
+            else:
+                _note(traits, match[1], head)
+    return counts, seen
+
+
+def _identity(
+    source: Source, chosen: str, counts: Counter[str], seen: dict[str, _Traits]
+) -> Identity:
     others = frozenset(name for name in counts if name != chosen)
-    return Identity(chosen, _venue(source, chosen, seen[chosen]), others, seen)
+    traits = seen[chosen]
+    venue = _venue(source, chosen, traits)
+    return Identity(chosen, venue, others, _chosen_depth(traits), seen)
+
+
+def _chosen_depth(traits: _Traits) -> str:
+    streams = traits.depth_streams
+    if len(streams) < 2:
+        return ""
+    if traits.is_bybit:
+        return max(streams, key=lambda topic: int(topic.split(".")[1]))
+    return streams.most_common(1)[0][0]
+
+
+def _depth_stream(head: bytes) -> str:
+    """Name of the diff stream that a frame came over; "" for others. Not `@depth20`, not
+    `orderbook.1`: they hold no whole book."""
+    topic = _TOPIC.search(head)
+    if topic is not None:
+        kind, _, levels = topic[1].partition(b".")
+        is_book = kind == b"orderbook" and levels.isdigit() and int(levels) > 1
+        return f"{topic[1].decode()}.{topic[2].decode()}" if is_book else ""
+    stream = _STREAM.search(head)
+    if stream is not None and stream[1].split(b"@")[1] == b"depth":
+        return stream[1].decode("ascii", "replace")
+    return ""
+
+
+def _note_topic(traits: _Traits, topic: re.Match[bytes], head: bytes) -> None:
+    traits.is_bybit = True
+    if name := _depth_stream(head):
+        traits.depth_streams[name] += 1
+    elif topic[1] == b"publicTrade":
+        if b'"L":"' in head:
+            traits.is_linear = True
+        else:
+            traits.is_spot = True
+    elif topic[1] == b"tickers":
+        traits.is_linear = traits.is_linear or b'"openInterest"' in head
+        traits.is_spot = traits.is_spot or b'"usdIndexPrice"' in head
 
 
 def _note(traits: _Traits, symbol: bytes, head: bytes) -> None:
@@ -94,6 +187,8 @@ def _note(traits: _Traits, symbol: bytes, head: bytes) -> None:
     if pair is not None and pair[1] != symbol:
         traits.is_pair_named = True
     if b'"depthUpdate"' in head:
+        if name := _depth_stream(head):
+            traits.depth_streams[name] += 1
         if _PREVIOUS_ID.search(head):
             traits.has_previous_id = True
         else:
@@ -113,7 +208,7 @@ def _choose(source: Source, counts: Counter[str], symbol: str | None) -> str:
     if not counts:
         raise TickmakerError(
             f"{source.name}: no frame in it names a symbol",
-            "give a raw capture of Binance depth, bookTicker and trade streams",
+            "give a raw capture of depth, best-price and trade streams of Binance or Bybit",
         )
     if symbol is not None:
         if symbol.upper() not in counts:
@@ -133,6 +228,17 @@ def _choose(source: Source, counts: Counter[str], symbol: str | None) -> str:
 
 
 def _venue(source: Source, symbol: str, traits: _Traits) -> str:
+    if traits.is_bybit:
+        product = source.product or ("spot" if traits.is_spot else "linear")
+        if (traits.is_linear and product == "spot") or (traits.is_spot and product == "linear"):
+            is_mixed = traits.is_linear and traits.is_spot
+            what = "that are linear and spot" if is_mixed else f"that are not {product}"
+            raise TickmakerError(
+                f"{source.name}: holds streams of {symbol} {what}",
+                f"name what it holds; of a session log linear/{symbol} or spot/{symbol}",
+                EXIT_USAGE,
+            )
+        return f"bybit_{product}"
     if traits.lacks_previous_id and (traits.has_previous_id or traits.is_pair_named):
         raise TickmakerError(
             f"{source.name}: mixes spot and futures streams of {symbol}",

@@ -29,6 +29,7 @@ from engine.tape.format import (
 from engine.tape.identity import Identity, identify
 from fastcore import rows
 from fastcore.codec.binance_decode import Decoder
+from fastcore.codec.bybit_decode import BybitDecoder
 from fastcore.types import Code, EventKind
 
 # (tick, lot) of the survey: int64 units of 1e-8 hold sizes up to 9.2e10; coins that trade in
@@ -196,9 +197,10 @@ class _Tally:
         """Raises TickmakerError where there is nothing to make a book of."""
         if not self.messages["snapshot"]:
             raise TickmakerError(
-                f"{source.name}: holds no REST depth snapshot of {identity.symbol}",
-                "a book needs one: capture GET /depth?limit=1000 into the file after the stream "
-                'starts, as a line `<local stamp> {"lastUpdateId":...}`',
+                f"{source.name}: holds no depth snapshot of {identity.symbol}",
+                "a book needs one. Bybit: capture from the subscription on. Binance: capture "
+                "GET /depth?limit=1000 into the file after the stream starts, as a line "
+                '`<local stamp> {"lastUpdateId":...}`',
             )
         if not self._px_gcd or not self._qty_gcd:
             raise TickmakerError(
@@ -230,18 +232,30 @@ def _grid_text(units: int, unit: str) -> str:
 # -- DECODING, BOTH PASSES -----------------------------------------------------------------------
 
 
+def new_decoder(identity: Identity, tick: str, lot: str) -> Decoder | BybitDecoder:
+    """The venue's decoder for the symbol, on a grid."""
+    if identity.is_bybit:
+        category = identity.venue.removeprefix("bybit_")
+        return BybitDecoder(identity.symbol, tick, lot, category=category)
+    return Decoder(identity.symbol, tick, lot)
+
+
 def _decoded(
     source: Source, identity: Identity, tick: str, lot: str, tally: _Tally | None
 ) -> Iterator[Columns]:
     """Yield batches of whole messages; each is overwritten by the next."""
     columns = new_columns(BATCH_ROWS)
     writer = rows.RowWriter(columns)
-    decoder = Decoder(identity.symbol, tick, lot)
+    decoder = new_decoder(identity, tick, lot)
     for line in source.lines():
         _, recv_ts_ns, frame = line
         if not identity.is_ours(frame):
             if tally is not None:
                 tally.ignored["other symbol"] += 1
+            continue
+        if identity.is_other_depth(frame):
+            if tally is not None:
+                tally.ignored["depth of another stream"] += 1
             continue
         kind = writer.append(decoder, frame, recv_ts_ns)
         if kind == 0:  # the message does not fit: give the rows away, then it does

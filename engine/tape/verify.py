@@ -78,7 +78,7 @@ def _verify(tape: Tape, progress: Callable[[float], None] | None) -> dict[str, A
         "span_s": meta.span_s,
         "update_id_gaps": gaps,
         "crossed": rebuild.sync.crossed,
-        **_compare(gathered),
+        **_compare(gathered, tape.meta.venue),
         "clock_offset_ms": meta.clock_offset_ms,
         "venue": meta.venue,
         "symbol": meta.symbol,
@@ -151,16 +151,18 @@ def _chain_breaks(chain: list[Int64s], rebuild: Rebuild, venue: str) -> int:
     return int(np.count_nonzero(previous[1:] != final[:-1]))
 
 
-def _compare(gathered: _Gathered) -> dict[str, Any]:
+def _compare(gathered: _Gathered, venue: str) -> dict[str, Any]:
     """The oracle: touch after each depth message against the latest ticker not after it."""
+    if SYNC_RULES[venue] is SyncRule.BYBIT:
+        # Its best price is numbered by `seq`, its depth by `u`, and a tape keeps one of the two.
+        return _nothing_compared("best price and depth of this venue have ids of their own")
     touches = np.concatenate(gathered.touches)
     tickers = np.concatenate(gathered.tickers)
     tickers = tickers[np.argsort(tickers[:, 0], kind="stable")]
     at = np.searchsorted(tickers[:, 0], touches[:, 0], side="right") - 1
     touches, at = touches[at >= 0], at[at >= 0]
     if not len(touches):
-        note = "no bookTicker in this tape: best bid and ask could not be checked"
-        return {"bbo_checks": 0, "bbo_match": None, "mismatches": [], "note": note}
+        return _nothing_compared("no bookTicker in this tape")
     witness = tickers[at]
     equal = (touches[:, 1:] == witness[:, 1:]).all(axis=1)
     wrong = np.flatnonzero(~equal)
@@ -180,3 +182,8 @@ def _compare(gathered: _Gathered) -> dict[str, Any]:
             for row in worst
         ],
     }
+
+
+def _nothing_compared(why: str) -> dict[str, Any]:
+    note = f"{why}: best bid and ask could not be checked"
+    return {"bbo_checks": 0, "bbo_match": None, "mismatches": [], "note": note}

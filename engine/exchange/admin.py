@@ -1,0 +1,270 @@
+"""The operator's end of the exchange, on a port of its own: state, truth, books, faults, commands.
+
+Sans-IO: `answer(method, target, body, t_ns)`. A checker reads what really happened here and never
+through the venue's protocol; no answer holds a key or a secret.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import MISSING, fields
+from enum import Enum
+from typing import Any, NamedTuple, get_type_hints
+from urllib.parse import parse_qsl
+
+from engine.errors import TickmakerError
+from engine.exchange.book import Side
+from engine.exchange.core import Core
+from engine.exchange.events import (
+    Command,
+    MarketState,
+    Refused,
+    ResetSequence,
+    SetState,
+    SetTick,
+    Shock,
+)
+from engine.exchange.face import Action, Tick
+from engine.exchange.faults import Faulty
+from engine.exchange.faults_file import parse_fault
+from engine.exchange.truth import record_fields
+
+COMMANDS: dict[str, type[Command]] = {
+    kind.__name__: kind for kind in (SetState, Shock, SetTick, ResetSequence)
+}
+TRUTH_ROWS_MAX = 10_000
+BOOK_LEVELS_MAX = 5_000
+JSON, LINES = "application/json", "application/x-ndjson"
+PATHS = {
+    ("GET", "/health"): "is it well",
+    ("GET", "/state"): "accounts, open orders, positions, markets, connections, counters",
+    ("GET", "/truth"): "?after=NUMBER&limit=N: what happened, one JSON object a line",
+    ("GET", "/book"): "?symbol=KEY&limit=N: the book with its update id",
+    ("GET", "/faults"): "the schedule, what lives now, hits",
+    ("POST", "/fault"): 'begin one now: {"kind":"drop","for":"2s"}',
+    ("POST", "/command"): '{"command":"SetState","symbol":KEY,"state":"HALTED"}',
+}
+
+
+class AdminAnswer(NamedTuple):
+    status: int
+    body: str
+    content_type: str = JSON
+    actions: tuple[Action, ...] = ()  # what clients hear of it
+
+
+class BadRequestError(Exception):
+    """Says what is wrong with a request; leaves this file as a 400."""
+
+
+class Admin:
+    """`facts`: what only the mover knows (connections, counters), JSON-able."""
+
+    def __init__(self, faulty: Faulty, facts: Callable[[], dict[str, Any]]) -> None:
+        self._faulty = faulty
+        self._facts = facts
+        self._on: dict[tuple[str, str], Callable[[dict[str, str], str, int], AdminAnswer]] = {
+            ("GET", "/health"): self._health,
+            ("GET", "/state"): self._state,
+            ("GET", "/truth"): self._truth,
+            ("GET", "/book"): self._book,
+            ("GET", "/faults"): self._faults,
+            ("POST", "/fault"): self._fault,
+            ("POST", "/command"): self._command,
+        }
+        assert self._on.keys() == PATHS.keys()
+
+    @property
+    def _core(self) -> Core:
+        return self._faulty.core
+
+    def answer(self, method: str, target: str, body: str, t_ns: int) -> AdminAnswer:
+        """Never raises for anything that a client can send."""
+        path, _, query = target.partition("?")
+        handler = self._on.get((method, path.rstrip("/") or "/"))
+        if handler is None:
+            known = {f"{method} {path}": what for (method, path), what in PATHS.items()}
+            return _json({"error": f"no {method} {path} here", "paths": known}, 404)
+        try:
+            return handler(dict(parse_qsl(query)), body, t_ns)
+        except BadRequestError as error:
+            return _json({"error": str(error)}, 400)
+        except TickmakerError as error:
+            return _json({"error": error.what, "remedy": error.remedy}, 400)
+
+    # -- READ ---
+
+    def _health(self, query: dict[str, str], body: str, t_ns: int) -> AdminAnswer:
+        facts = self._facts()
+        is_well = not facts["counters"]["bugs"]
+        return _json({"ok": is_well, "venue": self._faulty.name, "t_ns": t_ns, **facts})
+
+    def _state(self, query: dict[str, str], body: str, t_ns: int) -> AdminAnswer:
+        core = self._core
+        state = {
+            "venue": self._faulty.name,
+            "t_ns": t_ns,
+            "skew_ns": self._faulty.skew_ns,
+            "accounts": [self._account(index) for index in range(len(core.accounts))],
+            "markets": {symbol: self._market(symbol) for symbol in core.markets},
+            "truth_length": len(core.truth),
+            "faults_live": [live.fault.kind for live in self._faulty.live.values()],
+            **self._facts(),
+        }
+        return _json(state)
+
+    def _account(self, index: int) -> dict[str, Any]:
+        core, account = self._core, self._core.accounts[index]
+        return {
+            "name": account.name,
+            "balances_e8": account.balances,
+            "locked_e8": account.locked,
+            "positions": {
+                symbol: {"lots": p.lots, "cost": p.cost, "realized_e8": p.realized_e8}
+                for symbol, p in account.positions.items()
+            },
+            "keys_alive": len(core.keyring.of_account(index)),
+            "open_orders": [
+                {
+                    "order_id": order.order_id,
+                    "client_order_id": order.client_order_id,
+                    "symbol": order.symbol,
+                    "side": order.side.name,
+                    "px_ticks": order.px_ticks,
+                    "qty_lots": order.qty_lots,
+                    "cum_lots": order.cum_lots,
+                }
+                for symbol in core.markets
+                for order in core.open_orders(index, symbol)
+            ],
+            "open_triggers": sum(len(core.open_triggers(index, s)) for s in core.markets),
+        }
+
+    def _market(self, symbol: str) -> dict[str, Any]:
+        market = self._core.markets[symbol]
+        bid, bid_lots, ask, ask_lots = market.touch()
+        instrument = market.instrument
+        return {
+            "state": self._core.state(symbol).name,
+            "update_id": market.snapshot(1).update_id,
+            "touch": {"bid": bid, "bid_lots": bid_lots, "ask": ask, "ask_lots": ask_lots},
+            "last_px_ticks": market.last_px_ticks(),
+            "mark_px_ticks": self._core.mark_px_ticks(symbol),
+            "tick": str(instrument.px.step),
+            "lot": str(instrument.qty.step),
+        }
+
+    def _truth(self, query: dict[str, str], body: str, t_ns: int) -> AdminAnswer:
+        """`after`: the number of the last record that the reader has; -1, or nothing: none."""
+        after = _whole(query, "after", -1, -1)
+        limit = min(_whole(query, "limit", TRUTH_ROWS_MAX, 1), TRUTH_ROWS_MAX)
+        rows = self._core.truth.since(after + 1, limit)
+        lines = [json.dumps(record_fields(number, record)) + "\n" for number, record in rows]
+        return AdminAnswer(200, "".join(lines), LINES)
+
+    def _book(self, query: dict[str, str], body: str, t_ns: int) -> AdminAnswer:
+        symbol = query.get("symbol", "")
+        if symbol not in self._core.markets:
+            raise BadRequestError(f"symbol: one of {', '.join(self._core.markets)}")
+        count = min(_whole(query, "limit", 20, 1), BOOK_LEVELS_MAX)
+        market = self._core.markets[symbol]
+        update_id, bids, asks = market.snapshot(count)
+        px, qty = market.instrument.px, market.instrument.qty
+        return _json(
+            {
+                "symbol": symbol,
+                "update_id": update_id,
+                "bids": [[px.text(level[0]), qty.text(level[1])] for level in bids],
+                "asks": [[px.text(level[0]), qty.text(level[1])] for level in asks],
+            }
+        )
+
+    def _faults(self, query: dict[str, str], body: str, t_ns: int) -> AdminAnswer:
+        faulty = self._faulty
+        return _json(
+            {
+                "seed": faulty.schedule.seed,
+                "schedule": [fault.model_dump() for fault in faulty.schedule.fault],
+                "live": [
+                    {"number": live.number, "end_ns": live.end_ns, **live.fault.model_dump()}
+                    for live in faulty.live.values()
+                ],
+                "hits": dict(faulty.hits),
+            }
+        )
+
+    # -- WRITE ---
+
+    def _fault(self, query: dict[str, str], body: str, t_ns: int) -> AdminAnswer:
+        fault = parse_fault(_document(body))
+        symbol = getattr(fault, "symbol", "")
+        if symbol and symbol not in self._core.markets:
+            raise BadRequestError(f"symbol: one of {', '.join(self._core.markets)}")
+        number = self._faulty.start(fault, t_ns)
+        actions = tuple(self._faulty.step(Tick(), t_ns))
+        return AdminAnswer(200, json.dumps({"started": number}), JSON, actions)
+
+    def _command(self, query: dict[str, str], body: str, t_ns: int) -> AdminAnswer:
+        command = _command_of(_document(body))
+        answer = self._core.operate(command, t_ns)
+        if isinstance(answer, Refused):
+            return _json({"refused": answer.reason.name, "why": answer.reason.value}, 409)
+        actions = tuple(self._faulty.step(Tick(), t_ns))
+        return AdminAnswer(200, json.dumps({"done": type(command).__name__}), JSON, actions)
+
+
+def _command_of(document: dict[str, Any]) -> Command:
+    """BadRequestError names what doesn't fit."""
+    name = document.pop("command", None)
+    kind = COMMANDS.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise BadRequestError(f"command: one of {', '.join(COMMANDS)}")
+    known = {each.name: each for each in fields(kind)}
+    for key in document:
+        if key not in known:
+            raise BadRequestError(f"{name} has no {key!r}; it has {', '.join(known)}")
+    missing = [key for key, each in known.items() if each.default is MISSING]
+    for key in missing:
+        if key not in document:
+            raise BadRequestError(f"{name} needs {key!r}")
+    hints = get_type_hints(kind)
+    return kind(**{key: _value(key, hints[key], value) for key, value in document.items()})
+
+
+def _value(key: str, wanted: Any, value: object) -> Any:
+    enum: type[Enum] | None = MarketState if wanted is MarketState else None
+    if wanted not in (str, int) and enum is None:
+        enum = Side  # the one optional field
+        if value is None:
+            return None
+    if enum is not None:
+        if isinstance(value, str) and value.upper() in enum.__members__:
+            return enum[value.upper()]
+        raise BadRequestError(f"{key}: one of {', '.join(enum.__members__)}")
+    if type(value) is not wanted or (wanted is int and abs(int(value)) > 1 << 62):  # type: ignore[call-overload]
+        raise BadRequestError(f"{key}: wants {wanted.__name__}")
+    return value
+
+
+def _document(body: str) -> dict[str, Any]:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        raise BadRequestError("the body is no JSON") from None
+    if not isinstance(document, dict):
+        raise BadRequestError("the body is no JSON object")
+    return document
+
+
+def _whole(query: dict[str, str], name: str, default: int, least: int) -> int:
+    text = query.get(name, str(default))
+    try:
+        value = int(text)
+    except ValueError:
+        raise BadRequestError(f"{name}: a whole number, not {text!r}") from None
+    if value < least:
+        raise BadRequestError(f"{name}: at least {least}")
+    return value
+
+
+def _json(document: dict[str, Any], status: int = 200) -> AdminAnswer:
+    return AdminAnswer(status, json.dumps(document) + "\n")

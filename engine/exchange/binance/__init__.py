@@ -1,0 +1,1 @@
+"""Binance's protocols over the exchange's core: what its venues share, and each venue's face."""

@@ -1,0 +1,274 @@
+"""Market streams of Binance's venues, sans-IO: who subscribes to what, and the frames they get.
+
+A depth stream of each speed has its own chain: U is the first update id it covers, u the last,
+pu the id before U. `@depth@0ms` is USD-M's undocumented real-time stream; it batches too (the
+venue was seen at about 30 ms), so bookTicker runs ahead of it and clients must fuse by id.
+A venue's JSON comes from its StreamFormat; frames are built only if somebody wants them.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from engine.exchange.binance.formats import StreamFormat, StreamRules
+from engine.exchange.binance.history import AggTrades, History
+from engine.exchange.binance.timed import Timed, TimedStreams
+from engine.exchange.events import (
+    NEVER_NS,
+    BestChange,
+    DepthChange,
+    Market,
+    MarkUpdate,
+    Output,
+    TapeFrame,
+    Trade,
+)
+from engine.exchange.face import Action, WsSend
+from engine.exchange.instruments import Instrument
+
+MS = 1_000_000
+TAPE_TRADES_MAX = 1_000
+
+
+@dataclass(slots=True)
+class Subscribers:
+    raw: tuple[int, ...] = ()
+    combined: tuple[int, ...] = ()
+
+    def add(self, conn: int, is_combined: bool) -> None:
+        self.remove(conn)
+        if is_combined:
+            self.combined += (conn,)
+        else:
+            self.raw += (conn,)
+
+    def remove(self, conn: int) -> None:
+        self.raw = tuple(other for other in self.raw if other != conn)
+        self.combined = tuple(other for other in self.combined if other != conn)
+
+
+@dataclass(slots=True)
+class DepthChain:
+    """What one depth stream has gathered since its last frame."""
+
+    name: str
+    instrument: Instrument
+    interval_ns: int
+    final_id: int
+    first_id: int = 0
+    due_ns: int = 0
+    t_ns: int = 0
+    is_pending: bool = False
+    sides: tuple[dict[int, int], dict[int, int]] = field(default_factory=lambda: ({}, {}))
+
+    def gather(self, change: DepthChange, instrument: Instrument) -> None:
+        """Ids that don't follow are a sequence that started anew: what was pending is lost. So
+        is what was counted in another tick."""
+        is_new = change.first_update_id != self.final_id + 1 or instrument is not self.instrument
+        if self.is_pending and is_new:
+            self.clear()
+        self.instrument = instrument
+        if not self.is_pending:
+            self.first_id, self.is_pending = change.first_update_id, True
+        self.final_id, self.t_ns = change.final_update_id, change.t_ns
+        for side, px_ticks, qty_lots in change.changes:
+            self.sides[side][px_ticks] = qty_lots
+
+    def clear(self) -> None:
+        self.sides, self.is_pending = ({}, {}), False
+
+
+@dataclass(slots=True)
+class SymbolStreams:
+    """Names and gathered things of one symbol."""
+
+    best_name: str
+    trade_name: str
+    agg_name: str
+    history: History
+    agg_trades: AggTrades
+    chains: dict[str, DepthChain] = field(default_factory=dict)
+    tape_trades: deque[str] = field(default_factory=lambda: deque(maxlen=TAPE_TRADES_MAX))
+
+
+class MarketStreams:
+    """Connections are numbers; a name is `btcusdt@trade`."""
+
+    def __init__(
+        self, markets: Mapping[str, Market], rules: StreamRules, formats: StreamFormat
+    ) -> None:
+        self._markets = markets
+        self._rules = rules
+        self._format = formats
+        self._keys = {key.lower(): key for key in markets}
+        self._subscribers: dict[str, Subscribers] = {}
+        self._timed: dict[str, Timed] = {}
+        self._taped: dict[str, None] = {}  # names whose frames come from a recording
+        agg_ns = rules.agg_trade_ms * MS
+        self.symbols = {
+            key: SymbolStreams(
+                f"{key.lower()}@bookTicker",
+                f"{key.lower()}@trade",
+                f"{key.lower()}@aggTrade",
+                History(),
+                AggTrades(agg_ns),
+            )
+            for key in markets
+        }
+        histories = {key: symbol.history for key, symbol in self.symbols.items()}
+        self._timed_streams = TimedStreams(markets, histories, rules, formats)
+
+    # -- SUBSCRIPTIONS ---
+
+    def subscribe(self, conn: int, is_combined: bool, names: Iterable[str], t_ns: int) -> None:
+        """Unknown names are accepted and stay silent, as at the venue."""
+        for name in names:
+            symbol, _, kind = name.partition("@")
+            key = self._keys.get(symbol)
+            if key is not None:
+                self._markets[key].on_public_subscriber(t_ns)
+            self._subscribers.setdefault(name, Subscribers()).add(conn, is_combined)
+            if key is not None and kind in self._rules.depth_ms:
+                self._start_chain(name, key, kind)
+            elif name not in self._timed and (
+                timed := self._timed_streams.stream(name, key, kind, t_ns)
+            ):
+                self._timed[name] = timed
+
+    def unsubscribe(self, conn: int, names: Iterable[str]) -> None:
+        for name in names:
+            subscribers = self._subscribers.get(name)
+            if subscribers is None:
+                continue
+            subscribers.remove(conn)
+            if not subscribers.raw and not subscribers.combined:
+                del self._subscribers[name]
+                self._timed.pop(name, None)
+                if key := self._keys.get(name.partition("@")[0]):
+                    self.symbols[key].chains.pop(name, None)
+
+    def _start_chain(self, name: str, key: str, kind: str) -> None:
+        chains, market = self.symbols[key].chains, self._markets[key]
+        if name not in chains:
+            interval_ns = self._rules.depth_ms[kind] * MS
+            update_id = market.snapshot(0).update_id
+            chains[name] = DepthChain(name, market.instrument, interval_ns, update_id)
+
+    # -- FRAMES ---
+
+    def publish(self, outputs: Iterable[Output], t_ns: int, actions: list[Action]) -> None:
+        """Frames for `outputs` and for every stream that is due, in order."""
+        for output in outputs:
+            kind = type(output)
+            if kind is BestChange:
+                self._publish_best(output, t_ns, actions)  # type: ignore[arg-type]
+            elif kind is DepthChange:
+                self._gather(output)  # type: ignore[arg-type]
+            elif kind is Trade:
+                self._publish_trade(output, t_ns, actions)  # type: ignore[arg-type]
+            elif kind is TapeFrame:
+                self._publish_tape(output, actions)  # type: ignore[arg-type]
+            elif kind is MarkUpdate:
+                self._publish_mark(output, t_ns, actions)  # type: ignore[arg-type]
+        self._publish_due(t_ns, actions)
+
+    def next_due_ns(self) -> int:
+        due_ns = NEVER_NS
+        for symbol in self.symbols.values():
+            if symbol.agg_trades.has_open():
+                due_ns = min(due_ns, symbol.agg_trades.due_ns)
+            for chain in symbol.chains.values():
+                if chain.is_pending:
+                    due_ns = min(due_ns, chain.due_ns)
+        for timed in self._timed.values():
+            due_ns = min(due_ns, timed.due_ns)
+        return due_ns
+
+    def _publish_due(self, t_ns: int, actions: list[Action]) -> None:
+        for key, symbol in self.symbols.items():
+            if symbol.agg_trades.has_open() and t_ns >= symbol.agg_trades.due_ns:
+                self._publish_agg_trades(symbol, key, t_ns, actions)
+            for chain in symbol.chains.values():
+                if chain.is_pending and t_ns >= chain.due_ns:
+                    self._publish_depth(chain, t_ns, actions)
+        for name, timed in self._timed.items():
+            if t_ns >= timed.due_ns and name not in self._taped:
+                timed.due_ns = t_ns + timed.interval_ns
+                for data in timed.make(t_ns):
+                    self._send(name, data, actions)
+
+    def _publish_best(self, best: BestChange, t_ns: int, actions: list[Action]) -> None:
+        name = self.symbols[best.symbol].best_name
+        if name in self._subscribers:
+            instrument = self._markets[best.symbol].instrument
+            data = self._format.best(instrument, best.touch, best.update_id, best.t_ns, t_ns)
+            self._send(name, data, actions)
+
+    def _publish_trade(self, trade: Trade, t_ns: int, actions: list[Action]) -> None:
+        symbol = self.symbols[trade.symbol]
+        symbol.history.add(trade)
+        symbol.agg_trades.add(trade)
+        if symbol.trade_name in self._subscribers:
+            instrument = self._markets[trade.symbol].instrument
+            self._send(symbol.trade_name, self._format.trade(instrument, trade, t_ns), actions)
+
+    def _publish_agg_trades(
+        self, symbol: SymbolStreams, key: str, t_ns: int, actions: list[Action]
+    ) -> None:
+        for agg_trade in symbol.agg_trades.take():
+            symbol.history.agg_trades.append(agg_trade)
+            if symbol.agg_name in self._subscribers:
+                data = self._format.agg_trade(self._markets[key].instrument, agg_trade, t_ns)
+                self._send(symbol.agg_name, data, actions)
+
+    def _gather(self, change: DepthChange) -> None:
+        instrument = self._markets[change.symbol].instrument
+        for chain in self.symbols[change.symbol].chains.values():
+            chain.gather(change, instrument)
+
+    def _publish_depth(self, chain: DepthChain, t_ns: int, actions: list[Action]) -> None:
+        ids = (chain.first_id, chain.final_id, chain.first_id - 1)
+        sides = (sorted(chain.sides[0].items()), sorted(chain.sides[1].items()))
+        data = self._format.depth(chain.instrument, ids, sides, chain.t_ns, t_ns)
+        chain.clear()
+        chain.due_ns = t_ns + chain.interval_ns
+        self._send(chain.name, data, actions)
+
+    def _publish_mark(self, mark: MarkUpdate, t_ns: int, actions: list[Action]) -> None:
+        """Every second and every third one."""
+        market, symbol = self._markets[mark.symbol], mark.symbol.lower()
+        kinds = ["@1s"] if mark.t_ns // 1_000_000_000 % 3 else ["@1s", ""]
+        for kind in kinds:
+            names = (f"{symbol}@markPrice{kind}", f"!markPrice@arr{kind}")
+            wanted = [name for name in names if name in self._subscribers]
+            for name in wanted:
+                data = self._format.mark(market.instrument, mark, t_ns)
+                self._send(name, f"[{data}]" if name[0] == "!" else data, actions)
+
+    def _publish_tape(self, frame: TapeFrame, actions: list[Action]) -> None:
+        """The recorded bytes to the recorded stream's subscribers; a depth stream of another
+        speed gets the same data under the name that it asked for."""
+        symbol, _, kind = frame.stream.partition("@")
+        if frame.stream not in self._taped:
+            self._taped[frame.stream] = None
+        if subscribers := self._subscribers.get(frame.stream):
+            if subscribers.combined:
+                actions.append(WsSend(subscribers.combined, frame.text))
+            if subscribers.raw:
+                actions.append(WsSend(subscribers.raw, frame.data))
+        if kind in self._rules.depth_ms:
+            for other in self._rules.depth_ms:
+                name = f"{symbol}@{other}"
+                if other != kind and name not in self._taped and name in self._subscribers:
+                    self._send(name, frame.data, actions)
+        elif kind == "trade" and (key := self._keys.get(symbol)):
+            self.symbols[key].tape_trades.append(frame.data)
+
+    def _send(self, name: str, data: str, actions: list[Action]) -> None:
+        subscribers = self._subscribers.get(name)
+        if subscribers is None:
+            return
+        if subscribers.combined:
+            actions.append(WsSend(subscribers.combined, f'{{"stream":"{name}","data":{data}}}'))
+        if subscribers.raw:
+            actions.append(WsSend(subscribers.raw, data))

@@ -1,0 +1,242 @@
+"""Order parameters of USD-M ("New Order", "Modify Order", "New Algo Order") to core commands."""
+
+from collections.abc import Mapping
+
+from engine.exchange.binance.errors import VenueError
+from engine.exchange.binance.params import (
+    CLIENT_ID,
+    Params,
+    boolean,
+    integer,
+    mandatory,
+    units,
+)
+from engine.exchange.binance.usdm_errors import UsdmError
+from engine.exchange.book import Side
+from engine.exchange.events import (
+    Cancel,
+    CancelTrigger,
+    Modify,
+    OrderType,
+    Place,
+    PlaceTrigger,
+    Stp,
+    Tif,
+)
+from engine.exchange.instruments import Grid, Instrument
+
+GTD = "GTD"
+GTD_AHEAD_S_MIN = 600
+RESP_TYPES = ("ACK", "RESULT")
+WORKING_TYPES = ("CONTRACT_PRICE", "MARK_PRICE")
+# Conditional types: those of a limit order, and whether a BUY waits for a rise.
+CONDITIONAL = {
+    "STOP": (OrderType.LIMIT, True),
+    "STOP_MARKET": (OrderType.MARKET, True),
+    "TAKE_PROFIT": (OrderType.LIMIT, False),
+    "TAKE_PROFIT_MARKET": (OrderType.MARKET, False),
+}
+TIFS = {tif.name: tif for tif in Tif} | {GTD: Tif.GTC}
+STPS = {stp.name: stp for stp in Stp}
+SIDES = {side.name: side for side in Side}
+
+
+def client_id(params: Params, name: str) -> str:
+    text = params.get(name, "")
+    if text and not CLIENT_ID.fullmatch(text):
+        raise UsdmError(-4015)
+    return text
+
+
+def steps(params: Params, name: str, grid: Grid, step_code: int) -> int:
+    """Ticks or lots."""
+    try:
+        return grid.recorded_units(params[name])  # in the venue's own decimals: the quick way
+    except (KeyError, ValueError):
+        return units(params, name, grid, UsdmError(-1111), UsdmError(step_code))
+
+
+def side_of(params: Params) -> Side:
+    side = SIDES.get(mandatory(params, "side"))
+    if side is None:
+        raise VenueError(-1117)
+    return side
+
+
+def check_one_way(params: Params) -> None:
+    """This exchange's accounts are in one-way mode."""
+    if params.get("positionSide", "BOTH") != "BOTH":
+        raise UsdmError(-4061)
+
+
+def stp_of(params: Params) -> Stp:
+    text = params.get("selfTradePreventionMode")
+    if not text:
+        return Stp.NONE
+    if text not in STPS:
+        raise VenueError(-1130, "selfTradePreventionMode")
+    return STPS[text]
+
+
+def tif_of(params: Params, now_ns: int) -> tuple[Tif, int]:
+    """(time in force, good-till date in ns of the venue's clock)."""
+    name = mandatory(params, "timeInForce")
+    tif = TIFS.get(name)
+    if tif is None:
+        raise VenueError(-1115)
+    if name != GTD:
+        return tif, 0
+    date_ns = integer(params, "goodTillDate") * 1_000_000
+    if date_ns < now_ns + GTD_AHEAD_S_MIN * 1_000_000_000:
+        raise VenueError(-1102, "goodTillDate")
+    return tif, date_ns // 1_000_000_000 * 1_000_000_000
+
+
+def order_type_of(params: Params) -> OrderType:
+    text = mandatory(params, "type")
+    if text == "LIMIT":
+        return OrderType.LIMIT
+    if text == "MARKET":
+        return OrderType.MARKET
+    if text.startswith(("STOP", "TAKE_PROFIT", "TRAILING")):
+        raise UsdmError(-4120)
+    raise VenueError(-1116)
+
+
+def place_of(
+    params: Params, account: int, instrument: Instrument, now_ns: int, skew_ns: int
+) -> Place:
+    """order.place / POST order. `now_ns` is the venue's clock; dates leave it for the core's."""
+    order_type = order_type_of(params)
+    side = side_of(params)
+    check_one_way(params)
+    if params.get("newOrderRespType", "ACK") not in RESP_TYPES:
+        raise VenueError(-1130, "newOrderRespType")
+    if params.get("priceMatch", "NONE") != "NONE":
+        raise VenueError(-1020)  # not built
+    px_ticks, tif, gtd_ns = 0, Tif.GTC, 0
+    if order_type is OrderType.LIMIT:
+        tif, gtd_ns = tif_of(params, now_ns)
+        px_ticks = steps(params, "price", instrument.px, -4014)
+        if px_ticks <= 0:
+            raise UsdmError(-4013)
+    else:
+        for name in ("timeInForce", "price"):
+            if name in params:
+                raise VenueError(-1106, name)
+    return Place(
+        account=account,
+        symbol=instrument.key,
+        side=side,
+        order_type=order_type,
+        tif=tif,
+        qty_lots=steps(params, "quantity", instrument.qty, -4023),
+        px_ticks=px_ticks,
+        client_order_id=client_id(params, "newClientOrderId"),
+        reduce_only=boolean(params, "reduceOnly"),
+        stp=stp_of(params),
+        gtd_ns=gtd_ns - skew_ns if gtd_ns else 0,
+    )
+
+
+def order_ids_of(params: Params) -> tuple[int, str]:
+    """orderId and origClientOrderId, one of which must be there."""
+    order_id = integer(params, "orderId", 0)
+    name = client_id(params, "origClientOrderId")
+    if not order_id and not name:
+        raise VenueError(-1102, "orderId")
+    return order_id, name
+
+
+def cancel_of(params: Params, account: int, instrument: Instrument) -> Cancel:
+    return Cancel(account, instrument.key, *order_ids_of(params))
+
+
+def modify_of(params: Params, account: int, instrument: Instrument) -> Modify:
+    order_id, name = order_ids_of(params)
+    px_ticks = steps(params, "price", instrument.px, -4014)
+    qty_lots = steps(params, "quantity", instrument.qty, -4023)
+    if qty_lots <= 0:
+        raise UsdmError(-4003)
+    if px_ticks <= 0:
+        raise UsdmError(-4013)
+    return Modify(
+        account=account,
+        symbol=instrument.key,
+        side=side_of(params),
+        qty_lots=qty_lots,
+        px_ticks=px_ticks,
+        order_id=order_id,
+        client_order_id=name,
+    )
+
+
+# -- CONDITIONAL ORDERS ---
+
+
+def trigger_of(
+    params: Params, account: int, instrument: Instrument, now_ns: int, position_lots: int
+) -> PlaceTrigger:
+    """algoOrder. `closePosition` stands for the whole position as it is now, reduce-only; the
+    venue would look at it when the order triggers."""
+    if mandatory(params, "algoType") != "CONDITIONAL":
+        raise VenueError(-1130, "algoType")
+    kind = mandatory(params, "type")
+    if kind not in CONDITIONAL:
+        raise VenueError(-1116)  # trailing stops are not built
+    order_type, is_rising_buy = CONDITIONAL[kind]
+    side = side_of(params)
+    check_one_way(params)
+    working_type = params.get("workingType", "CONTRACT_PRICE")
+    if working_type not in WORKING_TYPES:
+        raise VenueError(-1130, "workingType")
+    tif, px_ticks = Tif.GTC, 0
+    if order_type is OrderType.LIMIT:
+        tif, _ = tif_of({"timeInForce": "GTC", **params}, now_ns)
+        px_ticks = steps(params, "price", instrument.px, -4014)
+    closes = boolean(params, "closePosition")
+    if closes:
+        qty_lots = max(0, -side.sign * position_lots)
+        if not qty_lots:
+            raise UsdmError(-2022)
+    else:
+        qty_lots = steps(params, "quantity", instrument.qty, -4023)
+    echo: Mapping[str, str] = {
+        "type": kind,
+        "workingType": working_type,
+        "closePosition": "true" if closes else "false",
+        "stopPrice": instrument.px.text(steps(params, "triggerPrice", instrument.px, -4014)),
+        "timeInForce": params.get("timeInForce", "GTC"),
+    }
+    place = Place(
+        account=account,
+        symbol=instrument.key,
+        side=side,
+        order_type=order_type,
+        tif=tif,
+        qty_lots=qty_lots,
+        px_ticks=px_ticks,
+        client_order_id=client_id(params, "clientAlgoId"),
+        reduce_only=closes or boolean(params, "reduceOnly"),
+        stp=stp_of(params),
+        echo=echo,
+    )
+    return PlaceTrigger(
+        place,
+        trigger_px_ticks=steps(params, "triggerPrice", instrument.px, -4014),
+        is_rising=is_rising_buy is (side is Side.BUY),
+        by_mark=working_type == "MARK_PRICE",
+    )
+
+
+def trigger_ids_of(params: Params) -> tuple[int, str]:
+    """algoId and clientAlgoId, one of which must be there."""
+    trigger_id = integer(params, "algoId", 0)
+    name = client_id(params, "clientAlgoId")
+    if not trigger_id and not name:
+        raise VenueError(-1102, "algoId")
+    return trigger_id, name
+
+
+def cancel_trigger_of(params: Params, account: int, symbol: str) -> CancelTrigger:
+    return CancelTrigger(account, symbol, *trigger_ids_of(params))

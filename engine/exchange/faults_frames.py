@@ -1,0 +1,229 @@
+"""Faults of what goes out to clients: messages and connections, whoever they are.
+
+Everything for one connection leaves in the order of its TCP stream: behind a delayed message the
+rest waits. Only `reorder` breaks that, as it says.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from random import Random
+
+from engine.exchange.events import NEVER_NS
+from engine.exchange.face import (
+    Action,
+    ConnKind,
+    Event,
+    WsClose,
+    WsClosed,
+    WsDrop,
+    WsHalfOpen,
+    WsOpen,
+    WsPing,
+    WsPingOut,
+    WsPong,
+    WsSend,
+    WsText,
+)
+from engine.exchange.faults_schedule import DelayFault, Fault, FrameFault, LinkFault, Live
+
+REORDER_NS_MAX = 100_000_000  # a message set aside leaves by then, though nothing followed it
+HELD_MAX = 100_000  # messages held back; further ones leave at once, out of memory's way
+
+Hit = Callable[[Fault, str], None]
+
+
+class Frames:
+    """State of every connection as the frame and link faults have left it."""
+
+    def __init__(self, dice: Random, hit: Hit) -> None:
+        self._dice = dice
+        self._hit = hit
+        self._kinds: dict[int, ConnKind] = {}
+        self._live: dict[int, FrameFault | DelayFault] = {}
+        self._listening: dict[int, LinkFault] = {}  # silent_subscribe and heartbeat_only
+        self._dead: dict[int, int] = {}  # half-open connections, by which fault
+        self._silent: dict[int, None] = {}
+        self._held: dict[int, deque[tuple[int, Action]]] = {}
+        self._held_count = 0
+        self._aside: dict[int, tuple[int, str]] = {}  # reorder: until when, the message
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing would be changed: actions may pass by."""
+        return not (
+            self._live or self._listening or self._dead or self._silent or self._held
+            or self._aside
+        )  # fmt: skip
+
+    @property
+    def needs_replies(self) -> bool:
+        """Whether a reply must be told from data."""
+        return bool(self._listening or self._silent)
+
+    def next_due_ns(self) -> int:
+        due = [queue[0][0] for queue in self._held.values()]
+        return min(due + [until for until, _ in self._aside.values()], default=NEVER_NS)
+
+    # -- FAULTS ---
+
+    def begin(self, live: Live) -> list[Action]:
+        fault = live.fault
+        if isinstance(fault, FrameFault | DelayFault):
+            self._live[live.number] = fault
+        elif isinstance(fault, LinkFault) and fault.kind != "half_open":
+            self._listening[live.number] = fault
+        elif isinstance(fault, LinkFault):
+            return self._cut(fault, live.number)
+        return []
+
+    def _cut(self, fault: LinkFault, number: int) -> list[Action]:
+        chosen = [
+            conn for conn, kind in self._kinds.items()
+            if conn not in self._dead and self._strikes(fault, kind)
+        ]  # fmt: skip
+        for conn in chosen:
+            self._forget(conn)
+            self._dead[conn] = number
+            self._hit(fault, f"connection {conn}")
+        return [WsHalfOpen(conn) for conn in chosen]
+
+    def end(self, live: Live) -> list[Action]:
+        self._live.pop(live.number, None)
+        self._listening.pop(live.number, None)
+        return [WsDrop(conn) for conn, number in self._dead.items() if number == live.number]
+
+    # -- EVENTS ---
+
+    def note(self, event: Event) -> bool:
+        """Keep up with connections; False: nobody hears of this event."""
+        if isinstance(event, WsText | WsPing | WsPong):
+            if event.conn in self._dead:
+                return False
+            if isinstance(event, WsText):
+                self._subscribed(event.conn)
+        elif isinstance(event, WsClosed):
+            self._kinds.pop(event.conn, None)
+            self._dead.pop(event.conn, None)
+            self._silent.pop(event.conn, None)
+            self._forget(event.conn)
+        return True
+
+    def opened(self, event: WsOpen, kind: ConnKind) -> None:
+        self._kinds[event.conn] = kind
+        self._subscribed(event.conn)
+
+    def kind_of(self, conn: int) -> ConnKind | None:
+        return self._kinds.get(conn)
+
+    def _subscribed(self, conn: int) -> None:
+        for fault in self._listening.values():
+            if fault.kind != "silent_subscribe" or conn in self._silent:
+                continue
+            if self._strikes(fault, self._kinds.get(conn)):
+                self._silent[conn] = None
+                self._hit(fault, f"connection {conn}")
+
+    def _forget(self, conn: int) -> None:
+        self._held_count -= len(self._held.pop(conn, ()))
+        self._aside.pop(conn, None)
+
+    # -- ACTIONS ---
+
+    def out(self, actions: list[Action], t_ns: int, reply_to: int = 0) -> list[Action]:
+        """What becomes of `actions`; the first message to `reply_to` alone is a reply, no data."""
+        done: list[Action] = []
+        for action in actions:
+            if isinstance(action, WsSend):
+                is_reply = action.conns == (reply_to,)
+                if is_reply:
+                    reply_to = 0
+                for conn in action.conns:
+                    self._send(conn, action.text, t_ns, is_reply, done)
+            elif isinstance(action, WsPingOut | WsClose | WsDrop):
+                if action.conn not in self._dead:
+                    self._put(action.conn, action, t_ns, t_ns, done)
+            else:
+                done.append(action)
+        return done
+
+    def release(self, t_ns: int) -> list[Action]:
+        """What has waited long enough."""
+        done: list[Action] = []
+        for conn, (until_ns, text) in list(self._aside.items()):
+            if until_ns <= t_ns:
+                del self._aside[conn]
+                self._put(conn, WsSend((conn,), text), until_ns, t_ns, done)
+        for conn, queue in list(self._held.items()):
+            while queue and queue[0][0] <= t_ns:
+                done.append(queue.popleft()[1])
+                self._held_count -= 1
+            if not queue:
+                del self._held[conn]
+        return done
+
+    def _send(
+        self, conn: int, text: str, t_ns: int, is_reply: bool, done: list[Action]
+    ) -> None:
+        if conn in self._dead or (not is_reply and self._is_mute(conn)):
+            return
+        texts, delay_ns = [text], 0
+        for fault in self._live.values():
+            if fault.stream not in text or not self._strikes(fault, self._kinds.get(conn)):
+                continue
+            self._hit(fault, f"connection {conn}")
+            if isinstance(fault, DelayFault):
+                delay_ns += fault.by_ns + self._dice.randint(0, fault.jitter_ns)
+            elif fault.kind == "drop":
+                return
+            elif fault.kind == "duplicate":
+                texts += texts
+            elif fault.kind == "reorder" and conn not in self._aside:
+                self._aside[conn] = (t_ns + REORDER_NS_MAX, texts.pop())
+                if not texts:
+                    return
+            elif fault.kind == "garble":
+                texts = [self._garbled(each) for each in texts]
+            elif fault.kind == "truncate":
+                texts = [each[: self._dice.randrange(1, max(2, len(each)))] for each in texts]
+        if conn in self._aside:
+            texts.append(self._aside.pop(conn)[1])
+        for each in texts:
+            self._put(conn, WsSend((conn,), each), t_ns + delay_ns, t_ns, done)
+
+    def _is_mute(self, conn: int) -> bool:
+        if conn in self._silent:
+            return True
+        kind = self._kinds.get(conn)
+        return any(
+            fault.kind == "heartbeat_only" and kind is not None and _concerns(fault.conn, kind)
+            for fault in self._listening.values()
+        )
+
+    def _put(
+        self, conn: int, action: Action, due_ns: int, t_ns: int, done: list[Action]
+    ) -> None:
+        """Now, or behind what waits."""
+        queue = self._held.get(conn)
+        if queue is None and (due_ns <= t_ns or self._held_count >= HELD_MAX):
+            done.append(action)
+            return
+        if queue is None:
+            queue = self._held[conn] = deque()
+        self._held_count += 1
+        queue.append((max(due_ns, queue[-1][0] if queue else 0), action))
+
+    def _garbled(self, text: str) -> str:
+        """A control character stands in no JSON, so nobody can take the rest for true."""
+        letters = list(text)
+        for _ in range(3 if letters else 0):
+            letters[self._dice.randrange(len(letters))] = "\x00"
+        return "".join(letters)
+
+    def _strikes(self, fault: FrameFault | DelayFault | LinkFault, kind: ConnKind | None) -> bool:
+        if kind is None or not _concerns(fault.conn, kind):
+            return False
+        return fault.probability >= 1.0 or self._dice.random() < fault.probability
+
+
+def _concerns(wanted: str, kind: ConnKind) -> bool:
+    return wanted in ("any", kind.value)

@@ -1,0 +1,168 @@
+"""Faults of the venue itself: its clock, its instruments, its books, its willingness."""
+
+from collections.abc import Callable
+from random import Random
+from typing import Any, cast
+
+from engine.exchange.book import Side
+from engine.exchange.core import Core
+from engine.exchange.events import (
+    Command,
+    DepthSnapshot,
+    Market,
+    MarketState,
+    Refused,
+    ResetSequence,
+    SetRefusals,
+    SetState,
+    SetTick,
+    Shock,
+)
+from engine.exchange.face import Action, Face
+from engine.exchange.faults_schedule import (
+    CrashFault,
+    DriftFault,
+    Fault,
+    Live,
+    OneSidedFault,
+    PartialFault,
+    SkewFault,
+    SpreadFault,
+    StepFault,
+    SymbolFault,
+    SymbolWindow,
+    TickFault,
+)
+
+LEVELS_KEPT = 5_000
+
+
+class StaleMarket:
+    """A market whose snapshots are those of the time when this was made."""
+
+    def __init__(self, market: Market) -> None:
+        self.market = market
+        self._snapshot = market.snapshot(LEVELS_KEPT)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.market, name)
+
+    def snapshot(self, count: int) -> DepthSnapshot:
+        update_id, bids, asks = self._snapshot
+        return DepthSnapshot(update_id, bids[:count], asks[:count])
+
+
+class World:
+    """Begins and ends such faults; `refused` hears what the core would not do."""
+
+    def __init__(self, face: Face, dice: Random, refused: Callable[[Fault, str], None]) -> None:
+        self._face = face
+        self._dice = dice
+        self._refused = refused
+        self._stepped_ns = 0
+        self._clocks: dict[int, Live] = {}
+        self._refusals: dict[int, Fault] = {}
+        self._symbols: dict[int, str] = {}  # of live faults, by number
+
+    @property
+    def is_idle(self) -> bool:
+        """False: `run` must be called before every step."""
+        return not any(isinstance(live.fault, DriftFault) for live in self._clocks.values())
+
+    @property
+    def core(self) -> Core:
+        return self._face.core
+
+    def run(self, t_ns: int) -> None:
+        """The venue's clock at `t_ns`."""
+        skew_ns = self._stepped_ns
+        for _, fault, begin_ns, _ in self._clocks.values():
+            if isinstance(fault, SkewFault):
+                skew_ns += fault.by_ns
+            elif isinstance(fault, DriftFault):
+                skew_ns += int((t_ns - begin_ns) * fault.ppm / 1e6)
+        self._face.skew_ns = skew_ns
+
+    # -- BEGIN ---
+
+    def begin(self, live: Live) -> list[Action]:
+        fault, t_ns = live.fault, live.begin_ns
+        if isinstance(fault, SkewFault | DriftFault):
+            self._clocks[live.number] = live
+            self.run(t_ns)
+        elif isinstance(fault, StepFault):
+            self._stepped_ns += fault.by_ns
+            self.run(t_ns)
+        elif fault.kind in ("cancel_all_partial", "revocation_refused"):
+            self._refusals[live.number] = fault
+            self._set_refusals(t_ns)
+        elif fault.kind == "drop_all":
+            return self._face.end_of_age(t_ns)
+        elif fault.kind == "listen_key_expiry":
+            return self._face.expire_user_streams(t_ns)
+        elif isinstance(fault, SymbolFault | SymbolWindow):
+            self._begin_of_symbol(fault, live.number, t_ns)
+        return []
+
+    def _begin_of_symbol(
+        self, fault: SymbolFault | SymbolWindow, number: int, t_ns: int
+    ) -> None:
+        symbol = fault.symbol or self._dice.choice(sorted(self.core.markets))
+        if symbol not in self.core.markets:
+            self._refused(fault, f"no symbol {symbol}")
+            return
+        self._symbols[number] = symbol
+        if fault.kind == "stale_snapshot":
+            markets = self.core.markets
+            markets[symbol] = cast(Market, StaleMarket(_bare(markets[symbol])))
+            return
+        self._do(fault, self._command(fault, symbol), t_ns)
+
+    def _command(self, fault: Fault, symbol: str) -> Command:
+        if isinstance(fault, TickFault):
+            return SetTick(symbol, fault.factor)
+        if isinstance(fault, CrashFault):
+            bid, _, ask, _ = self.core.markets[symbol].touch()
+            ticks = int((ask or bid) * fault.percent / 100)
+            return Shock(symbol, ticks=ticks, for_ns=fault.for_ns)
+        if isinstance(fault, SpreadFault):
+            return Shock(symbol, spread_ticks=fault.ticks, for_ns=fault.for_ns)
+        if isinstance(fault, OneSidedFault):
+            side = Side.BUY if fault.side == "buy" else Side.SELL
+            return Shock(symbol, empty_side=side, for_ns=fault.for_ns)
+        if fault.kind == "sequence_reset":
+            return ResetSequence(symbol)
+        delisted = fault.kind == "delist"
+        return SetState(symbol, MarketState.DELISTED if delisted else MarketState.HALTED)
+
+    # -- END ---
+
+    def end(self, live: Live, t_ns: int) -> None:
+        fault = live.fault
+        if self._clocks.pop(live.number, None) is not None:
+            self.run(t_ns)
+        elif self._refusals.pop(live.number, None) is not None:
+            self._set_refusals(t_ns)
+        symbol = self._symbols.pop(live.number, "")
+        if not symbol:
+            return
+        if fault.kind == "stale_snapshot":
+            self.core.markets[symbol] = _bare(self.core.markets[symbol])
+        elif (
+            fault.kind == "halt_instrument" and self.core.state(symbol) is MarketState.HALTED
+        ):
+                self._do(fault, SetState(symbol, MarketState.TRADING), t_ns)
+
+    def _set_refusals(self, t_ns: int) -> None:
+        partial = [f.max for f in self._refusals.values() if isinstance(f, PartialFault)]
+        is_refused = any(fault.kind == "revocation_refused" for fault in self._refusals.values())
+        self.core.operate(SetRefusals(is_refused, min(partial, default=0)), t_ns)
+
+    def _do(self, fault: Fault, command: Command, t_ns: int) -> None:
+        answer = self.core.operate(command, t_ns)
+        if isinstance(answer, Refused):
+            self._refused(fault, answer.reason.value)
+
+
+def _bare(market: Market) -> Market:
+    return market.market if isinstance(market, StaleMarket) else market

@@ -1,0 +1,1 @@
+"""Recordings as markets: raw captures served byte for byte, imported tapes re-rendered."""

@@ -1,0 +1,194 @@
+"""Fault files and their refusals, the admin port's answers, docs that match the code."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support_exchange import accepted, place
+from support_face import TinyFace
+from support_sources import ROOT
+
+from engine.errors import EXIT_USAGE, TickmakerError
+from engine.exchange.admin import PATHS, Admin
+from engine.exchange.book import Side
+from engine.exchange.events import MarketState
+from engine.exchange.face import HttpRequest, WsOpen, WsSend
+from engine.exchange.faults import Faulty
+from engine.exchange.faults_docs import tables
+from engine.exchange.faults_file import parse_schedule, read_schedule
+from engine.exchange.faults_schedule import CLASS_OF, KINDS, ONE, fault
+
+S = 1_000_000_000
+
+# -- FILES ---
+
+REFUSALS = {
+    "kind": ('seed = 1\n[[fault]]\nkind = "dorp"', 3, "dorp", "'drop'"),
+    "field": ('[[fault]]\nkind="drop"\nat="1s"\nprobablity = 1', 4, "probablity", "'probability'"),
+    "second": ('[[fault]]\nkind = "drop"\n\n[[fault]]\nkind = "delist"\nfor = "1s"', 6, "for", ""),
+    "value": ('[[fault]]\nkind = "drop"\nprobability = 2', 3, "less than or equal to 1", ""),
+    "duration": ('[[fault]]\nkind = "drop"\nat = 3', 3, "text with a unit", ""),
+    "unit": ('[[fault]]\nkind = "drop"\nat = "3 parsecs"', 3, "text with a unit", ""),
+    "negative": ('[[fault]]\nkind = "drop"\nfor = "-3s"', 3, "negative", ""),
+    "busy": ('[[fault]]\nkind = "drop_all"\nevery = "1us"', 3, "oftener", ""),
+    "no kind": ('[[fault]]\nat = "1s"', 1, "without a kind", "half_open"),
+    "symbol": ('[[fault]]\nkind = "delist"\nsymbol = "BTCUSD"', 3, "BTCUSD", "'BTCUSDT'"),
+    "top": ("seed = 1\nsede = 1", 2, "sede", "'seed'"),
+    "toml": ('seed = 1\n[[fault]\nkind = "drop"', 2, "no TOML", ""),
+    "choice": ('[[fault]]\nkind = "drop"\nconn = "all"', 3, "'any'", ""),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_faulty_file_is_refused_with_line_reason_and_nearest_name(case: str) -> None:
+    text, line, reason, remedy = REFUSALS[case]
+    with pytest.raises(TickmakerError) as refused:
+        parse_schedule(text, "f.toml", ["BTCUSDT"])
+    assert refused.value.exit_code == EXIT_USAGE
+    assert refused.value.what.startswith(f"f.toml:{line}: ")
+    assert reason in refused.value.what
+    assert remedy in refused.value.remedy
+
+
+def test_file_that_is_not_there_and_one_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_bytes(b"\xff\xfe")
+    for name in ("none.toml", "x.toml"):
+        with pytest.raises(TickmakerError, match=name):
+            read_schedule(tmp_path / name)
+
+
+def test_example_is_read_and_the_docs_tell_every_kind_and_field() -> None:
+    schedule = read_schedule(ROOT / "docs" / "faults.toml")
+    assert len(schedule.fault) == 8
+    assert schedule.fault[0].model_dump()["for_ns"] == 2 * S
+    text = (ROOT / "docs" / "faults.md").read_text()
+    assert text.endswith(tables()), "make the tables of docs/faults.md again: faults_docs.tables()"
+
+
+def test_every_kind_has_a_class_and_defaults_that_are_valid() -> None:
+    assert set(CLASS_OF) == set(KINDS)
+    for kind in KINDS:
+        assert ONE.validate_python({"kind": kind}).kind == kind
+
+
+# -- ADMIN ---
+
+
+class Rig:
+    def __init__(self) -> None:
+        self.face = TinyFace()
+        self.faulty = Faulty(self.face)
+        facts = {"connections": {"market": 1}, "counters": {"bugs": 0}}
+        self.admin = Admin(self.faulty, lambda: facts)
+        self.sent: list[WsSend] = []
+
+    def __call__(self, method: str, target: str, body: Any = None, status: int = 200) -> Any:
+        text = body if isinstance(body, str) else json.dumps(body) if body is not None else ""
+        answer = self.admin.answer(method, target, text, S)
+        assert answer.status == status, answer.body
+        self.sent = [action for action in answer.actions if isinstance(action, WsSend)]
+        if "ndjson" in answer.content_type:
+            return [json.loads(line) for line in answer.body.splitlines()]
+        return json.loads(answer.body)
+
+
+def test_state_tells_accounts_orders_and_markets_and_no_key() -> None:
+    rig = Rig()
+    core = rig.faulty.core
+    bid = core.markets["BTCUSDT"].touch()[0]
+    order = accepted(core.step(place(0, Side.BUY, 10, bid, client_order_id="mine"), 1))
+    state = rig("GET", "/state")
+    assert state["accounts"][0]["open_orders"] == [
+        {"order_id": order.order_id, "client_order_id": "mine", "symbol": "BTCUSDT",
+         "side": "BUY", "px_ticks": bid, "qty_lots": 10, "cum_lots": 0}
+    ]  # fmt: skip
+    market = state["markets"]["BTCUSDT"]
+    assert market["touch"]["bid"] == bid
+    assert market["update_id"] == core.markets["BTCUSDT"].snapshot(1).update_id
+    assert rig("GET", "/health")["ok"] is True
+    everything = "".join(
+        rig.admin.answer(method, path, "", S).body for method, path in PATHS if method == "GET"
+    )
+    for account in core.keys:
+        for key in (*account.keys, account.ed25519, core.keyring.management):
+            assert key.api_key not in everything
+            assert key.secret not in everything
+
+
+def test_truth_is_read_on_from_any_number() -> None:
+    rig = Rig()
+    core = rig.faulty.core
+    for number in range(5):
+        accepted(core.step(place(0, Side.BUY, 10 + number, 599_000), number))
+    rows = rig("GET", "/truth")
+    assert [row["number"] for row in rows] == list(range(len(core.truth)))
+    part = rig("GET", "/truth?after=1&limit=2")
+    assert part == rows[2:4]
+    assert rig("GET", f"/truth?after={len(rows) - 1}") == []
+    assert {"order", "money"} >= {row["kind"] for row in rows}
+
+
+def test_book_is_the_markets_with_its_update_id() -> None:
+    rig = Rig()
+    book = rig("GET", "/book?symbol=BTCUSDT&limit=3")
+    market = rig.faulty.core.markets["BTCUSDT"]
+    assert book["update_id"] == market.snapshot(1).update_id
+    assert [len(book["bids"]), len(book["asks"])] == [3, 3]
+    assert market.instrument.px.units(book["bids"][0][0]) == market.touch()[0]
+    assert "BTCUSDT" in rig("GET", "/book?symbol=X", status=400)["error"]
+
+
+def test_command_changes_the_market_and_clients_hear_of_it() -> None:
+    rig = Rig()
+    rig.faulty.step(WsOpen(1, "/market", {}), 0)
+    done = {"command": "SetState", "symbol": "BTCUSDT", "state": "halted"}
+    assert rig("POST", "/command", done) == {"done": "SetState"}
+    assert rig.faulty.core.state("BTCUSDT") is MarketState.HALTED
+    assert [send.text for send in rig.sent] == ["BTCUSDT HALTED"]
+    assert rig("POST", "/command", done, status=409)["refused"] == "NO_CHANGE"
+    document = {"command": "Shock", "symbol": "BTCUSDT", "empty_side": "SELL", "for_ns": 5}
+    assert rig.admin.answer("POST", "/command", json.dumps(document), S).status in (200, 409)
+
+
+def test_fault_begins_at_once() -> None:
+    rig = Rig()
+    rig("POST", "/fault", {"kind": "throttled", "for": "5s"})
+    (answer,) = rig.faulty.step(HttpRequest(1, "GET", "/order", "", "", {}), S + 1)
+    assert answer.status == 429  # type: ignore[union-attr]
+    assert [live["kind"] for live in rig("GET", "/faults")["live"]] == ["throttled"]
+    assert rig("GET", "/faults")["hits"] == {"throttled": 1}
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "body", "words"),
+    [
+        ("GET", "/nowhere", "", "no GET /nowhere"),
+        ("POST", "/health", "", "no POST /health"),
+        ("GET", "/truth?after=x", "", "whole number"),
+        ("GET", "/truth?limit=0", "", "at least 1"),
+        ("POST", "/fault", "{", "no JSON"),
+        ("POST", "/fault", "[]", "no JSON object"),
+        ("POST", "/fault", '{"kind":"dorp"}', "dorp"),
+        ("POST", "/fault", '{"kind":"delist","symbol":"X"}', "BTCUSDT"),
+        ("POST", "/command", '{"command":"Fly"}', "SetState"),
+        ("POST", "/command", '{"command":["Fly"]}', "SetState"),
+        ("POST", "/command", '{"command":"SetState"}', "symbol"),
+        ("POST", "/command", '{"command":"SetState","symbol":"BTCUSDT","state":"X"}', "HALTED"),
+        ("POST", "/command", '{"command":"SetTick","symbol":"BTCUSDT","factor":"2"}', "int"),
+        ("POST", "/command", '{"command":"SetTick","symbol":"BTCUSDT","factor":true}', "int"),
+        ("POST", "/command", '{"command":"Shock","symbol":"BTCUSDT","empty_side":7}', "BUY"),
+        ("POST", "/command", '{"command":"DeleteKey","api_key":"x"}', "SetState"),
+    ],
+)
+def test_what_makes_no_sense_is_answered_in_words(
+    method: str, target: str, body: str, words: str
+) -> None:
+    answer = Rig().admin.answer(method, target, body, S)
+    assert 400 <= answer.status < 500
+    assert words in json.loads(answer.body)["error"]
+
+
+def test_one_entry_by_name_is_what_a_file_would_say() -> None:
+    text = '[[fault]]\nkind = "drop"\nfor = "2s"\nconn = "user"'
+    assert parse_schedule(text, "x").fault == (fault("drop", for_="2s", conn="user"),)

@@ -1,0 +1,302 @@
+"""The mover: a face's events and actions over real sockets; nothing of any venue."""
+
+import asyncio
+import json
+import logging
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import uvloop
+from support_face import TinyFace
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidStatus
+from yarl import URL
+
+from engine.exchange import ws_end
+from engine.exchange.admin import Admin
+from engine.exchange.face import HttpRequest, WsClosed, WsOpen, WsPing, WsPong
+from engine.exchange.faults import Faulty
+from engine.exchange.server import ExchangeServer
+from engine.exchange.tls import server_context
+
+PATIENCE_S = 10.0
+
+
+class Rig:
+    def __init__(self, face: TinyFace, server: ExchangeServer, http: aiohttp.ClientSession) -> None:
+        self.face = face
+        self.server = server
+        self.http = http
+
+    async def rest(
+        self, method: str, target: str, body: str | None = None
+    ) -> tuple[int, str, dict[str, str]]:
+        url = URL(self.server.rest_url + target, encoded=True)
+        async with self.http.request(method, url, data=body) as answer:
+            return answer.status, await answer.text(), dict(answer.headers)
+
+    async def admin(self, method: str, target: str, body: str | None = None) -> tuple[int, Any]:
+        url = self.server.admin_url + target
+        async with self.http.request(method, url, data=body) as answer:
+            text = await answer.text()
+            return answer.status, text if target.startswith("/truth") else json.loads(text)
+
+    def ws(self, target: str = "/market", **options: Any) -> Any:
+        return connect(self.server.ws_root + target, **options)
+
+    async def until(self, is_done: Callable[[], Any]) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while not is_done():
+                await asyncio.sleep(0.001)
+
+
+@asynccontextmanager
+async def rigged(tls: ssl.SSLContext | None = None) -> AsyncIterator[Rig]:
+    face = TinyFace()
+    faulty = Faulty(face)
+    server = ExchangeServer(faulty, tls)
+    await server.start()
+    await server.start_admin(Admin(faulty, server.facts))
+    async with aiohttp.ClientSession() as http:
+        try:
+            yield Rig(face, server, http)
+        finally:
+            await server.stop()
+
+
+def run(work: Callable[[], Awaitable[None]]) -> None:
+    async def body() -> None:
+        async with asyncio.timeout(3 * PATIENCE_S):
+            await work()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(body())
+
+
+# -- REST ---
+
+
+def test_request_and_answer_pass_as_they_are() -> None:
+    async def body() -> None:
+        async with rigged() as rig:
+            status, text, headers = await rig.rest("POST", "/a%20b?x=%2F&y", "p=1&q=é")
+            assert (status, text) == (203, "POST /a%20b x=%2F&y p=1&q=é 127.0.0.1")
+            assert headers["X-Used"] == "3"
+            assert headers["Content-Type"] == "text/plain;charset=UTF-8"
+            event = next(e for e in rig.face.events if isinstance(e, HttpRequest))
+            assert event.headers["host"] == rig.server.rest_url.removeprefix("http://")
+
+    run(body)
+
+
+def test_bug_of_a_face_is_answered_counted_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async def body() -> None:
+        async with rigged() as rig:
+            with caplog.at_level(logging.ERROR, "tickmaker.exchange"):
+                assert (await rig.rest("GET", "/boom"))[0] == 500
+                async with rig.ws() as ws:
+                    await ws.send("boom")
+                    with pytest.raises(ConnectionClosedError) as closed:
+                        await ws.recv()
+                    assert closed.value.rcvd is not None
+                    assert closed.value.rcvd.code == 1011
+            assert [record.message for record in caplog.records] == [
+                "bug: the face failed at a HttpRequest",
+                "bug: the face failed at a WsText",
+            ]
+            status, health = await rig.admin("GET", "/health")
+            assert (status, health["ok"], health["counters"]["bugs"]) == (200, False, 2)
+
+    run(body)
+
+
+def test_client_that_gives_up_on_a_silent_request_leaves_nothing_behind() -> None:
+    async def body() -> None:
+        async with rigged() as rig:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await rig.rest("GET", "/silent")
+            await rig.until(lambda: not rig.server._requests.waiting)
+
+    run(body)
+
+
+# -- WEBSOCKETS ---
+
+
+def test_messages_pings_and_closes_pass_both_ways() -> None:
+    async def body() -> None:
+        async with rigged() as rig:
+            async with rig.ws("/trade") as ws:
+                await ws.send("hi")
+                assert await ws.recv() == "got hi"
+                await ws.send(["in ", "pieces"])  # a fragmented message is one message
+                assert await ws.recv() == "got in pieces"
+                await ws.send(b"binary \xff")
+                assert await ws.recv() == "got binary �"
+                await (await ws.ping("x"))
+                await ws.send("ping")
+                await rig.until(lambda: any(isinstance(e, WsPong) for e in rig.face.events))
+                await ws.send("close")
+                with pytest.raises(ConnectionClosed) as closed:
+                    await ws.recv()
+                assert closed.value.rcvd is not None
+                assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4001, "bye")
+            kinds = [type(event) for event in rig.face.events]
+            assert kinds.count(WsOpen) == kinds.count(WsPing) == 1
+            await rig.until(lambda: any(isinstance(e, WsClosed) for e in rig.face.events))
+            assert rig.server.ends == []
+
+    run(body)
+
+
+def test_one_message_goes_to_each_of_many_whatever_its_size() -> None:
+    async def body() -> None:
+        async with rigged() as rig, rig.ws() as one, rig.ws("/user") as other:
+            for size in (0, 125, 126, 65_535, 65_536, 200_000):
+                await rig.rest("POST", "/all", "x" * size)
+                assert len(await one.recv()) == len(await other.recv()) == size
+
+    run(body)
+
+
+def test_handshake_may_be_refused() -> None:
+    async def body() -> None:
+        async with rigged() as rig:
+            with pytest.raises(InvalidStatus) as refused:
+                await rig.ws("/nowhere")
+            assert refused.value.response.status_code == 404
+            assert refused.value.response.body == b'{"code":-5000}'
+            url = rig.server.ws_root.replace("ws://", "http://")
+            async with rig.http.get(url + "/market") as answer:  # no WebSocket at all
+                assert answer.status == 426
+
+    run(body)
+
+
+def test_drop_is_a_reset_without_a_close_frame() -> None:
+    async def body() -> None:
+        async with rigged() as rig, rig.ws() as ws:
+            await ws.send("drop")
+            with pytest.raises(ConnectionClosedError) as closed:
+                await ws.recv()
+            assert closed.value.rcvd is None
+            await rig.until(lambda: not rig.face.conns)
+
+    run(body)
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [b"\x00\xff\r\n" * 50, b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 500],
+    ids=["bytes", "headers"],
+)
+def test_junk_ends_its_connection_and_nothing_else(junk: bytes) -> None:
+    async def body() -> None:
+        async with rigged() as rig:
+            host, port = rig.server.ws_root.removeprefix("ws://").split(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(junk)
+            await reader.read()  # up to its end
+            writer.close()
+            async with rig.ws() as ws:
+                ws.transport.write(b"\xff" * 20)  # no frame of any kind
+                with pytest.raises(ConnectionClosedError):
+                    await ws.recv()
+            assert rig.server.counters.bugs == 0
+
+    run(body)
+
+
+def test_client_that_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ws_end, "BACKLOG_BYTES_MAX", 1 << 16)
+
+    async def body() -> None:
+        async with rigged() as rig, rig.ws(max_queue=1, close_timeout=0.01) as ws:
+            ws.transport.pause_reading()
+            for _ in range(400):
+                await rig.rest("POST", "/all", "x" * 100_000)
+                if rig.server.counters.slow_cut:
+                    break
+            assert rig.server.counters.slow_cut == 1
+            await rig.until(lambda: not rig.face.conns)
+
+    run(body)
+
+
+def test_ticks_come_when_the_face_is_due() -> None:
+    async def body() -> None:
+        async with rigged() as rig, rig.ws() as ws:
+            rig.face.due_ns = rig.server.now_ns()
+            await ws.send("wake")  # any event makes the server look again
+            texts = [await ws.recv() for _ in range(4)]
+            assert [text for text in texts if text.startswith("data")][:3] == [
+                "data 1", "data 2", "data 3",
+            ]  # fmt: skip
+
+    run(body)
+
+
+def test_sockets_do_not_wait_for_acknowledgements() -> None:
+    async def body() -> None:
+        async with rigged() as rig, rig.ws(), rig.ws():
+            for end in rig.server.ends:
+                assert end.transport is not None
+                sock = end.transport.get_extra_info("socket")
+                assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert len(rig.server.ends) == 2
+
+    run(body)
+
+
+def test_faults_only_a_mover_can_do() -> None:
+    """Half-open: silence both ways on a connection that stays; then a reset. A lost answer."""
+
+    async def body() -> None:
+        async with rigged() as rig, rig.ws() as ws, rig.ws("/user") as other:
+            fault = '{"kind":"half_open","conn":"market","for":"100ms"}'
+            assert (await rig.admin("POST", "/fault", fault))[0] == 200
+            await ws.send("hi")
+            pong = await ws.ping()
+            await rig.rest("POST", "/all", "news")
+            assert await other.recv() == "news"
+            with pytest.raises(ConnectionClosedError):
+                await ws.recv()
+            assert not pong.done() or pong.exception() is not None
+            await rig.until(lambda: len(rig.face.conns) == 1)
+            await rig.admin("POST", "/fault", '{"kind":"ack_lost","match":"/order"}')
+            with pytest.raises(aiohttp.ClientConnectionError):
+                await rig.rest("POST", "/order")
+            assert rig.face.orders == 1
+
+    run(body)
+
+
+def test_tls_on_both_ports_with_the_authority_that_was_made(tmp_path: Path) -> None:
+    async def body() -> None:
+        context, ca_file = server_context(tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == [ca_file.name]  # no private key
+        async with rigged(context) as rig:
+            assert rig.server.rest_url.startswith("https://")
+            trusting = ssl.create_default_context(cafile=str(ca_file))
+            if hasattr(ssl, "VERIFY_X509_STRICT"):
+                trusting.verify_flags |= ssl.VERIFY_X509_STRICT
+            for host in ("127.0.0.1", "localhost"):
+                url = rig.server.rest_url.replace("127.0.0.1", host)
+                async with rig.http.get(url + "/order", ssl=trusting) as answer:
+                    assert answer.status == 200
+                async with connect(
+                    rig.server.ws_root.replace("127.0.0.1", host) + "/trade", ssl=trusting
+                ) as ws:
+                    await ws.send("hi")
+                    assert await ws.recv() == "got hi"
+            with pytest.raises(aiohttp.ClientConnectorCertificateError):
+                await rig.http.get(rig.server.rest_url + "/order")
+
+    run(body)
