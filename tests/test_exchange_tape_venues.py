@@ -16,6 +16,7 @@ from engine.errors import TickmakerError
 from engine.exchange.book import BookOrder, Side
 from engine.exchange.core import Core
 from engine.exchange.events import (
+    NEVER_NS,
     Advance,
     Exec,
     MarketEvent,
@@ -25,8 +26,10 @@ from engine.exchange.events import (
     TapeFrame,
     Tif,
 )
+from engine.exchange.face import HttpAnswer, HttpRequest, Tick, WsOpen, WsSend
 from engine.exchange.instruments import Kind
 from engine.exchange.rules import rules_of
+from engine.exchange.stack import make_core, make_face
 from engine.exchange.tape.market import TapeMarket
 from engine.exchange.tape.recording import open_markets, open_recordings
 from engine.tape.capture import read_lines
@@ -306,6 +309,43 @@ def test_captures_of_one_symbol_follow_each_other(tmp_path: Path) -> None:
     frames = frames_in(play_out(market))
     assert [json.loads(frame.data)["u"] for frame in frames] == [12, 14, 16]
     assert market.book.gaps == 0
+
+
+def test_aggregate_trades_match_where_no_single_ones_were_recorded(tmp_path: Path) -> None:
+    agg = json.dumps({"stream": "btcusdt@aggTrade", "data": {
+        "e": "aggTrade", "E": 1, "s": "BTCUSDT", "a": 7, "p": "100.00000000", "q": "3.00000000",
+        "f": 1, "l": 2, "T": 1, "m": True, "M": True}})  # fmt: skip
+    single = agg.replace("aggTrade", "trade").replace('"a": 7', '"t": 1')
+    for lines, filled_lots in (([agg], 2), ([agg, single], 2), ([single, agg, agg], 2)):
+        path = write(tmp_path / "c.raw", SPOT_SNAPSHOT, spot(11, 12, "1.00000000"), *lines)
+        market = market_of(path, "binance_spot")
+        order = BookOrder(1, Side.BUY, market.touch()[0], 9 * UNIT, 0)
+        market.place(order, True, 1)
+        at(market, 9)
+        assert 9 * UNIT - order.leaves_lots == filled_lots * UNIT
+
+
+def test_recorded_trades_make_the_venues_statistics_and_go_out_once() -> None:
+    """Through the face: REST trades and candles, and one frame a trade."""
+    market = market_of(recorded("binance_usdm/btcusdt_20220811_7s.gz"), "binance_usdm")
+    face = make_face("binance_usdm", make_core("binance_usdm", [market], 1))
+    t_ns = START_NS
+    face.step(WsOpen(1, "/public/stream?streams=btcusdt@trade", {}), t_ns)
+    face.step(WsOpen(2, "/market/stream?streams=btcusdt@aggTrade", {}), t_ns)
+    sent: list[str] = []
+    while market.next_due_ns() < NEVER_NS:
+        t_ns += 1_000 * MS
+        sent += [a.text for a in face.step(Tick(), t_ns) if isinstance(a, WsSend)]
+    trades = [text for text in sent if text.startswith('{"stream":"btcusdt@trade"')]
+    assert len(trades) == 1326
+    aggregates = [json.loads(t)["data"] for t in sent if '@aggTrade"' in t[:40]]
+    assert 0 < len(aggregates) < 1326
+    recorded_lots = sum(round(float(json.loads(t)["data"]["q"]) * 1000) for t in trades)
+    query = "symbol=BTCUSDT&interval=1h&limit=1"
+    request = HttpRequest(1, "GET", "/fapi/v1/klines", query, "", {})
+    (answer,) = [a for a in face.step(request, t_ns) if isinstance(a, HttpAnswer)]
+    (candle,) = json.loads(answer.body)
+    assert round(float(candle[5]) * 1000) == recorded_lots
 
 
 def market_of_files(paths: list[Path]) -> TapeMarket:

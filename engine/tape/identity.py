@@ -26,6 +26,7 @@ _SYMBOL = re.compile(rb'"s"\s*:\s*"([^"]{1,40})"')
 _SNAPSHOT_SYMBOL = re.compile(rb'"symbol"\s*:\s*"([^"]{1,40})"')
 _PAIR = re.compile(rb'"ps"\s*:\s*"([^"]{1,40})"')
 _PREVIOUS_ID = re.compile(rb'"pu"\s*:')
+_TRADE = re.compile(rb'"e"\s*:\s*"trade"')
 _EVENT = re.compile(rb'"e"\s*:\s*"')
 _TOPIC = re.compile(rb'"topic"\s*:\s*"([^"]{1,60})\.([^".]{1,40})"')
 _STREAM = re.compile(rb'"stream"\s*:\s*"([^"@]{1,40}@[^"]{1,40})"')
@@ -41,6 +42,7 @@ class _Traits:
     lacks_previous_id: bool = False  # depthUpdate without: spot
     is_futures_best: bool = False  # bookTicker with `e`: futures
     is_pair_named: bool = False  # `ps` other than `s`: COIN-M (USD-M of 2026 has ps == s)
+    has_trades: bool = False  # and not only aggregate ones
     is_bybit: bool = False
     is_linear: bool = False
     is_spot: bool = False
@@ -62,6 +64,11 @@ class Identity:
     @property
     def is_bybit(self) -> bool:
         return self.venue.startswith("bybit")
+
+    @property
+    def has_trades(self) -> bool:
+        """Single trades; a capture may hold aggregate ones instead, or both."""
+        return self._traits[self.symbol].has_trades
 
     def takes_depth(self, stream: str) -> bool:
         """Whether a depth stream is the one that the book is kept from."""
@@ -196,6 +203,7 @@ def _note(traits: _Traits, symbol: bytes, head: bytes) -> None:
         return
     if b'"bookTicker"' in head and _EVENT.search(head):
         traits.is_futures_best = True
+    traits.has_trades = traits.has_trades or _TRADE.search(head) is not None
     px_text = _PX.search(head)
     if px_text is not None:
         px = float(px_text[1])

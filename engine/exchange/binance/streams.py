@@ -208,7 +208,7 @@ class MarketStreams:
         symbol = self.symbols[trade.symbol]
         symbol.history.add(trade)
         symbol.agg_trades.add(trade)
-        if symbol.trade_name in self._subscribers:
+        if symbol.trade_name in self._subscribers and symbol.trade_name not in self._taped:
             instrument = self._markets[trade.symbol].instrument
             self._send(symbol.trade_name, self._format.trade(instrument, trade, t_ns), actions)
 
@@ -217,7 +217,7 @@ class MarketStreams:
     ) -> None:
         for agg_trade in symbol.agg_trades.take():
             symbol.history.agg_trades.append(agg_trade)
-            if symbol.agg_name in self._subscribers:
+            if symbol.agg_name in self._subscribers and symbol.agg_name not in self._taped:
                 data = self._format.agg_trade(self._markets[key].instrument, agg_trade, t_ns)
                 self._send(symbol.agg_name, data, actions)
 
