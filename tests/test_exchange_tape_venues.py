@@ -330,8 +330,9 @@ def test_recorded_trades_make_the_venues_statistics_and_go_out_once() -> None:
     market = market_of(recorded("binance_usdm/btcusdt_20220811_7s.gz"), "binance_usdm")
     face = make_face("binance_usdm", make_core("binance_usdm", [market], 1))
     t_ns = START_NS
-    face.step(WsOpen(1, "/public/stream?streams=btcusdt@trade", {}), t_ns)
     face.step(WsOpen(2, "/market/stream?streams=btcusdt@aggTrade", {}), t_ns)
+    market.pause(MS)  # nothing is served before both listen
+    face.step(WsOpen(1, "/public/stream?streams=btcusdt@trade", {}), t_ns)
     sent: list[str] = []
     while market.next_due_ns() < NEVER_NS:
         t_ns += 1_000 * MS
