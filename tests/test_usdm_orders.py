@@ -192,9 +192,7 @@ def test_good_till_date(venue: Usdm) -> None:
     assert venue.read(user)[-1]["o"]["X"] == "EXPIRED"
 
 
-@pytest.mark.parametrize(
-    ("mode", "ended"), [("EXPIRE_TAKER", "taker"), ("EXPIRE_MAKER", "maker")]
-)
+@pytest.mark.parametrize(("mode", "ended"), [("EXPIRE_TAKER", "taker"), ("EXPIRE_MAKER", "maker")])
 def test_self_trade_prevention(venue: Usdm, mode: str, ended: str) -> None:
     venue.order(newClientOrderId="maker", price="60000.00")
     _, answer = venue.order(
