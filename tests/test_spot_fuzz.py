@@ -42,10 +42,50 @@ def check_error(body: Any) -> None:
     assert isinstance(body["msg"], str)
 
 
+def an_order(dice: random.Random) -> dict[str, str]:
+    """One that might be taken, often enough to cross others of either account."""
+    kind = dice.choice(
+        ("LIMIT", "LIMIT", "LIMIT_MAKER", "MARKET", "STOP_LOSS", "TAKE_PROFIT_LIMIT")
+    )
+    px = dice.choice(("59999.99", "60000", "60000.01", "59990", "60010", "59000", "61000"))
+    order = {"side": dice.choice(("BUY", "SELL")), "type": kind}
+    order["quantity"] = dice.choice(("0.001", "0.01", "0.2"))
+    if kind in ("LIMIT", "LIMIT_MAKER", "TAKE_PROFIT_LIMIT"):
+        order["price"] = px
+    if kind in ("LIMIT", "TAKE_PROFIT_LIMIT"):
+        order["timeInForce"] = dice.choice(("GTC", "GTC", "IOC", "FOK"))
+    if kind in ("STOP_LOSS", "TAKE_PROFIT_LIMIT"):
+        order["stopPrice"] = dice.choice(("59990", "60010", "59999.99", "60000.01"))
+    if kind == "MARKET" and dice.random() < 0.3:
+        del order["quantity"]
+        order["quoteOrderQty"] = dice.choice(("6", "100", "5000.12345678"))
+    if dice.random() < 0.5:
+        order["newClientOrderId"] = dice.choice("abcdef")
+    if dice.random() < 0.3:
+        order["selfTradePreventionMode"] = dice.choice(
+            ("EXPIRE_MAKER", "EXPIRE_TAKER", "EXPIRE_BOTH")
+        )
+    return order
+
+
 def a_query(dice: random.Random) -> dict[str, str]:
-    count = dice.randrange(10)
-    query = {dice.choice(NAMES): dice.choice(VALUES) for _ in range(count)}
-    if dice.random() < 0.7:
+    """An order, a question about one, or nonsense; then a little more nonsense."""
+    query: dict[str, str] = {}
+    chance = dice.random()
+    if chance < 0.5:
+        query = an_order(dice)
+    if chance < 0.1:
+        query["cancelReplaceMode"] = dice.choice(("STOP_ON_FAILURE", "ALLOW_FAILURE"))
+        query["cancelOrigClientOrderId"] = dice.choice("abcdef")
+    elif 0.5 <= chance < 0.8:
+        query[dice.choice(("origClientOrderId", "orderId"))] = dice.choice(
+            (*"abcdef", *(str(4_000_000_000 + number) for number in range(1, 30)))
+        )
+        if dice.random() < 0.3:
+            query["newQty"] = dice.choice(("0.0005", "0.005", "0.1"))
+    for _ in range(dice.choice((0, 0, 0, 1, 4))):
+        query[dice.choice(NAMES)] = dice.choice(VALUES)
+    if dice.random() < 0.9:
         query["symbol"] = "BTCUSDT"
     return query
 
@@ -55,9 +95,12 @@ def test_any_rest_request_is_answered_as_the_venue_would(seed: int) -> None:
     dice = random.Random(f"spot rest {seed}")
     venue = Venue(limit_factor=1_000)
     routes = sorted(venue.face.routes())
+    routes += [route for route in routes if "/api/v3/o" in route[1]] * 4
     keys = [venue.key(), venue.key(1), venue.core.keyring.management]
     for _ in range(600):
         method, path = dice.choice(routes)
+        if "subAccountApi" in path and dice.random() < 0.9:
+            continue  # else no key would be left soon
         if dice.random() < 0.05:
             method, path = dice.choice(("GET", "PATCH", "")), path + dice.choice(("", "/", "x"))
         text = urlencode(a_query(dice)) if dice.random() < 0.9 else dice.choice(VALUES)
@@ -83,11 +126,12 @@ def test_any_websocket_request_is_answered_as_the_venue_would(seed: int) -> None
     dice = random.Random(f"spot ws {seed}")
     venue = Venue(limit_factor=1_000)
     methods = sorted(venue.face.methods())
+    methods += [method for method in methods if method.startswith("order.")] * 5
     conn = venue.open("/ws-api/v3")
     for number in range(600):
-        params = {dice.choice(NAMES): dice.choice(JUNK) for _ in range(dice.randrange(8))}
-        if dice.random() < 0.7:
-            params["symbol"] = "BTCUSDT"
+        params: dict[str, Any] = {**a_query(dice)}
+        if dice.random() < 0.2:
+            params[dice.choice(NAMES)] = dice.choice(JUNK)
         if dice.random() < 0.8 and all(isinstance(v, str | int) for v in params.values()):
             key = venue.key(dice.randrange(2))
             params |= {"apiKey": key.api_key, "timestamp": venue.t_ns // 1_000_000}
