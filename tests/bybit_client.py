@@ -36,16 +36,12 @@ BTC, SPOT_BTC = "linear/BTCUSDT", "spot/BTCUSDT"
 UNLIMITED = LimitRules(is_on=False)
 
 
-class QuietMarket(AgentMarket):
-    """The opening book without the agents: only users move it."""
-
-    def next_due_ns(self) -> int:
-        return 1 << 62
-
-
 def quiet_core(seed: int = 1) -> Core:
+    """The opening books: only users move them."""
     listings = catalogue("bybit")
-    markets = [QuietMarket(listings[key], seed, START_NS) for key in (BTC, SPOT_BTC)]
+    markets = [
+        AgentMarket(listings[key], seed, START_NS, is_quiet=True) for key in (BTC, SPOT_BTC)
+    ]
     return Core(markets, seed, rules=rules_of("bybit"))
 
 

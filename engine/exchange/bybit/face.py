@@ -98,7 +98,8 @@ class Bybit:
         except Exception as error:
             actions += self._failed(event, error)
         try:
-            actions += self.publish(self._venue.take_outputs(), t_ns)
+            if caused := self._venue.take_outputs():
+                actions += self.publish(caused, t_ns)
         except Exception as error:
             actions.append(_log_of(error))
         return actions

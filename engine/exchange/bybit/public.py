@@ -33,6 +33,9 @@ TRADES_A_MESSAGE = 1_024
 DEEPEST = max(INTERVAL_MS)
 SILENT = ("allLiquidation", "adlAlert", "insurance", "priceLimit")  # accepted; nothing happens
 
+# What public topics are made from; users' own reports stand between them.
+MARKET_EVENTS = (Trade, DepthChange, BestChange, MarkUpdate, InstrumentUpdate, TapeFrame)
+
 Delivery = tuple[tuple[int, ...], str]
 TopicKey = tuple[Kind, str]
 
@@ -149,6 +152,8 @@ class PublicStreams:
         told: list[Delivery] = []
         run: list[Trade] = []
         for output in outputs:
+            if not isinstance(output, MARKET_EVENTS):
+                continue
             if run and not (isinstance(output, Trade) and output.symbol == run[0].symbol):
                 self._tell_trades(run, told, now_ns)
                 run = []
