@@ -304,6 +304,19 @@ def bench_wire(
     _print_result(run(rounds=rounds, messages=messages, rate=rate, out=out), as_json)
 
 
+@bench_app.command("exchange")
+def bench_exchange(
+    orders: Annotated[int, typer.Option(min=300, help="Orders of the throughput run.")] = 15_000,
+    rate: Annotated[int, typer.Option(min=100, help="Orders per second, for latency.")] = 1_000,
+    out: Annotated[Path | None, typer.Option(help="Also write the result here.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Over loopback: orders a second, order to answer, and messages a second of the load pump."""
+    from bench.exchange import run
+
+    _print_result(run(orders=orders, rate=rate, out=out), as_json)
+
+
 def _shared_capture() -> Path:
     """The capture that the project's own figures are measured on."""
     folder = os.environ.get("TICKMAKER_DATA", "../shared/data")

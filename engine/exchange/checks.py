@@ -110,13 +110,24 @@ class Checks:
                 continue
             bid, _, ask, _ = market.touch()
             lots = account.positions[symbol].lots if symbol in account.positions else 0
-            exposure = {side: max(0, side.sign * lots) * (ask or bid) for side in Side}
+            default_px = ask or bid
+            # Of every order placed, over all that are open: plain ints, no dict.
+            buys, sells = max(0, lots) * default_px, max(0, -lots) * default_px
             for order in self._open_orders(new.account, symbol):
-                if not order.reduce_only and order is not new:
-                    exposure[order.side] += order.leaves_lots * (order.px_ticks or ask or bid)
+                if order.reduce_only or order is new:
+                    continue
+                cost = order.leaves_lots * (order.px_ticks or default_px)
+                if order.side is Side.BUY:
+                    buys += cost
+                else:
+                    sells += cost
             if symbol == new.symbol:
-                exposure[new.side] += leaves_lots * (px_ticks or ask or bid)
-            notional_e8 = max(exposure.values()) * market.instrument.notional_e8
+                cost = leaves_lots * (px_ticks or default_px)
+                if new.side is Side.BUY:
+                    buys += cost
+                else:
+                    sells += cost
+            notional_e8 = max(buys, sells) * market.instrument.notional_e8
             total_e8 += notional_e8 // account.leverage(symbol)
         return total_e8
 
