@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,37 @@ def test_bare_frames_get_the_names_that_their_connection_had(tmp_path: Path) -> 
     assert frames[0].text == f'{{"stream":"btcusdt@depth","data":{diff}}}'
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_damaged_bytes_end_the_tape_with_a_word_and_nothing_else(
+    tmp_path: Path, seed: int
+) -> None:
+    """Any byte of any line: frames until there, then what is wrong, where; or no harm."""
+    dice = random.Random(seed)
+    head = cut(recorded("binance_usdm/btcusdt_20220811_7s.gz"), tmp_path / "head.raw", 300)
+    session = [b"%d %s" % line[1:] for line in read_lines(recorded(BYBIT), product="linear")]
+    bybit = b"".join(line for line in session if b'.BTCUSDT"' in line[:80])
+    for venue, whole_file in (("binance_usdm", head.read_bytes()), ("bybit", bybit)):
+        lines = whole_file.splitlines(keepends=True)
+        refused = 0
+        for _ in range(25):
+            damaged = bytearray(lines[at_line := dice.randrange(20, 250)])
+            damaged[dice.randrange(20, len(damaged) - 1)] = dice.randrange(256)
+            path = tmp_path / "damaged.raw"
+            path.write_bytes(b"".join([*lines[:at_line], bytes(damaged), *lines[at_line + 1 :]]))
+            try:
+                (market, *_) = open_markets([path], venue, [], 1.0)
+            except TickmakerError as error:
+                assert str(path) in str(error)
+                refused += 1
+                continue
+            events = play_out(market)
+            errors = [e for e in events if isinstance(e, Notice) and e.is_error]
+            assert len(frames_in(events)) >= at_line - 5
+            refused += len(errors)
+            assert all(f"{path}, line " in error.text for error in errors)
+        assert 0 < refused < 25
+
+
 # -- SPOT'S RULE ---
 
 
@@ -172,6 +204,13 @@ def test_spot_fees_are_in_the_asset_received(tmp_path: Path) -> None:
     (fill,) = updates(core.step(Advance(), 10))
     assert (fill.last_lots, fill.is_maker, fill.fee_asset) == (2 * UNIT, True, "BTC")
     assert fill.fee_e8 > 0
+
+
+def test_a_depth_stream_of_another_kind_is_passed_on(tmp_path: Path) -> None:
+    other = spot(11, 12, "5.00000000").replace("depth@100ms", "rpiDepth@500ms")
+    market = market_of(write(tmp_path / "c.raw", SPOT_SNAPSHOT, other), "binance_spot")
+    assert len(at(market, 9)) == 1
+    assert market.book.update_id == 10
 
 
 # -- BYBIT ---

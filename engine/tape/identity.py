@@ -59,6 +59,7 @@ class Identity:
     venue: str
     others: frozenset[str]
     depth_stream: str = ""  # of several: the one that the book is kept from; "": any
+    source_name: str = ""
     _traits: dict[str, _Traits] = field(default_factory=dict)
 
     @property
@@ -71,8 +72,10 @@ class Identity:
         return self._traits[self.symbol].has_trades
 
     def takes_depth(self, stream: str) -> bool:
-        """Whether a depth stream is the one that the book is kept from."""
-        return not self.depth_stream or stream == self.depth_stream
+        """Whether a stream is the diff stream that the book is kept from; not `@rpiDepth`."""
+        if self.depth_stream:
+            return stream == self.depth_stream
+        return self.is_bybit or stream.split("@")[1:2] == ["depth"]
 
     def is_other_depth(self, frame: bytes) -> bool:
         """A frame of our symbol's depth, of a stream that the book is not kept from."""
@@ -102,7 +105,7 @@ class Identity:
         if self.symbol in near and len(near) > 1:
             names = ", ".join(sorted(near))
             raise TickmakerError(
-                f"a snapshot names no symbol and may be any of {names}",
+                f"{self.source_name}: a snapshot names no symbol and may be any of {names}",
                 "capture these symbols into separate files",
             )
         return self.symbol in near
@@ -149,7 +152,7 @@ def _identity(
     others = frozenset(name for name in counts if name != chosen)
     traits = seen[chosen]
     venue = _venue(source, chosen, traits)
-    return Identity(chosen, venue, others, _chosen_depth(traits), seen)
+    return Identity(chosen, venue, others, _chosen_depth(traits), source.name, seen)
 
 
 def _chosen_depth(traits: _Traits) -> str:
