@@ -126,7 +126,7 @@ def test_damaged_bytes_end_the_tape_with_a_word_and_nothing_else(
     bybit = b"".join(line for line in session if b'.BTCUSDT"' in line[:80])
     for venue, whole_file in (("binance_usdm", head.read_bytes()), ("bybit", bybit)):
         lines = whole_file.splitlines(keepends=True)
-        refused = 0
+        told: list[str] = []
         for _ in range(25):
             damaged = bytearray(lines[at_line := dice.randrange(20, 250)])
             damaged[dice.randrange(20, len(damaged) - 1)] = dice.randrange(256)
@@ -135,15 +135,13 @@ def test_damaged_bytes_end_the_tape_with_a_word_and_nothing_else(
             try:
                 (market, *_) = open_markets([path], venue, [], 1.0)
             except TickmakerError as error:
-                assert str(path) in str(error)
-                refused += 1
+                told.append(str(error))
                 continue
             events = play_out(market)
-            errors = [e for e in events if isinstance(e, Notice) and e.is_error]
+            told += [e.text for e in events if isinstance(e, Notice) and e.is_error]
             assert len(frames_in(events)) >= at_line - 5
-            refused += len(errors)
-            assert all(f"{path}, line " in error.text for error in errors)
-        assert 0 < refused < 25
+        assert 0 < len(told) < 25
+        assert all("damaged.raw" in text for text in told)
 
 
 # -- SPOT'S RULE ---
