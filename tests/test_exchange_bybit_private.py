@@ -9,7 +9,6 @@ from bybit_client import (
     BTC,
     MS,
     SECOND_NS,
-    UNLIMITED,
     Client,
     digest,
     order_of,
@@ -17,7 +16,6 @@ from bybit_client import (
 )
 
 from engine.exchange.book import Side
-from engine.exchange.bybit.limits import LimitRules
 from engine.exchange.events import Place
 from engine.exchange.face import (
     ConnKind,
@@ -253,7 +251,7 @@ def test_request_ids_are_used_once(client: Client) -> None:
 
 
 def test_batch_on_the_trade_connection() -> None:
-    client = Client(LimitRules())
+    client = Client(1)
     conn = client.open(TRADE)
     client.logon(conn)
     orders = [order_of(qty="0.001")] * 12
@@ -403,7 +401,7 @@ def test_where_to_connect(client: Client) -> None:
 
 
 def test_too_many_connections_of_an_address() -> None:
-    client = Client(LimitRules())
+    client = Client(1)
     for _ in range(500):
         client.open(LINEAR)
     assert client.step(WsOpen(9_000, LINEAR, {})) == [WsRefuse(9_000, 403, "")]
@@ -484,8 +482,7 @@ def test_fault_of_ours_is_the_venues_server_error(
     assert client.trade(conn, "order.create", order_of())["retCode"] == 10016
 
 
-def test_unused_limits_are_off_only_when_asked() -> None:
-    assert (LimitRules().is_on, UNLIMITED.is_on) == (True, False)
-    fast = Client(LimitRules(orders_per_s=50), quiet_core())
+def test_limits_can_be_so_many_times_the_venues() -> None:
+    fast = Client(5, quiet_core())
     codes = [fast.order(qty="0.001", price="58000")["retCode"] for _ in range(51)]
     assert codes == [0] * 50 + [10006]
