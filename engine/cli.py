@@ -88,9 +88,7 @@ def tape_capture(
     send: Annotated[
         list[str] | None, typer.Option(help="A message to send first (Bybit's subscribe).")
     ] = None,
-    snapshot: Annotated[
-        str, typer.Option(help="REST address of the book's snapshot (Binance).")
-    ] = "",
+    snapshot: Annotated[str, typer.Option(help="REST address of the book (Binance).")] = "",
     seconds: Annotated[float, typer.Option(min=0.0, help="0: until it is interrupted.")] = 0.0,
     as_json: JsonFlag = False,
 ) -> None:
@@ -103,9 +101,7 @@ def tape_capture(
 @tape_app.command("verify")
 def tape_verify(
     tape: Annotated[Path, typer.Argument(help="A tape, or a raw capture.")],
-    symbol: Annotated[
-        str | None, typer.Option(help="Of a raw capture that holds several.")
-    ] = None,
+    symbol: Annotated[str | None, typer.Option(help="Needed when it holds several.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Rebuild the book and hold it against the venue's own best bid and ask."""
@@ -357,6 +353,19 @@ def bench_wire(
     from bench.wire import run
 
     _print_result(run(rounds=rounds, messages=messages, rate=rate, out=out), as_json)
+
+
+@bench_app.command("exchange")
+def bench_exchange(
+    orders: Annotated[int, typer.Option(min=300, help="Orders of the throughput run.")] = 15_000,
+    rate: Annotated[int, typer.Option(min=100, help="Orders per second, for latency.")] = 1_000,
+    out: Annotated[Path | None, typer.Option(help="Also write the result here.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Over loopback: orders a second, order to answer, and messages a second of the load pump."""
+    from bench.exchange import run
+
+    _print_result(run(orders=orders, rate=rate, out=out), as_json)
 
 
 def _shared_capture() -> Path:
