@@ -10,7 +10,9 @@ ARGS    ?=
 JOBS    ?= $(shell nproc)
 BIN     := $(abspath $(VENV))/bin
 PY      := $(BIN)/python
-PIP     := $(PY) -m pip --disable-pip-version-check --no-input install --quiet --require-hashes --only-binary :all:
+PIP     := $(PY) -m pip --disable-pip-version-check --no-input install --quiet --no-compile --require-hashes --only-binary :all:
+# Every core runs tests; ARGS="-n 0 --pdb" to look into one.
+PYTEST  := $(PY) -m pytest -q -n $(JOBS)
 SAFE    := build/safe
 SAFE_BUILT := $(SAFE)/.built-by-$(notdir $(VENV))
 SOURCES := $(shell find fastcore engine -name '*.pyx' -o -name '*.pxd' -o -name '*.h' -o -name '*_impl.c')
@@ -20,7 +22,7 @@ ifneq ($(wildcard ../shared/data),)
 export TICKMAKER_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: help demo test check safe release bench lint types mutants fuzz build clean lock
+.PHONY: help demo test check safe release bench lint types mutants fuzz build builds clean lock
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -31,11 +33,11 @@ demo: build ## watch a market maker trade on a local exchange (ARGS="--seconds 1
 test: release safe ## all tests, on the release build and then on the safe build
 
 release: build $(VENV)/.dev ## tests on the release build (ARGS="-k book")
-	@TICKMAKER_BUILD=release $(PY) -m pytest $(ARGS)
+	@TICKMAKER_BUILD=release $(PYTEST) $(ARGS)
 
 safe: $(SAFE_BUILT) $(VENV)/.dev ## tests on the build with bounds checks and aborting assertions
 	@deploy/mirror.sh $(SAFE)
-	@cd $(SAFE) && TICKMAKER_BUILD=safe $(PY) -m pytest $(ARGS)
+	@cd $(SAFE) && TICKMAKER_BUILD=safe $(PYTEST) -m "not once" $(ARGS)
 
 check: lint types test ## what a commit must pass
 
@@ -57,7 +59,11 @@ bench: build $(VENV)/.dev ## measure all into bench/results (TAPE=raw capture); 
 	@$(BIN)/tickmaker bench parts --out bench/results/parts.json $(if $(TAPE),--tape $(TAPE))
 	@$(BIN)/tickmaker bench soak --out bench/results/soak.json $(if $(TAPE),--tape $(TAPE))
 	@$(BIN)/tickmaker bench book --out bench/results/book.json $(if $(TAPE),--tape $(TAPE))
+	@$(BIN)/tickmaker bench matching --out bench/results/matching.json
+	@$(BIN)/tickmaker bench agents --out bench/results/agents_day.json
 	@$(BIN)/tickmaker bench wire --out bench/results/wire.json
+
+builds: build $(SAFE_BUILT) $(VENV)/.dev ## both builds and the test tools (with -j2 side by side)
 
 build: $(VENV)/.installed ## .venv, pinned packages, compiled modules
 
@@ -84,6 +90,7 @@ $(VENV)/.dev: deploy/requirements-dev.lock $(VENV)/.runtime
 	@touch $@
 
 # A changed recipe or compiler recompiles everything; a changed module, only what reads it.
+# The safe build is optimised less: its tests take as long, and the compiler a third of the time.
 FORCE = $(if $(filter setup.py $(VENV)/.runtime,$?),--force)
 
 $(VENV)/.built: setup.py $(SOURCES) $(VENV)/.runtime
@@ -97,5 +104,5 @@ $(VENV)/.installed: pyproject.toml $(VENV)/.built
 
 $(SAFE_BUILT): setup.py $(SOURCES) $(VENV)/.runtime
 	@echo "==> Compiling the safe build into $(SAFE)"
-	@FASTCORE_SAFE=1 $(PY) setup.py -q build_ext --build-lib $(SAFE) -j $(JOBS) $(FORCE) | sed '/^Compiling /d'
+	@FASTCORE_SAFE=1 FASTCORE_CFLAGS="-O1 -g0" $(PY) setup.py -q build_ext --build-lib $(SAFE) -j $(JOBS) $(FORCE) | sed '/^Compiling /d'
 	@touch $@

@@ -77,9 +77,7 @@ def tape_import(
     from engine.tape.importer import import_files
 
     with _progress("importing", as_json) as advance:
-        summary = import_files(
-            files, out, symbol=symbol, tick=tick, lot=lot, progress=advance
-        )
+        summary = import_files(files, out, symbol=symbol, tick=tick, lot=lot, progress=advance)
     _print_result(summary, as_json)
 
 
@@ -99,9 +97,7 @@ def tape_capture(
     """Record a venue's market data, every frame as it comes."""
     from engine.gateway.capture import run
 
-    _print_result(
-        run(url, out, send=send or [], snapshot_url=snapshot, seconds=seconds), as_json
-    )
+    _print_result(run(url, out, send=send or [], snapshot_url=snapshot, seconds=seconds), as_json)
 
 
 @tape_app.command("verify")
@@ -193,6 +189,36 @@ def exchange(context: typer.Context) -> None:
     raise typer.Exit(exchange_main(context.args))
 
 
+@app.command()
+def sim(
+    seeds: Annotated[str, typer.Option(help="A..B, both included.")] = "1..20",
+    venue: Annotated[str, typer.Option(help="binance_usdm, binance_spot or bybit.")] = (
+        "binance_usdm"
+    ),
+    schedule: Annotated[
+        str, typer.Option(help="`swarm` (random faults a seed), `none`, or a TOML file.")
+    ] = "swarm",
+    seconds: Annotated[float, typer.Option(help="Of virtual time, each seed.")] = 60.0,
+    strategy: Annotated[str, typer.Option(help="A built-in one.")] = "spread",
+    pace: Annotated[float, typer.Option(help="Of the agents; 1: a liquid market's.")] = 0.05,
+    only: Annotated[str, typer.Option(help="Numbers of the faults to keep, as 0,3.")] = "",
+    jobs: Annotated[int, typer.Option(help="Processes.")] = 1,
+    strict: Annotated[
+        bool, typer.Option(help="Fills missed while the user stream was down fail a seed, too.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Run the engine against the exchange in virtual time, seed after seed, and check it."""
+    from engine.sim.command import SimOptions, simulate
+    from engine.sim.run import Scenario
+
+    scenario = Scenario(venue, seconds, strategy, pace, strict)
+    with _progress("simulating", as_json) as advance:
+        result = simulate(SimOptions(seeds, scenario, schedule, only, jobs), progress=advance)
+    _print_result(result, as_json)
+    raise typer.Exit(EXIT_FAILED if result["failed"] else EXIT_OK)
+
+
 @bench_app.command("core")
 def bench_core(
     tape: Annotated[
@@ -275,6 +301,48 @@ def bench_soak(
     _print_result(result, as_json)
     if result["allocations"]:
         raise typer.Exit(1)
+
+
+@bench_app.command("matching")
+def bench_matching(
+    events: Annotated[int, typer.Option(min=1, help="Orders a round.")] = 1_000_000,
+    rounds: Annotated[int, typer.Option(min=1)] = 5,
+    out: Annotated[Path | None, typer.Option(help="Also write the result here.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """In process: orders into the local exchange's book; place, cancel, shrink, take."""
+    from bench.matching import run
+
+    _print_result(run(events=events, rounds=rounds, out=out), as_json)
+
+
+@bench_app.command("agents")
+def bench_agents(
+    hours: Annotated[int, typer.Option(min=2, help="Of the market's time.")] = 24,
+    out: Annotated[Path | None, typer.Option(help="Also write the result here.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """In process: a day of the agents' market, as fast as it goes; memory after each hour."""
+    from bench.agents_day import run
+
+    _print_result(run(hours=hours, out=out), as_json)
+
+
+@bench_app.command("tape")
+def bench_tape(
+    tape: Annotated[
+        Path | None,
+        typer.Option(help="A raw capture, or a tape; else BTCUSDT of TICKMAKER_DATA."),
+    ] = None,
+    venue: Annotated[str, typer.Option(help="Whose recording it is.")] = "binance_usdm",
+    rounds: Annotated[int, typer.Option(min=1)] = 3,
+    out: Annotated[Path | None, typer.Option(help="Also write the result here.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """The local exchange serving a recording: in process and over sockets, times its pace."""
+    from bench.tape_serving import run
+
+    _print_result(run(tape or _shared_capture(), venue, rounds=rounds, out=out), as_json)
 
 
 @bench_app.command("wire")

@@ -5,7 +5,10 @@ TICKMAKER_BUILD  "release" or "safe": what the caller means to test; a mismatch 
 """
 
 import os
+from collections.abc import Callable
+from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 import pytest
 import support_data
@@ -15,6 +18,19 @@ from support_data import DATA
 import fastcore
 
 BUILD = "safe" if fastcore.SAFE else "release"
+
+# Files whose subject is no compiled code, or is run on both builds elsewhere: `make safe` leaves
+# them out (ARGS="-m ''" takes them in). Single tests carry the mark themselves.
+ONCE = (
+    "test_architecture", "test_as_tables", "test_bench*", "test_calibration", "test_demo_user",
+    "test_exchange_c*", "test_exchange_f*", "test_exchange_s*", "test_exchange_v*",
+    "test_ofi_exam", "test_report*", "test_risk_docs", "test_signals_docs", "test_source",
+    "test_user_docs", "test_user_errors", "test_view",
+)  # fmt: skip
+# Files that mostly wait come first, so that no worker ends with them alone. The demos share a
+# worker: each is four processes, and two at a time are more than two cores carry in real time.
+FIRST = ("test_demo", "test_demo_user", "test_session", "test_sync_tapes", "test_user_core")
+TOGETHER = ("test_demo.py", "test_demo_user.py")
 
 # The same examples on every machine, and no verdict on how fast that machine is.
 settings.register_profile("tickmaker", derandomize=True, database=None, deadline=None)
@@ -28,6 +44,28 @@ def pytest_configure(config: pytest.Config) -> None:
             f"the {wanted} build was to be tested, but {fastcore.__file__} is the {BUILD} build; "
             "run `make clean test`"
         )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if any(fnmatch(item.path.stem, pattern) for pattern in ONCE):
+            item.add_marker(pytest.mark.once)
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.path.stem not in FIRST)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Callable[..., Any]) -> Any:
+    """One file is one worker's, as many files make something slow once for all their tests."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0].rpartition("/")[2]
+            return "demos" if file in TOGETHER else file
+
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

@@ -94,6 +94,7 @@ def test_demo_shows_no_secret_anywhere(finished: tuple[dict[str, Any], str]) -> 
             assert pair.api_key.encode() not in text
 
 
+@pytest.mark.once
 def test_demo_pulls_every_order_on_ctrl_c(tmp_path: Path) -> None:
     process = started(tmp_path)
     assert process.stderr is not None
@@ -171,6 +172,7 @@ def check_report(running: Running, said: str) -> dict[str, Any]:
     return report
 
 
+@pytest.mark.once
 def test_demo_whose_engine_is_killed_says_so_and_reports(tmp_path: Path) -> None:
     with Running(tmp_path) as running:
         os.kill(running.pids["session"], signal.SIGKILL)
@@ -181,6 +183,7 @@ def test_demo_whose_engine_is_killed_says_so_and_reports(tmp_path: Path) -> None
         check_report(running, said)
 
 
+@pytest.mark.once
 def test_demo_whose_exchange_is_killed_says_so_and_reports(tmp_path: Path) -> None:
     with Running(tmp_path) as running:
         os.kill(running.pids["exchange"], signal.SIGKILL)
@@ -191,6 +194,7 @@ def test_demo_whose_exchange_is_killed_says_so_and_reports(tmp_path: Path) -> No
         assert check_report(running, said)["state"] == "STOPPED"
 
 
+@pytest.mark.once
 def test_demo_whose_recorder_is_killed_reports_from_the_journal(tmp_path: Path) -> None:
     with Running(tmp_path) as running:
         os.kill(running.pids["recorder"], signal.SIGKILL)
@@ -207,6 +211,7 @@ def test_demo_whose_recorder_is_killed_reports_from_the_journal(tmp_path: Path) 
         assert check_report(running, said)["state"] == "STOPPED"
 
 
+@pytest.mark.once
 def test_demo_that_is_killed_takes_everything_with_it(tmp_path: Path) -> None:
     with Running(tmp_path) as running:
         running.process.kill()
@@ -218,6 +223,7 @@ def test_demo_that_is_killed_takes_everything_with_it(tmp_path: Path) -> None:
         assert "Traceback" not in (running.run_dir / "engine.log").read_text()
 
 
+@pytest.mark.once
 def test_demo_gives_the_engine_time_for_its_own_shutdown() -> None:
     window_s = demo_core("BTCUSDT", "spread", "0a1b2c3d", seed=1)["recv_window_ms"] / 1e3
     longest_s = session.FLAT_DEADLINE_S + window_s + session.PROOF_DEADLINE_S
@@ -225,6 +231,7 @@ def test_demo_gives_the_engine_time_for_its_own_shutdown() -> None:
     assert longest_s + 3.0 < engine.demo.STOP_DEADLINE_S
 
 
+@pytest.mark.once
 def test_demo_stopped_before_it_began_still_reports(tmp_path: Path) -> None:
     process = started(tmp_path)
     assert process.stderr is not None
@@ -239,6 +246,7 @@ def test_demo_stopped_before_it_began_still_reports(tmp_path: Path) -> None:
     assert "Traceback" not in err
 
 
+@pytest.mark.once
 def test_demo_is_not_led_astray_by_the_folder_it_runs_in(tmp_path: Path) -> None:
     (tmp_path / "engine.py").write_text("raise RuntimeError('not ours')\n")
     root = Path(__file__).resolve().parent.parent
@@ -257,6 +265,7 @@ def test_demo_serves_a_recorded_tape(tmp_path: Path, data_dir: Path) -> None:
     assert report["orders"] > 0
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [

@@ -470,7 +470,8 @@ class BestChange(NamedTuple):
 
 
 class TapeFrame(NamedTuple):
-    """A recorded frame, byte-faithful: its stream name, `{"stream":..,"data":..}`, its data."""
+    """A recorded frame, byte-faithful: its stream name, `{"stream":..,"data":..}`, its data.
+    Bybit: `linear/` or `spot/` and the topic, then twice the whole message."""
 
     stream: str
     text: str

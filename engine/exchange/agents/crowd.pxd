@@ -30,4 +30,5 @@ cdef class Crowd:
     cdef void _take(self) noexcept nogil
     cdef void _react(self) noexcept nogil
     cdef void _move_fair(self, double gap_s) noexcept nogil
+    cdef void _jump(self, double scale) noexcept nogil
     cdef void _move_volatility(self) noexcept nogil

@@ -7,8 +7,10 @@ measured. The others' rates follow the takers' activity, and while a quote is st
 wide somebody reacts within milliseconds. Rates only fall between two acts, so the next arrival
 is drawn by thinning (Ogata 1981): exactly, without stepping time.
 
-The fair value is Brownian; its volatility is the product of slow factors and of the takers'
-activity, so that it clusters as they do; news makes it jump and wakes everybody.
+The fair value moves a little all the time, and mostly with the takers' arrivals: each brings an
+increment of its own (not of the taker's side, or returns would remember as order flow does), so
+volatility clusters as arrivals do; slow factors multiply it. News makes it jump and wakes
+everybody.
 """
 cimport cython
 from libc.math cimport exp, fmax, sqrt
@@ -19,7 +21,7 @@ from fastcore.types cimport SIDE_BUY, SIDE_SELL, ns_t
 
 cdef double NS = 1e9
 cdef double VOL_STEP_S = 0.25          # the slow factors move so often
-cdef double ACTIVITY_SHARE = 0.6       # of the variance that follows activity; the rest is steady
+cdef double STEADY_SHARE = 0.15        # of the variance; the rest comes with takers
 cdef double MOMENTUM_SHARE = 0.15      # of takers who look for a trend
 cdef double PULL_SHARE = 0.60          # of stale quotes that are pulled before they are taken
 cdef double NEWS_TAKERS = 6.0          # by so many a second news excites the takers, per kernel
@@ -93,6 +95,7 @@ cdef class Crowd:
     cdef void _take(self) noexcept nogil:
         cdef int index
         self._directional.look()
+        self._jump(sqrt((1.0 - STEADY_SHARE) / self._take_mean))
         if uniform(&self.floor.dice) >= MOMENTUM_SHARE or not self._directional.follow():
             self._noise.take()
         for index in range(KERNELS):
@@ -147,23 +150,26 @@ cdef class Crowd:
     # -- FAIR VALUE ---
 
     cdef void _move_fair(self, double gap_s) noexcept nogil:
-        cdef double activity = self._take_rate() / self._take_mean, variance, anchor
+        """What time alone does to it."""
+        cdef int index
         self._vol_age_s += gap_s
         if self._vol_age_s >= VOL_STEP_S:
             self._move_volatility()
-        variance = exp(2.0 * (self._vol[0] + self._vol[1])) * (
-            1.0 - ACTIVITY_SHARE + ACTIVITY_SHARE * activity)
-        anchor = self.floor.start_ticks - self.floor.fair_ticks
+        self._jump(sqrt(STEADY_SHARE * gap_s))
         self.floor.fair_ticks += (
-            self.floor.settings.sigma_ticks * sqrt(variance * gap_s) * gauss(&self.floor.dice)
-            + anchor * gap_s / self.floor.settings.reversion_tau)
+            (self.floor.start_ticks - self.floor.fair_ticks) * gap_s
+            / self.floor.settings.reversion_tau)
         if uniform(&self.floor.dice) < self.floor.settings.news_rate * gap_s:
-            self.floor.fair_ticks += (
-                self.floor.settings.news_sigmas * self.floor.settings.sigma_ticks
-                * gauss(&self.floor.dice))
+            self._jump(self.floor.settings.news_sigmas)
             for index in range(KERNELS):
                 self._excited[index] += NEWS_TAKERS
-        self.floor.fair_ticks = min(max(self.floor.fair_ticks, 2.0), self.floor.px_max - 1.0)
+
+    cdef void _jump(self, double scale) noexcept nogil:
+        """A normal increment of so many standard deviations of a second."""
+        cdef double fair = self.floor.fair_ticks + (
+            scale * self.floor.settings.sigma_ticks * exp(self._vol[0] + self._vol[1])
+            * gauss(&self.floor.dice))
+        self.floor.fair_ticks = min(max(fair, 2.0), self.floor.px_max - 1.0)
 
     cdef void _move_volatility(self) noexcept nogil:
         """Two Ornstein-Uhlenbeck factors; the mean keeps that of the variance at 1."""

@@ -13,6 +13,6 @@ cdef class Noise:
     cdef void take(self) noexcept nogil
     cdef void quote_or_cancel(self) noexcept nogil
     cdef void _quote(self, int side) noexcept nogil
-    cdef void _rest(self, int side, double px_ticks) noexcept nogil
+    cdef void _rest(self, int side, double px_ticks, double size) noexcept nogil
     cdef void _cancel_near(self) noexcept nogil
     cdef void _cancel_any(self) noexcept nogil

@@ -14,7 +14,7 @@ from engine.exchange.agents.floor cimport NOISE, Floor
 from fastcore.limit_book cimport PriceLevel, RestingOrder
 from fastcore.types cimport SIDE_BUY, SIDE_SELL, px_t, qty_t
 
-cdef double RUN_TAIL = 1.25            # Pareto exponent of a parent order's pieces
+cdef double RUN_TAIL = 1.4             # Pareto exponent of a parent order's pieces
 cdef int64_t RUN_MAX = 1000
 cdef double WHOLE_LEVEL_SHARE = 0.10   # takers who want all that is at the touch
 cdef double JOIN_SHARE, NEAR_SHARE
@@ -22,6 +22,7 @@ JOIN_SHARE, NEAR_SHARE = 0.35, 0.30    # of limit orders: at the touch; near it;
 cdef double CANCEL_NEAR_SHARE = 0.55
 cdef int QUEUE_STEPS_MAX = 6           # how far into a queue a cancel looks
 cdef int PICKS_MAX = 12                # slots tried for an order to cancel; about half are in use
+cdef double FAR_SIZE = 6.0             # orders a reach away are so many times larger, and one more
 cdef double FAR_REACHES = 12.0         # further than so many reaches nobody waits
 
 
@@ -55,7 +56,7 @@ cdef class Noise:
             if levels > 0:
                 px_ticks = self.floor.book.level_at(side, levels - 1).px_ticks
             px_ticks -= (1.0 if side == SIDE_BUY else -1.0) * (1 + below(&self.floor.dice, 5))
-            self._rest(side, px_ticks)
+            self._rest(side, px_ticks, 1.0 + FAR_SIZE)
         elif uniform(&self.floor.dice) * (1.0 + share * share) >= 1.0:
             if uniform(&self.floor.dice) < CANCEL_NEAR_SHARE:
                 self._cancel_near()
@@ -75,10 +76,12 @@ cdef class Noise:
             distance = 1.0 + exponential(&self.floor.dice, self.floor.settings.reach_ticks / 10.0)
         elif self.floor.is_stale(side):
             return                             # nobody joins a quote that is about to be taken
-        self._rest(side, px_ticks - sign * distance)
+        self._rest(side, px_ticks - sign * distance,
+                   1.0 + FAR_SIZE * min(1.0, distance / self.floor.settings.reach_ticks))
 
-    cdef void _rest(self, int side, double px_ticks) noexcept nogil:
-        self.floor.quote(side, px_ticks, self.floor.lots(self.floor.settings.maker_lots), NOISE)
+    cdef void _rest(self, int side, double px_ticks, double size) noexcept nogil:
+        self.floor.quote(
+            side, px_ticks, self.floor.lots(size * self.floor.settings.maker_lots), NOISE)
 
     cdef void _cancel_near(self) noexcept nogil:
         cdef int side = <int>below(&self.floor.dice, 2)

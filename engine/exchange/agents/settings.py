@@ -14,7 +14,7 @@ class AgentSettings:
     """Rates per second, prices in ticks, quantities in lots, times in seconds.
 
     Three kernels excite the takers (Hawkes): of `kernel_tau`, each with its part of the branching
-    ratio in `kernel_branching`; in sum 0.75, as near to criticality as liquid markets are.
+    ratio in `kernel_branching`; in sum 0.85, as near to criticality as liquid markets are.
     """
 
     start_px_ticks: int
@@ -24,19 +24,19 @@ class AgentSettings:
     maker_lots: float
     lots_max: int
     patience_ticks: float  # how far the touch may stand from fair value
-    take_rate: float = 3.5  # of takers whom nobody excited
+    take_rate: float = 2.1  # of takers whom nobody excited
     quote_rate: float = 85.0  # limit orders of noise traders and their cancels
     make_rate: float = 12.0  # requotes of market makers
-    react_rate: float = 260.0  # while a quote is stale or the spread is wide
-    kernel_tau: tuple[float, float, float] = (0.05, 1.0, 20.0)
-    kernel_branching: tuple[float, float, float] = (0.25, 0.25, 0.25)
-    news_rate: float = 1 / 240
-    news_sigmas: float = 4.0  # of a second
+    react_rate: float = 450.0  # while a quote is stale or the spread is wide
+    kernel_tau: tuple[float, float, float] = (0.02, 0.5, 20.0)
+    kernel_branching: tuple[float, float, float] = (0.30, 0.27, 0.28)
+    news_rate: float = 1 / 200
+    news_sigmas: float = 5.0  # of a second
     vol_tau: tuple[float, float] = (60.0, 1_800.0)
-    vol_sigma: tuple[float, float] = (0.30, 0.35)  # of the logarithm of volatility
+    vol_sigma: tuple[float, float] = (0.30, 0.25)  # of the logarithm of volatility
     reversion_tau: float = 172_800.0
     levels_min: int = 160
-    orders_count: int = 1_100  # about so many rest
+    orders_count: int = 1_500  # about so many rest
     maker_count: int = 6
 
     def with_finer_tick(self, factor: int) -> "AgentSettings":
@@ -56,9 +56,9 @@ def _patience(sigma_ticks: float) -> float:
 def settings_of(
     listing: Listing,
     *,
-    volatility: float = 0.6,
+    volatility: float = 0.55,
     taker_notional: float = 1_500.0,
-    maker_notional: float = 4_800.0,
+    maker_notional: float = 8_000.0,
     notional_max: float = 400_000.0,
 ) -> AgentSettings:
     """Of a liquid instrument: `volatility` a year, sizes in quote money. ValueError: not > 0."""

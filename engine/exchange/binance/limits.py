@@ -172,11 +172,10 @@ class RateLimits:
         for window, cost in zip(windows, costs, strict=True):
             window.count += cost
 
-    def unfilled(self, account: int, t_ns: int, created_ns: int) -> None:
-        """Spot: an order that fills gives its place back, in the windows that counted it."""
+    def give_back(self, account: int, places: int, t_ns: int) -> None:
+        """Spot: an order that fills, or was refused, no longer counts; never below nothing."""
         for window in self._windows(account):
-            if window.used(t_ns) and created_ns // window.length_ns == window.number:
-                window.count -= 1
+            window.count = max(0, window.used(t_ns) - places)
 
     # -- TELLING ---
 

@@ -113,11 +113,13 @@ class BinanceParser:
 
 
 class BybitParser:
-    """Public v5 messages; `text` and `data` are the whole message, the stream is its topic."""
+    """Public v5 messages; `text` and `data` are the whole message, the stream is its topic after
+    its product: `linear/orderbook.50.BTCUSDT`."""
 
     def __init__(self, identity: Identity, instrument: Instrument) -> None:
         self._identity = identity
         self._symbol = instrument.symbol
+        self._product = instrument.key.removesuffix(instrument.symbol)
         tick, lot = f"{instrument.px.step:f}", f"{instrument.qty.step:f}"
         decoder = new_decoder(identity, tick, lot)
         assert isinstance(decoder, BybitDecoder)
@@ -135,7 +137,7 @@ class BybitParser:
         topic = self._topic_of(text)
         if topic.rpartition(".")[2] != self._symbol:
             return None
-        frame = TapeFrame(topic, text, text)
+        frame = TapeFrame(self._product + topic, text, text)
         if kind == EventKind.TRADE:
             prints = [_print(fields)]
             while (following := self._next())[0] == EventKind.TRADE:

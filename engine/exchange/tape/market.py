@@ -41,19 +41,19 @@ class Timeline:
     def __init__(self, speed: float = 1.0) -> None:
         self._speed = speed
         self._origin_ns = NEVER_NS
-        self._start_ns = 0  # 0: nobody has subscribed yet
+        self.start_ns = 0  # 0: nobody has subscribed yet
 
     def join(self, first_recv_ns: int) -> None:
         self._origin_ns = min(self._origin_ns, first_recv_ns)
 
     def start(self, now_ns: int) -> None:
-        if not self._start_ns:
-            self._start_ns = now_ns
+        if not self.start_ns:
+            self.start_ns = now_ns
 
     def due_ns(self, recv_ts_ns: int) -> int:
-        if not self._start_ns:
+        if not self.start_ns:
             return NEVER_NS
-        return self._start_ns + int((recv_ts_ns - self._origin_ns) / self._speed)
+        return self.start_ns + int((recv_ts_ns - self._origin_ns) / self._speed)
 
     def lag_ns(self, first_recv_ns: int) -> int:
         """By how much a tape begins after the first."""
@@ -62,6 +62,8 @@ class Timeline:
 
 class TapeMarket:
     """A Market (events.py) over a Recording."""
+
+    is_recorded = True  # streams have frames of their own, and no Trade is public
 
     def __init__(
         self, recording: Recording, speed: float = 1.0, timeline: Timeline | None = None
@@ -102,6 +104,11 @@ class TapeMarket:
             self._events.append(Notice(False, f"{text}; served together with it"))
 
     # -- BACKGROUND ---
+
+    @property
+    def started_ns(self) -> int:
+        """When the first moment of the recording happened; 0: not yet."""
+        return self._timeline.start_ns
 
     def on_public_subscriber(self, now_ns: int) -> None:
         self._timeline.start(now_ns)

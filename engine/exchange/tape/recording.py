@@ -24,9 +24,9 @@ BYBIT_PRODUCTS = ("linear", "spot")
 def open_markets(
     paths: Sequence[Path], venue: str, symbols: Sequence[str], speed: float
 ) -> list[TapeMarket]:
-    """A market for every symbol of the recordings, or for those named (`BTCUSDT`; on Bybit also
-    `spot/BTCUSDT`). TickmakerError naming the file, and the line or row, for what can't be
-    served."""
+    """A market for every symbol of the recordings, or for those named (`BTCUSDT`; on Bybit that
+    is `linear/BTCUSDT` and `spot/BTCUSDT`). TickmakerError naming the file, and the line or row,
+    for what can't be served."""
     recordings = open_recordings(paths, venue, symbols)
     timeline = Timeline(speed)
     markets = [TapeMarket(recording, timeline=timeline) for recording in recordings]
@@ -37,7 +37,7 @@ def open_markets(
 
 def open_recordings(paths: Sequence[Path], venue: str, symbols: Sequence[str]) -> list[Recording]:
     """One a symbol, in the order of `symbols`, else of the files."""
-    wanted = [_key(venue, symbol) for symbol in symbols]
+    wanted = [_name(symbol) for symbol in symbols]
     found: dict[str, Recording] = {}
     captures: dict[str, list[Path]] = {}
     others: list[str] = []
@@ -59,12 +59,8 @@ def open_recordings(paths: Sequence[Path], venue: str, symbols: Sequence[str]) -
                 raise _twice(path, key)
             else:
                 captures.setdefault(key, []).append(path)
-    _check(paths, venue, wanted, [*found, *captures], others)
-    for key, files in captures.items():
-        if not wanted or key in wanted:
-            found[key] = open_capture(files, key)
-    order = wanted or list(found)
-    return [found[key] for key in dict.fromkeys(order)]
+    chosen = _chosen(paths, venue, wanted, [*found, *captures], others)
+    return [found[key] if key in found else open_capture(captures[key], key) for key in chosen]
 
 
 def open_capture(files: list[Path], key: str) -> Recording:
@@ -93,7 +89,7 @@ def _held(path: Path, venue: str, wanted: list[str]) -> list[tuple[str, str]]:
     """(key, exchange's name) of every symbol in a raw capture."""
     products = [""]
     if venue == "bybit":
-        named = sorted({key.rpartition("/")[0] for key in wanted})
+        named = sorted({name.rpartition("/")[0] for name in wanted})
         products = named if len(named) == 1 else products
         products = [*BYBIT_PRODUCTS] if is_session_log(path) else products
     if len(products) == 1:
@@ -115,18 +111,16 @@ def _held_of(path: Path, product: str) -> list[tuple[str, str]]:
     return held
 
 
-def _key(venue: str, symbol: str) -> str:
-    """The core's name of what an operator named."""
-    product, _, name = symbol.rpartition("/")
-    if venue != "bybit":
-        return symbol.upper()
-    return f"{product.lower() or BYBIT_PRODUCTS[0]}/{name.upper()}"
+def _name(symbol: str) -> str:
+    """What an operator named, in the core's spelling."""
+    product, slash, name = symbol.rpartition("/")
+    return product.lower() + slash + name.upper()
 
 
-def _check(
+def _chosen(
     paths: Sequence[Path], venue: str, wanted: list[str], held: list[str], others: list[str]
-) -> None:
-    """TickmakerError where nothing is left to serve, or something named is not there."""
+) -> list[str]:
+    """Keys to serve. TickmakerError where none is left, or something named is not there."""
     names = ", ".join(str(path) for path in paths)
     if others and not held:
         raise TickmakerError(
@@ -134,13 +128,17 @@ def _check(
             f"Give a recording of {venue}.",
             EXIT_USAGE,
         )
-    for key in wanted:
-        if key not in held:
+    chosen: list[str] = []
+    for name in wanted:
+        keys = [key for key in held if name in (key, key.rpartition("/")[2])]
+        if not keys:
             raise TickmakerError(
-                f"{names}: holds nothing of {key} on {venue}",
+                f"{names}: holds nothing of {name} on {venue}",
                 f"It holds {', '.join([*held, *others][:8])}.",
                 EXIT_USAGE,
             )
+        chosen += keys
+    return list(dict.fromkeys(chosen if wanted else held))
 
 
 def _twice(path: Path, key: str) -> TickmakerError:
