@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import pytest
+from support_core import API_KEY, SECRET, core_config
 
 from engine import clock
 from engine.gateway.hotsocket import HotLoop, ns_per_tick
@@ -12,7 +13,6 @@ from engine.sim import loop as virtual
 from engine.sim.loop import START_NS, UTC_START_NS, StandstillError, VirtualLoop, virtual_time
 from fastcore.core import Core
 from fastcore.journal import JournalWriter
-from support_core import API_KEY, SECRET, core_config
 
 T = TypeVar("T")
 DAY_S = 86_400

@@ -91,10 +91,23 @@ def run_seed(
     seed: int, plan: Plan, scenario: Scenario, face_of: FaceOf = make_face
 ) -> Outcome:
     """One run, in this process; its folder is gone afterwards."""
+    gc.collect()
+    gc.freeze()  # what is loaded stays: each run's own garbage is found quickly
     folder = Path(tempfile.mkdtemp(
         prefix="tickmaker-sim-", dir=MEMORY if MEMORY.is_dir() else None
     ))  # fmt: skip
     started_ns = clock.real_monotonic_ns()
+    try:
+        outcome = _run(seed, plan, scenario, folder, face_of)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    outcome.real_s = (clock.real_monotonic_ns() - started_ns) / 1e9
+    gc.collect()  # the journal's maps hold memory until their session is gone
+    gc.unfreeze()
+    return outcome
+
+
+def _run(seed: int, plan: Plan, scenario: Scenario, folder: Path, face_of: FaceOf) -> Outcome:
     loop = VirtualLoop()
     try:
         with virtual_time(loop):
@@ -103,13 +116,9 @@ def run_seed(
                 loop.run_until_complete(run.whole())
             except StandstillError as error:
                 run.trouble.append(f"virtual time stands still: {error}")
-            outcome = run.outcome()
-            loop.close()
+            return run.outcome()
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        gc.collect(1)
-    outcome.real_s = (clock.real_monotonic_ns() - started_ns) / 1e9
-    return outcome
+        loop.close()
 
 
 class _Run:
