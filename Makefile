@@ -66,6 +66,8 @@ bench: build $(VENV)/.dev ## measure all into bench/results (TAPE=raw capture); 
 	@$(BIN)/tickmaker bench parts --out bench/results/parts.json $(if $(TAPE),--tape $(TAPE))
 	@$(BIN)/tickmaker bench soak --out bench/results/soak.json $(if $(TAPE),--tape $(TAPE))
 	@$(BIN)/tickmaker bench book --out bench/results/book.json $(if $(TAPE),--tape $(TAPE))
+	@$(BIN)/tickmaker bench matching --out bench/results/matching.json
+	@$(BIN)/tickmaker bench agents --out bench/results/agents_day.json
 	@$(BIN)/tickmaker bench wire --out bench/results/wire.json
 
 builds: build $(SAFE_BUILT) $(VENV)/.dev clients ## all that tests stand on (with -j2 side by side)

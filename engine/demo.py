@@ -206,7 +206,7 @@ class _Demo:
         config = {
             "run_dir": str(self.run_dir),
             "rest_url": ready["rest_url"],
-            "ws_url": ready["ws_url"],
+            "ws_url": {kind: ready["ws_url"][kind] for kind in ("public", "private", "ws_api")},
             "poll": "busy",
             "cpu": self.engine_cpu,
             "strategy_file": None if file is None else str(file.resolve()),

@@ -7,7 +7,6 @@ Nothing here ever prints or stores a key or a secret."""
 
 import asyncio
 import gc
-import os
 import signal
 import sys
 import traceback
@@ -22,6 +21,7 @@ from engine import clock
 from engine.config import EngineConfig, load
 from engine.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, TickmakerError
 from engine.gateway import hotsocket
+from engine.gateway.edge import REAL, Edge, pin
 from engine.gateway.handshake import require_loopback
 from engine.gateway.hotsocket import HotLoop
 from engine.gateway.market import Snapshots
@@ -45,9 +45,9 @@ STEP_DEADLINE_S = 10.0
 BOOK_DEADLINE_S = 15.0
 FLAT_DEADLINE_S = 3.0  # at shutdown, for cancels over the TRADE connection
 PROOF_DEADLINE_S = 10.0  # at shutdown, for the venue to say that nothing is open
+POSITION_DEADLINE_S = 3.0  # ... and what we hold, when that is not sure
 CLOCK_EVERY_S = 30.0
 STATUS_EVERY_S = 0.2
-HOUSEKEEPING_S = 0.01
 FREE_TURNS = 300  # 3 s free to quote: a strategy that waits for its moment is announced, too
 PREPARE_BYTES = 128 << 10  # of the next journal segment, per turn: 60 us; 12 MB/s keeps ahead
 T = TypeVar("T")
@@ -56,14 +56,19 @@ T = TypeVar("T")
 class Session:
     """The engine of one instrument, from REST to shutdown."""
 
-    def __init__(self, config: EngineConfig, api_key: str, secret: str, output: Output) -> None:
+    def __init__(
+        self, config: EngineConfig, api_key: str, secret: str, output: Output,
+        edge: Edge = REAL,
+    ) -> None:  # fmt: skip
         self.config = config
+        self._edge = edge
         self._keys = (api_key.encode(), secret.encode())
         self._output = output
         self._rng = Random(config.core.mask_seed)
         self._rest = RestClient(
             config.rest_url, api_key, secret,
             recv_window_ms=config.core.recv_window_ms, rng=self._rng,
+            connect=edge.connect_http,
         )  # fmt: skip
         self._account = Account(self._rest, config.core.symbol, self._rng)
         self._account.on_clock_refused = self._sync_clock
@@ -148,7 +153,7 @@ class Session:
         config = self.config
         self._check_hosts()
         if config.cpu is not None:
-            _pin(config.cpu)
+            pin(config.cpu)
         self._compile()
         await self._rest.open()
         await self._step("clock in step with the venue", self._sync_clock())
@@ -209,7 +214,7 @@ class Session:
         write_config(config.run_dir, config.model_dump(mode="json") | {
             "core": core_config, "wall_minus_monotonic_ns": wall_minus_monotonic_ns,
         })  # fmt: skip
-        self._segments = Segments(config.run_dir / "journal")
+        self._segments = Segments(config.run_dir / "journal", self._edge.segment_bytes)
         self.journal = JournalWriter(self._segments.next(), wall_minus_monotonic_ns)
         self.journal.add_segment(self._segments.next())
         try:
@@ -219,7 +224,9 @@ class Session:
         core.set_ticks(hotsocket.tick_capsule(), hotsocket.ns_per_tick())
         self._page = StatusWriter(config.run_dir / "status.page")
         hot = self._hot = HotLoop(core)
-        self.transport = HotTransport(hot, is_busy=config.poll == "busy")
+        self.transport = HotTransport(
+            hot, is_busy=config.poll == "busy", dial=self._edge.dial
+        )
         self.snapshots = Snapshots(hot, self._rest, config.core.symbol, self._rng, self.fault)
         self.supervisor = Supervisor(
             hot, self.transport, self._account,
@@ -286,7 +293,7 @@ class Session:
                 self._tell_of_failure(hot)
             if self._output.is_broken:
                 self.stop()
-            await asyncio.sleep(HOUSEKEEPING_S)
+            await asyncio.sleep(self._edge.turn_s)
 
     def _tell_of_failure(self, hot: HotLoop) -> None:
         if self._own is not None and (told := self._own.first_failure(hot.core)):
@@ -360,8 +367,7 @@ class Session:
                 found = await self._account.cancel_all(PROOF_DEADLINE_S)
                 cancelled = max(cancelled, found)
                 if self._hot is not None and not is_flat:
-                    # What the core still believes in is gone: the venue has just said so.
-                    self._hot.account(self._hot.core.numbers()["position_lots"], 0)
+                    await self.supervisor.tell_position(POSITION_DEADLINE_S)
             except TickmakerError as error:
                 left = None
                 self.fail(error)
@@ -387,18 +393,6 @@ class Session:
         if self._segments is not None:
             self._segments.close()
         await self._rest.close()
-
-
-def _pin(cpu: int) -> None:
-    try:
-        os.sched_setaffinity(0, {cpu})
-    except OSError:
-        allowed = ", ".join(map(str, sorted(os.sched_getaffinity(0))))
-        raise TickmakerError(
-            f"Configuration: cpu {cpu} can't be used by this process",
-            f"choose one of {allowed}, or null",
-            EXIT_USAGE,
-        ) from None
 
 
 async def _main(run_dir: Path, output: Output) -> int:

@@ -13,36 +13,20 @@ from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
+from support_exchange import QuietMarket
 from websockets.asyncio.client import ClientConnection, connect
 
 from engine import clock
-from engine.exchange.accounts import FeeRates, KeyPair
-from engine.exchange.book import Side
+from engine.exchange.binance.usdm import BinanceUsdm
 from engine.exchange.core import Core
-from engine.exchange.events import Market, OrderType, Place, Tif
+from engine.exchange.events import Market
+from engine.exchange.faults import Faulty
 from engine.exchange.instruments import CATALOGUE
-from engine.exchange.market import AgentMarket
+from engine.exchange.keys import Key
 from engine.exchange.server import ExchangeServer
 
 BTC = CATALOGUE["BTCUSDT"].instrument
 ALL_STREAMS = "btcusdt@depth@0ms/btcusdt@bookTicker/btcusdt@trade"
-
-
-class QuietMarket(AgentMarket):
-    """The opening book without the agents: only users move it."""
-
-    def next_due_ns(self) -> int:
-        return 1 << 62
-
-
-def quiet_core(seed: int = 1, fees: FeeRates | None = None) -> Core:
-    return Core([QuietMarket(CATALOGUE["BTCUSDT"], seed, 0)], seed, fees)
-
-
-def place(account: int, side: Side, qty_lots: int, px_ticks: int, **fields: Any) -> Place:
-    """A GTC limit order unless `fields` say otherwise."""
-    order = {"order_type": OrderType.LIMIT, "tif": Tif.GTC, "symbol": "BTCUSDT", **fields}
-    return Place(account=account, side=side, qty_lots=qty_lots, px_ticks=px_ticks, **order)
 
 
 def digest(secret: str, text: str) -> str:
@@ -56,7 +40,7 @@ def utc_ms() -> int:
 class Client:
     """One key on one server."""
 
-    def __init__(self, server: ExchangeServer, key: KeyPair, http: aiohttp.ClientSession) -> None:
+    def __init__(self, server: ExchangeServer, key: Key, http: aiohttp.ClientSession) -> None:
         self.server = server
         self.key = key
         self.http = http
@@ -110,10 +94,11 @@ async def serving(
     """A server on free ports and a client of each account."""
     if markets is None:
         markets = [QuietMarket(CATALOGUE["BTCUSDT"], seed, clock.wall_ns())]
-    server = ExchangeServer(Core(markets, seed), realtime_depth_ms)
+    core = Core(markets, seed)
+    server = ExchangeServer(Faulty(BinanceUsdm(core, realtime_depth_ms=realtime_depth_ms)))
     await server.start()
     async with aiohttp.ClientSession() as http:
-        clients = [Client(server, keys.keys[0], http) for keys in server.core.keys]
+        clients = [Client(server, keys.keys[0], http) for keys in core.keys]
         try:
             yield server, clients[0], clients[1]
         finally:

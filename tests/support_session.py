@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
-from exchange_client import Client, QuietMarket, serving
+from exchange_client import Client, serving
+from support_exchange import QuietMarket
 
 from engine import clock
 from engine.config import demo_core, load
@@ -161,6 +162,14 @@ class Rig:
     def secret(self) -> str:
         return self.mine.key.secret
 
+    @property
+    def listen_key(self) -> str:
+        face = self.server.face.face  # under the faults
+        return face._user._keys[0].text if face._user._keys else ""
+
+    def expire_listen_keys(self) -> None:
+        self.server.act(self.server.face.expire_user_streams(self.server.now_ns()))
+
     def start(self) -> None:
         self.task = asyncio.create_task(self.session.run())
 
@@ -220,7 +229,7 @@ class Rig:
 
     def check_books(self) -> None:
         """The engine believes exactly what happened at the exchange."""
-        fills = self.server.core.truth.fills_of(0, "BTCUSDT")
+        fills = self.server.face.core.fills_of(0, "BTCUSDT")
         numbers = self.numbers
         assert numbers["fills"] == len(fills)
         assert numbers["position_lots"] == sum(

@@ -7,25 +7,14 @@ import pytest
 from support_exchange import accepted, place, quiet_core, refusal, updates
 
 from engine.exchange.accounts import USDT_ONLY, Position
-from engine.exchange.book import Book, Side
+from engine.exchange.book import Side
+from engine.exchange.commands import Cancel, CancelAll, Modify
 from engine.exchange.core import Core
-from engine.exchange.events import (
-    AccountUpdate,
-    Cancel,
-    CancelAll,
-    DepthChange,
-    Exec,
-    Modify,
-    OrderType,
-    OrderUpdate,
-    Reason,
-    Status,
-    Tif,
-    Why,
-)
+from engine.exchange.events import AccountUpdate, DepthChange, OrderUpdate
 from engine.exchange.instruments import CATALOGUE
 from engine.exchange.keys import derive_keys
 from engine.exchange.rules import rules_of
+from engine.exchange.terms import Exec, OrderType, Reason, Status, Tif, Why
 from engine.exchange.truth import FillRecord, OrderRecord
 
 BTC = CATALOGUE["BTCUSDT"].instrument
@@ -198,7 +187,7 @@ def test_random_trading_between_two_users_conserves_everything(seed: int) -> Non
     """In a book of their own: every lot and every tick x lot bought was sold; fees leave."""
     rng = random.Random(seed)
     core = quiet_core(seed)
-    core.markets["BTCUSDT"].book = Book()  # type: ignore[attr-defined]
+    core.markets["BTCUSDT"].withdraw(0)  # type: ignore[attr-defined]
     for n in range(400):
         px_ticks, tif = 600_000 + rng.randint(-20, 20), rng.choice((Tif.GTC, Tif.IOC, Tif.GTX))
         side, lots = Side(rng.randrange(2)), rng.randint(1, 50)

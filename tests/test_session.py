@@ -54,7 +54,7 @@ def test_session_starts_step_by_step_trades_and_leaves_nothing(tmp_path: Path) -
 
 
 def check_no_secret(rig: Rig) -> None:
-    listen_key = rig.server.core.accounts[0].listen_key
+    listen_key = rig.listen_key
     files = [path for path in rig.run_dir.rglob("*") if path.is_file()]
     assert {path.name for path in files} == {"config.json", "status.page", "000000.jnl"}
     for secret in (rig.secret, rig.key, listen_key):
@@ -166,11 +166,11 @@ def test_expired_listen_key_brings_a_new_user_connection(tmp_path: Path) -> None
     async def work() -> None:
         async with rigged(tmp_path) as rig:
             await rig.quoting()
-            old = rig.server.core.accounts[0].listen_key
-            rig.server.core.accounts[0].listen_key_expiry_ns = 0
+            old = rig.listen_key
+            rig.expire_listen_keys()
             await rig.until(lambda: rig.bits & Halt.USER_STREAM)
             await rig.quoting_again()
-            assert rig.server.core.accounts[0].listen_key not in ("", old)
+            assert rig.listen_key not in ("", old)
             await rig.take()
             await rig.stop()
             rig.check_books()
@@ -245,7 +245,7 @@ def test_place_that_arrives_during_the_shutdown_is_cancelled_too(
             assert await rig.ended() == EXIT_OK
             assert rig.heard.of("stopped")[0]["open_orders_at_venue"] == 0
             await rig.proxy.delivered(Conn.TRADE)
-            assert any(account == 0 for account, _, _ in rig.server.core._by_client_id)
+            assert rig.server.face.core.orders_of(0, "BTCUSDT")
             assert await rig.open_orders() == []
 
     run(work)
@@ -402,7 +402,7 @@ class Processes:
     def __init__(self, run_dir: Path) -> None:
         self.run_dir = run_dir
         self.log = (run_dir / "engine.log").open("wb")
-        exchange = [sys.executable, "-m", "engine.exchange", "--symbols", "BTCUSDT", "--seed", "1"]
+        exchange = [sys.executable, "-m", "engine.exchange", "--json", "--seed", "1"]
         self.exchange = subprocess.Popen(
             exchange, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
@@ -429,8 +429,11 @@ class Processes:
         key = derive_keys(1)[0].keys[0]
         core = demo_core("BTCUSDT", "spread", "0a1b2c3d", seed=1)
         core["budgets"]["tick_to_order_us_max"] = 30e6
+        kinds = ("public", "private", "ws_api")
         config = {
-            "rest_url": self.ready["rest_url"], "ws_url": self.ready["ws_url"], "poll": poll,
+            "rest_url": self.ready["rest_url"],
+            "ws_url": {kind: self.ready["ws_url"][kind] for kind in kinds},
+            "poll": poll,
             "cpu": None, "core": core, "credential": {"kind": "local_exchange", "seed": 1},
         }  # fmt: skip
         document = {"config": config, "api_key": key.api_key, "secret": key.secret}
@@ -451,7 +454,7 @@ class Processes:
         async def work() -> list[Any]:
             import aiohttp
 
-            from engine.exchange.accounts import sign
+            from engine.exchange.keys import sign
 
             key = derive_keys(1)[0].keys[0]
             query = f"symbol=BTCUSDT&timestamp={clock.wall_ns() // 1_000_000}"

@@ -65,6 +65,8 @@ def parser() -> argparse.ArgumentParser:
     args.add_argument("--taker-fee-bp", type=float)
     for name in ("rest", "ws", "admin"):
         args.add_argument(f"--{name}-port", type=int, default=0, help="0 picks a free one")
+    args.add_argument("--limit-factor", type=int, default=1, metavar="N",
+                      help="rate limits are N times the venue's: room for load tests")
     args.add_argument("--tls", action="store_true",
                       help="https and wss, with a throw-away authority; its file is told")
     args.add_argument("--faults", type=Path, metavar="FILE", help="what goes wrong (TOML)")
@@ -109,7 +111,7 @@ async def serve(args: argparse.Namespace, emit: Callable[[str], object]) -> None
         watch_stdin(orphaned.set)
     core = make_core(args.venue, build_markets(args, clock.wall_ns()), args.seed, build_fees(args))
     schedule = read_schedule(args.faults, core.markets) if args.faults else Schedule()
-    faulty = Faulty(make_face(args.venue, core, args.seed), schedule)
+    faulty = Faulty(make_face(args.venue, core, args.limit_factor), schedule)
     with ExitStack() as stack:
         tls, ca_file = _tls(stack) if args.tls else (None, None)
         truth = None

@@ -2,10 +2,11 @@
 
 from engine.exchange.accounts import Account
 from engine.exchange.book import Side
-from engine.exchange.events import Market, Order, OrderType, Reason, Tif
+from engine.exchange.events import Market
 from engine.exchange.instruments import E8, Kind
 from engine.exchange.order_index import OrderIndex, RefusalError
 from engine.exchange.rules import Rules
+from engine.exchange.terms import Order, OrderType, Reason, Tif
 
 WALK_LEVELS = 1_000  # of the book, to price a market order
 
@@ -110,13 +111,24 @@ class Checks:
                 continue
             bid, _, ask, _ = market.touch()
             lots = account.positions[symbol].lots if symbol in account.positions else 0
-            exposure = {side: max(0, side.sign * lots) * (ask or bid) for side in Side}
+            default_px = ask or bid
+            # Of every order placed, over all that are open: plain ints, no dict.
+            buys, sells = max(0, lots) * default_px, max(0, -lots) * default_px
             for order in self._open_orders(new.account, symbol):
-                if not order.reduce_only and order is not new:
-                    exposure[order.side] += order.leaves_lots * (order.px_ticks or ask or bid)
+                if order.reduce_only or order is new:
+                    continue
+                cost = order.leaves_lots * (order.px_ticks or default_px)
+                if order.side is Side.BUY:
+                    buys += cost
+                else:
+                    sells += cost
             if symbol == new.symbol:
-                exposure[new.side] += leaves_lots * (px_ticks or ask or bid)
-            notional_e8 = max(exposure.values()) * market.instrument.notional_e8
+                cost = leaves_lots * (px_ticks or default_px)
+                if new.side is Side.BUY:
+                    buys += cost
+                else:
+                    sells += cost
+            notional_e8 = max(buys, sells) * market.instrument.notional_e8
             total_e8 += notional_e8 // account.leverage(symbol)
         return total_e8
 

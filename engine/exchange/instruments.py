@@ -154,7 +154,8 @@ def _spot(
 
 
 def _bybit_linear(base: str, tick: str, lot: str, start_px: int) -> Listing:
-    listing = _linear(base, tick, _decimals(tick), lot, start_px)
+    """Prices are shown with the decimals that the tick is written with."""
+    listing = _linear(base, tick, len(tick.partition(".")[2]), lot, start_px)
     instrument = replace(listing.instrument, key=f"linear/{base}USDT")
     return replace(listing, instrument=instrument)
 

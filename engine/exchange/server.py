@@ -127,6 +127,12 @@ class ExchangeServer:
         return self.face.urls(self.rest_url, self.ws_root)
 
     @property
+    def ws_url(self) -> dict[str, Any]:
+        """By kind of stream."""
+        urls: dict[str, Any] = self.urls["ws_url"]
+        return urls
+
+    @property
     def ends(self) -> list[WsEnd]:
         """Connections that live now."""
         return list(self._ends.values())

@@ -17,19 +17,21 @@ VENUES = ("binance_usdm", "binance_spot", "bybit")
 DEFAULT_SYMBOL = "BTCUSDT"
 
 
-def make_face(venue: str, core: Core, seed: int) -> Face:
-    """The face of `venue` over `core`; only its own modules are loaded."""
+def make_face(venue: str, core: Core, limit_factor: int = 1) -> Face:
+    """The face of `venue` over `core`, its rate limits so many times the venue's; only its own
+    modules are loaded."""
     if venue == "binance_usdm":
-        from engine.exchange.binance.usdm import UsdmFace
+        from engine.exchange.binance.usdm import BinanceUsdm
 
-        return UsdmFace(core, seed)
+        return BinanceUsdm(core, limit_factor)
     if venue == "binance_spot":
-        from engine.exchange.binance.spot import SpotFace
+        from engine.exchange.binance.spot import BinanceSpot
 
-        return SpotFace(core, seed)
-    from engine.exchange.bybit.face import BybitFace
+        return BinanceSpot(core, limit_factor)
+    from engine.exchange.bybit.face import Bybit
+    from engine.exchange.bybit.limits import LimitRules
 
-    return BybitFace(core, seed)
+    return Bybit(core, LimitRules(is_on=limit_factor == 1))
 
 
 def make_core(

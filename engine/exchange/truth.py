@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from engine.exchange.book import Side
-from engine.exchange.events import Exec, MarketState, MoneyWhy, Status, TriggerStatus, Why
+from engine.exchange.terms import Exec, MarketState, MoneyWhy, Status, TriggerStatus, Why
 
 
 class OrderRecord(NamedTuple):
@@ -104,10 +104,10 @@ class InstrumentRecord(NamedTuple):
 
 
 class FaultRecord(NamedTuple):
-    """Something went wrong on purpose: `phase` of begin, hit, end."""
+    """Something went wrong on purpose: `phase` of begin, hit, end, refused."""
 
     t_ns: int
-    kind: str
+    fault: str
     phase: str
     detail: str
 

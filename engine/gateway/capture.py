@@ -30,12 +30,11 @@ COMPRESSION = 1  # the loop must keep up with the venue
 class Capture:
     """One file being written."""
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, file: BinaryIO) -> None:
         self.frames = 0
         self.snapshots = 0
+        self._file = file
         self._offset_ns = clock.wall_minus_monotonic_ns()
-        opened = gzip.open(out, "wb", COMPRESSION) if out.suffix == ".gz" else out.open("wb")
-        self._file = cast(BinaryIO, opened)
 
     def write(self, frame: bytes) -> None:
         """A line of its own, stamped now."""
@@ -43,8 +42,16 @@ class Capture:
             frame = json.dumps(json.loads(frame), separators=(",", ":")).encode()
         self._file.write(b"%d %s\n" % (clock.monotonic_ns() + self._offset_ns, frame))
 
-    def close(self) -> None:
-        self._file.close()
+
+def _opened(out: Path) -> BinaryIO:
+    try:
+        if out.suffix == ".gz":
+            return cast(BinaryIO, gzip.open(out, "wb", COMPRESSION))
+        return out.open("wb")
+    except OSError as error:
+        raise TickmakerError(
+            f"{out}: can't be written: {error.strerror}", "Give another --out.", EXIT_USAGE
+        ) from None
 
 
 async def capture(
@@ -59,34 +66,42 @@ async def capture(
 ) -> dict[str, Any]:
     """Until `seconds` (0: no end) or `frames_max` frames (0: no end) are over, the venue closes,
     or `stop` is set; the file is whole then. TickmakerError where nothing can be captured."""
-    try:
-        file = Capture(out)
-    except OSError as error:
-        raise TickmakerError(
-            f"{out}: can't be written: {error.strerror}", "Give another --out.", EXIT_USAGE
-        ) from None
-    why = "closed by the venue"
+    with _opened(out) as opened:
+        file = Capture(opened)
+        why = await _run(url, file, send, snapshot_url, seconds, frames_max, stop)
+    return {"out": str(out), "frames": file.frames, "snapshots": file.snapshots, "ended": why}
+
+
+async def _run(
+    url: str,
+    file: Capture,
+    send: Sequence[str],
+    snapshot_url: str,
+    seconds: float,
+    frames_max: int,
+    stop: asyncio.Event | None,
+) -> str:
+    """Why it ended."""
+    is_open = False
     try:
         async with connect(
             url, max_size=FRAME_BYTES_MAX, max_queue=FRAMES_QUEUED_MAX, compression=None
         ) as connection:
+            is_open = True
             for text in send:
                 await connection.send(text)
             async with asyncio.timeout(seconds or None) as limit:
                 async with _ended_by(stop, limit):
                     await _take(connection, file, snapshot_url, frames_max)
-                why = f"{frames_max} frames"
-    except TimeoutError:
-        why = "stopped" if stop is not None and stop.is_set() else f"{seconds:g} s"
+        return f"{frames_max} frames"
     except ConnectionClosed as error:
-        why = f"closed by the venue: {error}"
+        return f"closed by the venue: {error}"
     except (OSError, InvalidHandshake, InvalidURI) as error:
+        if is_open and isinstance(error, TimeoutError):
+            return "stopped" if stop is not None and stop.is_set() else f"{seconds:g} s"
         raise TickmakerError(
             f"{url}: can't be reached: {error}", "Check the address.", EXIT_FAILED
         ) from None
-    finally:
-        file.close()
-    return {"out": str(out), "frames": file.frames, "snapshots": file.snapshots, "ended": why}
 
 
 @asynccontextmanager
@@ -114,17 +129,28 @@ async def _take(
             file.write(frame)
             file.frames += 1
             if snapshot_url and snapshot is None:
-                snapshot = asyncio.create_task(_take_snapshot(snapshot_url, file))
-            if snapshot is not None and snapshot.done():
-                snapshot.result()
+                snapshot = asyncio.create_task(_take_snapshot(snapshot_url, file, connection))
         if snapshot is not None:
             await snapshot
+    except ConnectionClosed:
+        if snapshot is not None:
+            await snapshot  # it closed the connection, if it failed
+        raise
     finally:
         if snapshot is not None:
             snapshot.cancel()
 
 
-async def _take_snapshot(url: str, file: Capture) -> None:
+async def _take_snapshot(url: str, file: Capture, connection: ClientConnection) -> None:
+    try:
+        file.write(await _snapshot(url))
+        file.snapshots += 1
+    except TickmakerError:
+        await connection.close()
+        raise
+
+
+async def _snapshot(url: str) -> bytes:
     timeout = aiohttp.ClientTimeout(total=REST_TIMEOUT_S)
     try:
         async with aiohttp.ClientSession(timeout=timeout) as http, http.get(url) as response:
@@ -139,8 +165,7 @@ async def _take_snapshot(url: str, file: Capture) -> None:
             "Check the address and its symbol.",
             EXIT_FAILED,
         )
-    file.write(body)
-    file.snapshots += 1
+    return body
 
 
 def run(

@@ -27,6 +27,14 @@ _quiet = logging.getLogger("engine.gateway.handshake")
 _quiet.setLevel(logging.ERROR)
 
 
+class RefusedError(TickmakerError):
+    """The handshake was answered with HTTP `status` instead."""
+
+    def __init__(self, what: str, remedy: str, *, status: int) -> None:
+        super().__init__(what, remedy)
+        self.status = status
+
+
 class Upgraded(NamedTuple):
     """A connected socket past its handshake, and the frames' bytes that came with the answer."""
 
@@ -150,16 +158,22 @@ async def _read_answer(
 
 def _refused(where: str, cause: Exception | None) -> TickmakerError:
     if isinstance(cause, InvalidStatus):
-        status = cause.response.status_code
-        remedy = {
-            401: "check the listen key and the credential",
-            403: "the venue refuses this client: check the key's permissions and address list",
-            404: "check the WebSocket path in the config",
-            429: "too many connections: wait before the next start",
-        }.get(status, "check the exchange's log")
-        return TickmakerError(f"{where}: handshake refused with HTTP status {status}", remedy)
+        return refusal(where, cause.response.status_code)
     kind = str(cause) if isinstance(cause, InvalidHandshake) else type(cause).__name__
     return TickmakerError(
         f"{where}: the answer is no valid WebSocket handshake ({kind})",
         "check that this address is the exchange's WebSocket port",
+    )
+
+
+def refusal(where: str, status: int) -> RefusedError:
+    """What can be done about it, in words."""
+    remedy = {
+        401: "check the listen key and the credential",
+        403: "the venue refuses this client: check the key's permissions and address list",
+        404: "check the WebSocket path in the config",
+        429: "too many connections: wait before the next start",
+    }.get(status, "check the exchange's log")
+    return RefusedError(
+        f"{where}: handshake refused with HTTP status {status}", remedy, status=status
     )

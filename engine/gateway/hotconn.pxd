@@ -10,6 +10,8 @@ cdef extern from "../engine/gateway/hotconn.h" nogil:
     uint64_t hs_ticks()
     int64_t hs_monotonic_ns()
     int64_t hs_wall_ns()
+    bint hs_is_virtual()
+    void hs_set_virtual(int64_t monotonic_ns, int64_t wall_ns)
     int64_t hs_peek(int fd, void* to, int64_t room, int64_t* stamp_ns)
     int64_t hs_discard(int fd, int64_t size)
     int64_t hs_send(int fd, const void* data, int64_t size)
@@ -63,3 +65,6 @@ cdef class HotConn:
     cdef void compact(self) noexcept nogil
     cdef ns_t stamp_of(self, int64_t wall_ns, ns_t wall_minus_monotonic_ns, ns_t bound_ns,
                        ns_t now_ns) noexcept nogil
+
+
+cdef void set_virtual_time_of_conns(int64_t monotonic_ns, int64_t wall_ns) noexcept nogil

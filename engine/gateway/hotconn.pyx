@@ -145,9 +145,10 @@ cdef class HotConn:
         if len(leftover) > self.buffer_size:
             raise ValueError("More bytes behind the handshake than the receive buffer holds")
         sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKED_MS_MAX)
-        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        if sock.family != socket.AF_UNIX:        # the simulator's: neither TCP nor kernel time
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKED_MS_MAX)
+            sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         memcpy(self.buffer, <const uint8_t*>leftover, len(leftover))
         self.start, self.end = 0, len(leftover)
         self.queue_start = self.queue_end = 0
@@ -187,3 +188,8 @@ cdef class HotConn:
     @property
     def queued_bytes(self) -> int:
         return self.queue_end - self.queue_start
+
+
+cdef void set_virtual_time_of_conns(int64_t monotonic_ns, int64_t wall_ns) noexcept nogil:
+    """This module's copy of the simulator's time; 0: the clocks again."""
+    hs_set_virtual(monotonic_ns, wall_ns)

@@ -39,11 +39,8 @@ from engine.gateway.hotconn cimport (
     FRAGMENT_BYTES,
     HotConn,
     HS_HAS_TSC,
-    hs_monotonic_ns,
-    hs_discard,
-    hs_peek,
-    hs_ticks,
-    hs_wall_ns,
+    hs_discard, hs_is_virtual, hs_monotonic_ns, hs_peek, hs_set_virtual, hs_ticks, hs_wall_ns,
+    set_virtual_time_of_conns,
 )
 from fastcore.types cimport (
     CONN_MARKET,
@@ -413,6 +410,8 @@ cdef class HotLoop:
 # -- TICKS ---
 
 cdef uint64_t _ticks() noexcept nogil:
+    if hs_is_virtual():
+        return <uint64_t>hs_monotonic_ns()
     return hs_ticks()
 
 
@@ -431,7 +430,7 @@ def ns_per_tick() -> float:
     global _ns_per_tick
     cdef ns_t begin_ns, end_ns
     cdef uint64_t begin_ticks
-    if not HS_HAS_TSC:
+    if not HS_HAS_TSC or hs_is_virtual():
         return 1.0
     if _ns_per_tick == 0.0:
         begin_ns = end_ns = hs_monotonic_ns()
@@ -440,3 +439,10 @@ def ns_per_tick() -> float:
             end_ns = hs_monotonic_ns()
         _ns_per_tick = <double>(end_ns - begin_ns) / <double>(hs_ticks() - begin_ticks)
     return _ns_per_tick
+
+
+def set_virtual_time(int64_t monotonic_ns, int64_t wall_ns) -> None:
+    """For the simulator: what the compiled edge's clocks say from now on, in the whole process;
+    (0, 0): they are read again."""
+    hs_set_virtual(monotonic_ns, wall_ns)
+    set_virtual_time_of_conns(monotonic_ns, wall_ns)

@@ -1,9 +1,11 @@
 """Market data's cold side: REST depth snapshots for as long as the core wants one."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from random import Random
 
+from engine import clock
 from engine.errors import TickmakerError
 from engine.gateway.hotsocket import HotLoop
 from engine.gateway.reconnect import backoff_s
@@ -12,6 +14,10 @@ from engine.venues import binance_usdm as venue
 
 RETRY_BASE_S = 0.02  # a snapshot older than the buffered diffs: the next one may do at once
 RETRY_CAP_S = 5.0
+# A third of what the venue allows an address: the rest is for cancels, the clock, listen keys. A
+# feed that breaks again and again would else get the address banned, and its orders left alone.
+PER_MINUTE_MAX = venue.WEIGHT_PER_MINUTE // 3 // venue.SNAPSHOT_WEIGHT
+MINUTE_NS = 60 * 1_000_000_000
 
 
 class Snapshots:
@@ -31,6 +37,7 @@ class Snapshots:
         self._rng = rng
         self._on_fault = on_fault
         self._task: asyncio.Task[None] | None = None
+        self._asked_ns: deque[int] = deque(maxlen=PER_MINUTE_MAX)
         self.fetched = 0
         self.last_error = ""
 
@@ -52,6 +59,10 @@ class Snapshots:
     async def _fetch(self) -> None:
         attempt = 0
         while self._hot.is_snapshot_wanted and self._hot.market.is_open:
+            if (early_s := self._early_s()) > 0:
+                await asyncio.sleep(early_s)
+                continue
+            self._asked_ns.append(clock.monotonic_ns())
             wait_s = backoff_s(attempt, self._rng, base_s=RETRY_BASE_S, cap_s=RETRY_CAP_S)
             try:
                 body = await self._rest.get_bytes(
@@ -68,6 +79,12 @@ class Snapshots:
                     return
             await asyncio.sleep(wait_s)
             attempt += 1
+
+    def _early_s(self) -> float:
+        """Until the budget allows another request; 0 when it does."""
+        if len(self._asked_ns) < PER_MINUTE_MAX:
+            return 0.0
+        return max(0, self._asked_ns[0] + MINUTE_NS - clock.monotonic_ns()) / 1e9
 
     def _took(self, body: bytes) -> bool:
         """Hand a snapshot to the core; False when it still wants one."""

@@ -12,22 +12,16 @@ import json
 from collections.abc import Callable
 from random import Random
 from typing import Any
-from urllib.parse import urlencode
-
-import aiohttp
-from yarl import URL
+from urllib.parse import urlencode, urlsplit
 
 from engine import clock
 from engine.errors import EXIT_FAILED, TickmakerError
-from engine.gateway.handshake import strerror
+from engine.gateway.http import AiohttpClient, Http, NoAnswerError
 from engine.gateway.reconnect import backoff_s
 from engine.venues import binance_usdm as venue
 
-TIMEOUT_S = 5.0
-CONNECT_TIMEOUT_S = 2.0
 GET_TRIES = 4
 RETRY_AFTER_S_MAX = 5.0  # a longer wait is the caller's to decide
-BODY_BYTES_MAX = 32 * 1024 * 1024
 
 
 class VenueError(TickmakerError):
@@ -58,6 +52,7 @@ class RestClient:
         recv_window_ms: int,
         rng: Random,
         utc_ns: Callable[[], int] = clock.wall_ns,
+        connect: Callable[[], Http] = AiohttpClient,
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._api_key = api_key
@@ -65,22 +60,19 @@ class RestClient:
         self._recv_window_ms = recv_window_ms
         self._rng = rng
         self.utc_ns = utc_ns
-        self._session: aiohttp.ClientSession | None = None
+        self._connect = connect
+        self._http: Http | None = None
 
     def __repr__(self) -> str:
         return f"RestClient({self._base_url!r})"
 
     async def open(self) -> None:
-        self._session = aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=TIMEOUT_S, sock_connect=CONNECT_TIMEOUT_S),
-            connector=aiohttp.TCPConnector(limit=4),
-            trust_env=False,
-        )
+        self._http = self._connect()
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        if self._http is not None:
+            await self._http.close()
+            self._http = None
 
     async def get(self, path: str, params: dict[str, str] | None = None, *,
                   is_signed: bool = False) -> Any:
@@ -108,29 +100,19 @@ class RestClient:
     async def _request(
         self, method: str, path: str, params: dict[str, str], is_signed: bool
     ) -> bytes:
-        assert self._session is not None, "open() first"
-        url = URL(f"{self._base_url}{path}?{self._query(params, is_signed)}".rstrip("?"),
-                  encoded=True)
-        headers = {venue.API_KEY_HEADER: self._api_key}
+        assert self._http is not None, "open() first"
+        url = f"{self._base_url}{path}?{self._query(params, is_signed)}".rstrip("?")
         failure = ""
         try:
-            async with self._session.request(
-                method, url, headers=headers, allow_redirects=False
-            ) as answer:
-                body = await answer.content.read(BODY_BYTES_MAX)
-                while len(body) < BODY_BYTES_MAX and (more := await answer.content.readany()):
-                    body += more
-                status, retry_after = answer.status, answer.headers.get("Retry-After", "")
-        except TimeoutError:
-            failure = f"no answer within {TIMEOUT_S:g} s"
-        except aiohttp.ClientConnectorError as error:
-            failure = f"cannot connect ({strerror(error.os_error)})"
-        except aiohttp.ClientError as error:
-            failure = type(error).__name__
+            status, body, retry_after = await self._http.request(
+                method, url, {venue.API_KEY_HEADER: self._api_key}
+            )
+        except NoAnswerError as error:
+            failure = str(error)
         if failure:
-            # Raised outside the handler: aiohttp's errors hold the signed URL.
+            # Outside the handler: what led to it may hold the signed URL.
             raise UnreachableError(
-                f"{method} {path} at {URL(self._base_url).authority}: {failure}",
+                f"{method} {path} at {urlsplit(self._base_url).netloc}: {failure}",
                 "check that the exchange runs and that rest_url is right",
             )
         if status != 200:

@@ -12,8 +12,10 @@ from typing import Any
 
 from engine import clock
 from engine.errors import TickmakerError
+from engine.gateway.handshake import RefusedError
 from engine.gateway.hotsocket import HotLoop
 from engine.gateway.reconnect import backoff_s, next_attempt
+from engine.gateway.rest import VenueError
 from engine.gateway.trading import Account
 from engine.gateway.transport import Transport
 from engine.venues import binance_usdm as venue
@@ -22,6 +24,7 @@ from fastcore.types import Command, Conn, Halt, OrderState
 CONNECT_TIMEOUT_S = 5.0
 CANCEL_TIMEOUT_S = 10.0
 TURN_MS = 5
+PATIENT_ATTEMPT = 8  # backoff_s() is at its cap from here
 SETTLE_S = 0.1  # for fills that were on their way when the venue was asked
 PRIVATE = (Conn.TRADE, Conn.USER)
 
@@ -125,6 +128,20 @@ class Supervisor:
         await self.close()
         return is_flat
 
+    async def tell_position(self, timeout_s: float) -> None:
+        """At shutdown, when the venue has said that nothing is open: what the core still believes
+        to work is gone. The position is the venue's word, never our own given back to us: fills
+        that we did not hear of must stay a difference."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                lots = await self._account.position_lots(self._traded)
+        except (TickmakerError, TimeoutError) as error:
+            what = error.what if isinstance(error, TickmakerError) else "no answer in time"
+            self._emit("warning", what=f"the position at the end is not known: {what}",
+                       remedy="look at it at the venue before the next start")
+            return
+        self._hot.account(lots, 0)
+
     async def close(self) -> None:
         self.is_active = False
         tasks = list(self._tasks.values())
@@ -163,6 +180,8 @@ class Supervisor:
                 break
             except TickmakerError as error:
                 self._emit("connection", name=conn.name, state="down", why=error.what)
+                attempt = max(attempt, _attempt_after(error))
+                await asyncio.sleep(error.retry_after_s if isinstance(error, VenueError) else 0)
         self.reconnects += 1
         self._emit("connection", name=conn.name, state="up", why="")
         self.on_state()
@@ -234,3 +253,14 @@ class Supervisor:
     def _is_any_pending(self) -> bool:
         on_its_way = (OrderState.PENDING_NEW, OrderState.UNKNOWN)
         return any(own["state"] in on_its_way for own in self._hot.core.numbers()["own"])
+
+
+def _attempt_after(error: TickmakerError) -> int:
+    """The least attempt number to go on with: one of long waits where the venue asks for it.
+
+    Who knocks on while throttled is banned, and can't even cancel then.
+    """
+    is_throttled = (
+        isinstance(error, RefusedError | VenueError) and error.status in venue.STATUS_THROTTLED
+    )
+    return PATIENT_ATTEMPT if is_throttled else 0

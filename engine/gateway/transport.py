@@ -6,15 +6,17 @@
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from engine.gateway.handshake import upgrade
+from engine.gateway.handshake import Upgraded, upgrade
 from engine.gateway.hotsocket import HotLoop
 
 TRIES_PER_TURN = 1000  # ~0.3 ms between two turns of the loop; one turn costs ~10 us
 SLEEP_TIMER_S = 0.01  # the core's due timer while nothing arrives
 CONNECTIONS = (0, 1, 2)  # CONN_MARKET, CONN_TRADE, CONN_USER
+# (url, what, timeout_s) -> a connected socket past its handshake, or TickmakerError.
+Dial = Callable[[str, str, float], Awaitable[Upgraded]]
 
 
 class Transport(Protocol):
@@ -37,8 +39,11 @@ class Transport(Protocol):
 class HotTransport:
     """The compiled transport, busy-polled or sleeping."""
 
-    def __init__(self, hot: HotLoop, *, is_busy: bool, tries: int = TRIES_PER_TURN) -> None:
+    def __init__(
+        self, hot: HotLoop, *, is_busy: bool, tries: int = TRIES_PER_TURN, dial: Dial = upgrade
+    ) -> None:
         self.hot = hot
+        self._dial = dial
         self._is_busy = is_busy
         self._tries = tries
         self._loop = asyncio.get_running_loop()
@@ -47,7 +52,7 @@ class HotTransport:
         self._timer: asyncio.TimerHandle | None = None
 
     async def connect(self, conn: int, url: str, what: str, timeout_s: float) -> None:
-        upgraded = await upgrade(url, what, timeout_s)
+        upgraded = await self._dial(url, what, timeout_s)
         self.disconnect(conn)
         self.hot.attach(conn, upgraded.sock, upgraded.leftover)
         if not self._is_busy:

@@ -22,7 +22,9 @@ POSITION_RISK = "/fapi/v3/positionRisk"
 LISTEN_KEY = "/fapi/v1/listenKey"
 
 API_KEY_HEADER = "X-MBX-APIKEY"
-SNAPSHOT_LEVELS = 1000  # the most that the venue gives; weight 20
+SNAPSHOT_LEVELS = 1000  # the most that the venue gives
+SNAPSHOT_WEIGHT = 20
+WEIGHT_PER_MINUTE = 2_400  # of an address
 LISTEN_KEY_RENEW_S = 30 * 60.0  # it lives 60 minutes
 CONNECTION_AGE_S_MAX = 24 * 3600.0  # the venue closes older connections
 

@@ -10,6 +10,8 @@ from engine.exchange.binance.params import Params
 from engine.exchange.events import Output
 from engine.exchange.keys import Key
 
+MS = 1_000_000
+
 
 @dataclass(slots=True)
 class Call:
@@ -23,6 +25,7 @@ class Call:
     now_ns: int
     conn: Conn | None = None
     out: list[Output] = field(default_factory=list)
+    unit_ns: int = MS  # of times in the answer; spot clients may ask for microseconds
 
     @property
     def account(self) -> int:

@@ -108,6 +108,7 @@ class RateLimits:
         self._of_address = sorted(of_address, key=lambda limit: limit.kind != "REQUEST_WEIGHT")
         of_account = [limit for limit in self.limits if limit.kind == "ORDERS"]
         self._of_account = sorted(of_account, key=lambda limit: limit.window_ns)
+        self.weight = self._of_address[0]
         self.info_json = "[" + ",".join(limit.json() for limit in self.limits) + "]"
 
     # -- WEIGHT ---
@@ -172,11 +173,10 @@ class RateLimits:
         for window, cost in zip(windows, costs, strict=True):
             window.count += cost
 
-    def unfilled(self, account: int, t_ns: int, created_ns: int) -> None:
-        """Spot: an order that fills gives its place back, in the windows that counted it."""
+    def give_back(self, account: int, places: int, t_ns: int) -> None:
+        """Spot: an order that fills, or was refused, no longer counts; never below nothing."""
         for window in self._windows(account):
-            if window.used(t_ns) and created_ns // window.length_ns == window.number:
-                window.count -= 1
+            window.count = max(0, window.used(t_ns) - places)
 
     # -- TELLING ---
 
@@ -233,7 +233,7 @@ def throttled(limit: Limit, retry_after_s: int, now_ns: int) -> VenueError:
     )  # fmt: skip
     data = _retry_json(retry_after_s, now_ns)
     return VenueError(
-        -1003, limit.limit, limit.words, text=text, data=data, retry_after_s=retry_after_s
+        -1003, limit.limit, limit.words, text=text, ws_data=data, retry_after_s=retry_after_s
     )
 
 
@@ -245,7 +245,7 @@ def banned(retry_after_s: int, now_ns: int) -> VenueError:
         " Streams for live updates to avoid bans."
     )
     data = _retry_json(retry_after_s, now_ns)
-    return VenueError(-1003, text=text, status=418, data=data, retry_after_s=retry_after_s)
+    return VenueError(-1003, text=text, status=418, ws_data=data, retry_after_s=retry_after_s)
 
 
 def _retry_json(retry_after_s: int, now_ns: int) -> str:

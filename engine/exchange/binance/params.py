@@ -74,6 +74,8 @@ def text_params(value: object) -> dict[str, str]:
             params[name] = "true" if item else "false"
         elif isinstance(item, int):
             params[name] = str(item)
+        elif isinstance(item, list) and all(isinstance(part, str) for part in item):
+            params[name] = json.dumps(item, separators=(",", ":"))  # as REST writes a list
         elif item is not None:
             raise VenueError(-1102, name)
     return params

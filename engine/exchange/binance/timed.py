@@ -54,8 +54,8 @@ class TimedStreams:
             keys = list(self._histories)
             ticker, mini = self._make_ticker(keys, is_mini=False), self._make_ticker(keys, True)
             makers = {
-                "!ticker@arr": (rules.ticker_ms, _as_array(ticker)),
-                "!miniTicker@arr": (rules.ticker_ms, _as_array(mini)),
+                "!ticker@arr": (rules.ticker_ms, as_array(ticker)),
+                "!miniTicker@arr": (rules.ticker_ms, as_array(mini)),
             }
             if rules.all_best_ms:
                 makers["!bookTicker"] = (rules.all_best_ms, self._make_all_best(keys))
@@ -107,8 +107,10 @@ class TimedStreams:
             datas: list[str] = []
             for key in keys:
                 history, market = self._histories[key], self._markets[key]
+                if versions[key] == history.version:
+                    continue
                 day = history.day(now_ns)
-                if day is None or versions[key] == history.version:
+                if day is None:
                     continue
                 versions[key] = history.version
                 if is_mini:
@@ -139,7 +141,7 @@ class TimedStreams:
         return make
 
 
-def _as_array(make: Make) -> Make:
+def as_array(make: Make) -> Make:
     """One frame of all."""
 
     def make_array(now_ns: int) -> list[str]:

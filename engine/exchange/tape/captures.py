@@ -89,6 +89,8 @@ class BinanceParser:
             return BestMessage(recv_ts_ns, frame, fields["update_id"], _touch(fields))
         if kind == EventKind.TRADE:
             return TradeMessage(recv_ts_ns, frame, [_print(fields)])
+        if kind == EventKind.AGG_TRADE and not self._identity.has_trades:
+            return TradeMessage(recv_ts_ns, frame, [_print(fields)])
         if kind == EventKind.DEPTH and self._identity.takes_depth(frame.stream):
             return _depth(recv_ts_ns, frame, False, fields, fields["final_update_id"])
         if kind == Code.UNKNOWN and frame.stream[len(self._prefix) :] in BARE_STREAMS.values():
@@ -113,11 +115,13 @@ class BinanceParser:
 
 
 class BybitParser:
-    """Public v5 messages; `text` and `data` are the whole message, the stream is its topic."""
+    """Public v5 messages; `text` and `data` are the whole message, the stream is its topic after
+    its product: `linear/orderbook.50.BTCUSDT`."""
 
     def __init__(self, identity: Identity, instrument: Instrument) -> None:
         self._identity = identity
         self._symbol = instrument.symbol
+        self._product = instrument.key.removesuffix(instrument.symbol)
         tick, lot = f"{instrument.px.step:f}", f"{instrument.qty.step:f}"
         decoder = new_decoder(identity, tick, lot)
         assert isinstance(decoder, BybitDecoder)
@@ -135,7 +139,7 @@ class BybitParser:
         topic = self._topic_of(text)
         if topic.rpartition(".")[2] != self._symbol:
             return None
-        frame = TapeFrame(topic, text, text)
+        frame = TapeFrame(self._product + topic, text, text)
         if kind == EventKind.TRADE:
             prints = [_print(fields)]
             while (following := self._next())[0] == EventKind.TRADE:
@@ -187,4 +191,5 @@ def _touch(fields: dict[str, Any]) -> tuple[int, int, int, int]:
 
 def _print(fields: dict[str, Any]) -> Print:
     side = Side.SELL if fields["aggressor"] else Side.BUY
-    return Print(fields["px_ticks"], fields["qty_lots"], side, bool(fields["is_market"]))
+    is_market = bool(fields["is_market"])
+    return Print(fields["px_ticks"], fields["qty_lots"], side, is_market, fields["trade_id"])

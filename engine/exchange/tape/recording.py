@@ -24,9 +24,9 @@ BYBIT_PRODUCTS = ("linear", "spot")
 def open_markets(
     paths: Sequence[Path], venue: str, symbols: Sequence[str], speed: float
 ) -> list[TapeMarket]:
-    """A market for every symbol of the recordings, or for those named (`BTCUSDT`; on Bybit also
-    `spot/BTCUSDT`). TickmakerError naming the file, and the line or row, for what can't be
-    served."""
+    """A market for every symbol of the recordings, or for those named (`BTCUSDT`; on Bybit that
+    is `linear/BTCUSDT` and `spot/BTCUSDT`). TickmakerError naming the file, and the line or row,
+    for what can't be served."""
     recordings = open_recordings(paths, venue, symbols)
     timeline = Timeline(speed)
     markets = [TapeMarket(recording, timeline=timeline) for recording in recordings]
@@ -37,9 +37,9 @@ def open_markets(
 
 def open_recordings(paths: Sequence[Path], venue: str, symbols: Sequence[str]) -> list[Recording]:
     """One a symbol, in the order of `symbols`, else of the files."""
-    wanted = [_key(venue, symbol) for symbol in symbols]
+    wanted = [_name(symbol) for symbol in symbols]
     found: dict[str, Recording] = {}
-    captures: dict[str, list[Path]] = {}
+    captures: dict[str, list[tuple[Path, Identity]]] = {}
     others: list[str] = []
     for path in paths:
         if first_bytes(path).startswith(ARROW_MAGIC):
@@ -52,24 +52,26 @@ def open_recordings(paths: Sequence[Path], venue: str, symbols: Sequence[str]) -
                 raise _twice(path, key)
             found[key] = recording
             continue
-        for key, exchange in _held(path, venue, wanted):
+        for identity in _held(path, venue, wanted):
+            exchange, prefix = exchange_of(identity.venue)
+            key = prefix + identity.symbol
             if exchange != venue:
                 others.append(f"{key} on {exchange}")
             elif key in found:
                 raise _twice(path, key)
             else:
-                captures.setdefault(key, []).append(path)
-    _check(paths, venue, wanted, [*found, *captures], others)
-    for key, files in captures.items():
-        if not wanted or key in wanted:
-            found[key] = open_capture(files, key)
-    order = wanted or list(found)
-    return [found[key] for key in dict.fromkeys(order)]
+                captures.setdefault(key, []).append((path, identity))
+    chosen = _chosen(paths, venue, wanted, [*found, *captures], others)
+    return [found[key] if key in found else _open_capture(captures[key], key) for key in chosen]
 
 
-def open_capture(files: list[Path], key: str) -> Recording:
+def _open_capture(parts: list[tuple[Path, Identity]], key: str) -> Recording:
     """One symbol of raw captures, in the order given."""
-    source, identity = _source(files, key)
+    source = Source([path for path, _ in parts], None, passes=1)
+    source.product, _, symbol = key.rpartition("/")
+    identity = parts[0][1]
+    if len(parts) > 1:  # all of them tell
+        identity = next(each for each in identify_all(source) if each.symbol == symbol)
     instrument = survey(source, identity)
     messages = capture_messages(source, identity, instrument)
     notices = []
@@ -79,54 +81,38 @@ def open_capture(files: list[Path], key: str) -> Recording:
     return Recording(instrument, SYNC_RULES[identity.venue], messages, notices)
 
 
-def _source(files: list[Path], key: str) -> tuple[Source, Identity]:
-    product, _, symbol = key.rpartition("/")
-    source = Source(files, None, passes=1)
-    source.product = product
-    for identity in identify_all(source):
-        if identity.symbol == symbol:
-            return source, identity
-    raise AssertionError(f"{key} was there before")
-
-
-def _held(path: Path, venue: str, wanted: list[str]) -> list[tuple[str, str]]:
-    """(key, exchange's name) of every symbol in a raw capture."""
+def _held(path: Path, venue: str, wanted: list[str]) -> list[Identity]:
+    """Every symbol in a raw capture."""
     products = [""]
     if venue == "bybit":
-        named = sorted({key.rpartition("/")[0] for key in wanted})
+        named = sorted({name.rpartition("/")[0] for name in wanted})
         products = named if len(named) == 1 else products
         products = [*BYBIT_PRODUCTS] if is_session_log(path) else products
     if len(products) == 1:
         return _held_of(path, products[0])
-    held: list[tuple[str, str]] = []
+    held: list[Identity] = []
     for product in products:
         with suppress(TickmakerError):  # nothing of this product
             held += _held_of(path, product)
     return held or _held_of(path, "")
 
 
-def _held_of(path: Path, product: str) -> list[tuple[str, str]]:
+def _held_of(path: Path, product: str) -> list[Identity]:
     source = Source([path], None, passes=1)
     source.product = product
-    held = []
-    for identity in identify_all(source):
-        exchange, prefix = exchange_of(identity.venue)
-        held.append((prefix + identity.symbol, exchange))
-    return held
+    return identify_all(source)
 
 
-def _key(venue: str, symbol: str) -> str:
-    """The core's name of what an operator named."""
-    product, _, name = symbol.rpartition("/")
-    if venue != "bybit":
-        return symbol.upper()
-    return f"{product.lower() or BYBIT_PRODUCTS[0]}/{name.upper()}"
+def _name(symbol: str) -> str:
+    """What an operator named, in the core's spelling."""
+    product, slash, name = symbol.rpartition("/")
+    return product.lower() + slash + name.upper()
 
 
-def _check(
+def _chosen(
     paths: Sequence[Path], venue: str, wanted: list[str], held: list[str], others: list[str]
-) -> None:
-    """TickmakerError where nothing is left to serve, or something named is not there."""
+) -> list[str]:
+    """Keys to serve. TickmakerError where none is left, or something named is not there."""
     names = ", ".join(str(path) for path in paths)
     if others and not held:
         raise TickmakerError(
@@ -134,13 +120,17 @@ def _check(
             f"Give a recording of {venue}.",
             EXIT_USAGE,
         )
-    for key in wanted:
-        if key not in held:
+    chosen: list[str] = []
+    for name in wanted:
+        keys = [key for key in held if name in (key, key.rpartition("/")[2])]
+        if not keys:
             raise TickmakerError(
-                f"{names}: holds nothing of {key} on {venue}",
+                f"{names}: holds nothing of {name} on {venue}",
                 f"It holds {', '.join([*held, *others][:8])}.",
                 EXIT_USAGE,
             )
+        chosen += keys
+    return list(dict.fromkeys(chosen if wanted else held))
 
 
 def _twice(path: Path, key: str) -> TickmakerError:

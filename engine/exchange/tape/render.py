@@ -86,6 +86,7 @@ class BybitRender:
     def __init__(self, instrument: Instrument) -> None:
         self._instrument = instrument
         self._symbol = instrument.symbol
+        self._product = instrument.key.removesuffix(instrument.symbol)
 
     def best(self, row: dict[str, Any], touch: tuple[int, ...]) -> TapeFrame:
         bids = [(touch[0], touch[1])] if touch[0] else []
@@ -104,7 +105,7 @@ class BybitRender:
             f'"s":"{self._symbol}","S":"{side}","v":"{qty}","p":"{px}",'
             f'"i":"{row["trade_id"]}","BT":{block},"RPI":false}}]}}'
         )
-        return TapeFrame(topic, text, text)
+        return TapeFrame(self._product + topic, text, text)
 
     def depth(
         self, row: dict[str, Any], bids: list[Quote], asks: list[Quote], is_snapshot: bool
@@ -131,4 +132,4 @@ class BybitRender:
             f'"a":{levels_json(self._instrument, asks)},"u":{update_id}{tail}}},'
             f'"cts":{t_ns // MS}}}'
         )
-        return TapeFrame(topic, text, text)
+        return TapeFrame(self._product + topic, text, text)

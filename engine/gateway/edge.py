@@ -1,0 +1,36 @@
+"""What a session touches the world with: sockets, HTTP, disk. The simulator brings its own."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from engine.errors import EXIT_USAGE, TickmakerError
+from engine.gateway.handshake import upgrade
+from engine.gateway.http import AiohttpClient, Http
+from engine.gateway.transport import Dial
+
+
+@dataclass(frozen=True)
+class Edge:
+    """Defaults are the real ones."""
+
+    dial: Dial = upgrade
+    connect_http: Callable[[], Http] = AiohttpClient
+    segment_bytes: int = 16 << 20  # of a journal segment
+    turn_s: float = 0.01  # between two looks at journal space and status page
+
+
+REAL = Edge()
+
+
+def pin(cpu: int) -> None:
+    """Run this process on one core; TickmakerError when it may not."""
+    try:
+        os.sched_setaffinity(0, {cpu})
+    except OSError:
+        allowed = ", ".join(map(str, sorted(os.sched_getaffinity(0))))
+        raise TickmakerError(
+            f"Configuration: cpu {cpu} can't be used by this process",
+            f"choose one of {allowed}, or null",
+            EXIT_USAGE,
+        ) from None

@@ -1,0 +1,1 @@
+"""The simulator: engine and exchange in one process, in virtual time."""

@@ -1,0 +1,301 @@
+"""One simulated run: exchange, faults, network and a whole engine session, from a seed.
+
+Everything that the run depends on comes from the seed and the plan; the digest is over the bytes
+of the journal and the exchange's truth, so that two runs are the same if, and only if, it is.
+"""
+
+import asyncio
+import gc
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from engine import clock
+from engine.config import WsUrls, demo_core, load
+from engine.exchange.agents.settings import AgentSettings, settings_of
+from engine.exchange.core import Core
+from engine.exchange.face import Face
+from engine.exchange.faults import Faulty
+from engine.exchange.faults_schedule import Schedule
+from engine.exchange.instruments import catalogue
+from engine.exchange.market import AgentMarket
+from engine.exchange.stack import make_core, make_face
+from engine.gateway.edge import Edge
+from engine.gateway.parent import Output
+from engine.session import Session
+from engine.sim.audit import Audit
+from engine.sim.checker import Belief, Checker
+from engine.sim.link import Weather
+from engine.sim.loop import START_NS, StandstillError, VirtualLoop, virtual_time
+from engine.sim.network import Network
+from engine.sim.schedule import Plan, WireFault
+
+SYMBOL = "BTCUSDT"
+PACE = 0.05  # a moderate market: faults meet quotes and fills, and not only requotes
+ACCOUNT = 0
+SEGMENT_BYTES = 4 << 20
+TURN_S = 0.25  # of the session's housekeeping, which touches no order
+SHUTDOWN_S = 60.0  # of virtual time: the engine's own deadlines are shorter
+TIDY_EVERY_S = 300.0  # of virtual time: what is checked is let go
+MEMORY = Path("/dev/shm")
+FaceOf = Callable[[str, Core], Face]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What all seeds of a command have in common."""
+
+    venue: str
+    seconds: float = 60.0
+    strategy: str = "spread"
+    pace: float = PACE  # of the agents, as a share of a liquid market's
+    is_strict: bool = False  # a fill missed while the user stream was lost is a breach, too
+
+
+@dataclass
+class Outcome:
+    """What came of one run. `breaches` empty: it passed."""
+
+    seed: int
+    faults: list[str]
+    breaches: list[str] = field(default_factory=list)
+    digest: str = ""
+    virtual_s: float = 0.0
+    real_s: float = 0.0
+    figures: dict[str, int] = field(default_factory=dict)
+    lines: list[dict[str, Any]] = field(default_factory=list)  # what the engine told its parent
+
+
+class Heard(Output):
+    """What the engine tells its parent, kept."""
+
+    def __init__(self) -> None:
+        self.is_broken = False
+        self.dropped = 0
+        self.lines: list[dict[str, Any]] = []
+
+    def emit(self, event: str, **fields: Any) -> None:
+        self.lines.append({"event": event, "at_s": (clock.monotonic_ns() - START_NS) / 1e9,
+                           **fields})
+
+    def last(self, event: str) -> dict[str, Any]:
+        return next((line for line in reversed(self.lines) if line["event"] == event), {})
+
+
+def run_seed(
+    seed: int, plan: Plan, scenario: Scenario, face_of: FaceOf = make_face
+) -> Outcome:
+    """One run, in this process; its folder is gone afterwards."""
+    gc.collect()
+    gc.freeze()  # what is loaded stays: each run's own garbage is found quickly
+    folder = Path(tempfile.mkdtemp(
+        prefix="tickmaker-sim-", dir=MEMORY if MEMORY.is_dir() else None
+    ))  # fmt: skip
+    started_ns = clock.real_monotonic_ns()
+    try:
+        outcome = _run(seed, plan, scenario, folder, face_of)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    outcome.real_s = (clock.real_monotonic_ns() - started_ns) / 1e9
+    gc.collect()  # the journal's maps hold memory until their session is gone
+    gc.unfreeze()
+    return outcome
+
+
+def _run(seed: int, plan: Plan, scenario: Scenario, folder: Path, face_of: FaceOf) -> Outcome:
+    loop = VirtualLoop()
+    try:
+        with virtual_time(loop):
+            run = _Run(seed, plan, scenario, folder, loop, face_of)
+            try:
+                loop.run_until_complete(run.whole())
+            except StandstillError as error:
+                run.trouble.append(f"virtual time stands still: {error}")
+            return run.outcome()
+    finally:
+        loop.close()
+
+
+class _Run:
+    """The parts of one run, put together and watched."""
+
+    def __init__(
+        self, seed: int, plan: Plan, scenario: Scenario, folder: Path, loop: VirtualLoop,
+        face_of: FaceOf,
+    ) -> None:  # fmt: skip
+        self.seed = seed
+        self.plan = plan
+        self.scenario = scenario
+        self.folder = folder
+        self.loop = loop
+        self.heard = Heard()
+        listing = catalogue(scenario.venue)[SYMBOL]
+        market = AgentMarket(
+            listing, seed, loop.wall_ns(), settings=paced(settings_of(listing), scenario.pace)
+        )
+        self.core = make_core(scenario.venue, [market], seed)
+        schedule = Schedule(seed=seed, fault=plan.venue)  # type: ignore[arg-type]
+        face = Faulty(face_of(scenario.venue, self.core), schedule)
+        dice = Random(f"sim network/{seed}")
+        self.network = Network(loop, face, dice, _weather(dice))
+        self.checker = Checker(listing.instrument, ACCOUNT)
+        self.audit = Audit({SYMBOL: listing.instrument})
+        self.trouble: list[str] = []
+        self._digest = hashlib.sha256()
+        self._truth_read = 0
+        self._segments_read = 0
+        loop.set_exception_handler(self._on_loop_exception)
+
+    def _on_loop_exception(
+        self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]
+    ) -> None:
+        error = context.get("exception")
+        self.trouble.append(f"exception in the simulator: {error!r} ({context['message']})")
+        if error is not None:
+            loop.default_exception_handler(context)
+
+    # -- THE RUN ---
+
+    async def whole(self) -> None:
+        keys = self.core.keys[ACCOUNT].keys[0]
+        network = self.network
+        edge = Edge(network.dial, lambda: network, SEGMENT_BYTES, TURN_S)
+        self.session = Session(self._config(), keys.api_key, keys.secret, self.heard, edge)
+        self._plan_faults()
+        running = asyncio.create_task(self.session.run())
+        tidying = asyncio.create_task(self._tidy())
+        await asyncio.wait({running}, timeout=self.scenario.seconds)
+        self.session.stop()
+        done, _ = await asyncio.wait({running}, timeout=SHUTDOWN_S)
+        tidying.cancel()
+        await asyncio.gather(tidying, return_exceptions=True)
+        if not done:
+            self.trouble.append(f"the shutdown was not over after {SHUTDOWN_S:g} s")
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            self.exit_code = -1
+        else:
+            self.exit_code = running.result()
+        self.network.shut()
+
+    def _config(self) -> Any:
+        urls = self.network.face.urls("http://127.0.0.1:1", "ws://127.0.0.1:2")
+        core = demo_core(SYMBOL, self.scenario.strategy, f"{self.seed & 0xFFFFFFFF:08x}",
+                         self.seed)
+        return load({
+            "run_dir": str(self.folder), "rest_url": urls["rest_url"],
+            "ws_url": {name: urls["ws_url"][name] for name in WsUrls.model_fields},
+            "poll": "sleep", "cpu": None, "core": core,
+            "credential": {"kind": "local_exchange", "seed": self.seed, "account": ACCOUNT},
+        })  # fmt: skip
+
+    def _plan_faults(self) -> None:
+        for fault in self.plan.wire:
+            self.loop.at_ns(START_NS + fault.at_ns, self._begin, fault)
+
+    def _begin(self, fault: WireFault) -> None:
+        network, conn = self.network, fault.conn
+        if fault.kind == "cut" and conn:
+            network.cut(conn, fault.is_up_lost)
+        elif fault.kind == "wire_half_open" and conn:
+            network.half_open(conn, fault.for_ns)
+        elif fault.kind == "stall":
+            network.stall(fault.what, fault.for_ns)
+        elif fault.kind == "refuse":
+            network.refuse(fault.what, fault.for_ns)
+        elif fault.kind in ("lose_request", "lose_answer"):
+            network.lose_http(fault.kind.removeprefix("lose_"), fault.for_ns)
+        elif fault.kind == "split":
+            network.split(fault.share, fault.for_ns)
+
+    # -- LOGS, AS THEY GROW ---
+
+    async def _tidy(self) -> None:
+        """A day's logs need not stay: read what is whole, then let it go."""
+        while True:
+            await asyncio.sleep(TIDY_EVERY_S)
+            self._read_segments(keep=2)
+            self._read_truth(self.loop.wall_ns() - int(TIDY_EVERY_S * 1e9))
+
+    def _read_segments(self, keep: int) -> None:
+        paths = sorted((self.folder / "journal").glob("*.jnl"))
+        for path in paths[: len(paths) - keep]:
+            data = path.read_bytes()
+            self._digest.update(data.rstrip(b"\0"))
+            if data[:1] != b"\0":
+                self.checker.on_segment(data)
+            self._segments_read += 1
+            path.unlink()
+
+    def _read_truth(self, until_ns: int) -> None:
+        truth = self.core.truth
+        for number, record in truth.since(self._truth_read):
+            if record.t_ns > until_ns:
+                break
+            self._truth_read = number + 1
+            self._digest.update(repr(record).encode())
+            self.checker.on_truth(record)
+            self.audit.on_truth(record)
+        truth.let_go(self._truth_read)
+
+    # -- THE END ---
+
+    def _may_miss(self) -> bool:
+        """The engine has told of a lost user stream: what happened meanwhile it can't know."""
+        return not self.scenario.is_strict and any(
+            line["event"] == "connection" and line["name"] == "USER" for line in self.heard.lines
+        )
+
+    def outcome(self) -> Outcome:
+        """Whatever happened: what can be said of it."""
+        virtual_s = (self.loop.monotonic_ns() - START_NS) / 1e9
+        self._read_segments(keep=0)
+        self._read_truth(1 << 62)
+        outcome = Outcome(self.seed, self.plan.texts(), virtual_s=virtual_s)
+        outcome.lines = self.heard.lines
+        outcome.breaches += self.trouble
+        hot = self.session._hot
+        if hot is not None and hasattr(self, "exit_code"):
+            stopped = self.heard.last("stopped")
+            outcome.breaches += self.checker.finish(Belief(
+                hot.core.numbers(), hot.core.has_diverged, self.exit_code,
+                stopped.get("open_orders_at_venue"), self._may_miss(),
+            ))  # fmt: skip
+        outcome.breaches += self.audit.breaches
+        outcome.digest = self._digest.hexdigest()
+        outcome.figures = {
+            "orders": self.checker.orders,
+            "fills": self.checker.fills,
+            "missed_fills": self.checker.missed,
+            "messages_down": self.network.messages_down,
+            "messages_up": self.network.messages_up,
+            "face_steps": self.network.steps,
+            "reconnects": self.session.supervisor.reconnects if hot is not None else 0,
+        }
+        return outcome
+
+
+def paced(settings: AgentSettings, pace: float) -> AgentSettings:
+    """The same market in slow motion: rates by `pace`, volatility by its root."""
+    return replace(
+        settings,
+        sigma_ticks=settings.sigma_ticks * pace**0.5,
+        take_rate=settings.take_rate * pace,
+        quote_rate=settings.quote_rate * pace,
+        make_rate=settings.make_rate * pace,
+        react_rate=settings.react_rate * pace,
+    )
+
+
+def _weather(dice: Random) -> Weather:
+    """Near the venue, or a continent away; some networks cut messages up all the time."""
+    return Weather(
+        base_ns=dice.choice((50_000, 400_000, 2_000_000, 15_000_000)),
+        jitter_ns=dice.choice((10_000, 100_000, 1_000_000)),
+        split_share=dice.choice((0.0, 0.0, 0.05)),
+    )

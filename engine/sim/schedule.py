@@ -1,0 +1,219 @@
+"""What goes wrong in a simulated run: faults of the venue (exchange/faults*.py) and of the wire.
+
+A schedule file is the exchange's own (`tickmaker exchange --faults`, docs/faults.md) plus tables
+[[wire]] for what only a network does. A seed's swarm enables a random subset of all kinds, and
+each of them a few times. Faults are numbered, so that a run can be repeated with some of them.
+"""
+
+import re
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from engine.errors import EXIT_USAGE, TickmakerError
+from engine.exchange.face import ConnKind
+from engine.exchange.faults_file import parse_schedule
+from engine.exchange.faults_schedule import Fault, S, Schedule, Span, fault
+
+WIRE_KINDS = ("cut", "wire_half_open", "stall", "refuse", "lose_request", "lose_answer", "split")
+TABLE = re.compile(r"\s*\[")
+WIRE_HEAD = re.compile(r"\s*\[\[\s*wire\s*\]\]")
+What = Literal["market", "user", "trade", "http"]
+
+
+class WireFault(BaseModel):
+    """Of the bytes between engine and venue, whatever they mean."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal[WIRE_KINDS]  # type: ignore[valid-type]
+    at_ns: Span = Field(0, alias="at")
+    for_ns: Span = Field(1 * S, alias="for")
+    what: What = "trade"
+    # cut: what the engine has just sent is lost, too; else it arrives, and nobody hears of it
+    is_up_lost: bool = Field(False, alias="up_lost")
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0  # split: of the messages
+
+    @property
+    def conn(self) -> ConnKind | None:
+        return None if self.what == "http" else ConnKind(self.what)
+
+    def __str__(self) -> str:
+        loss = ", with what was sent" if self.kind == "cut" and self.is_up_lost else ""
+        return f"{self.at_ns / 1e9:.3f} s: {self.kind} {self.what} {self.for_ns / 1e9:.3f} s{loss}"
+
+
+class Plan(NamedTuple):
+    """All that goes wrong in one run, by number: first the venue's, then the wire's."""
+
+    venue: tuple[Fault, ...]
+    wire: tuple[WireFault, ...]
+
+    def __len__(self) -> int:
+        return len(self.venue) + len(self.wire)
+
+    def only(self, numbers: Sequence[int]) -> "Plan":
+        kept, count = set(numbers), len(self.venue)
+        return Plan(
+            tuple(fault for i, fault in enumerate(self.venue) if i in kept),
+            tuple(fault for i, fault in enumerate(self.wire, count) if i in kept),
+        )
+
+    def texts(self) -> list[str]:
+        return [_text(fault) for fault in self.venue] + [str(fault) for fault in self.wire]
+
+
+def _text(venue_fault: Fault) -> str:
+    fields = venue_fault.model_dump(exclude_defaults=True, exclude={"kind", "at_ns"})
+    words = [
+        f"{name.removesuffix('_ns')} {value / 1e9:g} s" if name.endswith("_ns") else
+        f"{name} {value}" for name, value in fields.items()
+    ]  # fmt: skip
+    return f"{venue_fault.at_ns / 1e9:.3f} s: {venue_fault.kind} {', '.join(words)}".rstrip()
+
+
+# -- FILES ---
+
+
+def read_plan(path: Path) -> Plan:
+    """TickmakerError naming file, line and reason."""
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise TickmakerError(
+            f"--schedule {path}: can't be read: {reason}", "Give a TOML file, or `swarm`.",
+            EXIT_USAGE,
+        ) from None
+    rest, tables = _without_wire(text)
+    venue = parse_schedule(rest, str(path)).fault
+    return Plan(venue, tuple(_wire(table, line, path) for line, table in tables))
+
+
+def _without_wire(text: str) -> tuple[str, list[tuple[int, str]]]:
+    """The text with [[wire]] tables blanked, line for line, and (line, text) of each of them."""
+    rest: list[str] = []
+    tables: list[tuple[int, list[str]]] = []
+    is_wire = False
+    for number, line in enumerate(text.splitlines(), 1):
+        if TABLE.match(line):
+            is_wire = WIRE_HEAD.match(line) is not None
+            if is_wire:
+                tables.append((number, []))
+        elif is_wire:
+            tables[-1][1].append(line)
+        rest.append("" if is_wire else line)
+    return "\n".join(rest), [(number, "\n".join(lines)) for number, lines in tables]
+
+
+def _wire(table: str, line: int, path: Path) -> WireFault:
+    try:
+        return WireFault.model_validate(tomllib.loads(table))
+    except tomllib.TOMLDecodeError as error:
+        reason = f"no TOML: {error}"
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(map(str, first["loc"]))
+        reason = f"wire: {field}: {first['msg']}"
+    raise TickmakerError(
+        f"{path}:{line}: {reason}",
+        f"docs/sim.md lists the fields; kinds: {', '.join(WIRE_KINDS)}.", EXIT_USAGE,
+    )
+
+
+# -- SWARM ---
+
+WARM_S = 3.0  # an engine has started and quotes by then
+CALM_S = 20.0  # before the end: time to recover in
+
+# What the engine must survive today, by kind; docs/sim.md says why the others are left out.
+VENUE_KINDS: dict[str, dict[str, Any]] = {
+    "drop": {"conn": "market"},
+    "duplicate": {},
+    "reorder": {"conn": "market"},
+    "delay": {},
+    "garble": {"conn": "market"},
+    "truncate": {"conn": "market"},
+    "half_open": {},
+    "silent_subscribe": {"conn": "market"},
+    "heartbeat_only": {"conn": "market"},
+    "stale_snapshot": {},
+    "drop_all": {},
+    "ack_lost": {},
+    "error_after_effect": {},
+    "unavailable": {},
+    "unknown": {},
+    "timeout": {},
+    "throttled": {},
+    "listen_key_expiry": {},
+    "clock_skew": {},
+    "clock_step": {},
+    "clock_drift": {},
+    "flash_crash": {},
+    "spread_blowout": {},
+    "one_sided_book": {},
+    "halt_instrument": {},
+    "sequence_reset": {},
+    "cancel_all_partial": {},
+}
+
+
+def swarm(seed: int, seconds: float) -> Plan:
+    """A random subset of the kinds, each a few times, between the warm-up and the calm."""
+    dice = Random(f"sim swarm/{seed}")
+    end_s = max(seconds - CALM_S, WARM_S + 1.0)
+    venue = []
+    for kind, fixed in VENUE_KINDS.items():
+        if dice.random() < 0.25:
+            for _ in range(dice.randint(1, 2)):
+                venue.append(_venue_fault(dice, kind, fixed, end_s))
+    wire = []
+    for kind in WIRE_KINDS:
+        if dice.random() < 0.25:
+            for _ in range(dice.randint(1, 2)):
+                wire.append(_wire_fault(dice, kind, end_s))
+    venue.sort(key=lambda fault: fault.at_ns)
+    wire.sort(key=lambda fault: fault.at_ns)
+    return Plan(tuple(venue), tuple(wire))
+
+
+def _moment(dice: Random, end_s: float) -> tuple[str, str]:
+    """When, and for how long at most: (`at`, `for`)."""
+    at_ms = dice.randint(int(WARM_S * 1e3), int(end_s * 1e3) - 500)
+    longest_ms = max(100, min(8_000, int(end_s * 1e3) - at_ms))
+    return f"{at_ms}ms", f"{dice.randint(50, longest_ms)}ms"
+
+
+def _venue_fault(dice: Random, kind: str, fixed: dict[str, Any], end_s: float) -> Fault:
+    """A random one of the schedule's own making, at a time of ours."""
+    at, for_ = _moment(dice, end_s)
+    seed = dice.getrandbits(32)
+    drawn = next(
+        schedule.fault[0]
+        for number in range(1_000_000)
+        if (schedule := Schedule.swarm(seed + number, end_s, [kind])).fault
+    )
+    names = {field.alias or name: name for name, field in type(drawn).model_fields.items()}
+    entry = {alias: getattr(drawn, name) for alias, name in names.items()}
+    for alias, name in names.items():
+        if name.endswith("_ns"):
+            entry[alias] = f"{entry[alias] // 1_000}us"
+    entry["at"] = at
+    if "for" in entry:
+        entry["for"] = for_
+    return fault(entry.pop("kind"), **(entry | fixed))
+
+
+def _wire_fault(dice: Random, kind: str, end_s: float) -> WireFault:
+    at, for_ = _moment(dice, end_s)
+    return WireFault.model_validate({
+        "kind": kind, "at": at, "for": for_,
+        "what": dice.choice(("market", "user", "trade")) if kind in ("cut", "wire_half_open")
+        else dice.choice(("market", "user", "trade", "http")),
+        "up_lost": dice.random() < 0.5,
+        "share": dice.choice((0.05, 0.3, 1.0)),
+    })  # fmt: skip
