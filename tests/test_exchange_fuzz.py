@@ -1,7 +1,7 @@
 """Whatever is sent to a face over REST and WebSocket: the venue's own answer in the venue's own
 form, never a fault of ours, and the books in order afterwards.
 
-TICKMAKER_FUZZ  so many scripts a venue, other ones each time; a few, always the same, when not set.
+TICKMAKER_FUZZ  so many scripts a venue, other ones each time; a few, the same ones, when not set.
 """
 
 import os
