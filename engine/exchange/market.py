@@ -15,7 +15,7 @@ from engine.exchange.agents.floor import FIRST_AGENT_ORDER_ID, Floor
 from engine.exchange.agents.settings import AgentSettings, settings_of
 from engine.exchange.book import BookOrder, Side, Touch
 from engine.exchange.events import NEVER_NS, DepthSnapshot, MarketEvent, Shock
-from engine.exchange.instruments import Listing
+from engine.exchange.instruments import E8, Listing
 from engine.exchange.market_log import MarketLog
 from fastcore.limit_book import LimitBook
 from fastcore.limit_rig import LimitRig
@@ -115,10 +115,14 @@ class AgentMarket:
 
     def set_tick(self, factor: int, now_ns: int) -> bool:
         """Every price is `factor` times as many ticks now: the same prices, so there is nothing to
-        tell of the book. ValueError while users' orders rest."""
+        tell of the book. False where money would be finer than 1e-8. ValueError while users'
+        orders rest."""
         if self._users:
             raise ValueError(f"{len(self._users)} users' orders rest: they must end first")
-        self.instrument = self.instrument.with_finer_tick(factor)
+        finer = self.instrument.with_finer_tick(factor)
+        if finer.px.step * finer.qty.step * E8 % 1:
+            return False
+        self.instrument = finer
         self.settings = self.settings.with_finer_tick(factor)
         self._crowd.rescale(self.settings, factor, self.instrument.px_ticks_max)
         return True
