@@ -365,6 +365,37 @@ def test_jump_of_fair_value_sweeps_the_book_and_trading_goes_on_there(ticks: int
     market.book.check()
 
 
+@pytest.mark.parametrize("percent", [-5, 5])
+def test_flash_crash_goes_far_beyond_the_book_and_comes_back(percent: int) -> None:
+    market = AgentMarket(CATALOGUE[BTC], 3, 0)
+    market.advance(5 * S)
+    before = market.touch()[0]
+    ticks = before * percent // 100
+    market.disturb(Shock(BTC, ticks=ticks, for_ns=10 * S), 5 * S)
+    for at_s, expected in ((10, before + ticks), (14, before + ticks), (20, before), (30, before)):
+        market.advance(at_s * S)
+        market.book.check()
+        bid, _, ask, _ = market.touch()
+        assert abs(bid - expected) < 1_500
+        assert 0 < ask - bid < 200
+        assert min(market.book.level_count(side) for side in Side) > 20
+
+
+def test_shocks_of_different_kinds_end_each_at_its_time() -> None:
+    market = AgentMarket(CATALOGUE[BTC], 3, 0)
+    market.advance(5 * S)
+    market.disturb(Shock(BTC, empty_side=SELL, for_ns=4 * S), 5 * S)
+    market.disturb(Shock(BTC, spread_ticks=200, for_ns=2 * S), 5 * S)
+    market.advance(6 * S)
+    assert market.touch()[2] == 0
+    assert market.touch()[0] < market.fair_ticks - 100
+    market.advance(8 * S + 900 * MS)
+    assert market.touch()[2] == 0
+    assert market.touch()[0] > market.fair_ticks - 100
+    market.advance(12 * S)
+    assert market.touch()[2] > 0
+
+
 def test_spread_is_kept_as_long_as_asked_and_then_closes() -> None:
     market = AgentMarket(CATALOGUE[BTC], 3, 0)
     market.advance(5 * S)

@@ -100,12 +100,11 @@ class AgentMarket:
     # -- THE OPERATOR'S ---
 
     def disturb(self, shock: Shock, now_ns: int) -> bool:
-        """The jump lasts; spread and empty side end after `for_ns`. What stands beyond the new
-        fair value is swept at once, users' quotes too."""
+        """What stands beyond the new fair value is swept at once, users' quotes too. Fair value
+        comes back after `for_ns`, or stays where it is when that is 0. Shocks of different kinds
+        may overlap."""
         empty_side = -1 if shock.empty_side is None else int(shock.empty_side)
-        lasts = bool(shock.spread_ticks or empty_side >= 0)
-        until_ns = now_ns + shock.for_ns if lasts else 0
-        self._floor.disturb(shock.ticks, shock.spread_ticks, empty_side, until_ns, now_ns)
+        self._floor.disturb(shock.ticks, shock.spread_ticks, empty_side, shock.for_ns, now_ns)
         self._flush()
         return True
 
