@@ -52,7 +52,7 @@ def digest(secret: str, text: str) -> str:
 class Client:
     """One face, its clock, and what it sent to each connection."""
 
-    def __init__(self, limits: LimitRules | None = UNLIMITED, core: Core | None = None) -> None:
+    def __init__(self, limits: LimitRules | int = UNLIMITED, core: Core | None = None) -> None:
         self.core = core or quiet_core()
         self.face = Bybit(self.core, limits)
         self.now_ns = START_NS

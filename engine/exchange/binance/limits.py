@@ -108,6 +108,7 @@ class RateLimits:
         self._of_address = sorted(of_address, key=lambda limit: limit.kind != "REQUEST_WEIGHT")
         of_account = [limit for limit in self.limits if limit.kind == "ORDERS"]
         self._of_account = sorted(of_account, key=lambda limit: limit.window_ns)
+        self.weight = self._of_address[0]
         self.info_json = "[" + ",".join(limit.json() for limit in self.limits) + "]"
 
     # -- WEIGHT ---

@@ -214,7 +214,7 @@ class MarketStreams:
         symbol = self.symbols[trade.symbol]
         symbol.history.add(trade)
         symbol.agg_trades.add(trade)
-        if symbol.trade_name in self._subscribers:
+        if symbol.trade_name in self._subscribers and symbol.trade_name not in self._taped:
             instrument = self._markets[trade.symbol].instrument
             self._send(symbol.trade_name, self._format.trade(instrument, trade, t_ns), actions)
 
@@ -282,7 +282,7 @@ class MarketStreams:
 
     def _send(self, name: str, data: str, actions: list[Action]) -> None:
         subscribers = self._subscribers.get(name)
-        if subscribers is None:
+        if subscribers is None or name in self._taped:
             return
         if subscribers.combined:
             actions.append(WsSend(subscribers.combined, f'{{"stream":"{name}","data":{data}}}'))

@@ -61,14 +61,16 @@ PLAIN_TYPE = ("Content-Type", "text/plain")
 
 
 class Bybit:
-    """The face; `rules` of a core that it stands before are `rules_of("bybit")`."""
+    """The face; `rules` of a core that it stands before are `rules_of("bybit")`. `limits` as a
+    number: so many times the venue's."""
 
     name = "bybit"
 
-    def __init__(self, core: Core, limits: LimitRules | None = None) -> None:
+    def __init__(self, core: Core, limits: LimitRules | int = 1) -> None:
         self.core = core
         self._venue = Venue(core)
-        self._limits = Limits(limits or LimitRules())
+        rules = limits if isinstance(limits, LimitRules) else LimitRules(limits)
+        self._limits = Limits(rules)
         self._sessions = Sessions()
         self._dead_man = DeadMan()
         self._public = PublicStreams(self._venue)
@@ -98,7 +100,8 @@ class Bybit:
         except Exception as error:
             actions += self._failed(event, error)
         try:
-            actions += self.publish(self._venue.take_outputs(), t_ns)
+            if caused := self._venue.take_outputs():
+                actions += self.publish(caused, t_ns)
         except Exception as error:
             actions.append(_log_of(error))
         return actions

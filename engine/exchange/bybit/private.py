@@ -130,7 +130,7 @@ class PrivateStreams:
                 own_id = f"{row['symbol']}_{row['seq']}_{self._count}"
                 message = {"topic": topic, "id": own_id, **message}
             elif name != "execution.fast":
-                own_id = texts.event_id(account, name, self._count)
+                own_id = texts.event_id(account, self._count)
                 message = {"id": own_id, **message}
             self._told.append((tuple(conns), dumps(message)))
 

@@ -261,6 +261,8 @@ class PublicStreams:
         key = run[0].symbol
         history, instrument = self.histories[key], self._venue.instrument(key)
         directions = [history.on_trade(trade) for trade in run]
+        if self._taped[key]:
+            return  # the recording's own messages tell of them
         self._touch_ticker(key, now_ns)
         for kline in self._klines.values():
             if kline.key == key:

@@ -355,7 +355,6 @@ def funding_row(venue: Venue, record: FundingRecord) -> dict[str, Any]:
     """A funding payment among the executions; the set of its fields is unverified."""
     instrument = venue.instrument(record.symbol)
     lots, px_ticks = abs(record.position_lots), record.mark_px_ticks
-    number = f"{record.symbol}/{record.account}/{record.t_ns}"
     return {
         "symbol": instrument.symbol,
         "orderType": "UNKNOWN",
@@ -371,7 +370,7 @@ def funding_row(venue: Venue, record: FundingRecord) -> dict[str, Any]:
         "isMaker": False,
         "execFee": texts.money(record.payment_e8),
         "feeRate": texts.money(record.rate_e8),
-        "execId": texts.event_id("funding", number),
+        "execId": texts.event_id(record.account, record.t_ns),
         "tradeIv": "",
         "blockTradeId": "",
         "markPrice": texts.price(instrument, px_ticks),
