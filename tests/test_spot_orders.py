@@ -300,6 +300,22 @@ def test_cancel_replace_tells_what_became_of_each_half(
     assert open_count == (1 if places else 0)
 
 
+def test_new_order_that_is_refused_after_its_cancel_is_told_on_the_stream(venue: Venue) -> None:
+    conn = venue.user_stream()
+    order_id = venue.order()[1]["orderId"]
+    venue.read(conn)
+    fields = {"cancelReplaceMode": "ALLOW_FAILURE", "cancelOrderId": order_id, **BAD_NEW}
+    venue.signed("POST", CANCEL_REPLACE, **wanted({**fields, "newClientOrderId": "new"}))
+    cancelled, refused_new, money = venue.events(conn)
+    assert (cancelled["x"], cancelled["i"]) == ("CANCELED", order_id)
+    assert (refused_new["x"], refused_new["X"]) == ("REJECTED", "REJECTED")
+    assert refused_new["r"] == "WOULD_MATCH_IMMEDIATELY"
+    assert (refused_new["c"], refused_new["w"], "W" in refused_new) == ("new", False, False)
+    assert money["e"] == "outboundAccountPosition"
+    venue.order()
+    assert [event.get("x") for event in venue.events(conn)] == ["NEW", None]  # told once
+
+
 def test_cancel_replace_with_a_filter_failure_cancels_nothing(venue: Venue) -> None:
     order_id = venue.order()[1]["orderId"]
     fields = {"cancelReplaceMode": "ALLOW_FAILURE", "cancelOrderId": order_id, "price": "1.001"}
@@ -379,17 +395,21 @@ def test_stop_order_waits_triggers_and_keeps_its_id(venue: Venue) -> None:
     conn = venue.user_stream()
     stop = {"type": "STOP_LOSS_LIMIT", "side": "SELL", "stopPrice": "59999.99", "price": "59990"}
     venue.order(venue.key(1), **market_order())  # a trade above the stop price
+    born = venue.t_ns // 1_000_000
     order_id = venue.order(**stop, newClientOrderId="stop")[1]["orderId"]
     waiting = venue.signed("GET", ORDER, **NAMED, orderId=order_id)[1]
     assert (waiting["status"], waiting["isWorking"], waiting["workingTime"]) == ("NEW", False, -1)
     assert [o["orderId"] for o in venue.signed("GET", "/api/v3/openOrders")[1]] == [order_id]
+    venue.after(2)
     venue.order(venue.key(1), **market_order(side="SELL"))
     done = venue.signed("GET", ORDER, **NAMED, origClientOrderId="stop")[1]
     assert (done["orderId"], done["status"]) == (order_id, "FILLED")
+    assert (done["time"], done["workingTime"]) == (born, born + 2_000)
     assert (done["type"], done["stopPrice"]) == ("STOP_LOSS_LIMIT", "59999.99000000")
     reports = [e for e in venue.events(conn) if e["e"] == "executionReport"]
     assert {report["i"] for report in reports} == {order_id}
     assert [report["w"] for report in reports[:2]] == [False, True]
+    assert {report["O"] for report in reports} == {born}
     assert reports[-1]["X"] == "FILLED"
     trades = venue.signed("GET", "/api/v3/myTrades", **NAMED, orderId=order_id)[1]
     assert sum(float(trade["qty"]) for trade in trades) == pytest.approx(0.01)

@@ -15,6 +15,9 @@ from engine.exchange.binance.errors import VenueError
 from engine.exchange.binance.limits import RateLimits
 from engine.exchange.binance.params import Params, mandatory
 from engine.exchange.binance.spot_errors import (
+    CLOSED,
+    NO_BALANCE,
+    REJECT_REASON,
     RESTRICTED,
     UNKNOWN_ORDER,
     SpotError,
@@ -38,7 +41,7 @@ from engine.exchange.binance.spot_symbols import (
     SpotSymbol,
     UnitStamp,
 )
-from engine.exchange.binance.spot_user import Rename, UserStreams
+from engine.exchange.binance.spot_user import Rejection, Rename, UserStreams
 from engine.exchange.book import Side
 from engine.exchange.core import Core
 from engine.exchange.events import (
@@ -52,6 +55,7 @@ from engine.exchange.events import (
     Modify,
     Order,
     OrderUpdate,
+    Place,
     PlaceTrigger,
     Trigger,
     TriggerStatus,
@@ -121,8 +125,10 @@ class SpotOrders:
             is_high = place.px_ticks * 100 > near * ASK_UP_PERCENT
             if near and (is_low if place.side is Side.BUY else is_high):
                 raise filter_failure("PERCENT_PRICE_BY_SIDE")
-        if isinstance(new.command, PlaceTrigger) and not place.client_order_id:
-            named = replace(place, client_order_id=self._random_id())
+        if isinstance(new.command, PlaceTrigger):
+            name = place.client_order_id or self._random_id()
+            echo = {**place.echo, reports.BORN: str(call.t_ns)}
+            named = replace(place, client_order_id=name, echo=echo)
             return replace(new, command=replace(new.command, place=named))
         return new
 
@@ -137,7 +143,7 @@ class SpotOrders:
             px_ticks = place.px_ticks or command.trigger_px_ticks
             asset, wanted_e8 = instrument.quote, place.qty_lots * px_ticks * instrument.notional_e8
         if wanted_e8 > account.free_e8(asset):
-            raise rejected("Account has insufficient balance for requested action.")
+            raise rejected(NO_BALANCE)
 
     def _place(self, new: NewOrder, call: Call) -> str:
         face, stamp = self._face, self._face.stamp_of(call)
@@ -169,7 +175,7 @@ class SpotOrders:
         new = self._checked(call)
         symbol = self._face.symbol(call.params)
         if self._face.core.state(new.place.symbol) is not MarketState.TRADING:
-            raise rejected("Market is closed.")
+            raise rejected(CLOSED)
         if call.params.get("computeCommissionRates") != "true":
             return "{}"
         rates = commission_rates(self._face.core, symbol)
@@ -235,8 +241,8 @@ class SpotOrders:
     # -- CANCEL AND REPLACE ---
 
     def cancel_replace(self, call: Call) -> str:
-        """The venue looks at filters and order count before it cancels: a
-        new order that breaks one fails the whole request, and nothing is cancelled."""
+        """The venue looks at filters and order count before it cancels: a new order that breaks
+        one fails the whole request, and nothing is cancelled."""
         params = call.params
         symbol = self._face.symbol(params)
         mode = mandatory(params, "cancelReplaceMode")
@@ -255,9 +261,15 @@ class SpotOrders:
             raise self._partly(FAILURE, NOT_ATTEMPTED, cancel_json, "null")
 
         def place_new() -> str:
-            if isinstance(new.command, PlaceTrigger):
-                self._check_waiting(new.command)
-            return self._place(new, call)
+            try:
+                if isinstance(new.command, PlaceTrigger):
+                    self._check_waiting(new.command)
+                return self._place(new, call)
+            except VenueError as error:
+                reason = REJECT_REASON.get(error.text)
+                if reason is not None and cancelled is SUCCESS:
+                    self._face.users.rejections.append(Rejection(self._named(new.place), reason))
+                raise
 
         placed, new_json = self._attempt(place_new)
         if placed is FAILURE:
@@ -376,6 +388,9 @@ class SpotOrders:
         return sorted(found, key=lambda one: reports.shown_id(one.order))
 
     # -- INTERNAL ---
+
+    def _named(self, place: Place) -> Place:
+        return replace(place, client_order_id=place.client_order_id or self._random_id())
 
     def _random_id(self) -> str:
         """Of a cancel or an amendment that came without one."""
