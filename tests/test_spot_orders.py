@@ -60,6 +60,40 @@ def test_balances_of_nothing_are_left_out_when_asked(venue: Venue) -> None:
     assert "BTC" not in {row["asset"] for row in body["balances"]}
 
 
+def test_own_trades_and_orders_by_id_time_and_count(venue: Venue) -> None:
+    ids = []
+    for _ in range(3):
+        ids.append(venue.order(**market_order(quantity="0.001"))[1]["orderId"])
+        venue.after(1)
+    path, start_ms = "/api/v3/myTrades", START_NS // 1_000_000
+
+    def orders(where: str, **params: Any) -> list[int]:
+        status, rows = venue.signed("GET", where, **NAMED, **params)
+        assert status == 200, rows
+        return [row["orderId"] for row in rows]
+
+    assert orders(path) == ids
+    assert orders(path, limit=1) == ids[-1:]
+    assert orders(path, orderId=ids[1]) == [ids[1]]
+    assert orders(path, startTime=start_ms + 1_000) == ids[1:]
+    assert orders(path, startTime=start_ms, limit=1) == ids[:1]
+    assert orders(path, endTime=start_ms) == ids[:1]
+    trade_id = venue.signed("GET", path, **NAMED)[1][1]["id"]
+    assert orders(path, fromId=trade_id) == ids[1:]
+    assert orders("/api/v3/allOrders", orderId=ids[1]) == ids[1:]
+    assert orders("/api/v3/allOrders", limit=2) == ids[1:]
+    assert orders("/api/v3/allOrders", startTime=start_ms, limit=2) == ids[:2]
+    day = {"startTime": start_ms, "endTime": start_ms + 86_400_000}
+    assert orders(path, **day) == ids
+    day["endTime"] += 1
+    refused(
+        venue.signed("GET", path, **NAMED, **day),
+        -1127,
+        "More than 24 hours between startTime and endTime.",
+    )
+    refused(venue.signed("GET", path, **NAMED, startTime=start_ms, orderId=ids[0]), -1128)
+
+
 # -- TYPES ---
 
 
