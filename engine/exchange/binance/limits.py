@@ -233,7 +233,7 @@ def throttled(limit: Limit, retry_after_s: int, now_ns: int) -> VenueError:
     )  # fmt: skip
     data = _retry_json(retry_after_s, now_ns)
     return VenueError(
-        -1003, limit.limit, limit.words, text=text, data=data, retry_after_s=retry_after_s
+        -1003, limit.limit, limit.words, text=text, ws_data=data, retry_after_s=retry_after_s
     )
 
 
@@ -245,7 +245,7 @@ def banned(retry_after_s: int, now_ns: int) -> VenueError:
         " Streams for live updates to avoid bans."
     )
     data = _retry_json(retry_after_s, now_ns)
-    return VenueError(-1003, text=text, status=418, data=data, retry_after_s=retry_after_s)
+    return VenueError(-1003, text=text, status=418, ws_data=data, retry_after_s=retry_after_s)
 
 
 def _retry_json(retry_after_s: int, now_ns: int) -> str:

@@ -41,23 +41,18 @@ from engine.exchange.binance.spot_symbols import (
 )
 from engine.exchange.binance.spot_user import Rename, UserStreams
 from engine.exchange.book import Side
-from engine.exchange.core import Core
-from engine.exchange.events import (
-    Accepted,
+from engine.exchange.commands import (
     Cancel,
     CancelAll,
     CancelTrigger,
     Command,
-    Exec,
-    MarketState,
     Modify,
-    Order,
-    OrderUpdate,
     Place,
     PlaceTrigger,
-    Trigger,
-    TriggerStatus,
 )
+from engine.exchange.core import Core
+from engine.exchange.events import Accepted, OrderUpdate, Trigger
+from engine.exchange.terms import Exec, MarketState, Order, TriggerStatus
 
 
 class Desk(Protocol):

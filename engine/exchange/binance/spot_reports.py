@@ -9,19 +9,10 @@ from collections.abc import Iterable
 from engine.exchange.binance.spot_frames import truth
 from engine.exchange.binance.spot_symbols import SpotSymbol, UnitStamp
 from engine.exchange.book import Side
-from engine.exchange.events import (
-    BalanceNow,
-    Exec,
-    Order,
-    OrderUpdate,
-    Place,
-    Status,
-    Tif,
-    Trigger,
-    TriggerStatus,
-    Why,
-)
+from engine.exchange.commands import Place
+from engine.exchange.events import BalanceNow, OrderUpdate, Trigger
 from engine.exchange.instruments import e8_text
+from engine.exchange.terms import Exec, Order, Status, Tif, TriggerStatus, Why
 from engine.exchange.truth import FillRecord
 
 ZERO = "0.00000000"

@@ -17,20 +17,19 @@ from engine.exchange.binance.params import integer
 from engine.exchange.binance.spot_errors import SpotError
 from engine.exchange.binance.spot_symbols import SymbolTable, UnitStamp
 from engine.exchange.binance.stamp import Stamp
+from engine.exchange.commands import Place
 from engine.exchange.core import Core
 from engine.exchange.events import (
     AccountUpdate,
     BalanceNow,
-    Exec,
     KeyDeleted,
     OrderUpdate,
     Output,
-    Place,
-    TriggerStatus,
     TriggerUpdate,
 )
 from engine.exchange.face import Action, WsSend
 from engine.exchange.keys import Key
+from engine.exchange.terms import Exec, TriggerStatus
 
 SUBSCRIPTION_ID_MAX = 65_535
 MAKER_PLACES = 5  # unfilled orders given back by a maker's first fill; the venue's own example

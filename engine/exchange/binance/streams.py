@@ -14,7 +14,6 @@ from engine.exchange.binance.formats import StreamFormat, StreamRules
 from engine.exchange.binance.history import AggTrades, History
 from engine.exchange.binance.timed import Timed, TimedStreams
 from engine.exchange.events import (
-    NEVER_NS,
     BestChange,
     DepthChange,
     InstrumentUpdate,
@@ -26,6 +25,7 @@ from engine.exchange.events import (
 )
 from engine.exchange.face import Action, WsSend
 from engine.exchange.instruments import Instrument
+from engine.exchange.terms import NEVER_NS
 
 MS = 1_000_000
 TAPE_TRADES_MAX = 1_000
@@ -214,7 +214,7 @@ class MarketStreams:
         symbol = self.symbols[trade.symbol]
         symbol.history.add(trade)
         symbol.agg_trades.add(trade)
-        if symbol.trade_name in self._subscribers:
+        if symbol.trade_name in self._subscribers and symbol.trade_name not in self._taped:
             instrument = self._markets[trade.symbol].instrument
             self._send(symbol.trade_name, self._format.trade(instrument, trade, t_ns), actions)
 
@@ -282,7 +282,7 @@ class MarketStreams:
 
     def _send(self, name: str, data: str, actions: list[Action]) -> None:
         subscribers = self._subscribers.get(name)
-        if subscribers is None:
+        if subscribers is None or name in self._taped:
             return
         if subscribers.combined:
             actions.append(WsSend(subscribers.combined, f'{{"stream":"{name}","data":{data}}}'))
