@@ -118,6 +118,27 @@ def test_fees_and_sizes_of_a_sweep_are_those_of_each_moment(client: Client) -> N
     assert closed == pytest.approx(2.0)
 
 
+def test_funding_is_an_execution_and_moves_the_wallet(client: Client) -> None:
+    client.order(orderType="Market", price=None, qty="1.000")
+    where = {"category": "linear", "symbol": "BTCUSDT"}
+    (ticker,) = client.public("/v5/market/tickers", **where)["result"]["list"]
+    due_ms = int(ticker["nextFundingTime"])
+    client.now_ns = due_ms * MS - SECOND_NS
+    conn = client.private("execution", "position", "wallet")
+    client.wait(2)
+    told = {message["topic"]: message["data"][0] for message in client.take(conn)}
+    paid = told["execution"]
+    assert (paid["execType"], paid["execQty"], paid["feeRate"]) == ("Funding", "1.000", "0.0001")
+    assert float(paid["execFee"]) == pytest.approx(6.0, rel=0.01)
+    assert (told["position"]["size"], list(told)) == ("1.000", ["execution", "position", "wallet"])
+    rows = client.get("/v5/execution/list", **where, execType="Funding")["result"]["list"]
+    assert [row["execFee"] for row in rows] == [paid["execFee"]]
+    rates = client.public("/v5/market/funding/history", **where)["result"]["list"]
+    assert rates == [
+        {"symbol": "BTCUSDT", "fundingRate": "0.0001", "fundingRateTimestamp": str(due_ms)}
+    ]
+
+
 def test_self_trade_prevention(client: Client) -> None:
     conn = client.private("order")
     client.order(side="Sell", price="60000.00", qty="0.010", orderLinkId="maker")
