@@ -1,6 +1,8 @@
 """Orders as Bybit v5 lists them; sans-IO, read-only.
 
-Field sets: samples of the v5 documents (websocket/private/order, order/realtime). Which cancelType goes with which rejectReason is partly unverified.
+Field sets: samples of the v5 documents (websocket/private/order, order/realtime). cancelType and
+rejectReason: order/history's sample for post-only, recorded messages for cancels and partly filled
+orders; the others are unverified.
 """
 
 from decimal import Decimal
