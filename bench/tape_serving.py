@@ -56,6 +56,9 @@ def run(tape: Path, venue: str, rounds: int = 3, out: Path | None = None) -> dic
     result = {
         "figures": {
             **_rates(in_process, len(due_ns), span_s),
+            "sockets_times_real_by_processor": round(
+                span_s / min(each["server_processor_s"] for each in sockets)
+            ),
             "sockets_times_real_sustained": max(kept, default=0.0),
         },
         "processor_seconds": in_process,
@@ -178,11 +181,13 @@ async def _over_sockets(
         # A book topic of Bybit opens with a snapshot of the face's own.
         opening = sum("orderbook" in stream for stream in streams)
         arguments = ["127.0.0.1", str(port), target, str(len(due_ns) + opening), message]
+        began_ns = time.process_time_ns()
         client = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "bench.tape_client", *arguments,
             stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
         raw, _ = await client.communicate()
+        busy_s = (time.process_time_ns() - began_ns) / 1e9
         if client.returncode:
             raise TickmakerError("the bench's client failed", "Its traceback stands above.")
     finally:
@@ -197,6 +202,7 @@ async def _over_sockets(
         "frames": len(stamps),
         "messages_s": round(len(stamps) / elapsed_s) if elapsed_s else 0,
         "late": figures_us(late_ns),
+        "server_processor_s": round(busy_s, 3),
         "is_sustained": bool(is_whole and late_ns[-1] < LATE_NS),
         "slow_cut": server.counters.slow_cut,
     }

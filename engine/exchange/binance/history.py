@@ -213,31 +213,32 @@ class AggTrades:
         self.interval_ns = interval_ns
         self.due_ns = 0  # of the open ones; only with an interval
         self._open: list[AggTrade] = []
+        self._latest: dict[tuple[int, Side], AggTrade] = {}  # of the open ones
         self._taker: object = None
         self._agg_id = 0
 
     def add(self, trade: Trade) -> None:
         if not self._open:
             self.due_ns = trade.t_ns + self.interval_ns
-        for agg in reversed(self._open):
-            if self._joins(agg, trade):
-                agg.qty_lots += trade.qty_lots
-                agg.last_id, agg.t_ns = trade.trade_id, trade.t_ns
-                return
-            if not self.interval_ns:
-                break
+        key = (trade.px_ticks, trade.aggressor)
+        agg = self._latest.get(key)
+        if agg is not None and self._joins(agg, trade):
+            agg.qty_lots += trade.qty_lots
+            agg.last_id, agg.t_ns = trade.trade_id, trade.t_ns
+            return
         self._agg_id += 1
         self._taker = trade.taker
-        self._open.append(
-            AggTrade(
-                self._agg_id, trade.px_ticks, trade.qty_lots, trade.trade_id, trade.trade_id,
-                trade.t_ns, trade.aggressor, trade.symbol,
-            )
+        agg = AggTrade(
+            self._agg_id, trade.px_ticks, trade.qty_lots, trade.trade_id, trade.trade_id,
+            trade.t_ns, trade.aggressor, trade.symbol,
         )  # fmt: skip
+        self._open.append(agg)
+        self._latest[key] = agg
 
     def _joins(self, agg: AggTrade, trade: Trade) -> bool:
-        is_same = (agg.px_ticks, agg.aggressor) == (trade.px_ticks, trade.aggressor)
-        return is_same and (bool(self.interval_ns) or trade.taker is self._taker)
+        if self.interval_ns:
+            return True
+        return agg is self._open[-1] and trade.taker is self._taker
 
     def has_open(self) -> bool:
         return bool(self._open)
@@ -245,4 +246,5 @@ class AggTrades:
     def take(self) -> list[AggTrade]:
         """What is ready, oldest first; the caller knows that it is due."""
         ready, self._open = self._open, []
+        self._latest.clear()
         return ready
