@@ -210,11 +210,11 @@ def test_self_trade_prevention(venue: Usdm, mode: str, ended: str) -> None:
 
 def test_halted_and_delisted_symbols(venue: Usdm) -> None:
     venue.order()
-    venue.core.step(SetState("BTCUSDT", MarketState.HALTED), venue.t_ns)
+    venue.core.operate(SetState("BTCUSDT", MarketState.HALTED), venue.t_ns)
     assert venue.order()[1]["code"] == -4140
     assert venue.get("exchangeInfo")["symbols"][0]["status"] != "TRADING"
     assert len(venue.good("GET", "openOrders")) == 1
-    venue.core.step(SetState("BTCUSDT", MarketState.DELISTED), venue.t_ns)
+    venue.core.operate(SetState("BTCUSDT", MarketState.DELISTED), venue.t_ns)
     assert venue.order()[1]["code"] == -4108
     assert venue.good("GET", "openOrders") == []
 

@@ -380,11 +380,11 @@ class BinanceFace:
     def trouble(self, event: HttpRequest | WsText, kind: Trouble, retry_s: int) -> list[Action]:
         now_ns = self._last_ns + self.skew_ns
         if isinstance(event, HttpRequest):
-            return [troubles.http_answer(event, kind, retry_s, now_ns)]
+            return [troubles.http_answer(event, kind, retry_s, now_ns, self.limits.weight)]
         conn = self.conns.get(event.conn)
         if conn is None or conn.kind is not ConnKind.TRADE:
             return []
-        error = troubles.error_of(kind, retry_s, now_ns)
+        error = troubles.error_of(kind, retry_s, now_ns, self.limits.weight)
         return [WsSend((conn.number,), self._ws_api.error(event.text, error))]
 
 
