@@ -117,6 +117,21 @@ def test_bare_frames_get_the_names_that_their_connection_had(tmp_path: Path) -> 
     assert frames[0].text == f'{{"stream":"btcusdt@depth","data":{diff}}}'
 
 
+@pytest.mark.parametrize(
+    ("line", "data"),
+    [('{ "stream" : "btcusdt@x", "data" : {"e": "x", "a":{}} }', '{"e": "x", "a":{}}'),
+     ('{"data":{"e":"x", "a":1},"stream":"btcusdt@x"}', '{"e":"x","a":1}')],
+    ids=["spaced", "stream last"],
+)  # fmt: skip
+def test_frames_spelt_in_another_way_stay_as_they_are(
+    tmp_path: Path, line: str, data: str
+) -> None:
+    path = write(tmp_path / "c.raw", SPOT_SNAPSHOT, spot(11, 12), line)
+    frames = at(market_of(path, "binance_spot"), 9)
+    assert frames[1] == TapeFrame("btcusdt@x", line, data)
+    assert frames[0].text == spot(11, 12)  # json.dumps puts spaces
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_damaged_bytes_end_the_tape_with_a_word_and_nothing_else(
     tmp_path: Path, seed: int
