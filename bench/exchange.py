@@ -159,7 +159,8 @@ def _client(job: dict[str, Any]) -> dict[str, Any]:
     result: dict[str, Any] = json.loads(done.stdout)
     if result["refused"]:
         raise TickmakerError(
-            f"{result['refused']} of the bench's orders were refused", "report this: it is a defect"
+            f"{result['refused']} of the bench's orders were refused",
+            "report this: it is a defect",
         )
     return result
 

@@ -29,7 +29,9 @@ PATIENCE_S = 10.0
 
 
 class Rig:
-    def __init__(self, face: TinyFace, server: ExchangeServer, http: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, face: TinyFace, server: ExchangeServer, http: aiohttp.ClientSession
+    ) -> None:
         self.face = face
         self.server = server
         self.http = http
@@ -52,7 +54,9 @@ class Rig:
 
     async def until(self, is_done: Callable[[], Any]) -> None:
         async with asyncio.timeout(PATIENCE_S):
-            while not is_done():
+            while True:
+                if is_done():
+                    return
                 await asyncio.sleep(0.001)
 
 
@@ -279,9 +283,10 @@ def test_faults_only_a_mover_can_do() -> None:
 
 
 def test_tls_on_both_ports_with_the_authority_that_was_made(tmp_path: Path) -> None:
+    context, ca_file = server_context(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [ca_file.name]  # no private key
+
     async def body() -> None:
-        context, ca_file = server_context(tmp_path)
-        assert [path.name for path in tmp_path.iterdir()] == [ca_file.name]  # no private key
         async with rigged(context) as rig:
             assert rig.server.rest_url.startswith("https://")
             trusting = ssl.create_default_context(cafile=str(ca_file))
