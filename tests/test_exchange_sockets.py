@@ -131,6 +131,30 @@ def test_client_that_gives_up_on_a_silent_request_leaves_nothing_behind() -> Non
     run(body)
 
 
+def test_body_that_is_far_too_large_is_refused_before_the_face_sees_it() -> None:
+    async def body() -> None:
+        async with rigged() as rig:
+            assert (await rig.rest("POST", "/order", "x" * (2 << 20)))[0] == 413
+            assert rig.face.orders == rig.server.counters.bugs == 0
+            assert (await rig.rest("POST", "/order", "x"))[0] == 200
+
+    run(body)
+
+
+def test_stopped_server_is_silent() -> None:
+    async def body() -> None:
+        async with rigged() as rig, rig.ws() as ws:
+            await rig.server.stop()
+            with pytest.raises(ConnectionClosed):
+                await ws.recv()
+            count = len(rig.face.events)
+            rig.face.due_ns = 0
+            await asyncio.sleep(0.02)
+            assert len(rig.face.events) == count
+
+    run(body)
+
+
 # -- WEBSOCKETS ---
 
 
