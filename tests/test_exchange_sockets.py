@@ -1,6 +1,7 @@
 """The mover: a face's events and actions over real sockets; nothing of any venue."""
 
 import asyncio
+import io
 import json
 import logging
 import socket
@@ -37,7 +38,7 @@ class Rig:
         self.http = http
 
     async def rest(
-        self, method: str, target: str, body: str | None = None
+        self, method: str, target: str, body: str | io.BytesIO | None = None
     ) -> tuple[int, str, dict[str, str]]:
         url = URL(self.server.rest_url + target, encoded=True)
         async with self.http.request(method, url, data=body) as answer:
@@ -134,7 +135,7 @@ def test_client_that_gives_up_on_a_silent_request_leaves_nothing_behind() -> Non
 def test_body_that_is_far_too_large_is_refused_before_the_face_sees_it() -> None:
     async def body() -> None:
         async with rigged() as rig:
-            assert (await rig.rest("POST", "/order", "x" * (2 << 20)))[0] == 413
+            assert (await rig.rest("POST", "/order", io.BytesIO(bytes(2 << 20))))[0] == 413
             assert rig.face.orders == rig.server.counters.bugs == 0
             assert (await rig.rest("POST", "/order", "x"))[0] == 200
 
