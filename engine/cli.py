@@ -86,9 +86,7 @@ def tape_capture(
     send: Annotated[
         list[str] | None, typer.Option(help="A message to send first (Bybit's subscribe).")
     ] = None,
-    snapshot: Annotated[
-        str, typer.Option(help="REST address of the book's snapshot (Binance).")
-    ] = "",
+    snapshot: Annotated[str, typer.Option(help="REST address of the book (Binance).")] = "",
     seconds: Annotated[float, typer.Option(min=0.0, help="0: until it is interrupted.")] = 0.0,
     as_json: JsonFlag = False,
 ) -> None:
@@ -101,9 +99,7 @@ def tape_capture(
 @tape_app.command("verify")
 def tape_verify(
     tape: Annotated[Path, typer.Argument(help="A tape, or a raw capture.")],
-    symbol: Annotated[
-        str | None, typer.Option(help="Of a raw capture that holds several.")
-    ] = None,
+    symbol: Annotated[str | None, typer.Option(help="Needed when it holds several.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Rebuild the book and hold it against the venue's own best bid and ask."""

@@ -72,10 +72,18 @@ ENGINE: dict[str, set[str]] = {
        "strategies", "tape", "venues"},
     "demo": BASE
     | {"config", "recorder", "report", "runs", "status", "strategies", "tape", "view"},
+    # Both ends of a wire that never leaves the process: the one room that may see both.
+    "sim": BASE | {"config", "exchange", "gateway", "session"},
     "cli": {"*"},
     "cli_bench": BASE | {"cli_output"},  # and the bench, as the command line may
     "cli_output": BASE | {"view"},
 }
+# What judges a simulated run reads logs; it shares no belief with either side (sim/checker.py).
+JUDGES = {"engine.sim.checker", "engine.sim.audit"}
+JUDGES_SEE = {
+    "engine.exchange.book", "engine.exchange.events", "engine.exchange.instruments",
+    "engine.exchange.terms", "engine.exchange.truth", "fastcore.journal", "fastcore.types",
+}  # fmt: skip
 PURE = {"execution", "risk", "venues"}  # decide from arguments: no I/O, no clock
 IO = {
     "aiohttp", "asyncio", "http", "select", "selectors", "socket", "ssl", "urllib", "uvloop",
@@ -86,7 +94,8 @@ CLOCKS = ("engine/clock.py", "engine/gateway/hotsocket.pyx", "bench/")
 LOOPS = (
     "engine/gateway/", "engine/exchange/server.py", "engine/exchange/ws_end.py",
     "engine/exchange/__main__.py",
-    "engine/session.py", "engine/demo.py", "bench/",
+    "engine/session.py", "engine/sim/loop.py", "engine/sim/network.py", "engine/sim/run.py",
+    "engine/demo.py", "bench/",
 )  # fmt: skip
 CLOCK_READ = re.compile(
     r"\b(?:datetime|date)\s*\.\s*(?:now|utcnow|today)\b"
@@ -202,6 +211,15 @@ def event_loops_stay_at_the_edges(tree: list[Source]) -> Iterator[str]:
                     yield f"{source} imports {name}"
 
 
+def judges_share_no_belief(tree: list[Source]) -> Iterator[str]:
+    for source in tree:
+        if source.module in JUDGES:
+            for name in source.imports:
+                seen = any(name == seen or name.startswith(f"{seen}.") for seen in JUDGES_SEE)
+                if top(name) in {"engine", "fastcore"} and not seen:
+                    yield f"{source} imports {name}"
+
+
 def engine_never_imports_ccxt(tree: list[Source]) -> Iterator[str]:
     for source in tree:
         for name in source.imports:
@@ -230,6 +248,7 @@ RULES: list[Callable[[list[Source]], Iterator[str]]] = [
     pure_rooms_do_no_io,
     clocks_are_read_in_one_place,
     event_loops_stay_at_the_edges,
+    judges_share_no_belief,
     engine_never_imports_ccxt,
     dice_are_seeded,
 ]
@@ -283,6 +302,9 @@ PLANTS = [
     (clocks_are_read_in_one_place, "fastcore/latency.pyx", "t = __rdtsc()"),
     (event_loops_stay_at_the_edges, "engine/tape/reader.py", "import asyncio"),
     (event_loops_stay_at_the_edges, "engine/exchange/core.py", "from asyncio import sleep"),
+    (event_loops_stay_at_the_edges, "engine/sim/schedule.py", "import asyncio"),
+    (judges_share_no_belief, "engine/sim/checker.py", "from fastcore.core import Core"),
+    (judges_share_no_belief, "engine/sim/audit.py", "from engine.exchange import clearing"),
     (engine_never_imports_ccxt, "engine/gateway/rest.py", "import ccxt.async_support as ccxt"),
     (dice_are_seeded, "engine/exchange/agents.py", "import random\nx = random.gauss(0, 1)"),
     (dice_are_seeded, "engine/exchange/agents.py", "x = random.Random()"),
@@ -309,6 +331,7 @@ def test_rule_fails_on_a_planted_breach(
         "engine/exchange/core.py": '"""\nimport asyncio\n"""\nimport random\nx = random.Random(1)',
         "engine/gateway/rest.py": "import asyncio",
         "engine/cli_bench.py": "from bench import core",
+        "engine/sim/checker.py": "from fastcore.journal import read_segment",
         "bench/core.py": "import time",
     }
     for path, body in sound.items():

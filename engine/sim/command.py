@@ -14,6 +14,7 @@ from typing import Any
 
 from engine import clock
 from engine.errors import EXIT_USAGE, TickmakerError
+from engine.exchange.stack import VENUES
 from engine.sim.run import Outcome, Scenario, run_seed
 from engine.sim.schedule import Plan, read_plan, swarm
 
@@ -156,6 +157,11 @@ def _command(options: SimOptions, seed: int) -> str:
 
 
 def _task(options: SimOptions) -> _Task:
+    if options.scenario.venue not in VENUES:
+        raise TickmakerError(
+            f"--venue {options.scenario.venue!r} is unknown", f"Pass one of {', '.join(VENUES)}.",
+            EXIT_USAGE,
+        )  # fmt: skip
     if options.jobs < 1:
         raise TickmakerError(f"--jobs is {options.jobs}", "Pass 1 or more.", EXIT_USAGE)
     if options.scenario.seconds < SECONDS_MIN:

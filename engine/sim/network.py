@@ -12,15 +12,12 @@ Face around the Face (exchange/faults.py).
 import asyncio
 import select
 import socket
-from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from operator import attrgetter
 from random import Random
 from urllib.parse import urlsplit
 
 from engine.errors import TickmakerError
-from engine.exchange.events import NEVER_NS
 from engine.exchange.face import (
     Action,
     ConnKind,
@@ -44,46 +41,17 @@ from engine.exchange.face import (
     WsSend,
     WsText,
 )
+from engine.exchange.terms import NEVER_NS
 from engine.gateway.handshake import Upgraded, refusal
 from engine.gateway.http import TIMEOUT_S, HttpReply, NoAnswerError
 from engine.sim import frames
+from engine.sim.link import Link, Weather
 from engine.sim.loop import VirtualLoop
 
-US, MS, S = 1_000, 1_000_000, 1_000_000_000
+MS, S = 1_000_000, 1_000_000_000
 READ_BYTES = 1 << 16
 BUFFER_BYTES = 1 << 20  # of a socket pair: a TCP window's worth
 UNACKED_NS_MAX = 5 * S  # TCP_USER_TIMEOUT of the compiled edge
-
-
-@dataclass
-class Weather:
-    """One way of every message: `base_ns` plus an exponential draw of mean `jitter_ns`."""
-
-    base_ns: int = 400 * US
-    jitter_ns: int = 100 * US
-    split_share: float = 0.0  # of the messages to the engine that arrive in two pieces
-    split_ns: int = 1 * MS  # the second piece is late by up to this
-
-
-class Link:
-    """One WebSocket: the venue's half of a socket pair, and what is on its way."""
-
-    def __init__(self, conn: int, kind: ConnKind, ours: socket.socket, fd: int) -> None:
-        self.conn = conn
-        self.kind = kind
-        self.ours = ours
-        self.fd = fd  # of the engine's half
-        self.reader = frames.Reader()
-        self.up: deque[tuple[int, bytes]] = deque()  # (arrival, bytes); b"" is the end
-        self.down: deque[tuple[int, bytes]] = deque()
-        self.is_up_waiting = self.is_down_waiting = False  # a timer is set
-        self.is_dead = False  # half-open: what is sent goes nowhere
-        self.unacked_ns = 0  # when the engine first sent into a dead link
-        self.is_told = False  # the face knows that it is gone
-        self.is_over = False  # the engine's half is closed or at its end
-
-    def last_ns(self, queue: deque[tuple[int, bytes]]) -> int:
-        return queue[-1][0] if queue else 0
 
 
 class Network:
@@ -472,7 +440,3 @@ class Network:
     def _of(self, kind: ConnKind) -> list[Link]:
         return [link for link in self.links.values() if link.kind is kind and not link.is_over]
 
-
-def connector(network: Network) -> Callable[[], Network]:
-    """What a session calls for its HTTP."""
-    return lambda: network

@@ -24,14 +24,15 @@ from engine.exchange.faults import Faulty
 from engine.exchange.faults_schedule import Schedule
 from engine.exchange.instruments import catalogue
 from engine.exchange.market import AgentMarket
-from engine.exchange.rules import rules_of
+from engine.exchange.stack import make_core, make_face
 from engine.gateway.edge import Edge
 from engine.gateway.parent import Output
 from engine.session import Session
 from engine.sim.audit import Audit
 from engine.sim.checker import Belief, Checker
+from engine.sim.link import Weather
 from engine.sim.loop import START_NS, StandstillError, VirtualLoop, virtual_time
-from engine.sim.network import Network, Weather, connector
+from engine.sim.network import Network
 from engine.sim.schedule import Plan, WireFault
 
 SYMBOL = "BTCUSDT"
@@ -42,6 +43,7 @@ TURN_S = 0.25  # of the session's housekeeping, which touches no order
 SHUTDOWN_S = 60.0  # of virtual time: the engine's own deadlines are shorter
 TIDY_EVERY_S = 300.0  # of virtual time: what is checked is let go
 MEMORY = Path("/dev/shm")
+FaceOf = Callable[[str, Core], Face]
 
 
 @dataclass(frozen=True)
@@ -85,38 +87,38 @@ class Heard(Output):
         return next((line for line in reversed(self.lines) if line["event"] == event), {})
 
 
-def face_of(venue: str, core: Core) -> Face:
-    """The venue's protocol over `core`."""
-    if venue == "binance_usdm":
-        from engine.exchange.binance.usdm import BinanceUsdm
-
-        return BinanceUsdm(core)
-    raise NotImplementedError(venue)
-
-
 def run_seed(
-    seed: int, plan: Plan, scenario: Scenario, make_face: Callable[[str, Core], Face] = face_of
+    seed: int, plan: Plan, scenario: Scenario, face_of: FaceOf = make_face
 ) -> Outcome:
     """One run, in this process; its folder is gone afterwards."""
+    gc.collect()
+    gc.freeze()  # what is loaded stays: each run's own garbage is found quickly
     folder = Path(tempfile.mkdtemp(
         prefix="tickmaker-sim-", dir=MEMORY if MEMORY.is_dir() else None
     ))  # fmt: skip
     started_ns = clock.real_monotonic_ns()
+    try:
+        outcome = _run(seed, plan, scenario, folder, face_of)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    outcome.real_s = (clock.real_monotonic_ns() - started_ns) / 1e9
+    gc.collect()  # the journal's maps hold memory until their session is gone
+    gc.unfreeze()
+    return outcome
+
+
+def _run(seed: int, plan: Plan, scenario: Scenario, folder: Path, face_of: FaceOf) -> Outcome:
     loop = VirtualLoop()
     try:
         with virtual_time(loop):
-            run = _Run(seed, plan, scenario, folder, loop, make_face)
+            run = _Run(seed, plan, scenario, folder, loop, face_of)
             try:
                 loop.run_until_complete(run.whole())
             except StandstillError as error:
                 run.trouble.append(f"virtual time stands still: {error}")
-            outcome = run.outcome()
-            loop.close()
+            return run.outcome()
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        gc.collect(1)
-    outcome.real_s = (clock.real_monotonic_ns() - started_ns) / 1e9
-    return outcome
+        loop.close()
 
 
 class _Run:
@@ -124,7 +126,7 @@ class _Run:
 
     def __init__(
         self, seed: int, plan: Plan, scenario: Scenario, folder: Path, loop: VirtualLoop,
-        make_face: Callable[[str, Core], Face],
+        face_of: FaceOf,
     ) -> None:  # fmt: skip
         self.seed = seed
         self.plan = plan
@@ -136,9 +138,9 @@ class _Run:
         market = AgentMarket(
             listing, seed, loop.wall_ns(), settings=paced(settings_of(listing), scenario.pace)
         )
-        self.core = Core([market], seed, rules=rules_of(scenario.venue))
+        self.core = make_core(scenario.venue, [market], seed)
         schedule = Schedule(seed=seed, fault=plan.venue)  # type: ignore[arg-type]
-        face = Faulty(make_face(scenario.venue, self.core), schedule)
+        face = Faulty(face_of(scenario.venue, self.core), schedule)
         dice = Random(f"sim network/{seed}")
         self.network = Network(loop, face, dice, _weather(dice))
         self.checker = Checker(listing.instrument, ACCOUNT)
@@ -161,7 +163,8 @@ class _Run:
 
     async def whole(self) -> None:
         keys = self.core.keys[ACCOUNT].keys[0]
-        edge = Edge(self.network.dial, connector(self.network), SEGMENT_BYTES, TURN_S)
+        network = self.network
+        edge = Edge(network.dial, lambda: network, SEGMENT_BYTES, TURN_S)
         self.session = Session(self._config(), keys.api_key, keys.secret, self.heard, edge)
         self._plan_faults()
         running = asyncio.create_task(self.session.run())

@@ -1,0 +1,258 @@
+"""Whole runs in virtual time: the engine survives its faults, and a run is a function of its seed."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support_sources import ROOT
+
+from engine.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, TickmakerError
+from engine.exchange.core import Core
+from engine.exchange.face import Action, Event, Face, WsSend
+from engine.exchange.stack import make_face
+from engine.sim import command
+from engine.sim.command import SimOptions, seeds_of, simulate
+from engine.sim.run import Outcome, Scenario, run_seed
+from engine.sim.schedule import WIRE_KINDS, Plan, WireFault, read_plan, swarm
+
+USDM = Scenario("binance_usdm", seconds=40.0)
+NOTHING = Plan((), ())
+
+
+def wire(kind: str, at: str, for_: str = "1s", **fields: Any) -> WireFault:
+    return WireFault.model_validate({"kind": kind, "at": at, "for": for_, **fields})
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 11, 17, 23, 38, 59])
+def test_the_engine_survives_a_swarm(seed: int) -> None:
+    outcome = run_seed(seed, swarm(seed, USDM.seconds), USDM)
+    assert outcome.breaches == []
+    assert outcome.figures["orders"] > 0
+
+
+def test_a_calm_run_trades_and_agrees_to_the_last_unit() -> None:
+    outcome = run_seed(4, NOTHING, USDM)
+    assert outcome.breaches == []
+    assert outcome.figures["fills"] > 5
+    assert outcome.figures["missed_fills"] == outcome.figures["reconnects"] == 0
+    assert outcome.virtual_s >= USDM.seconds
+
+
+def test_every_connection_comes_back_after_a_cut() -> None:
+    faults = tuple(
+        wire("cut", f"{3 + i}s", what=what, up_lost=i % 2 == 0)
+        for i, what in enumerate(("market", "user", "trade", "user", "trade"))
+    )
+    outcome = run_seed(5, Plan((), faults), USDM)
+    assert outcome.breaches == []
+    assert outcome.figures["reconnects"] == len(faults)
+
+
+# -- ENGINE FAULTS THAT THE SIMULATOR FOUND, EACH WITH WHAT SHOWS IT ---
+
+
+def test_shutdown_does_not_take_its_own_position_for_the_venues() -> None:
+    """A quote is filled while the user stream is half-open: at the end the core was told its own
+    position as if the venue had said it, and the missed fill was no difference any more."""
+    outcome = run_seed(26, Plan((), (wire("wire_half_open", "8s", "6s", what="user"),)), USDM)
+    assert outcome.figures["missed_fills"] > 0
+    assert outcome.breaches == []
+
+
+def test_a_feed_that_breaks_for_ever_does_not_get_the_address_banned() -> None:
+    """Snapshots were fetched as fast as frames broke: throttled, banned, and no cancel at the
+    end."""
+    from engine.exchange.faults_schedule import fault
+
+    garbled = fault("garble", at="3s", for_="36s", conn="market", probability=0.5)
+    outcome = run_seed(6, Plan((garbled,), ()), Scenario("binance_usdm", 40.0, pace=0.5))
+    assert outcome.breaches == []
+    assert not any("429" in str(line) or "418" in str(line) for line in outcome.lines)
+
+
+# -- SAME SEED, SAME RUN ---
+
+
+def in_a_process(hash_seed: str, *args: str) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-m", "engine.cli", "sim", "--json", *args],
+        capture_output=True, text=True, check=False, cwd=ROOT,
+        env=os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == EXIT_OK, done.stderr + done.stdout
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def test_the_same_seeds_give_the_same_run_in_other_processes() -> None:
+    """Three processes with three hash seeds: here, and two workers of a third."""
+    other = in_a_process("2", "--seeds", "7..9", "--seconds", "20", "--jobs", "2")
+    own = simulate(SimOptions("7..9", Scenario("binance_usdm", 20.0), "swarm"))
+    told = ("digest", "orders", "fills", "messages_down", "face_steps", "seconds_virtual")
+    assert [own[name] for name in told] == [other[name] for name in told]
+    one = simulate(SimOptions("10", Scenario("binance_usdm", 20.0), "swarm"))
+    two = simulate(SimOptions("11", Scenario("binance_usdm", 20.0), "swarm"))
+    assert one["digest"] != two["digest"]
+
+
+def test_a_run_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from engine.sim import run
+
+    monkeypatch.setattr(run, "MEMORY", tmp_path)
+    descriptors = len(os.listdir("/proc/self/fd"))
+    run_seed(8, swarm(8, 20.0), Scenario("binance_usdm", 20.0))
+    assert list(tmp_path.iterdir()) == []
+    assert len(os.listdir("/proc/self/fd")) == descriptors
+
+
+# -- A LIE OF THE VENUE IS FOUND, SHRUNK, AND CAN BE REPEATED ---
+
+
+class Liar:
+    """Says a fee that is one too high in every report of a fill."""
+
+    def __init__(self, face: Face) -> None:
+        self._face = face
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._face, name)
+
+    def step(self, event: Event, t_ns: int) -> list[Action]:
+        return [
+            action._replace(text=action.text.replace('"n":"0.', '"n":"1.'))
+            if isinstance(action, WsSend) and '"ORDER_TRADE_UPDATE"' in action.text else action
+            for action in self._face.step(event, t_ns)
+        ]  # fmt: skip
+
+
+def test_a_lie_about_fees_is_named() -> None:
+    def lying(venue: str, core: Core) -> Face:
+        return Liar(make_face(venue, core))  # type: ignore[return-value]
+
+    outcome = run_seed(4, NOTHING, USDM, lying)
+    assert any("fee_e8 was" in breach for breach in outcome.breaches), outcome.breaches
+
+
+def planted(seed: int, plan: Plan, scenario: Scenario) -> Outcome:
+    """A run that fails when seed 2 has both a cut and a split."""
+    kinds = {fault.kind for fault in plan.wire}
+    outcome = Outcome(seed, plan.texts(), digest=f"{seed}", virtual_s=10.0)
+    if seed == 2 and {"cut", "split"} <= kinds:
+        outcome.breaches.append("planted")
+    return outcome
+
+
+def test_a_failing_seed_is_shrunk_to_what_it_needs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(command, "run_one", planted)
+    path = tmp_path / "storm.toml"
+    tables = [f'[[wire]]\nkind = "{kind}"\nat = "3s"\n' for kind in (*WIRE_KINDS, "cut")]
+    path.write_text("\n".join(tables))
+    options = SimOptions("1..3", Scenario("binance_usdm", 30.0), str(path))
+    result = simulate(options)
+    assert (result["seeds"], result["failed"]) == (3, 1)
+    (failure,) = result["failures"]
+    assert failure["seed"] == 2
+    assert {text.split(": ")[1].split()[0] for text in failure["faults"].values()} == {
+        "cut", "split",
+    }  # fmt: skip
+    only = ",".join(map(str, failure["faults"]))
+    assert failure["repeat"] == (
+        f"tickmaker sim --seeds 2 --venue binance_usdm --schedule {path} --seconds 30 "
+        f"--only {only}"
+    )
+    again = simulate(SimOptions("2", options.scenario, str(path), only=only))
+    assert again["failed"] == 1
+    fewer = simulate(SimOptions("2", options.scenario, str(path), only=only.split(",")[0]))
+    assert fewer["failed"] == 0
+
+
+# -- SCHEDULES AND USAGE ---
+
+
+def test_swarms_differ_by_seed_and_end_before_the_calm() -> None:
+    plans = [swarm(seed, 60.0) for seed in range(60)]
+    assert len({str(plan.texts()) for plan in plans}) == 60
+    kinds = {fault.kind for plan in plans for fault in (*plan.venue, *plan.wire)}
+    assert kinds > set(WIRE_KINDS)
+    for plan in plans:
+        for fault in (*plan.venue, *plan.wire):
+            assert 3.0e9 <= fault.at_ns <= 40e9
+    assert str(swarm(5, 60.0)) == str(swarm(5, 60.0))
+
+
+def test_a_schedule_file_holds_both_kinds_of_faults(tmp_path: Path) -> None:
+    path = tmp_path / "s.toml"
+    path.write_text(
+        '[[fault]]\nkind = "drop"\nat = "4s"\n\n[[wire]]\nkind = "cut"\nat = "5s"\n'
+        'what = "user"\n\n[[fault]]\nkind = "garble"\nat = "6s"\n'
+    )
+    plan = read_plan(path)
+    assert [fault.kind for fault in plan.venue] == ["drop", "garble"]
+    assert [(fault.kind, fault.what, fault.at_ns) for fault in plan.wire] == [
+        ("cut", "user", 5_000_000_000)
+    ]
+    assert [fault.kind for fault in plan.only([0, 2]).venue] == ["drop"]
+    assert len(plan.only([0, 2])) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('[[wire]]\nkind = "cut"\n\n[[wire]]\nkind = "tear"\n', ":4: wire: kind"),
+        ('\n[[wire]]\nkind = "cut"\nat = "5"\n', ":2: wire: at"),
+        ('[[wire]]\nkind = "cut"\n[[fault]]\nkind = "drp"\n', ":4: no kind of fault"),
+        ("[[wire]]\nkind = cut\n", ":1: no TOML"),
+    ],
+)
+def test_a_faulty_schedule_is_refused_with_its_line(
+    text: str, says: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "s.toml"
+    path.write_text(text)
+    with pytest.raises(TickmakerError) as caught:
+        read_plan(path)
+    assert f"{path}{says}" in caught.value.what
+    assert caught.value.exit_code == EXIT_USAGE
+
+
+@pytest.mark.parametrize("text", ["", "x", "5..1", "-1..3", "1..9999999999", "1.."])
+def test_seeds_that_make_no_sense_are_refused(text: str) -> None:
+    with pytest.raises(TickmakerError, match="Expected A..B"):
+        seeds_of(text)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [["--jobs", "0"], ["--seconds", "1"], ["--only", "x"], ["--schedule", "missing.toml"],
+     ["--venue", "nowhere"]],
+)  # fmt: skip
+def test_usage_is_refused_with_code_2(args: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from engine import cli
+
+    monkeypatch.setattr(sys, "argv", ["tickmaker", "sim", "--seeds", "1", *args])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == EXIT_USAGE
+
+
+def test_a_failure_exits_with_code_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    from engine import cli
+
+    path = tmp_path / "s.toml"
+    path.write_text('[[wire]]\nkind = "cut"\n[[wire]]\nkind = "split"\n')
+    monkeypatch.setattr(command, "run_one", planted)
+    monkeypatch.setattr(sys, "argv", ["tickmaker", "sim", "--seeds", "2", "--json",
+                                      "--schedule", str(path)])  # fmt: skip
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == EXIT_FAILED
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert result["failures"][0]["breaches"] == ["planted"]
