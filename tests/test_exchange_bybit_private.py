@@ -16,7 +16,7 @@ from bybit_client import (
 )
 
 from engine.exchange.book import Side
-from engine.exchange.events import Place
+from engine.exchange.commands import Place
 from engine.exchange.face import (
     ConnKind,
     HttpAnswer,

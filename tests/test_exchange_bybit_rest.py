@@ -15,9 +15,10 @@ from bybit_client import (
 )
 
 from engine.exchange.book import Side
-from engine.exchange.events import MarketState, SetRefusals, SetState
+from engine.exchange.commands import SetRefusals, SetState
 from engine.exchange.face import HttpAnswer
 from engine.exchange.keys import Key
+from engine.exchange.terms import MarketState
 
 
 @pytest.fixture

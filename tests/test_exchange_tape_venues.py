@@ -15,24 +15,16 @@ from test_tape_bybit import book, trades, whole, write
 
 from engine.errors import TickmakerError
 from engine.exchange.book import BookOrder, Side
+from engine.exchange.commands import Advance, PlaceTrigger, Shock
 from engine.exchange.core import Core
-from engine.exchange.events import (
-    NEVER_NS,
-    Advance,
-    Exec,
-    MarketEvent,
-    Notice,
-    PlaceTrigger,
-    Shock,
-    TapeFrame,
-    Tif,
-)
+from engine.exchange.events import MarketEvent, Notice, TapeFrame
 from engine.exchange.face import HttpAnswer, HttpRequest, Tick, WsOpen, WsSend
 from engine.exchange.instruments import Kind
 from engine.exchange.rules import rules_of
 from engine.exchange.stack import make_core, make_face
 from engine.exchange.tape.market import TapeMarket
 from engine.exchange.tape.recording import open_markets, open_recordings
+from engine.exchange.terms import NEVER_NS, Exec, Tif
 from engine.tape.capture import read_lines
 from engine.tape.importer import import_files
 

@@ -9,8 +9,9 @@ from support_spot import SECOND, START_NS, Venue, market_order
 
 from engine.exchange.binance.spot_history import SpotHistory, interval_end_ns
 from engine.exchange.book import Side
+from engine.exchange.commands import SetTick
 from engine.exchange.core import Core
-from engine.exchange.events import Accepted, SetTick, Trade
+from engine.exchange.events import Accepted, Trade
 from engine.exchange.face import (
     Action,
     ConnKind,

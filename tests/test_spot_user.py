@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from support_spot import ORDER, SECOND, Venue, market_order, signature_of, wanted
 
-from engine.exchange.events import DeleteKey
+from engine.exchange.commands import DeleteKey
 from engine.exchange.face import WsClose, WsSend
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import ccxt.pro
 import pytest
 from targets import Target
-from trader import AMOUNT, Trader
+from trader import Trader
 from venue import Venue
 
 LEVELS = 10

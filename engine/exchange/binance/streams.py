@@ -14,7 +14,6 @@ from engine.exchange.binance.formats import StreamFormat, StreamRules
 from engine.exchange.binance.history import AggTrades, History
 from engine.exchange.binance.timed import Timed, TimedStreams
 from engine.exchange.events import (
-    NEVER_NS,
     BestChange,
     DepthChange,
     InstrumentUpdate,
@@ -26,6 +25,7 @@ from engine.exchange.events import (
 )
 from engine.exchange.face import Action, WsSend
 from engine.exchange.instruments import Instrument
+from engine.exchange.terms import NEVER_NS
 
 MS = 1_000_000
 TAPE_TRADES_MAX = 1_000

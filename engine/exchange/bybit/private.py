@@ -23,16 +23,9 @@ from engine.exchange.bybit.rows import (
 )
 from engine.exchange.bybit.venue import Venue
 from engine.exchange.bybit.wire import dumps
-from engine.exchange.events import (
-    AccountUpdate,
-    Exec,
-    MoneyWhy,
-    OrderUpdate,
-    Output,
-    PositionNow,
-    TriggerUpdate,
-)
+from engine.exchange.events import AccountUpdate, OrderUpdate, Output, PositionNow, TriggerUpdate
 from engine.exchange.instruments import Kind
+from engine.exchange.terms import Exec, MoneyWhy
 
 DCP_TOPICS = {"dcp.future": Kind.LINEAR, "dcp.spot": Kind.SPOT}
 PLAIN = ("order", "execution", "execution.fast", "position", "wallet", "greeks")

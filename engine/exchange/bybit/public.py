@@ -16,7 +16,6 @@ from engine.exchange.bybit.tickers import changed_fields, topic_fields
 from engine.exchange.bybit.venue import Venue
 from engine.exchange.bybit.wire import dumps
 from engine.exchange.events import (
-    NEVER_NS,
     BestChange,
     DepthChange,
     InstrumentUpdate,
@@ -27,6 +26,7 @@ from engine.exchange.events import (
     Trade,
 )
 from engine.exchange.instruments import Kind
+from engine.exchange.terms import NEVER_NS
 
 MS = 1_000_000
 TICKER_INTERVAL_MS = {Kind.LINEAR: 100, Kind.SPOT: 50}

@@ -9,19 +9,10 @@ from typing import Any, NamedTuple
 from engine.exchange.book import Side
 from engine.exchange.bybit import texts
 from engine.exchange.bybit.venue import Venue
-from engine.exchange.events import (
-    Order,
-    OrderType,
-    OrderUpdate,
-    Place,
-    Status,
-    Stp,
-    Tif,
-    Trigger,
-    TriggerStatus,
-    Why,
-)
+from engine.exchange.commands import Place
+from engine.exchange.events import OrderUpdate, Trigger
 from engine.exchange.instruments import Instrument, Kind
+from engine.exchange.terms import Order, OrderType, Status, Stp, Tif, TriggerStatus, Why
 from engine.exchange.truth import FillRecord, FundingRecord
 
 SIDES = {Side.BUY: "Buy", Side.SELL: "Sell"}

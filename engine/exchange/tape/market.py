@@ -12,14 +12,8 @@ from collections.abc import Iterable
 
 from engine.errors import TickmakerError
 from engine.exchange.book import BookOrder, Side, Touch
-from engine.exchange.events import (
-    NEVER_NS,
-    DepthSnapshot,
-    MarketEvent,
-    Notice,
-    Shock,
-    Trade,
-)
+from engine.exchange.commands import Shock
+from engine.exchange.events import DepthSnapshot, MarketEvent, Notice, Trade
 from engine.exchange.tape.book import TapeBook
 from engine.exchange.tape.messages import (
     BestMessage,
@@ -29,6 +23,7 @@ from engine.exchange.tape.messages import (
     TradeMessage,
 )
 from engine.exchange.tape.queue import QueueFill, TapeQueue
+from engine.exchange.terms import NEVER_NS
 
 FIRST_TRADE_ID = 9_000_000_000_000  # of users' fills; above any recorded id
 MESSAGES_PER_TURN_MAX = 1_000
