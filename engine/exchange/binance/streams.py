@@ -105,7 +105,11 @@ class MarketStreams:
         self._keys = {key.lower(): key for key in markets}
         self._subscribers: dict[str, Subscribers] = {}
         self._timed: dict[str, Timed] = {}
-        self._taped: dict[str, None] = {}  # names whose frames come from a recording
+        self._taped: dict[str, None] = dict.fromkeys(  # their frames come from a recording
+            name
+            for market in markets.values()
+            for name in getattr(market, "recorded_streams", ())
+        )
         agg_ns = rules.agg_trade_ms * MS
         self.symbols = {
             key: SymbolStreams(
