@@ -275,6 +275,7 @@ class _Run:
             "messages_down": self.network.messages_down,
             "messages_up": self.network.messages_up,
             "face_steps": self.network.steps,
+            "throttled": self.network.throttled,
             "reconnects": self.session.supervisor.reconnects if hot is not None else 0,
         }
         return outcome
