@@ -24,12 +24,14 @@ from bench import machine
 from bench.result import figures_us, write
 from engine import clock
 from engine.errors import TickmakerError
-from engine.exchange.events import NEVER_NS, Advance, TapeFrame
+from engine.exchange.commands import Advance
+from engine.exchange.events import TapeFrame
 from engine.exchange.face import Face, Tick, WsOpen, WsSend, WsText
 from engine.exchange.server import ExchangeServer
 from engine.exchange.stack import make_core, make_face
 from engine.exchange.tape.market import TapeMarket
 from engine.exchange.tape.recording import open_markets
+from engine.exchange.terms import NEVER_NS
 from engine.tape.capture import sha256_of
 
 TURN_NS = 10_000_000  # of the exchange's clock, in process

@@ -23,3 +23,4 @@ resolve() {
 }
 wanted run build | resolve --output-file deploy/requirements.lock
 wanted run build dev | resolve --constraint deploy/requirements.lock --output-file deploy/requirements-dev.lock
+wanted clients | resolve --output-file deploy/requirements-clients.lock

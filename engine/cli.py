@@ -5,19 +5,19 @@
 """
 
 import contextlib
-import json
 import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from engine.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, TickmakerError
+from engine.cli_bench import bench_app
+from engine.cli_output import JsonFlag, print_json, print_result, progress_bar, warn
+from engine.errors import EXIT_FAILED, EXIT_OK, TickmakerError
 
 app = typer.Typer(
     help="Tickmaker: market making with a compiled hot path.",
@@ -26,11 +26,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 tape_app = typer.Typer(help="Import and check recorded market data.", no_args_is_help=True)
-bench_app = typer.Typer(help="Measure latency and throughput.", no_args_is_help=True)
 app.add_typer(tape_app, name="tape")
 app.add_typer(bench_app, name="bench")
 
-JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON object on the last line.")]
 Strategy = Annotated[str, typer.Option(help="A built-in one, or my_file.py:function.")]
 RunsDir = Annotated[Path, typer.Option(help="Where run folders are made.")]
 
@@ -55,7 +53,7 @@ def demo(
     )
     report, code = run_demo(options)
     if as_json:
-        _print_json(report)
+        print_json(report)
     if "STRATEGY" in report["state"].split("+"):
         raise TickmakerError(
             "The strategy failed until it was halted: it quoted nothing for the rest of the demo",
@@ -76,9 +74,9 @@ def tape_import(
     """Turn raw venue captures into one tape."""
     from engine.tape.importer import import_files
 
-    with _progress("importing", as_json) as advance:
+    with progress_bar("importing", as_json) as advance:
         summary = import_files(files, out, symbol=symbol, tick=tick, lot=lot, progress=advance)
-    _print_result(summary, as_json)
+    print_result(summary, as_json)
 
 
 @tape_app.command("capture")
@@ -88,32 +86,28 @@ def tape_capture(
     send: Annotated[
         list[str] | None, typer.Option(help="A message to send first (Bybit's subscribe).")
     ] = None,
-    snapshot: Annotated[
-        str, typer.Option(help="REST address of the book's snapshot (Binance).")
-    ] = "",
+    snapshot: Annotated[str, typer.Option(help="REST address of the book (Binance).")] = "",
     seconds: Annotated[float, typer.Option(min=0.0, help="0: until it is interrupted.")] = 0.0,
     as_json: JsonFlag = False,
 ) -> None:
     """Record a venue's market data, every frame as it comes."""
     from engine.gateway.capture import run
 
-    _print_result(run(url, out, send=send or [], snapshot_url=snapshot, seconds=seconds), as_json)
+    print_result(run(url, out, send=send or [], snapshot_url=snapshot, seconds=seconds), as_json)
 
 
 @tape_app.command("verify")
 def tape_verify(
     tape: Annotated[Path, typer.Argument(help="A tape, or a raw capture.")],
-    symbol: Annotated[
-        str | None, typer.Option(help="Of a raw capture that holds several.")
-    ] = None,
+    symbol: Annotated[str | None, typer.Option(help="Needed when it holds several.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Rebuild the book and hold it against the venue's own best bid and ask."""
     from engine.tape.verify import verify_tape
 
-    with _progress("verifying", as_json) as advance:
+    with progress_bar("verifying", as_json) as advance:
         result = verify_tape(tape, progress=advance, symbol=symbol)
-    _print_result(result, as_json)
+    print_result(result, as_json)
     clean = result["update_id_gaps"] == 0 and result["crossed"] == 0
     raise typer.Exit(EXIT_OK if clean else EXIT_FAILED)
 
@@ -133,7 +127,7 @@ def replay(
     from engine.replay.run import replay_tape
     from engine.strategies import end_remedy, refused_calls
 
-    with _progress("replaying", as_json) as advance:
+    with progress_bar("replaying", as_json) as advance:
         report = replay_tape(
             tape,
             strategy=strategy,
@@ -142,10 +136,10 @@ def replay(
             runs_dir=runs,
             progress=advance,
         )
-    _print_result(report, as_json)
+    print_result(report, as_json)
     refused, failure = refused_calls(report), report.get("strategy_failure")
     if refused:
-        _warn(refused + (f"; the first: {failure}" if failure else ""))
+        warn(refused + (f"; the first: {failure}" if failure else ""))
     if report["state"] != "RUNNING":
         raise TickmakerError(
             f"The replay ended halted ({report['state']}): quotes were pulled for the rest of it",
@@ -161,9 +155,9 @@ def verify(
     """Replay a run's journal: are the orders byte for byte the same?"""
     from engine.replay.verify import verify_run
 
-    with _progress("verifying", as_json) as advance:
+    with progress_bar("verifying", as_json) as advance:
         result = verify_run(run, progress=advance)
-    _print_result(result, as_json)
+    print_result(result, as_json)
     raise typer.Exit(EXIT_OK if result["identical"] else EXIT_FAILED)
 
 
@@ -175,7 +169,7 @@ def report(
     """Build report.json and report.html of a run again, from its ledger."""
     from engine.report.build import build_report
 
-    _print_result(build_report(run), as_json)
+    print_result(build_report(run), as_json)
 
 
 @app.command(
@@ -213,164 +207,10 @@ def sim(
     from engine.sim.outcome import Scenario
 
     scenario = Scenario(venue, seconds, strategy, pace, strict)
-    with _progress("simulating", as_json) as advance:
+    with progress_bar("simulating", as_json) as advance:
         result = simulate(SimOptions(seeds, scenario, schedule, only, jobs), progress=advance)
-    _print_result(result, as_json)
+    print_result(result, as_json)
     raise typer.Exit(EXIT_FAILED if result["failed"] else EXIT_OK)
-
-
-@bench_app.command("core")
-def bench_core(
-    tape: Annotated[
-        Path | None,
-        typer.Option(help="A raw capture, or a tape; else BTCUSDT of TICKMAKER_DATA."),
-    ] = None,
-    rounds: Annotated[int, typer.Option(min=1)] = 5,
-    out: Annotated[Path | None, typer.Option(help="Also write the result here.")] = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """In process: raw frame to signed order, per order-causing frame and per stage."""
-    from bench.core import run
-
-    _print_result(run(tape or _shared_capture(), rounds=rounds, out=out), as_json)
-
-
-@bench_app.command("book")
-def bench_book(
-    tape: Annotated[
-        Path | None,
-        typer.Option(help="A raw capture, or a tape; else BTCUSDT of TICKMAKER_DATA."),
-    ] = None,
-    rounds: Annotated[int, typer.Option(min=1)] = 5,
-    peers: Annotated[
-        bool, typer.Option(help="Also measure other books; installs them under build/peers.")
-    ] = True,
-    out: Annotated[Path | None, typer.Option(help="Also write the result here.")] = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """In process: a level into the book and the touch out of it, ours beside other books."""
-    from bench.book import run
-
-    capture = tape or _shared_capture()
-    with _progress("measuring", as_json) as advance:
-        result = run(capture, rounds=rounds, out=out, with_peers=peers, progress=advance)
-    _print_result(result, as_json)
-    if peers and result["peers"] is None:
-        raise TickmakerError(
-            str(result["peers_note"]),
-            "The result holds our own figures only. Make a package index reachable, or leave the"
-            " peers out: --no-peers.",
-        )
-
-
-@bench_app.command("parts")
-def bench_parts(
-    tape: Annotated[
-        Path | None, typer.Option(help="A raw capture; else BTCUSDT of TICKMAKER_DATA.")
-    ] = None,
-    rounds: Annotated[int, typer.Option(min=1)] = 9,
-    peers: Annotated[
-        bool, typer.Option(help="Also measure other decoders; installs them under build/peers.")
-    ] = True,
-    out: Annotated[Path | None, typer.Option(help="Also write the result here.")] = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """In process: decode, signals, strategies, gate, a call each; ours beside other decoders."""
-    from bench.parts import run
-
-    result = run(tape or _shared_capture(), rounds=rounds, peers=peers, out=out)
-    _print_result(result, as_json)
-    if result["peers_problem"]:
-        raise typer.Exit(1)
-
-
-@bench_app.command("soak")
-def bench_soak(
-    tape: Annotated[
-        Path | None, typer.Option(help="A raw capture; else BTCUSDT of TICKMAKER_DATA.")
-    ] = None,
-    events: Annotated[int, typer.Option(min=1, help="Frames to feed at least.")] = 50_000_000,
-    strategy: Annotated[str, typer.Option(help="A built-in one.")] = "spread",
-    out: Annotated[Path | None, typer.Option(help="Also write the result here.")] = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """In process: allocations and memory while millions of frames go through one core."""
-    from bench.soak import run
-
-    result = run(tape or _shared_capture(), events=events, strategy=strategy, out=out)
-    _print_result(result, as_json)
-    if result["allocations"]:
-        raise typer.Exit(1)
-
-
-@bench_app.command("matching")
-def bench_matching(
-    events: Annotated[int, typer.Option(min=1, help="Orders a round.")] = 1_000_000,
-    rounds: Annotated[int, typer.Option(min=1)] = 5,
-    out: Annotated[Path | None, typer.Option(help="Also write the result here.")] = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """In process: orders into the local exchange's book; place, cancel, shrink, take."""
-    from bench.matching import run
-
-    _print_result(run(events=events, rounds=rounds, out=out), as_json)
-
-
-@bench_app.command("agents")
-def bench_agents(
-    hours: Annotated[int, typer.Option(min=2, help="Of the market's time.")] = 24,
-    out: Annotated[Path | None, typer.Option(help="Also write the result here.")] = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """In process: a day of the agents' market, as fast as it goes; memory after each hour."""
-    from bench.agents_day import run
-
-    _print_result(run(hours=hours, out=out), as_json)
-
-
-@bench_app.command("tape")
-def bench_tape(
-    tape: Annotated[
-        Path | None,
-        typer.Option(help="A raw capture, or a tape; else BTCUSDT of TICKMAKER_DATA."),
-    ] = None,
-    venue: Annotated[str, typer.Option(help="Whose recording it is.")] = "binance_usdm",
-    rounds: Annotated[int, typer.Option(min=1)] = 3,
-    out: Annotated[Path | None, typer.Option(help="Also write the result here.")] = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """The local exchange serving a recording: in process and over sockets, times its pace."""
-    from bench.tape_serving import run
-
-    _print_result(run(tape or _shared_capture(), venue, rounds=rounds, out=out), as_json)
-
-
-@bench_app.command("wire")
-def bench_wire(
-    rounds: Annotated[int, typer.Option(min=5)] = 5,
-    messages: Annotated[int, typer.Option(min=1000, help="Messages a round and client.")] = 20_000,
-    rate: Annotated[int, typer.Option(min=100, help="Messages per second.")] = 5_000,
-    out: Annotated[Path | None, typer.Option(help="Also write the result here.")] = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """Over loopback: round trip of ours, a C busy-poll client and plain `websockets`."""
-    from bench.wire import run
-
-    _print_result(run(rounds=rounds, messages=messages, rate=rate, out=out), as_json)
-
-
-def _shared_capture() -> Path:
-    """The capture that the project's own figures are measured on."""
-    folder = os.environ.get("TICKMAKER_DATA", "../shared/data")
-    capture = Path(folder, "binance_usdm", "btcusdt_20240808.gz")
-    if not capture.is_file():
-        raise TickmakerError(
-            f"No capture at {capture}",
-            "Name one: tickmaker bench core --tape FILE (make bench TAPE=FILE), or set"
-            " TICKMAKER_DATA.",
-            EXIT_USAGE,
-        )
-    return capture
 
 
 def main() -> None:
@@ -391,47 +231,6 @@ def main() -> None:
         with contextlib.suppress(OSError):
             sys.stderr.write(f"error: {e.strerror or e}\n")
         os._exit(EXIT_FAILED)
-
-
-class _progress:
-    """A progress bar on stderr; silent with --json or without a terminal."""
-
-    def __init__(self, verb: str, is_silent: bool) -> None:
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f} %"),
-            TimeElapsedColumn(),
-            console=Console(stderr=True),
-            disable=is_silent or not sys.stderr.isatty(),
-        )
-        self._verb = verb
-
-    def __enter__(self) -> Any:
-        self._bar.start()
-        task = self._bar.add_task(self._verb, total=1.0)
-        return lambda done: self._bar.update(task, completed=done)
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._bar.stop()
-
-
-def _warn(text: str) -> None:
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(f"[bold yellow]warning:[/] {escape(text)}")
-
-
-def _print_json(result: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(result, default=str) + "\n")
-
-
-def _print_result(result: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        _print_json(result)
-        return
-    from engine.view import print_result
-
-    print_result(result)
 
 
 if __name__ == "__main__":

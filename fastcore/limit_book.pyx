@@ -189,7 +189,8 @@ cdef class LimitBook:
         cdef int64_t index
         cdef int side
         for index in range(self.pool_size):
-            self.orders[index].px_ticks *= factor
+            if self.orders[index].order_id != 0:
+                self.orders[index].px_ticks *= factor
         for side in range(2):
             for index in range(self._rung_count[side]):
                 self._rungs[side][index].key *= factor

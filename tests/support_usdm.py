@@ -95,9 +95,14 @@ class Usdm:
     # -- REST ---
 
     def rest(
-        self, method: str, path: str, query: str = "", body: str = "", key: Key | str | None = None,
+        self,
+        method: str,
+        path: str,
+        query: str = "",
+        body: str = "",
+        key: Key | str | None = None,
         ip: str = "127.0.0.1",
-    ) -> tuple[int, Any]:  # fmt: skip
+    ) -> tuple[int, Any]:
         self._number += 1
         name = key.api_key if isinstance(key, Key) else key
         headers = {} if name is None else {"x-mbx-apikey": name}

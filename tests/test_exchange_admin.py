@@ -12,12 +12,12 @@ from support_sources import ROOT
 from engine.errors import EXIT_USAGE, TickmakerError
 from engine.exchange.admin import PATHS, Admin
 from engine.exchange.book import Side
-from engine.exchange.events import MarketState
 from engine.exchange.face import HttpRequest, WsOpen, WsSend
 from engine.exchange.faults import Faulty
 from engine.exchange.faults_docs import tables
 from engine.exchange.faults_file import parse_schedule, read_schedule
 from engine.exchange.faults_schedule import CLASS_OF, KINDS, ONE, fault
+from engine.exchange.terms import MarketState
 
 S = 1_000_000_000
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from engine.exchange.agents.settings import YEAR_S, settings_of
+from engine.exchange.agents.settings import YEAR_S, AgentSettings, settings_of
 from engine.exchange.book import Side
 from engine.exchange.events import BestChange, Trade
 from engine.exchange.instruments import CATALOGUES, Listing
@@ -38,8 +38,10 @@ class Session:
         return float(spans[(ask - bid)[:-1] <= ticks_max].sum() / spans.sum())
 
 
-def session(listing: Listing, seed: int, seconds: int) -> Session:
-    market, seen = AgentMarket(listing, seed, 0), Session()
+def session(
+    listing: Listing, seed: int, seconds: int, settings: AgentSettings | None = None
+) -> Session:
+    market, seen = AgentMarket(listing, seed, 0, settings=settings), Session()
     mids = []
     for second in range(1, seconds + 1):
         market.advance(second * S)
@@ -119,11 +121,21 @@ def test_every_listing_gets_an_orderly_market(listing: Listing) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"volatility": 0.0}, {"taker_notional": -1.0}, {"maker_notional": 0.0}]
+    "wrong",
+    [{"volatility": 0.0}, {"taker_notional": -1.0}, {"maker_notional": 0.0}, {"pace": 0.0}],
 )
 def test_settings_that_mean_nothing_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         settings_of(CATALOGUES["binance_usdm"]["BTCUSDT"], **wrong)
+
+
+def test_slower_pace_has_fewer_events_and_the_same_volatility() -> None:
+    listing = CATALOGUES["binance_usdm"]["BTCUSDT"]
+    steady = session(listing, 5, 900)
+    slow = session(listing, 5, 900, settings_of(listing, pace=0.25))
+    assert len(slow.touches) < 0.5 * len(steady.touches)
+    assert 0.3 < slow.returns.std() * math.sqrt(YEAR_S) < 0.9
+    assert slow.spread_share(1) > 0.8
 
 
 def test_sizes_are_the_same_money_whatever_the_lot() -> None:

@@ -15,10 +15,10 @@ from bybit_client import (
 )
 
 from engine.exchange.book import Side
-from engine.exchange.bybit.limits import LimitRules
-from engine.exchange.events import MarketState, SetRefusals, SetState
+from engine.exchange.commands import SetRefusals, SetState
 from engine.exchange.face import HttpAnswer
 from engine.exchange.keys import Key
+from engine.exchange.terms import MarketState
 
 
 @pytest.fixture
@@ -492,7 +492,7 @@ def test_trading_key_can_not_delete_itself_and_the_management_key_can(client: Cl
 
 
 def test_rate_limit_of_an_account_and_its_headers() -> None:
-    client = Client(LimitRules())
+    client = Client(1)
     body = json.dumps(order_of(qty="0.001"))
     answers = [client.signed("POST", "/v5/order/create", body) for _ in range(11)]
     assert [code(answer) for answer in answers] == [0] * 10 + [10006]
@@ -509,14 +509,14 @@ def test_rate_limit_of_an_account_and_its_headers() -> None:
 
 
 def test_batch_orders_count_one_by_one() -> None:
-    client = Client(LimitRules())
+    client = Client(1)
     orders = [order_of(qty="0.001")] * 12
     answer = client.post("/v5/order/create-batch", category="linear", request=orders)
     assert [row["code"] for row in answer["retExtInfo"]["list"]] == [0] * 10 + [10006] * 2
 
 
 def test_address_that_asks_too_much_is_banned_for_ten_minutes() -> None:
-    client = Client(LimitRules())
+    client = Client(1)
     answers = [client.send("GET", "/v5/market/time") for _ in range(601)]
     assert [answer.status for answer in answers] == [200] * 600 + [403]
     assert "access too frequent" in answers[-1].body

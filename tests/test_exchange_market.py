@@ -6,23 +6,12 @@ from dataclasses import replace
 import pytest
 
 from engine.exchange.book import BookOrder, Change, Side
+from engine.exchange.commands import Advance, Cancel, Place, Shock
 from engine.exchange.core import Core
-from engine.exchange.events import (
-    NEVER_NS,
-    Advance,
-    BestChange,
-    Cancel,
-    DepthChange,
-    MarketEvent,
-    Order,
-    OrderType,
-    Place,
-    Shock,
-    Tif,
-    Trade,
-)
+from engine.exchange.events import BestChange, DepthChange, MarketEvent, Trade
 from engine.exchange.instruments import CATALOGUE
 from engine.exchange.market import FIRST_TRADE_ID, FIRST_UPDATE_ID, AgentMarket
+from engine.exchange.terms import NEVER_NS, Order, OrderType, Tif
 from engine.exchange.truth import FillRecord
 
 MS = 1_000_000

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +15,16 @@ from test_tape_bybit import book, trades, whole, write
 
 from engine.errors import TickmakerError
 from engine.exchange.book import BookOrder, Side
+from engine.exchange.commands import Advance, PlaceTrigger, Shock
 from engine.exchange.core import Core
-from engine.exchange.events import (
-    Advance,
-    Exec,
-    MarketEvent,
-    Notice,
-    PlaceTrigger,
-    Shock,
-    TapeFrame,
-    Tif,
-)
+from engine.exchange.events import MarketEvent, Notice, TapeFrame
+from engine.exchange.face import HttpAnswer, HttpRequest, Tick, WsOpen, WsSend
 from engine.exchange.instruments import Kind
 from engine.exchange.rules import rules_of
+from engine.exchange.stack import make_core, make_face
 from engine.exchange.tape.market import TapeMarket
 from engine.exchange.tape.recording import open_markets, open_recordings
+from engine.exchange.terms import NEVER_NS, Exec, Tif
 from engine.tape.capture import read_lines
 from engine.tape.importer import import_files
 
@@ -111,6 +107,35 @@ def test_bare_frames_get_the_names_that_their_connection_had(tmp_path: Path) -> 
     assert frames[0].text == f'{{"stream":"btcusdt@depth","data":{diff}}}'
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_damaged_bytes_end_the_tape_with_a_word_and_nothing_else(
+    tmp_path: Path, seed: int
+) -> None:
+    """Any byte of any line: frames until there, then what is wrong, where; or no harm."""
+    dice = random.Random(seed)
+    head = cut(recorded("binance_usdm/btcusdt_20220811_7s.gz"), tmp_path / "head.raw", 300)
+    session = [b"%d %s" % line[1:] for line in read_lines(recorded(BYBIT), product="linear")]
+    bybit = b"".join(line for line in session if b'.BTCUSDT"' in line[:80])
+    for venue, whole_file in (("binance_usdm", head.read_bytes()), ("bybit", bybit)):
+        lines = whole_file.splitlines(keepends=True)
+        told: list[str] = []
+        for _ in range(25):
+            damaged = bytearray(lines[at_line := dice.randrange(20, 250)])
+            damaged[dice.randrange(20, len(damaged) - 1)] = dice.randrange(256)
+            path = tmp_path / "damaged.raw"
+            path.write_bytes(b"".join([*lines[:at_line], bytes(damaged), *lines[at_line + 1 :]]))
+            try:
+                (market, *_) = open_markets([path], venue, [], 1.0)
+            except TickmakerError as error:
+                told.append(str(error))
+                continue
+            events = play_out(market)
+            told += [e.text for e in events if isinstance(e, Notice) and e.is_error]
+            assert len(frames_in(events)) >= at_line - 5
+        assert 0 < len(told) < 25
+        assert all("damaged.raw" in text for text in told)
+
+
 # -- SPOT'S RULE ---
 
 
@@ -169,6 +194,13 @@ def test_spot_fees_are_in_the_asset_received(tmp_path: Path) -> None:
     (fill,) = updates(core.step(Advance(), 10))
     assert (fill.last_lots, fill.is_maker, fill.fee_asset) == (2 * UNIT, True, "BTC")
     assert fill.fee_e8 > 0
+
+
+def test_a_depth_stream_of_another_kind_is_passed_on(tmp_path: Path) -> None:
+    other = spot(11, 12, "5.00000000").replace("depth@100ms", "rpiDepth@500ms")
+    market = market_of(write(tmp_path / "c.raw", SPOT_SNAPSHOT, other), "binance_spot")
+    assert len(at(market, 9)) == 1
+    assert market.book.update_id == 10
 
 
 # -- BYBIT ---
@@ -306,6 +338,44 @@ def test_captures_of_one_symbol_follow_each_other(tmp_path: Path) -> None:
     frames = frames_in(play_out(market))
     assert [json.loads(frame.data)["u"] for frame in frames] == [12, 14, 16]
     assert market.book.gaps == 0
+
+
+def test_aggregate_trades_match_where_no_single_ones_were_recorded(tmp_path: Path) -> None:
+    agg = json.dumps({"stream": "btcusdt@aggTrade", "data": {
+        "e": "aggTrade", "E": 1, "s": "BTCUSDT", "a": 7, "p": "100.00000000", "q": "3.00000000",
+        "f": 1, "l": 2, "T": 1, "m": True, "M": True}})  # fmt: skip
+    single = agg.replace("aggTrade", "trade").replace('"a": 7', '"t": 1')
+    for lines, filled_lots in (([agg], 2), ([agg, single], 2), ([single, agg, agg], 2)):
+        path = write(tmp_path / "c.raw", SPOT_SNAPSHOT, spot(11, 12, "1.00000000"), *lines)
+        market = market_of(path, "binance_spot")
+        order = BookOrder(1, Side.BUY, market.touch()[0], 9 * UNIT, 0)
+        market.place(order, True, 1)
+        at(market, 9)
+        assert 9 * UNIT - order.leaves_lots == filled_lots * UNIT
+
+
+def test_recorded_trades_make_the_venues_statistics_and_go_out_once() -> None:
+    """Through the face: REST trades and candles, and one frame a trade."""
+    market = market_of(recorded("binance_usdm/btcusdt_20220811_7s.gz"), "binance_usdm")
+    face = make_face("binance_usdm", make_core("binance_usdm", [market], 1))
+    t_ns = START_NS
+    face.step(WsOpen(2, "/market/stream?streams=btcusdt@aggTrade", {}), t_ns)
+    market.pause(MS)  # nothing is served before both listen
+    face.step(WsOpen(1, "/public/stream?streams=btcusdt@trade", {}), t_ns)
+    sent: list[str] = []
+    while market.next_due_ns() < NEVER_NS:
+        t_ns += 1_000 * MS
+        sent += [a.text for a in face.step(Tick(), t_ns) if isinstance(a, WsSend)]
+    trades = [text for text in sent if text.startswith('{"stream":"btcusdt@trade"')]
+    assert len(trades) == 1326
+    aggregates = [json.loads(t)["data"] for t in sent if '@aggTrade"' in t[:40]]
+    assert 0 < len(aggregates) < 1326
+    recorded_lots = sum(round(float(json.loads(t)["data"]["q"]) * 1000) for t in trades)
+    query = "symbol=BTCUSDT&interval=1h&limit=1"
+    request = HttpRequest(1, "GET", "/fapi/v1/klines", query, "", {})
+    (answer,) = [a for a in face.step(request, t_ns) if isinstance(a, HttpAnswer)]
+    (candle,) = json.loads(answer.body)
+    assert round(float(candle[5]) * 1000) == recorded_lots
 
 
 def market_of_files(paths: list[Path]) -> TapeMarket:

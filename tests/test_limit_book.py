@@ -194,6 +194,22 @@ def test_pool_grows_and_is_used_again() -> None:
     assert rig.pool_size >= 5_000
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_every_order_is_found_whichever_left_before(seed: int) -> None:
+    """Ids without a pattern meet in the table of ids; each that leaves closes its gap."""
+    rng, rig = random.Random(seed), fast.LimitRig()
+    ids = [rng.randrange(1, 1 << 62) for _ in range(1_000)]  # the first pool holds 1,024
+    for order_id in ids:
+        rig.rest(order_id, BUY, rng.randint(1, 50), 1)
+    rng.shuffle(ids)
+    while ids:
+        assert rig.cancel(ids.pop())
+        if len(ids) % 50 == 0:
+            rig.check()
+            assert all(rig.leaves_of(order_id) for order_id in ids)
+    assert rig.order_count == 0
+
+
 class TwoBooks(RuleBasedStateMachine):
     """Hypothesis picks the commands; few prices, few accounts, so that they meet."""
 

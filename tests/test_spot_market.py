@@ -9,8 +9,24 @@ from support_spot import SECOND, START_NS, Venue, market_order
 
 from engine.exchange.binance.spot_history import SpotHistory, interval_end_ns
 from engine.exchange.book import Side
-from engine.exchange.events import Trade
-from engine.exchange.face import ConnKind, HttpRequest, Trouble, WsClose, WsDrop, WsPing, WsPingOut
+from engine.exchange.commands import SetTick
+from engine.exchange.core import Core
+from engine.exchange.events import Accepted, Trade
+from engine.exchange.face import (
+    Action,
+    ConnKind,
+    HttpRequest,
+    Trouble,
+    WsClose,
+    WsDrop,
+    WsPing,
+    WsPingOut,
+    WsSend,
+    WsText,
+)
+from engine.exchange.instruments import catalogue
+from engine.exchange.market import AgentMarket
+from engine.exchange.rules import rules_of
 
 MINUTE = 60 * SECOND
 
@@ -296,6 +312,8 @@ def test_trades_and_candles_add_up(venue: Venue) -> None:
     assert all(row[6] == row[0] + 59_999 for row in rows)
     since = venue.get("klines", symbol="BTCUSDT", interval="1m", startTime=rows[1][0], limit=1)
     assert since == [rows[1]]
+    until = venue.get("klines", symbol="BTCUSDT", interval="1m", endTime=rows[1][0])
+    assert until == rows[:2]
     for interval in ("1s", "3m", "1h", "1d", "1w", "1M"):
         wide = venue.get("klines", symbol="BTCUSDT", interval=interval, limit=1000)
         assert sum(float(row[5]) for row in wide) == pytest.approx(total), interval
@@ -375,6 +393,52 @@ def test_limits_may_be_wider_for_load_tests() -> None:
     assert [row["limit"] for row in rows] == [42_000, 350, 1_120_000, 2_100_000]
 
 
+# -- CHANGES OF THE INSTRUMENT ---
+
+
+def test_finer_tick_ends_orders_and_shows_everywhere(venue: Venue) -> None:
+    venue.order(**market_order(quantity="0.001"))
+    before = venue.get("klines", symbol="BTCUSDT", interval="1s")
+    venue.user_stream()
+    venue.order()
+    accepted, *caused = venue.core.step(SetTick("BTCUSDT", 10), venue.t_ns)
+    assert isinstance(accepted, Accepted)
+    actions: list[Action] = []
+    venue.face.publish(caused, venue.t_ns, actions)
+    texts = [action.text for action in actions if isinstance(action, WsSend)]
+    assert ['"X":"EXPIRED"' in text for text in texts] == [True, False]  # and its money is free
+    rows = venue.get("exchangeInfo", symbol="BTCUSDT")["symbols"][0]["filters"]
+    assert rows[0]["tickSize"] == "0.00100000"
+    assert venue.signed("GET", "/api/v3/openOrders")[1] == []
+    assert venue.get("klines", symbol="BTCUSDT", interval="1s") == before
+    assert venue.order(price="59000.001")[1]["price"] == "59000.00100000"
+
+
+# -- THE AGENTS' MARKET ---
+
+
+def test_book_of_a_lively_market_is_the_exchanges_at_the_same_id() -> None:
+    listing = catalogue("binance_spot")["BTCUSDT"]
+    core = Core([AgentMarket(listing, 3, START_NS)], 3, rules=rules_of("binance_spot"))
+    venue = Venue(core, limit_factor=100)
+    conn = venue.open("/ws/btcusdt@depth@100ms")
+    venue.after(1)
+    book = Book(venue.get("depth", symbol="BTCUSDT", limit=5000))
+    applied = 0
+    for _ in range(200):
+        venue.after(0.05)
+        for diff in venue.read(conn):
+            book.apply(diff)
+            applied += 1
+    venue.after(0.1)
+    for diff in venue.read(conn):
+        book.apply(diff)
+    assert applied > 50
+    now = venue.get("depth", symbol="BTCUSDT", limit=5000)
+    assert book.last_id == now["lastUpdateId"]
+    assert book.sides == (dict(now["bids"]), dict(now["asks"]))
+
+
 # -- TROUBLE ---
 
 
@@ -383,6 +447,14 @@ def test_venue_in_trouble_answers_in_its_own_form(venue: Venue) -> None:
     (answer,) = venue.face.trouble(request, Trouble.UNKNOWN, 0)
     assert json.loads(answer.body)["code"] == -1007
     assert answer.status >= 500
+    (answer,) = venue.face.trouble(request, Trouble.THROTTLED, 30)
+    assert (answer.status, dict(answer.headers)["Retry-After"]) == (429, "30")
+    assert "current limit is 6000 request weight per 1 MINUTE" in answer.body
+    conn = venue.open("/ws-api/v3")
+    said = WsText(conn, '{"id":7,"method":"ping"}')
+    (send,) = venue.face.trouble(said, Trouble.BANNED, 120)
+    told = json.loads(send.text)
+    assert (told["id"], told["status"], told["error"]["code"]) == (7, 418, -1003)
 
 
 # -- HISTORY ---

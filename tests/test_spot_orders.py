@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from support_spot import ORDER, START_NS, Venue, market_order, wanted
 
-from engine.exchange.events import MarketState, SetState
+from engine.exchange.commands import SetState
+from engine.exchange.terms import MarketState
 
 CANCEL_REPLACE = "/api/v3/order/cancelReplace"
 AMEND = "/api/v3/order/amend/keepPriority"

@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
-from support_spot import ORDER, SECOND, Venue, market_order, wanted
+from support_spot import ORDER, SECOND, Venue, market_order, signature_of, wanted
 
-from engine.exchange.events import DeleteKey
+from engine.exchange.commands import DeleteKey
 from engine.exchange.face import WsClose, WsSend
 
 
@@ -153,6 +153,26 @@ def test_cancel_all_tells_each_order_under_one_id(venue: Venue) -> None:
 
 
 # -- KEYS ---
+
+
+def test_request_may_be_split_between_query_and_body(venue: Venue) -> None:
+    """The venue's third example: what is signed is the one right after the other."""
+    key = venue.key()
+    query = "symbol=BTCUSDT&side=BUY&type=LIMIT&timeInForce=GTC"
+    body = f"quantity=0.01&price=59000&recvWindow=5000&timestamp={venue.t_ns // 1_000_000}"
+    signed = f"{body}&signature={signature_of(key, query + body)}"
+    answer = venue.rest("POST", ORDER, query, signed, x_mbx_apikey=key.api_key)
+    assert answer[0] == 200
+    wrong = f"{body}&signature={signature_of(key, query + '&' + body)}"
+    answer = venue.rest("POST", ORDER, query, wrong, x_mbx_apikey=key.api_key)
+    assert (answer[0], answer[1]["code"]) == (400, -1022)
+
+
+def test_ed25519_key_signs_requests_too(venue: Venue) -> None:
+    assert venue.order(venue.core.keys[0].ed25519)[0] == 200
+    conn = venue.open("/ws-api/v3")
+    refused = venue.api_signed(conn, "session.logon", venue.key())
+    assert refused["status"] != 200  # the session wants an Ed25519 key
 
 
 def test_deleted_key_fails_everywhere(venue: Venue) -> None:

@@ -73,7 +73,7 @@ def bybit(tmp_path: Path, product: str) -> Scene:
     original.write_bytes(b"".join(b"%d %s" % line for line in lines))
     topics = sorted({json.loads(frame)["topic"] for _, frame in lines})
     return Scene(
-        "bybit", original, [f"{product}/BTCUSDT"], 10.0,
+        "bybit", original, [f"{product}/BTCUSDT"], 40.0,
         lambda urls: str(urls["ws_url"][f"public_{product}"]),
         (json.dumps({"op": "subscribe", "args": topics}),),
         lambda urls: "",

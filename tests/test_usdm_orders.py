@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from support_usdm import ORDER, SECOND, Usdm, signature_of
 
-from engine.exchange.events import MarketState, SetState
+from engine.exchange.commands import SetState
+from engine.exchange.terms import MarketState
 
 BY_ID = {"symbol": "BTCUSDT"}
 
@@ -192,9 +193,7 @@ def test_good_till_date(venue: Usdm) -> None:
     assert venue.read(user)[-1]["o"]["X"] == "EXPIRED"
 
 
-@pytest.mark.parametrize(
-    ("mode", "ended"), [("EXPIRE_TAKER", "taker"), ("EXPIRE_MAKER", "maker")]
-)
+@pytest.mark.parametrize(("mode", "ended"), [("EXPIRE_TAKER", "taker"), ("EXPIRE_MAKER", "maker")])
 def test_self_trade_prevention(venue: Usdm, mode: str, ended: str) -> None:
     venue.order(newClientOrderId="maker", price="60000.00")
     _, answer = venue.order(
@@ -212,11 +211,11 @@ def test_self_trade_prevention(venue: Usdm, mode: str, ended: str) -> None:
 
 def test_halted_and_delisted_symbols(venue: Usdm) -> None:
     venue.order()
-    venue.core.step(SetState("BTCUSDT", MarketState.HALTED), venue.t_ns)
+    venue.core.operate(SetState("BTCUSDT", MarketState.HALTED), venue.t_ns)
     assert venue.order()[1]["code"] == -4140
     assert venue.get("exchangeInfo")["symbols"][0]["status"] != "TRADING"
     assert len(venue.good("GET", "openOrders")) == 1
-    venue.core.step(SetState("BTCUSDT", MarketState.DELISTED), venue.t_ns)
+    venue.core.operate(SetState("BTCUSDT", MarketState.DELISTED), venue.t_ns)
     assert venue.order()[1]["code"] == -4108
     assert venue.good("GET", "openOrders") == []
 

@@ -13,19 +13,13 @@ from urllib.parse import parse_qsl
 
 from engine.errors import TickmakerError
 from engine.exchange.book import Side
+from engine.exchange.commands import Command, ResetSequence, SetState, SetTick, Shock
 from engine.exchange.core import Core
-from engine.exchange.events import (
-    Command,
-    MarketState,
-    Refused,
-    ResetSequence,
-    SetState,
-    SetTick,
-    Shock,
-)
+from engine.exchange.events import Refused
 from engine.exchange.face import Action, Tick
 from engine.exchange.faults import Faulty
 from engine.exchange.faults_file import parse_fault
+from engine.exchange.terms import MarketState
 from engine.exchange.truth import record_fields
 
 COMMANDS: dict[str, type[Command]] = {

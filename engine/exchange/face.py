@@ -161,9 +161,12 @@ class Trouble(Enum):
 class Face(Protocol):
     """One venue over one core."""
 
-    name: str  # binance_usdm, binance_spot, bybit
     core: Core
     skew_ns: int  # added to every time that leaves, and to "now" when timestamps are judged
+
+    @property
+    def name(self) -> str:
+        """binance_usdm, binance_spot or bybit."""
 
     def step(self, event: Event, t_ns: int) -> list[Action]:
         """Apply one event at UTC time `t_ns`; never raises for anything that a client can send."""

@@ -8,12 +8,17 @@ from typing import Any
 from engine.exchange.keys import AccountKeys
 from engine.exchange.server import ExchangeServer
 
-# A first thing to try at each venue.
-TIME_PATHS = {
-    "binance_usdm": "/fapi/v1/time",
-    "binance_spot": "/api/v3/time",
-    "bybit": "/v5/market/time",
-}
+# A first thing to try at each venue: a path for curl; ccxt's class, symbol and options.
+FIRST_STEPS = {
+    "binance_usdm": ("/fapi/v1/time", "binanceusdm", "BTC/USDT:USDT", {}),
+    "binance_spot": (
+        "/api/v3/time", "binance", "BTC/USDT", {"fetchMarkets": {"types": ["spot"]}},
+    ),
+    "bybit": (
+        "/v5/market/time", "bybit", "BTC/USDT:USDT",
+        {"fetchMarkets": {"types": ["spot", "linear"]}},
+    ),
+}  # fmt: skip
 
 
 def ready_document(server: ExchangeServer, ca_file: Path | None) -> dict[str, Any]:
@@ -68,10 +73,26 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
             yield f"              {line}"
     yield f"  management  key {document['management']['api_key']}"
     yield f"              secret {document['management']['secret']}"
-    yield "try"
-    trust = f"--cacert {document['ca_file']} " if "ca_file" in document else ""
-    yield f"  curl -s {trust}{document['rest_url']}{TIME_PATHS.get(document['venue'], '/')}"
-    yield "  README.md shows the same with ccxt; Ctrl-C ends it; --json prints this for programs"
+    yield from _first_steps(document)
+
+
+def _first_steps(document: dict[str, Any]) -> Iterator[str]:
+    """Lines to paste. Any venue's REST addresses in ccxt are moved by their hosts."""
+    path, name, symbol, options = FIRST_STEPS[document["venue"]]
+    rest_url, account = document["rest_url"], document["accounts"][0]
+    ca_file = document.get("ca_file")
+    trust = f"--cacert {ca_file} " if ca_file else ""
+    yield "try   (Ctrl-C ends the exchange; --json tells all this to programs)"
+    yield f"  curl -s {trust}{rest_url}{path}"
+    yield f"  {f'REQUESTS_CA_BUNDLE={ca_file} ' if ca_file else ''}python -c '"
+    yield "import ccxt, json, re"
+    keys = {"apiKey": account["api_key"], "secret": account["secret"], "options": options}
+    if ca_file:
+        keys["requests_trust_env"] = True  # else ccxt doesn't look at that variable
+    yield f"ex = ccxt.{name}({json.dumps(keys)})"
+    moved = f're.sub(r"https://[^/\\"]+", "{rest_url}", json.dumps(ex.urls["api"]))'
+    yield f'ex.urls["api"] = json.loads({moved})'
+    yield f"print(ex.fetch_ticker(\"{symbol}\"))'"
 
 
 def _url_lines(head: str, urls: Any) -> Iterator[str]:

@@ -14,9 +14,11 @@ from engine.exchange.agents.crowd import Crowd
 from engine.exchange.agents.floor import FIRST_AGENT_ORDER_ID, Floor
 from engine.exchange.agents.settings import AgentSettings, settings_of
 from engine.exchange.book import BookOrder, Side, Touch
-from engine.exchange.events import NEVER_NS, DepthSnapshot, MarketEvent, Shock
+from engine.exchange.commands import Shock
+from engine.exchange.events import DepthSnapshot, MarketEvent
 from engine.exchange.instruments import Listing
 from engine.exchange.market_log import MarketLog
+from engine.exchange.terms import NEVER_NS
 from fastcore.limit_book import LimitBook
 from fastcore.limit_rig import LimitRig
 

@@ -18,7 +18,6 @@ from random import Random
 from urllib.parse import urlsplit
 
 from engine.errors import TickmakerError
-from engine.exchange.events import NEVER_NS
 from engine.exchange.face import (
     Action,
     ConnKind,
@@ -42,6 +41,7 @@ from engine.exchange.face import (
     WsSend,
     WsText,
 )
+from engine.exchange.terms import NEVER_NS
 from engine.gateway.handshake import Upgraded, refusal
 from engine.gateway.http import TIMEOUT_S, HttpReply, NoAnswerError
 from engine.sim import frames

@@ -26,6 +26,7 @@ _SYMBOL = re.compile(rb'"s"\s*:\s*"([^"]{1,40})"')
 _SNAPSHOT_SYMBOL = re.compile(rb'"symbol"\s*:\s*"([^"]{1,40})"')
 _PAIR = re.compile(rb'"ps"\s*:\s*"([^"]{1,40})"')
 _PREVIOUS_ID = re.compile(rb'"pu"\s*:')
+_TRADE = re.compile(rb'"e"\s*:\s*"trade"')
 _EVENT = re.compile(rb'"e"\s*:\s*"')
 _TOPIC = re.compile(rb'"topic"\s*:\s*"([^"]{1,60})\.([^".]{1,40})"')
 _STREAM = re.compile(rb'"stream"\s*:\s*"([^"@]{1,40}@[^"]{1,40})"')
@@ -41,6 +42,7 @@ class _Traits:
     lacks_previous_id: bool = False  # depthUpdate without: spot
     is_futures_best: bool = False  # bookTicker with `e`: futures
     is_pair_named: bool = False  # `ps` other than `s`: COIN-M (USD-M of 2026 has ps == s)
+    has_trades: bool = False  # and not only aggregate ones
     is_bybit: bool = False
     is_linear: bool = False
     is_spot: bool = False
@@ -57,15 +59,23 @@ class Identity:
     venue: str
     others: frozenset[str]
     depth_stream: str = ""  # of several: the one that the book is kept from; "": any
+    source_name: str = ""
     _traits: dict[str, _Traits] = field(default_factory=dict)
 
     @property
     def is_bybit(self) -> bool:
         return self.venue.startswith("bybit")
 
+    @property
+    def has_trades(self) -> bool:
+        """Single trades; a capture may hold aggregate ones instead, or both."""
+        return self._traits[self.symbol].has_trades
+
     def takes_depth(self, stream: str) -> bool:
-        """Whether a depth stream is the one that the book is kept from."""
-        return not self.depth_stream or stream == self.depth_stream
+        """Whether a stream is the diff stream that the book is kept from; not `@rpiDepth`."""
+        if self.depth_stream:
+            return stream == self.depth_stream
+        return self.is_bybit or stream.split("@")[1:2] == ["depth"]
 
     def is_other_depth(self, frame: bytes) -> bool:
         """A frame of our symbol's depth, of a stream that the book is not kept from."""
@@ -95,7 +105,7 @@ class Identity:
         if self.symbol in near and len(near) > 1:
             names = ", ".join(sorted(near))
             raise TickmakerError(
-                f"a snapshot names no symbol and may be any of {names}",
+                f"{self.source_name}: a snapshot names no symbol and may be any of {names}",
                 "capture these symbols into separate files",
             )
         return self.symbol in near
@@ -142,7 +152,7 @@ def _identity(
     others = frozenset(name for name in counts if name != chosen)
     traits = seen[chosen]
     venue = _venue(source, chosen, traits)
-    return Identity(chosen, venue, others, _chosen_depth(traits), seen)
+    return Identity(chosen, venue, others, _chosen_depth(traits), source.name, seen)
 
 
 def _chosen_depth(traits: _Traits) -> str:
@@ -196,6 +206,7 @@ def _note(traits: _Traits, symbol: bytes, head: bytes) -> None:
         return
     if b'"bookTicker"' in head and _EVENT.search(head):
         traits.is_futures_best = True
+    traits.has_trades = traits.has_trades or _TRADE.search(head) is not None
     px_text = _PX.search(head)
     if px_text is not None:
         px = float(px_text[1])

@@ -45,12 +45,8 @@ class AgentSettings:
             start_px_ticks=self.start_px_ticks * factor,
             sigma_ticks=self.sigma_ticks * factor,
             reach_ticks=self.reach_ticks * factor,
-            patience_ticks=_patience(self.sigma_ticks * factor),
+            patience_ticks=self.patience_ticks * factor,
         )
-
-
-def _patience(sigma_ticks: float) -> float:
-    return max(0.5, 0.2 * sigma_ticks)
 
 
 def settings_of(
@@ -60,13 +56,16 @@ def settings_of(
     taker_notional: float = 1_500.0,
     maker_notional: float = 8_000.0,
     notional_max: float = 400_000.0,
+    pace: float = 1.0,
 ) -> AgentSettings:
-    """Of a liquid instrument: `volatility` a year, sizes in quote money. ValueError: not > 0."""
+    """Of a liquid instrument: `volatility` a year, sizes in quote money. `pace` multiplies what
+    happens in a second and leaves the volatility. ValueError: not > 0."""
     for name, value in (
         ("volatility", volatility),
         ("taker_notional", taker_notional),
         ("maker_notional", maker_notional),
         ("notional_max", notional_max),
+        ("pace", pace),
     ):
         if not value > 0:
             raise ValueError(f"{name} is {value}: it must be positive")
@@ -80,5 +79,8 @@ def settings_of(
         taker_lots=max(1.0, taker_notional / lot_notional),
         maker_lots=max(2.0, maker_notional / lot_notional),
         lots_max=max(1, min(int(notional_max / lot_notional), instrument.qty_lots_max)),
-        patience_ticks=_patience(sigma_ticks),
+        patience_ticks=max(0.5, 0.2 * sigma_ticks / sqrt(pace)),
+        take_rate=pace * AgentSettings.take_rate,
+        quote_rate=pace * AgentSettings.quote_rate,
+        make_rate=pace * AgentSettings.make_rate,
     )

@@ -27,16 +27,9 @@ from engine.exchange.binance.streams import MarketStreams
 from engine.exchange.binance.subscriptions import Subscriptions
 from engine.exchange.binance.targets import Target
 from engine.exchange.binance.ws_api import WsApi
+from engine.exchange.commands import Advance, Command
 from engine.exchange.core import Core
-from engine.exchange.events import (
-    Accepted,
-    Advance,
-    Command,
-    KeyDeleted,
-    Notice,
-    Output,
-    Refused,
-)
+from engine.exchange.events import Accepted, KeyDeleted, Notice, Output, Refused
 from engine.exchange.face import (
     Action,
     ConnKind,
@@ -380,11 +373,11 @@ class BinanceFace:
     def trouble(self, event: HttpRequest | WsText, kind: Trouble, retry_s: int) -> list[Action]:
         now_ns = self._last_ns + self.skew_ns
         if isinstance(event, HttpRequest):
-            return [troubles.http_answer(event, kind, retry_s, now_ns)]
+            return [troubles.http_answer(event, kind, retry_s, now_ns, self.limits.weight)]
         conn = self.conns.get(event.conn)
         if conn is None or conn.kind is not ConnKind.TRADE:
             return []
-        error = troubles.error_of(kind, retry_s, now_ns)
+        error = troubles.error_of(kind, retry_s, now_ns, self.limits.weight)
         return [WsSend((conn.number,), self._ws_api.error(event.text, error))]
 
 

@@ -39,7 +39,8 @@ HTTP_STATUS = {-1003: 429, -1007: 503, -1015: 429, -2014: 401, -2015: 401}  # al
 class VenueError(Exception):
     """An answer of the venue's own: HTTP status, code and text; raised by handlers.
 
-    `data`: JSON text of the WebSocket API's `error.data`. `retry_after_s`: a header of REST.
+    `data`: JSON text of the error's `data`; `ws_data`: one that only the WebSocket API tells.
+    `retry_after_s`: a header of REST.
     """
 
     texts: ClassVar[Mapping[int, str]] = SHARED_TEXTS
@@ -51,18 +52,21 @@ class VenueError(Exception):
         text: str = "",
         status: int = 0,
         data: str = "",
+        ws_data: str = "",
         retry_after_s: int = 0,
     ) -> None:
         self.code = code
         self.text = text or self.texts[code].format(*words)
         self.status = status or HTTP_STATUS.get(code, 400)
         self.data = data
+        self.ws_data = ws_data
         self.retry_after_s = retry_after_s
         super().__init__(self.text)
 
-    def json(self) -> str:
+    def json(self, is_ws: bool = False) -> str:
         """The body; the text may quote what the client sent."""
-        data = f',"data":{self.data}' if self.data else ""
+        data = self.data or (self.ws_data if is_ws else "")
+        data = f',"data":{data}' if data else ""
         return f'{{"code":{self.code},"msg":{text_json(self.text)}{data}}}'
 
 

@@ -78,6 +78,15 @@ class Candle:
         if later.last_id >= 0:
             self.last_id = later.last_id
 
+    def rescale(self, factor: int) -> None:
+        """The tick became `factor` times finer."""
+        self.open_px *= factor
+        self.high_px *= factor
+        self.low_px *= factor
+        self.close_px *= factor
+        self.cost *= factor
+        self.bought_cost *= factor
+
     def copy(self) -> "Candle":
         fields = (getattr(self, name) for name in self.__slots__)
         return Candle(*fields)
@@ -115,6 +124,15 @@ class History:
             last = Candle.flat(open_ns, trade.px_ticks)
             self._minutes.append(last)
         last.add_trade(trade)
+
+    def rescale(self, factor: int) -> None:
+        """The tick became `factor` times finer."""
+        finer = [trade._replace(px_ticks=trade.px_ticks * factor) for trade in self.trades]
+        self.trades = deque(finer, maxlen=TRADES_MAX)
+        for agg_trade in self.agg_trades:
+            agg_trade.px_ticks *= factor
+        for minute in self._minutes:
+            minute.rescale(factor)
 
     def candles(self, interval: str, now_ns: int, start_ns: int = 0) -> Iterator[Candle]:
         """Of an interval of INTERVALS_MIN, oldest first, the running one last; minutes without

@@ -108,6 +108,7 @@ class RateLimits:
         self._of_address = sorted(of_address, key=lambda limit: limit.kind != "REQUEST_WEIGHT")
         of_account = [limit for limit in self.limits if limit.kind == "ORDERS"]
         self._of_account = sorted(of_account, key=lambda limit: limit.window_ns)
+        self.weight = self._of_address[0]
         self.info_json = "[" + ",".join(limit.json() for limit in self.limits) + "]"
 
     # -- WEIGHT ---
@@ -232,7 +233,7 @@ def throttled(limit: Limit, retry_after_s: int, now_ns: int) -> VenueError:
     )  # fmt: skip
     data = _retry_json(retry_after_s, now_ns)
     return VenueError(
-        -1003, limit.limit, limit.words, text=text, data=data, retry_after_s=retry_after_s
+        -1003, limit.limit, limit.words, text=text, ws_data=data, retry_after_s=retry_after_s
     )
 
 
@@ -244,7 +245,7 @@ def banned(retry_after_s: int, now_ns: int) -> VenueError:
         " Streams for live updates to avoid bans."
     )
     data = _retry_json(retry_after_s, now_ns)
-    return VenueError(-1003, text=text, status=418, data=data, retry_after_s=retry_after_s)
+    return VenueError(-1003, text=text, status=418, ws_data=data, retry_after_s=retry_after_s)
 
 
 def _retry_json(retry_after_s: int, now_ns: int) -> str:

@@ -33,19 +33,11 @@ from engine.exchange.binance.spot_symbols import (
 from engine.exchange.binance.spot_user import SpotConn, UserStreams, state_of
 from engine.exchange.binance.stamp import Stamp
 from engine.exchange.binance.targets import Target, split_target, stream_names
+from engine.exchange.commands import Command, DeleteKey, Modify, Place
 from engine.exchange.core import Core
-from engine.exchange.events import (
-    NEVER_NS,
-    Command,
-    DeleteKey,
-    KeyDeleted,
-    Modify,
-    Output,
-    Place,
-    Reason,
-    Refused,
-)
+from engine.exchange.events import KeyDeleted, Output, Refused
 from engine.exchange.face import Action, ConnKind, HttpRequest, WsSend, WsText
+from engine.exchange.terms import NEVER_NS, Reason
 
 CONN_RULES = ConnRules(
     ping_every_ns=20 * SECOND_NS,

@@ -20,6 +20,7 @@ from engine.exchange.binance.spot_symbols import SpotSymbol, UnitStamp
 from engine.exchange.binance.spot_user import UserStreams
 from engine.exchange.core import Core
 from engine.exchange.instruments import e8_text
+from engine.exchange.truth import FillRecord
 
 ROWS_MAX = 1_000
 HOURS_MAX = 24
@@ -182,17 +183,19 @@ class SpotAccount:
             for fill in core.fills_of(call.account, key)
             if fill.trade_id >= from_id and start_ns <= fill.t_ns <= end_ns
         ]
-        rows = [(fill, self._shown_id(call.account, key, fill.order_id)) for fill in fills]
         if order_id:
-            rows = [(fill, shown) for fill, shown in rows if shown == order_id]
-        rows = rows[:limit] if from_id or start_ns else rows[-limit:]
-        texts = [reports.fill_record_json(symbol, fill, stamp, shown) for fill, shown in rows]
+            fills = [f for f in fills if self._shown_id(call.account, f) == order_id]
+        fills = fills[:limit] if from_id or start_ns else fills[-limit:]
+        texts = [
+            reports.fill_record_json(symbol, fill, stamp, self._shown_id(call.account, fill))
+            for fill in fills
+        ]
         return f"[{','.join(texts)}]"
 
-    def _shown_id(self, account: int, key: str, order_id: int) -> int:
+    def _shown_id(self, account: int, fill: FillRecord) -> int:
         """An order that a trigger placed keeps the id under which it waited."""
-        order = self._face.core.find_order(account, key, order_id, "")
-        return order_id if order is None else reports.shown_id(order)
+        order = self._face.core.find_order(account, fill.symbol, fill.order_id, "")
+        return fill.order_id if order is None else reports.shown_id(order)
 
     def _order_count(self, call: Call) -> str:
         return self._face.limits.orders_json(call.account, call.t_ns)

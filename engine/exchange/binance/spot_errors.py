@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from engine.exchange.binance.errors import SHARED_TEXTS, VenueError
-from engine.exchange.events import Reason
+from engine.exchange.terms import Reason
 
 SPOT_TEXTS: Mapping[int, str] = {
     **SHARED_TEXTS,

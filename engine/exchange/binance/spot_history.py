@@ -27,6 +27,11 @@ class SpotHistory(History):
             self._seconds.append(last)
         last.add_trade(trade)
 
+    def rescale(self, factor: int) -> None:
+        super().rescale(factor)
+        for second in self._seconds:
+            second.rescale(factor)
+
     def candles(self, interval: str, now_ns: int, start_ns: int = 0) -> Iterator[Candle]:
         if interval == "1s":
             return self._second_candles(now_ns, start_ns)

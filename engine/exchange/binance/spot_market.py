@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable
 from itertools import islice
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from engine.exchange.binance import spot_frames as frames
 from engine.exchange.binance.calls import Call, Cost, Route
@@ -37,8 +37,6 @@ NAME = re.compile(r"[A-Z0-9-_.]{1,20}", re.ASCII)
 WINDOW_SIZE = re.compile(r"([1-9][0-9]?)([mhd])", re.ASCII)
 WINDOW_UNITS = {"m": (MINUTE_NS, 59), "h": (60 * MINUTE_NS, 23), "d": (DAY_NS, 7)}
 PERMISSIONS = re.compile(r"[A-Z_0-9]{1,24}", re.ASCII)
-
-RowT = TypeVar("RowT")
 
 
 class Shop(Protocol):
@@ -147,7 +145,7 @@ class SpotMarket:
         if from_id:
             rows = list(islice((t for t in trades if t.trade_id >= from_id), limit))
         else:
-            rows = _last(list(trades), limit)
+            rows = list(trades)[-limit:]
         return frames.trades_json(symbol, rows, self._face.stamp_of(call))
 
     def _agg_trades(self, call: Call) -> str:
@@ -160,7 +158,7 @@ class SpotMarket:
             if trade.agg_id >= from_id and start_ns <= trade.t_ns <= end_ns
         ]
         limit = limit_of(params, 500, ROWS_MAX)
-        rows = rows[:limit] if from_id or start_ns else _last(rows, limit)
+        rows = rows[:limit] if from_id or start_ns else rows[-limit:]
         return frames.agg_trades_json(symbol, rows, self._face.stamp_of(call))
 
     def _klines(self, call: Call) -> str:
@@ -171,8 +169,9 @@ class SpotMarket:
         start_ns, end_ns = times_of(params, call.now_ns)
         now_ns = min(end_ns, call.t_ns)
         limit = limit_of(params, 500, ROWS_MAX)
-        candles = self._history(symbol).candles(interval, now_ns, start_ns)
-        rows = list(islice(candles, limit)) if start_ns else _last(list(candles), limit)
+        found = self._history(symbol).candles(interval, now_ns, start_ns)
+        candles = (candle for candle in found if candle.open_ns <= now_ns)
+        rows = list(islice(candles, limit)) if start_ns else list(candles)[-limit:]
         return frames.klines_json(symbol, interval, rows, self._face.stamp_of(call))
 
     # -- STATISTICS ---
@@ -307,7 +306,3 @@ def _is_mini(params: Params) -> bool:
     if kind not in ("FULL", "MINI"):
         raise SpotError(-1139)
     return kind == "MINI"
-
-
-def _last(rows: list[RowT], count: int) -> list[RowT]:
-    return rows[-count:]

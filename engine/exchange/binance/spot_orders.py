@@ -40,22 +40,17 @@ from engine.exchange.binance.spot_symbols import (
 )
 from engine.exchange.binance.spot_user import Rename, UserStreams
 from engine.exchange.book import Side
-from engine.exchange.core import Core
-from engine.exchange.events import (
-    Accepted,
+from engine.exchange.commands import (
     Cancel,
     CancelAll,
     CancelTrigger,
     Command,
-    Exec,
-    MarketState,
     Modify,
-    Order,
-    OrderUpdate,
     PlaceTrigger,
-    Trigger,
-    TriggerStatus,
 )
+from engine.exchange.core import Core
+from engine.exchange.events import Accepted, OrderUpdate, Trigger
+from engine.exchange.terms import Exec, MarketState, Order, TriggerStatus
 
 SUCCESS, FAILURE, NOT_ATTEMPTED = "SUCCESS", "FAILURE", "NOT_ATTEMPTED"
 CANCEL_REPLACE_PART, CANCEL_REPLACE_NONE = -2021, -2022

@@ -18,17 +18,15 @@ from engine.exchange.binance.spot_symbols import (
     SpotSymbol,
 )
 from engine.exchange.book import Side
-from engine.exchange.events import NO_ECHO, OrderType, Place, PlaceTrigger, Stp, Tif
+from engine.exchange.commands import Place, PlaceTrigger
 from engine.exchange.instruments import E8, Grid, OffGridError, OffStepError
+from engine.exchange.terms import NO_ECHO, OrderType, Stp, Tif
 
 DECIMAL_RANGE = r"^([0-9]{1,20})(\.[0-9]{1,20})?$"
 CLIENT_ID_RANGE = r"^[a-zA-Z0-9-_.:/]{1,36}$"  # unverified
 QUOTE_TEXT = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,8})0*)?", re.ASCII)
 STRATEGY_TYPE_MIN = 1_000_000
 
-LIMIT_TYPES = ("LIMIT", "LIMIT_MAKER", "STOP_LOSS_LIMIT", "TAKE_PROFIT_LIMIT")
-WAITING_TYPES = ("STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT")
-TIF_TYPES = ("LIMIT", "STOP_LOSS_LIMIT", "TAKE_PROFIT_LIMIT")
 # Orders that no symbol of this exchange takes, by the parameter that asks for them.
 UNSUPPORTED = {
     "icebergQty": "Iceberg orders are not supported for this symbol.",
@@ -60,6 +58,17 @@ class SpotType(Enum):
     STOP_LOSS_LIMIT = "STOP_LOSS_LIMIT"
     TAKE_PROFIT = "TAKE_PROFIT"
     TAKE_PROFIT_LIMIT = "TAKE_PROFIT_LIMIT"
+
+
+# Tuples, not sets: members are found by identity.
+LIMIT_TYPES = (
+    SpotType.LIMIT, SpotType.LIMIT_MAKER, SpotType.STOP_LOSS_LIMIT, SpotType.TAKE_PROFIT_LIMIT,
+)  # fmt: skip
+WAITING_TYPES = (
+    SpotType.STOP_LOSS, SpotType.STOP_LOSS_LIMIT, SpotType.TAKE_PROFIT,
+    SpotType.TAKE_PROFIT_LIMIT,
+)  # fmt: skip
+TIF_TYPES = (SpotType.LIMIT, SpotType.STOP_LOSS_LIMIT, SpotType.TAKE_PROFIT_LIMIT)
 
 
 class TimeInForce(Enum):
@@ -161,9 +170,9 @@ def new_order_of(params: Params, account: int, symbol: SpotSymbol) -> NewOrder:
     kind: SpotType = one_of(params, "type", SpotType, -1116)
     _refuse_strangers(params, kind)
     tif = Tif.GTX if kind is SpotType.LIMIT_MAKER else Tif.GTC
-    if kind.value in TIF_TYPES:
+    if kind in TIF_TYPES:
         tif = one_of(params, "timeInForce", TimeInForce, -1115).value
-    px_ticks = price_of(params, "price", symbol) if kind.value in LIMIT_TYPES else 0
+    px_ticks = price_of(params, "price", symbol) if kind in LIMIT_TYPES else 0
     quote_e8 = 0
     if kind is SpotType.MARKET and params.get("quoteOrderQty"):
         qty_lots, quote_e8 = 0, quote_e8_of(params)
@@ -176,7 +185,7 @@ def new_order_of(params: Params, account: int, symbol: SpotSymbol) -> NewOrder:
         account=account,
         symbol=symbol.instrument.key,
         side=side,
-        order_type=OrderType.LIMIT if kind.value in LIMIT_TYPES else OrderType.MARKET,
+        order_type=OrderType.LIMIT if kind in LIMIT_TYPES else OrderType.MARKET,
         tif=tif,
         qty_lots=qty_lots,
         px_ticks=px_ticks,
@@ -188,7 +197,7 @@ def new_order_of(params: Params, account: int, symbol: SpotSymbol) -> NewOrder:
     full = kind in (SpotType.LIMIT, SpotType.MARKET)
     default = Response.FULL if full else Response.ACK
     response: Response = choice(params, "newOrderRespType", Response, default)
-    if kind.value not in WAITING_TYPES:
+    if kind not in WAITING_TYPES:
         return NewOrder(place, response)
     trigger_px_ticks = price_of(params, "stopPrice", symbol)
     is_stop = kind in (SpotType.STOP_LOSS, SpotType.STOP_LOSS_LIMIT)
@@ -208,11 +217,11 @@ def _refuse_strangers(params: Params, kind: SpotType) -> None:
     for name, text in UNSUPPORTED.items():
         if params.get(name):
             raise SpotError(-1013, text=text)
-    if kind.value not in TIF_TYPES and params.get("timeInForce"):
+    if kind not in TIF_TYPES and params.get("timeInForce"):
         raise SpotError(-1106, "timeInForce")
-    if kind.value not in LIMIT_TYPES and params.get("price"):
+    if kind not in LIMIT_TYPES and params.get("price"):
         raise SpotError(-1106, "price")
-    if kind.value not in WAITING_TYPES and params.get("stopPrice"):
+    if kind not in WAITING_TYPES and params.get("stopPrice"):
         raise SpotError(-1106, "stopPrice")
     if params.get("quoteOrderQty"):
         if kind is not SpotType.MARKET:
@@ -237,7 +246,7 @@ def _check_filters(symbol: SpotSymbol, qty_lots: int, px_ticks: int) -> None:
 def _echo_of(params: Params, kind: SpotType, symbol: SpotSymbol) -> Any:
     """What the venue repeats and the core doesn't keep; nearly always nothing."""
     echo: dict[str, str] = {}
-    if kind.value in WAITING_TYPES:
+    if kind in WAITING_TYPES:
         echo["type"] = kind.value
         echo["stopPrice"] = symbol.px.text(price_of(params, "stopPrice", symbol))
     if params.get("quoteOrderQty"):

@@ -9,19 +9,9 @@ from collections.abc import Iterable, Mapping
 from engine.exchange.binance.spot_frames import truth
 from engine.exchange.binance.spot_symbols import SpotSymbol, UnitStamp
 from engine.exchange.book import Side
-from engine.exchange.events import (
-    BalanceNow,
-    Exec,
-    Order,
-    OrderType,
-    OrderUpdate,
-    Status,
-    Tif,
-    Trigger,
-    TriggerStatus,
-    Why,
-)
+from engine.exchange.events import BalanceNow, OrderUpdate, Trigger
 from engine.exchange.instruments import e8_text
+from engine.exchange.terms import Exec, Order, OrderType, Status, Tif, TriggerStatus, Why
 from engine.exchange.truth import FillRecord
 
 ZERO = "0.00000000"

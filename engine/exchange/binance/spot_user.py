@@ -21,16 +21,14 @@ from engine.exchange.core import Core
 from engine.exchange.events import (
     AccountUpdate,
     BalanceNow,
-    Exec,
     KeyDeleted,
-    Order,
     OrderUpdate,
     Output,
-    TriggerStatus,
     TriggerUpdate,
 )
 from engine.exchange.face import Action, WsSend
 from engine.exchange.keys import Key
+from engine.exchange.terms import Exec, Order, TriggerStatus
 
 SUBSCRIPTION_ID_MAX = 65_535
 MAKER_PLACES = 5  # unfilled orders given back by a maker's first fill; the venue's own example

@@ -14,9 +14,9 @@ from engine.exchange.binance.formats import StreamFormat, StreamRules
 from engine.exchange.binance.history import AggTrades, History
 from engine.exchange.binance.timed import Timed, TimedStreams
 from engine.exchange.events import (
-    NEVER_NS,
     BestChange,
     DepthChange,
+    InstrumentUpdate,
     Market,
     MarkUpdate,
     Output,
@@ -25,6 +25,7 @@ from engine.exchange.events import (
 )
 from engine.exchange.face import Action, WsSend
 from engine.exchange.instruments import Instrument
+from engine.exchange.terms import NEVER_NS
 
 MS = 1_000_000
 TAPE_TRADES_MAX = 1_000
@@ -87,6 +88,7 @@ class SymbolStreams:
     agg_name: str
     history: History
     agg_trades: AggTrades
+    instrument: Instrument  # as the history counts
     chains: dict[str, DepthChain] = field(default_factory=dict)
     tape_trades: deque[str] = field(default_factory=lambda: deque(maxlen=TAPE_TRADES_MAX))
 
@@ -112,8 +114,9 @@ class MarketStreams:
                 f"{key.lower()}@aggTrade",
                 History(),
                 AggTrades(agg_ns),
+                market.instrument,
             )
-            for key in markets
+            for key, market in markets.items()
         }
         histories = {key: symbol.history for key, symbol in self.symbols.items()}
         self._timed_streams = TimedStreams(markets, histories, rules, formats)
@@ -130,9 +133,10 @@ class MarketStreams:
             self._subscribers.setdefault(name, Subscribers()).add(conn, is_combined)
             if key is not None and kind in self._rules.depth_ms:
                 self._start_chain(name, key, kind)
-            elif name not in self._timed and (
-                timed := self._timed_streams.stream(name, key, kind, t_ns)
-            ):
+                continue
+            if name in self._timed or name in self._taped:
+                continue
+            if timed := self._timed_streams.stream(name, key, kind, t_ns):
                 self._timed[name] = timed
 
     def unsubscribe(self, conn: int, names: Iterable[str]) -> None:
@@ -170,6 +174,8 @@ class MarketStreams:
                 self._publish_tape(output, actions)  # type: ignore[arg-type]
             elif kind is MarkUpdate:
                 self._publish_mark(output, t_ns, actions)  # type: ignore[arg-type]
+            elif kind is InstrumentUpdate:
+                self._rescale(output.symbol, t_ns, actions)  # type: ignore[union-attr]
         self._publish_due(t_ns, actions)
 
     def next_due_ns(self) -> int:
@@ -185,14 +191,14 @@ class MarketStreams:
         return due_ns
 
     def _publish_due(self, t_ns: int, actions: list[Action]) -> None:
-        for key, symbol in self.symbols.items():
+        for symbol in self.symbols.values():
             if symbol.agg_trades.has_open() and t_ns >= symbol.agg_trades.due_ns:
-                self._publish_agg_trades(symbol, key, t_ns, actions)
+                self._publish_agg_trades(symbol, symbol.instrument, t_ns, actions)
             for chain in symbol.chains.values():
                 if chain.is_pending and t_ns >= chain.due_ns:
                     self._publish_depth(chain, t_ns, actions)
         for name, timed in self._timed.items():
-            if t_ns >= timed.due_ns and name not in self._taped:
+            if t_ns >= timed.due_ns:
                 timed.due_ns = t_ns + timed.interval_ns
                 for data in timed.make(t_ns):
                     self._send(name, data, actions)
@@ -208,23 +214,32 @@ class MarketStreams:
         symbol = self.symbols[trade.symbol]
         symbol.history.add(trade)
         symbol.agg_trades.add(trade)
-        if symbol.trade_name in self._subscribers:
+        if symbol.trade_name in self._subscribers and symbol.trade_name not in self._taped:
             instrument = self._markets[trade.symbol].instrument
             self._send(symbol.trade_name, self._format.trade(instrument, trade, t_ns), actions)
 
     def _publish_agg_trades(
-        self, symbol: SymbolStreams, key: str, t_ns: int, actions: list[Action]
+        self, symbol: SymbolStreams, instrument: Instrument, t_ns: int, actions: list[Action]
     ) -> None:
         for agg_trade in symbol.agg_trades.take():
             symbol.history.agg_trades.append(agg_trade)
             if symbol.agg_name in self._subscribers:
-                data = self._format.agg_trade(self._markets[key].instrument, agg_trade, t_ns)
+                data = self._format.agg_trade(instrument, agg_trade, t_ns)
                 self._send(symbol.agg_name, data, actions)
 
     def _gather(self, change: DepthChange) -> None:
         instrument = self._markets[change.symbol].instrument
         for chain in self.symbols[change.symbol].chains.values():
             chain.gather(change, instrument)
+
+    def _rescale(self, key: str, t_ns: int, actions: list[Action]) -> None:
+        """What was counted in ticks, once they have become finer."""
+        symbol, instrument = self.symbols[key], self._markets[key].instrument
+        factor = int(symbol.instrument.px.step / instrument.px.step)
+        if factor > 1:
+            self._publish_agg_trades(symbol, symbol.instrument, t_ns, actions)
+            symbol.history.rescale(factor)
+        symbol.instrument = instrument
 
     def _publish_depth(self, chain: DepthChain, t_ns: int, actions: list[Action]) -> None:
         ids = (chain.first_id, chain.final_id, chain.first_id - 1)
@@ -251,6 +266,7 @@ class MarketStreams:
         symbol, _, kind = frame.stream.partition("@")
         if frame.stream not in self._taped:
             self._taped[frame.stream] = None
+            self._timed.pop(frame.stream, None)
         if subscribers := self._subscribers.get(frame.stream):
             if subscribers.combined:
                 actions.append(WsSend(subscribers.combined, frame.text))
@@ -266,7 +282,7 @@ class MarketStreams:
 
     def _send(self, name: str, data: str, actions: list[Action]) -> None:
         subscribers = self._subscribers.get(name)
-        if subscribers is None:
+        if subscribers is None or name in self._taped:
             return
         if subscribers.combined:
             actions.append(WsSend(subscribers.combined, f'{{"stream":"{name}","data":{data}}}'))

@@ -107,8 +107,10 @@ class TimedStreams:
             datas: list[str] = []
             for key in keys:
                 history, market = self._histories[key], self._markets[key]
+                if versions[key] == history.version:
+                    continue
                 day = history.day(now_ns)
-                if day is None or versions[key] == history.version:
+                if day is None:
                     continue
                 versions[key] = history.version
                 if is_mini:

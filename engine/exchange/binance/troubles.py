@@ -7,31 +7,33 @@ from engine.exchange.binance.errors import VenueError
 from engine.exchange.binance.limits import Limit, banned, throttled
 from engine.exchange.face import HttpAnswer, HttpRequest, Trouble
 
-WEIGHT = Limit("REQUEST_WEIGHT", "MINUTE", 1, 2_400)
 GATEWAY_HTML = (
     "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n"
     "<center><h1>502 Bad Gateway</h1></center>\r\n</body>\r\n</html>\r\n"
 )
 
 
-def error_of(kind: Trouble, retry_s: int, now_ns: int) -> VenueError:
+def error_of(kind: Trouble, retry_s: int, now_ns: int, weight: Limit) -> VenueError:
+    """`weight`: the limit that the venue speaks of."""
     if kind is Trouble.UNKNOWN:
         return VenueError(-1007)
     if kind is Trouble.UNAVAILABLE:
         return VenueError(-1001, text="Service Unavailable.", status=503)  # unverified
     if kind is Trouble.THROTTLED:
-        return throttled(WEIGHT, retry_s, now_ns)
+        return throttled(weight, retry_s, now_ns)
     if kind is Trouble.BANNED:
         return banned(retry_s, now_ns)
     text = "Internal error; unable to process your request. Please try again."
     return VenueError(-1001, text=text, status=503)
 
 
-def http_answer(request: HttpRequest, kind: Trouble, retry_s: int, now_ns: int) -> HttpAnswer:
+def http_answer(
+    request: HttpRequest, kind: Trouble, retry_s: int, now_ns: int, weight: Limit
+) -> HttpAnswer:
     if kind is Trouble.INTERNAL:
         is_html = (("Content-Type", "text/html"),)
         return HttpAnswer(request.request, 502, GATEWAY_HTML, is_html)
-    error = error_of(kind, retry_s, now_ns)
+    error = error_of(kind, retry_s, now_ns, weight)
     headers: tuple[tuple[str, str], ...] = ()
     if error.retry_after_s:
         headers = (("Retry-After", str(error.retry_after_s)),)

@@ -6,22 +6,19 @@ ids have passed the venue's pattern.
 
 from engine.exchange.binance.stamp import Stamp
 from engine.exchange.book import Side
-from engine.exchange.events import (
-    AccountUpdate,
+from engine.exchange.events import AccountUpdate, OrderUpdate, Trigger, TriggerUpdate
+from engine.exchange.instruments import Instrument, e8_text
+from engine.exchange.terms import (
     Exec,
     MoneyWhy,
     Order,
     OrderType,
-    OrderUpdate,
     Status,
     Stp,
     Tif,
-    Trigger,
     TriggerStatus,
-    TriggerUpdate,
     Why,
 )
-from engine.exchange.instruments import Instrument, e8_text
 from engine.exchange.truth import FillRecord
 
 # Enum members as JSON text, looked up once an order instead of asked for by attribute.

@@ -45,8 +45,8 @@ def levels_json(instrument: Instrument, levels: Iterable[Quote]) -> str:
 
 def percent_text(change: int, base: int) -> str:
     """change / base in percent, three decimals, cut off."""
-    sign = "-" if change < 0 else ""
     thousandths = abs(change) * 100_000 // base if base else 0
+    sign = "-" if change < 0 and thousandths else ""
     return f"{sign}{thousandths // 1_000}.{thousandths % 1_000:03d}"
 
 

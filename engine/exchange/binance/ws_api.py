@@ -4,6 +4,7 @@
 General Info" of USD-M: the same envelope, the same sessions.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -17,7 +18,7 @@ from engine.exchange.binance.auth import (
 )
 from engine.exchange.binance.calls import Call, Route, cost_of, orders_of
 from engine.exchange.binance.conns import Conn
-from engine.exchange.binance.errors import VenueError, text_json
+from engine.exchange.binance.errors import VenueError
 from engine.exchange.binance.limits import MS, RateLimits
 from engine.exchange.binance.params import json_object, mandatory, text_params
 from engine.exchange.events import Output
@@ -76,7 +77,7 @@ class WsApi:
         except RevokedError:
             return revoked_json()
         except VenueError as error:
-            status, face = error.status, f'"error":{error.json()}'
+            status, face = error.status, f'"error":{error.json(is_ws=True)}'
         if route is not None and route.orders and call is not None and call.key is not None:
             account = call.account
         limits = ""
@@ -90,7 +91,7 @@ class WsApi:
             id_json = id_json_of(json_object(text).get("id"))
         except VenueError:
             id_json = "null"
-        return f'{{"id":{id_json},"status":{error.status},"error":{error.json()}}}'
+        return f'{{"id":{id_json},"status":{error.status},"error":{error.json(is_ws=True)}}}'
 
     def _route(self, method: object, call: Call) -> Route:
         """A request that means nothing costs weight too."""
@@ -185,15 +186,14 @@ class RevokedError(Exception):
 
 def revoked_json() -> str:
     """The answer to the request that found it so; it has no id."""
-    return f'{{"id":null,"status":401,"error":{VenueError(-2015).json()}}}'
+    return f'{{"id":null,"status":401,"error":{VenueError(-2015).json(is_ws=True)}}}'
 
 
 def id_json_of(request_id: Any) -> str:
     """The id as it is echoed; VenueError for what can't be one."""
     if isinstance(request_id, str):
-        return f'"{request_id}"' if request_id.isalnum() and request_id.isascii() else (
-            text_json(request_id)
-        )  # fmt: skip
+        is_plain = request_id.isascii() and request_id.isalnum()
+        return f'"{request_id}"' if is_plain else json.dumps(request_id)
     if request_id is None:
         return "null"
     if isinstance(request_id, int) and not isinstance(request_id, bool):

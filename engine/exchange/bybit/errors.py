@@ -4,8 +4,8 @@ where the documents only describe. Business errors travel in an envelope with HT
 
 from collections.abc import Mapping
 
-from engine.exchange.events import Reason
 from engine.exchange.instruments import Kind
+from engine.exchange.terms import Reason
 
 OK, OK_TEXT = 0, "OK"
 

@@ -27,8 +27,9 @@ from engine.exchange.bybit.sessions import (
 from engine.exchange.bybit.trade import TradeDesk
 from engine.exchange.bybit.venue import Venue
 from engine.exchange.bybit.wire import dumps
+from engine.exchange.commands import Advance, CancelAll
 from engine.exchange.core import Core
-from engine.exchange.events import Advance, CancelAll, KeyDeleted, Notice, Output, Why
+from engine.exchange.events import KeyDeleted, Notice, Output
 from engine.exchange.face import (
     Action,
     ConnKind,
@@ -47,6 +48,7 @@ from engine.exchange.face import (
     WsSend,
     WsText,
 )
+from engine.exchange.terms import Why
 
 GOING_AWAY = 1_001
 NORMAL = 1_000
@@ -61,14 +63,16 @@ PLAIN_TYPE = ("Content-Type", "text/plain")
 
 
 class Bybit:
-    """The face; `rules` of a core that it stands before are `rules_of("bybit")`."""
+    """The face; `rules` of a core that it stands before are `rules_of("bybit")`. `limits` as a
+    number: so many times the venue's."""
 
     name = "bybit"
 
-    def __init__(self, core: Core, limits: LimitRules | None = None) -> None:
+    def __init__(self, core: Core, limits: LimitRules | int = 1) -> None:
         self.core = core
         self._venue = Venue(core)
-        self._limits = Limits(limits or LimitRules())
+        rules = limits if isinstance(limits, LimitRules) else LimitRules(limits)
+        self._limits = Limits(rules)
         self._sessions = Sessions()
         self._dead_man = DeadMan()
         self._public = PublicStreams(self._venue)
@@ -86,6 +90,10 @@ class Bybit:
     def skew_ns(self, value: int) -> None:
         self._venue.skew_ns = value
 
+    def routes(self) -> list[tuple[str, str]]:
+        """(method, path) of all REST calls that are answered."""
+        return self._rest.routes()
+
     # -- EVENTS ---
 
     def step(self, event: Event, t_ns: int) -> list[Action]:
@@ -98,7 +106,8 @@ class Bybit:
         except Exception as error:
             actions += self._failed(event, error)
         try:
-            actions += self.publish(self._venue.take_outputs(), t_ns)
+            if caused := self._venue.take_outputs():
+                actions += self.publish(caused, t_ns)
         except Exception as error:
             actions.append(_log_of(error))
         return actions

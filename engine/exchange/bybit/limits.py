@@ -17,7 +17,6 @@ IP_BAN_NS = 600 * SECOND_NS
 CONNS_MAX = 500
 CONNS_WINDOW_NS = 300 * SECOND_NS
 TRADE_REQUESTS_MAX = 3_000  # a second and address, on trade connections
-UNLIMITED = 1 << 30
 
 # Requests a second: (linear, spot); the lowest tier's.
 ORDER_RATES = {
@@ -52,10 +51,10 @@ RATES = {
 
 @dataclass(frozen=True)
 class LimitRules:
-    """`orders_per_s` 0: the venue's own. Without `is_on` nothing is ever refused."""
+    """Every limit `factor` times the venue's. Without `is_on` nothing is ever refused."""
 
+    factor: int = 1
     is_on: bool = True
-    orders_per_s: int = 0
 
 
 class Quota(NamedTuple):
@@ -112,10 +111,8 @@ class Limits:
     def rate_of(self, path: str, kind: Kind | None) -> int:
         """0: this endpoint has none."""
         if path in ORDER_RATES:
-            if self._rules.orders_per_s:
-                return self._rules.orders_per_s
-            return ORDER_RATES[path][kind is Kind.SPOT]
-        return RATES.get(path, 0)
+            return ORDER_RATES[path][kind is Kind.SPOT] * self._rules.factor
+        return RATES.get(path, 0) * self._rules.factor
 
     def charge(
         self, account: int, path: str, kind: Kind | None, t_ns: int, now_ms: int
@@ -142,7 +139,7 @@ class Limits:
         address = self._addresses.setdefault(ip, _Address())
         if t_ns < address.banned_until_ns:
             return True
-        if address.requests.charge(t_ns, IP_REQUESTS_MAX):
+        if address.requests.charge(t_ns, IP_REQUESTS_MAX * self._rules.factor):
             return False
         address.banned_until_ns = t_ns + IP_BAN_NS
         address.requests.times.clear()
@@ -151,11 +148,13 @@ class Limits:
     def may_connect(self, ip: str, t_ns: int) -> bool:
         if not self._rules.is_on:
             return True
-        return self._addresses.setdefault(ip, _Address()).conns.charge(t_ns, CONNS_MAX)
+        return self._addresses.setdefault(ip, _Address()).conns.charge(
+            t_ns, CONNS_MAX * self._rules.factor
+        )
 
     def may_trade(self, ip: str, t_ns: int) -> bool:
         """Count one message on a trade connection."""
         if not self._rules.is_on:
             return True
         address = self._addresses.setdefault(ip, _Address())
-        return address.trades.charge(t_ns, TRADE_REQUESTS_MAX)
+        return address.trades.charge(t_ns, TRADE_REQUESTS_MAX * self._rules.factor)

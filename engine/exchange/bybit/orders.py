@@ -15,23 +15,18 @@ from engine.exchange.bybit import texts
 from engine.exchange.bybit.errors import OK_TEXT, VenueError, refusal
 from engine.exchange.bybit.params import Fields
 from engine.exchange.bybit.venue import Venue, kind_of
-from engine.exchange.events import (
+from engine.exchange.commands import (
     Cancel,
     CancelAll,
     CancelAllTriggers,
     CancelTrigger,
     Modify,
-    Order,
-    OrderType,
     Place,
     PlaceTrigger,
-    Reason,
-    Stp,
-    Tif,
-    Trigger,
-    TriggerStatus,
 )
+from engine.exchange.events import Trigger
 from engine.exchange.instruments import Grid, Instrument, Kind
+from engine.exchange.terms import Order, OrderType, Reason, Stp, Tif, TriggerStatus
 
 SIDES = {"Buy": Side.BUY, "Sell": Side.SELL}
 TYPES = {"Limit": OrderType.LIMIT, "Market": OrderType.MARKET}

@@ -23,16 +23,9 @@ from engine.exchange.bybit.rows import (
 )
 from engine.exchange.bybit.venue import Venue
 from engine.exchange.bybit.wire import dumps
-from engine.exchange.events import (
-    AccountUpdate,
-    Exec,
-    MoneyWhy,
-    OrderUpdate,
-    Output,
-    PositionNow,
-    TriggerUpdate,
-)
+from engine.exchange.events import AccountUpdate, OrderUpdate, Output, PositionNow, TriggerUpdate
 from engine.exchange.instruments import Kind
+from engine.exchange.terms import Exec, MoneyWhy
 
 DCP_TOPICS = {"dcp.future": Kind.LINEAR, "dcp.spot": Kind.SPOT}
 PLAIN = ("order", "execution", "execution.fast", "position", "wallet", "greeks")
@@ -130,7 +123,7 @@ class PrivateStreams:
                 own_id = f"{row['symbol']}_{row['seq']}_{self._count}"
                 message = {"topic": topic, "id": own_id, **message}
             elif name != "execution.fast":
-                own_id = texts.event_id(account, name, self._count)
+                own_id = texts.event_id(account, self._count)
                 message = {"id": own_id, **message}
             self._told.append((tuple(conns), dumps(message)))
 

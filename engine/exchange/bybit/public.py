@@ -16,7 +16,6 @@ from engine.exchange.bybit.tickers import changed_fields, topic_fields
 from engine.exchange.bybit.venue import Venue
 from engine.exchange.bybit.wire import dumps
 from engine.exchange.events import (
-    NEVER_NS,
     BestChange,
     DepthChange,
     InstrumentUpdate,
@@ -26,6 +25,7 @@ from engine.exchange.events import (
     Trade,
 )
 from engine.exchange.instruments import Kind
+from engine.exchange.terms import NEVER_NS
 
 MS = 1_000_000
 TICKER_INTERVAL_MS = {Kind.LINEAR: 100, Kind.SPOT: 50}
@@ -261,6 +261,8 @@ class PublicStreams:
         key = run[0].symbol
         history, instrument = self.histories[key], self._venue.instrument(key)
         directions = [history.on_trade(trade) for trade in run]
+        if self._taped[key]:
+            return  # the recording's own messages tell of them
         self._touch_ticker(key, now_ns)
         for kline in self._klines.values():
             if kline.key == key:

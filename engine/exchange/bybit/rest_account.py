@@ -19,8 +19,9 @@ from engine.exchange.bybit.rows import (
     trigger_order_fields,
 )
 from engine.exchange.bybit.venue import EMPTY_CATEGORIES, Venue
-from engine.exchange.events import Order, Trigger, TriggerStatus
+from engine.exchange.events import Trigger
 from engine.exchange.instruments import Kind
+from engine.exchange.terms import Order, TriggerStatus
 
 CLOSED_MAX = 500  # of realtime with openOnly=1
 ItemT = TypeVar("ItemT")

@@ -15,8 +15,9 @@ from engine.exchange.bybit.params import Fields
 from engine.exchange.bybit.public import PublicStreams
 from engine.exchange.bybit.tickers import rest_row
 from engine.exchange.bybit.venue import EMPTY_CATEGORIES, Venue
-from engine.exchange.events import Market, MarketState
+from engine.exchange.events import Market
 from engine.exchange.instruments import Kind
+from engine.exchange.terms import MarketState
 
 MS = 1_000_000
 Query = Mapping[str, str]

@@ -9,19 +9,10 @@ from typing import Any, NamedTuple
 from engine.exchange.book import Side
 from engine.exchange.bybit import texts
 from engine.exchange.bybit.venue import Venue
-from engine.exchange.events import (
-    Order,
-    OrderType,
-    OrderUpdate,
-    Place,
-    Status,
-    Stp,
-    Tif,
-    Trigger,
-    TriggerStatus,
-    Why,
-)
+from engine.exchange.commands import Place
+from engine.exchange.events import OrderUpdate, Trigger
 from engine.exchange.instruments import Instrument, Kind
+from engine.exchange.terms import Order, OrderType, Status, Stp, Tif, TriggerStatus, Why
 from engine.exchange.truth import FillRecord, FundingRecord
 
 SIDES = {Side.BUY: "Buy", Side.SELL: "Sell"}
@@ -355,7 +346,6 @@ def funding_row(venue: Venue, record: FundingRecord) -> dict[str, Any]:
     """A funding payment among the executions; the set of its fields is unverified."""
     instrument = venue.instrument(record.symbol)
     lots, px_ticks = abs(record.position_lots), record.mark_px_ticks
-    number = f"{record.symbol}/{record.account}/{record.t_ns}"
     return {
         "symbol": instrument.symbol,
         "orderType": "UNKNOWN",
@@ -371,7 +361,7 @@ def funding_row(venue: Venue, record: FundingRecord) -> dict[str, Any]:
         "isMaker": False,
         "execFee": texts.money(record.payment_e8),
         "feeRate": texts.money(record.rate_e8),
-        "execId": texts.event_id("funding", number),
+        "execId": texts.event_id(record.account, record.t_ns),
         "tradeIv": "",
         "blockTradeId": "",
         "markPrice": texts.price(instrument, px_ticks),

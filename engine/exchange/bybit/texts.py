@@ -8,8 +8,8 @@ import hashlib
 import re
 from functools import lru_cache
 
-from engine.exchange.events import Order
 from engine.exchange.instruments import Grid, Instrument, Kind, e8_text
+from engine.exchange.terms import Order
 
 MS = 1_000_000
 PPM = 1_000_000
@@ -18,6 +18,7 @@ UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a
 SPOT_ORDER_BASE = 1_523_347_540_000_000_000
 SPOT_ORDERS = 1 << 50
 SPOT_EXEC_BASE = 2_290_000_000_000_000_000
+FIRST_EVENT = 0x5923240C6880AB
 
 
 def trimmed(text: str) -> str:
@@ -110,10 +111,9 @@ def exec_id(instrument_key: str, kind: Kind, trade_id: int) -> str:
     return f"{digits[:8]}-{digits[8:12]}-5{digits[12:15]}-a{digits[15:18]}-{digits[18:30]}"
 
 
-def event_id(*label: object) -> str:
-    """Of a private message."""
-    digits = _digits(*label)
-    return f"{digits[:14]}-{digits[14:18]}-{digits[18:22]}-{digits[22:26]}-{digits[26:38]}"
+def event_id(account: int, count: int) -> str:
+    """Of a private message: unique, and nothing else."""
+    return f"{FIRST_EVENT + account:014x}-{count >> 48:04x}-4000-8000-{count:012x}"
 
 
 def conn_id(number: int) -> str:
@@ -122,4 +122,4 @@ def conn_id(number: int) -> str:
 
 
 def trace_id(number: int) -> str:
-    return _digits("trace", number)[:32]
+    return f"{number:032x}"

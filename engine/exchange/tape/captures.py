@@ -89,6 +89,8 @@ class BinanceParser:
             return BestMessage(recv_ts_ns, frame, fields["update_id"], _touch(fields))
         if kind == EventKind.TRADE:
             return TradeMessage(recv_ts_ns, frame, [_print(fields)])
+        if kind == EventKind.AGG_TRADE and not self._identity.has_trades:
+            return TradeMessage(recv_ts_ns, frame, [_print(fields)])
         if kind == EventKind.DEPTH and self._identity.takes_depth(frame.stream):
             return _depth(recv_ts_ns, frame, False, fields, fields["final_update_id"])
         if kind == Code.UNKNOWN and frame.stream[len(self._prefix) :] in BARE_STREAMS.values():
@@ -189,4 +191,5 @@ def _touch(fields: dict[str, Any]) -> tuple[int, int, int, int]:
 
 def _print(fields: dict[str, Any]) -> Print:
     side = Side.SELL if fields["aggressor"] else Side.BUY
-    return Print(fields["px_ticks"], fields["qty_lots"], side, bool(fields["is_market"]))
+    is_market = bool(fields["is_market"])
+    return Print(fields["px_ticks"], fields["qty_lots"], side, is_market, fields["trade_id"])

@@ -2,11 +2,12 @@
 
 import json
 import math
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
 from engine.errors import EXIT_USAGE, TickmakerError
-from engine.exchange.instruments import Grid, Instrument, Kind, catalogue
+from engine.exchange.instruments import DECIMAL_TEXT, Grid, Instrument, Kind, catalogue
 from engine.tape.capture import Source, garbled
 from engine.tape.identity import Identity
 
@@ -30,8 +31,8 @@ def survey(source: Source, identity: Identity) -> Instrument:
                 has_snapshot = has_snapshot or _is_snapshot(document)
                 for key in ("b", "a", "bids", "asks"):
                     if isinstance(levels := data.get(key), list):
-                        px_texts.update(level[0] for level in levels)
-                        qty_texts.update(level[1] for level in levels)
+                        _collect(px_texts, (level[0] for level in levels))
+                        _collect(qty_texts, (level[1] for level in levels))
         except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
             why = f"{type(error).__name__}: {error}"
             raise garbled(source.path, line_number, line, why) from None
@@ -45,6 +46,15 @@ def survey(source: Source, identity: Identity) -> Instrument:
             EXIT_USAGE,
         )
     return instrument_of(identity.venue, identity.symbol, _grid(px_texts), _grid(qty_texts))
+
+
+def _collect(known: set[str], texts: Iterable[str]) -> None:
+    """ValueError for what is no number."""
+    new = set(texts) - known
+    for text in new:
+        if not DECIMAL_TEXT.fullmatch(text):
+            raise ValueError(f"{text!r} is not a decimal number")
+    known |= new
 
 
 def _is_of(document: dict[str, Any], data: object, identity: Identity) -> bool:

@@ -12,14 +12,8 @@ from collections.abc import Iterable
 
 from engine.errors import TickmakerError
 from engine.exchange.book import BookOrder, Side, Touch
-from engine.exchange.events import (
-    NEVER_NS,
-    DepthSnapshot,
-    MarketEvent,
-    Notice,
-    Shock,
-    Trade,
-)
+from engine.exchange.commands import Shock
+from engine.exchange.events import DepthSnapshot, MarketEvent, Notice, Trade
 from engine.exchange.tape.book import TapeBook
 from engine.exchange.tape.messages import (
     BestMessage,
@@ -29,6 +23,7 @@ from engine.exchange.tape.messages import (
     TradeMessage,
 )
 from engine.exchange.tape.queue import QueueFill, TapeQueue
+from engine.exchange.terms import NEVER_NS
 
 FIRST_TRADE_ID = 9_000_000_000_000  # of users' fills; above any recorded id
 MESSAGES_PER_TURN_MAX = 1_000
@@ -63,7 +58,7 @@ class Timeline:
 class TapeMarket:
     """A Market (events.py) over a Recording."""
 
-    is_recorded = True  # streams have frames of their own, and no Trade is public
+    is_recorded = True  # a Trade of nobody's is there as a frame, too
 
     def __init__(
         self, recording: Recording, speed: float = 1.0, timeline: Timeline | None = None
@@ -173,18 +168,15 @@ class TapeMarket:
                 self._emit(self.queue.on_touch(side), now_ns)
 
     def _on_trades(self, message: TradeMessage, now_ns: int) -> None:
-        for px_ticks, qty_lots, aggressor, is_market in message.prints:
+        key = self.instrument.key
+        for px_ticks, qty_lots, side, is_market, trade_id in message.prints:
             if not is_market:
                 continue
             self._last_px_ticks = px_ticks
-            # Nobody's, and not for the trade stream, which has the frame: conditional orders
-            # follow it.
-            trade = Trade(
-                now_ns, self.instrument.key, 0, px_ticks, qty_lots, aggressor, None, None, False
-            )
-            self._events.append(trade)
+            # Nobody's. Faces count it, and publish it where the recording has no frame of it.
+            self._events.append(Trade(now_ns, key, trade_id, px_ticks, qty_lots, side, None, None))
             if not self.queue.is_idle:
-                self._emit(self.queue.on_trade(px_ticks, qty_lots, aggressor), now_ns)
+                self._emit(self.queue.on_trade(px_ticks, qty_lots, side), now_ns)
 
     # -- COMMANDS ---
 

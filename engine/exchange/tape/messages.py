@@ -43,6 +43,7 @@ class Print(NamedTuple):
     qty_lots: int
     aggressor: Side
     is_market: bool
+    trade_id: int
 
 
 @dataclass(slots=True)

@@ -39,7 +39,7 @@ def open_recordings(paths: Sequence[Path], venue: str, symbols: Sequence[str]) -
     """One a symbol, in the order of `symbols`, else of the files."""
     wanted = [_name(symbol) for symbol in symbols]
     found: dict[str, Recording] = {}
-    captures: dict[str, list[Path]] = {}
+    captures: dict[str, list[tuple[Path, Identity]]] = {}
     others: list[str] = []
     for path in paths:
         if first_bytes(path).startswith(ARROW_MAGIC):
@@ -52,20 +52,26 @@ def open_recordings(paths: Sequence[Path], venue: str, symbols: Sequence[str]) -
                 raise _twice(path, key)
             found[key] = recording
             continue
-        for key, exchange in _held(path, venue, wanted):
+        for identity in _held(path, venue, wanted):
+            exchange, prefix = exchange_of(identity.venue)
+            key = prefix + identity.symbol
             if exchange != venue:
                 others.append(f"{key} on {exchange}")
             elif key in found:
                 raise _twice(path, key)
             else:
-                captures.setdefault(key, []).append(path)
+                captures.setdefault(key, []).append((path, identity))
     chosen = _chosen(paths, venue, wanted, [*found, *captures], others)
-    return [found[key] if key in found else open_capture(captures[key], key) for key in chosen]
+    return [found[key] if key in found else _open_capture(captures[key], key) for key in chosen]
 
 
-def open_capture(files: list[Path], key: str) -> Recording:
+def _open_capture(parts: list[tuple[Path, Identity]], key: str) -> Recording:
     """One symbol of raw captures, in the order given."""
-    source, identity = _source(files, key)
+    source = Source([path for path, _ in parts], None, passes=1)
+    source.product, _, symbol = key.rpartition("/")
+    identity = parts[0][1]
+    if len(parts) > 1:  # all of them tell
+        identity = next(each for each in identify_all(source) if each.symbol == symbol)
     instrument = survey(source, identity)
     messages = capture_messages(source, identity, instrument)
     notices = []
@@ -75,18 +81,8 @@ def open_capture(files: list[Path], key: str) -> Recording:
     return Recording(instrument, SYNC_RULES[identity.venue], messages, notices)
 
 
-def _source(files: list[Path], key: str) -> tuple[Source, Identity]:
-    product, _, symbol = key.rpartition("/")
-    source = Source(files, None, passes=1)
-    source.product = product
-    for identity in identify_all(source):
-        if identity.symbol == symbol:
-            return source, identity
-    raise AssertionError(f"{key} was there before")
-
-
-def _held(path: Path, venue: str, wanted: list[str]) -> list[tuple[str, str]]:
-    """(key, exchange's name) of every symbol in a raw capture."""
+def _held(path: Path, venue: str, wanted: list[str]) -> list[Identity]:
+    """Every symbol in a raw capture."""
     products = [""]
     if venue == "bybit":
         named = sorted({name.rpartition("/")[0] for name in wanted})
@@ -94,21 +90,17 @@ def _held(path: Path, venue: str, wanted: list[str]) -> list[tuple[str, str]]:
         products = [*BYBIT_PRODUCTS] if is_session_log(path) else products
     if len(products) == 1:
         return _held_of(path, products[0])
-    held: list[tuple[str, str]] = []
+    held: list[Identity] = []
     for product in products:
         with suppress(TickmakerError):  # nothing of this product
             held += _held_of(path, product)
     return held or _held_of(path, "")
 
 
-def _held_of(path: Path, product: str) -> list[tuple[str, str]]:
+def _held_of(path: Path, product: str) -> list[Identity]:
     source = Source([path], None, passes=1)
     source.product = product
-    held = []
-    for identity in identify_all(source):
-        exchange, prefix = exchange_of(identity.venue)
-        held.append((prefix + identity.symbol, exchange))
-    return held
+    return identify_all(source)
 
 
 def _name(symbol: str) -> str:

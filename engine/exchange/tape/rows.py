@@ -89,7 +89,7 @@ class _Translator:
             px_ticks, qty_lots = row["px_ticks"] * self._px, row["qty_lots"] * self._qty
             frame = self._render.trade(row, px_ticks, qty_lots)
             side = Side(row["aggressor"])
-            printed = Print(px_ticks, qty_lots, side, bool(row["is_market"]))
+            printed = Print(px_ticks, qty_lots, side, bool(row["is_market"]), row["trade_id"])
             return TradeMessage(recv_ts_ns, frame, [printed])
         bids = [(px * self._px, qty * self._qty) for px, qty in row["bids"]]
         asks = [(px * self._px, qty * self._qty) for px, qty in row["asks"]]
