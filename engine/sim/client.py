@@ -14,7 +14,6 @@ from random import Random
 from engine import clock
 from engine.exchange.agents.settings import settings_of
 from engine.exchange.core import Core
-from engine.exchange.events import OPEN_STATUSES
 from engine.exchange.face import (
     Event,
     HttpAnswer,
@@ -35,6 +34,7 @@ from engine.exchange.instruments import E8, Instrument, catalogue
 from engine.exchange.keys import Key
 from engine.exchange.market import AgentMarket
 from engine.exchange.stack import make_core, make_face
+from engine.exchange.terms import OPEN_STATUSES
 from engine.exchange.truth import FillRecord, MoneyRecord, OrderRecord
 from engine.sim.audit import Audit
 from engine.sim.dialects import Dialect, Place, Wish, dialect_of
