@@ -69,6 +69,7 @@ bench: build $(VENV)/.dev ## measure all into bench/results (TAPE=raw capture); 
 	@$(BIN)/tickmaker bench matching --out bench/results/matching.json
 	@$(BIN)/tickmaker bench agents --out bench/results/agents_day.json
 	@$(BIN)/tickmaker bench wire --out bench/results/wire.json
+	@$(BIN)/tickmaker bench exchange --out bench/results/exchange.json
 
 builds: build $(SAFE_BUILT) $(VENV)/.dev clients ## all that tests stand on (with -j2 side by side)
 

@@ -90,6 +90,10 @@ class Bybit:
     def skew_ns(self, value: int) -> None:
         self._venue.skew_ns = value
 
+    def routes(self) -> list[tuple[str, str]]:
+        """(method, path) of all REST calls that are answered."""
+        return self._rest.routes()
+
     # -- EVENTS ---
 
     def step(self, event: Event, t_ns: int) -> list[Action]:
