@@ -156,6 +156,16 @@ def test_stopped_server_is_silent() -> None:
     run(body)
 
 
+def test_action_that_can_not_be_done_is_counted_and_hinders_nothing() -> None:
+    async def body() -> None:
+        async with rigged() as rig, rig.ws() as ws:
+            await ws.send("odd")
+            assert await ws.recv() == "?"  # half a surrogate pair is no UTF-8
+            assert rig.server.counters.bugs == 1
+
+    run(body)
+
+
 # -- WEBSOCKETS ---
 
 
