@@ -38,7 +38,7 @@ from engine.exchange.binance.targets import Target, split_target, stream_names
 from engine.exchange.commands import Command, DeleteKey, Modify, Place
 from engine.exchange.core import Core
 from engine.exchange.events import KeyDeleted, Output, Refused
-from engine.exchange.face import Action, ConnKind, HttpRequest, WsSend, WsText
+from engine.exchange.face import Action, ConnKind, HttpAnswer, HttpRequest, WsSend, WsText
 from engine.exchange.terms import NEVER_NS, Reason
 
 CONN_RULES = ConnRules(
@@ -60,6 +60,12 @@ LIST_METHODS = {
     "orderList.place.otoco": "OTO", "orderList.place.opo": "OPO",
     "orderList.place.opoco": "OPO",
 }  # fmt: skip
+# Listen keys ended on 2026-02-20; the machine in front of the API says so, in these very bytes.
+GONE = {(method, "/api/v3/userDataStream") for method in ("POST", "PUT", "DELETE")}
+GONE_HTML = (
+    "<html>\r\n<head><title>410 Gone</title></head>\r\n<body>\r\n"
+    "<center><h1>410 Gone</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
+)
 SIGNED_PARAMS = frozenset({"timestamp", "recvWindow", "signature"})
 NEW_ORDER_PARAMS = SIGNED_PARAMS | {
     "symbol", "side", "type", "timeInForce", "quantity", "quoteOrderQty", "price",
@@ -126,8 +132,6 @@ class BinanceSpot(BinanceFace):
         }
         for path, kind in ORDER_LISTS.items():
             rest["POST", f"/api/v3/{path}"] = Route(no_lists(kind), trade, 1)
-        for method in ("POST", "PUT", "DELETE"):
-            rest[method, "/api/v3/userDataStream"] = Route(_gone)
         return rest
 
     def methods(self) -> Mapping[str, Route]:
@@ -181,6 +185,13 @@ class BinanceSpot(BinanceFace):
     def no_route(self, method: str, path: str) -> VenueError:
         text = f"Path {path}, Method {method} is invalid"  # unverified
         return SpotError(-5000, text=text, status=404)
+
+    def _http(self, request: HttpRequest, t_ns: int, actions: list[Action]) -> None:
+        if (request.method, request.path) in GONE:
+            answer = HttpAnswer(request.request, 410, GONE_HTML, (("Content-Type", "text/html"),))
+            actions.append(answer)
+        else:
+            super()._http(request, t_ns, actions)
 
     def _call(self, request: HttpRequest, t_ns: int, out: list[Output]) -> tuple[Call, Route]:
         if "x-mbx-sbe" in request.headers:
@@ -303,11 +314,6 @@ def no_lists(kind: str) -> Handler:
         raise SpotError(-1013, text=text + "." * (kind != "OCO"))
 
     return refuse
-
-
-def _gone(call: Call) -> str:
-    """Listen keys: 410 since 2026-02-20; the body is not documented.  # unverified"""
-    raise SpotError(-1016, status=410)
 
 
 def time_unit_ns(text: str) -> int:
