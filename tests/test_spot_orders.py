@@ -527,6 +527,11 @@ def test_websocket_api_does_the_same(venue: Venue) -> None:
     assert [order["status"] for order in cancelled["result"]] == ["CANCELED"]
     again = venue.api_signed(conn, "order.cancel", **NAMED, orderId=order_id)
     assert json.dumps(again["error"]) == json.dumps(UNKNOWN)
+    strange = venue.api_signed(conn, "order.place", **wanted({"nonsense": "1"}))
+    assert strange["error"] == {
+        "code": -1104,
+        "msg": "Not all sent parameters were read; read '9' parameter(s) but was sent '10'.",
+    }
     listed = venue.api_signed(conn, "orderList.place", **NAMED)
     assert listed["error"]["code"] == -1013
     assert venue.api_signed(conn, "order.test", **wanted({}))["result"] == {}

@@ -89,11 +89,13 @@ class SpotOrders:
     # -- NEW ---
 
     def place(self, call: Call) -> str:
+        limits = self._face.limits
+        new = self.parsed(call, self._face.symbol(call.params))
+        limits.charge_orders(call.account, 1, call.t_ns)
         try:
-            new = self.parsed(call, self._face.symbol(call.params))
             return self.place_checked(new, call)
         except VenueError:
-            self._face.limits.give_back(call.account, 1, call.t_ns)
+            limits.give_back(call.account, 1, call.t_ns)
             raise
 
     def parsed(self, call: Call, symbol: SpotSymbol) -> NewOrder:
