@@ -142,12 +142,7 @@ class BinanceSpot(BinanceFace):
             ("GET", "order", "order.status", strict(ORDER_ID, status)),
             ("DELETE", "order", "order.cancel", strict(CANCEL, cancel)),
             ("DELETE", "openOrders", "openOrders.cancelAll", strict(SYMBOL, cancel_all)),
-            (
-                "POST",
-                "order/cancelReplace",
-                "order.cancelReplace",
-                strict(CANCEL_REPLACE, replace),
-            ),
+            ("POST", *swap, strict(CANCEL_REPLACE, replace)),
             ("PUT", *keep, strict(AMEND, amend)),
         ]
 
