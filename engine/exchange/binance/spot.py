@@ -293,7 +293,8 @@ def weight_of_test(params: Params) -> int:
 
 
 def no_lists(kind: str) -> Handler:
-    """Order lists are not for this exchange's symbols, as exchangeInfo says."""
+    """Order lists are not for this exchange's symbols, as exchangeInfo says. The texts of OCO and
+    OPO are documented; the code, and OTO's, are not.  # unverified"""
 
     def refuse(call: Call) -> str:
         text = f"{kind} orders are not supported for this symbol"

@@ -266,7 +266,8 @@ class UserStreams:
         self._send(order.account, event, actions)
 
     def _tell_trigger(self, update: TriggerUpdate, t_ns: int, actions: list[Action]) -> None:
-        """An order that waits, or ended waiting; when it triggers, its order tells so itself."""
+        """An order that waits, or ended waiting; when it triggers, its order tells so itself, with
+        a second NEW.  # unverified"""
         self.execution_id += 1
         if update.status is TriggerStatus.TRIGGERED or not self._listeners:
             return
