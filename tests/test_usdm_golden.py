@@ -165,6 +165,28 @@ def test_account_answers_agree(venue: Usdm) -> None:
     assert venue.good("GET", "/fapi/v3/positionRisk", venue.key(1))[0]["positionAmt"] == "0.000"
 
 
+def test_open_orders_hold_margin(venue: Usdm) -> None:
+    def money() -> tuple[float, ...]:
+        asset = venue.good("GET", "/fapi/v3/account")["assets"][0]
+        names = ("availableBalance", "positionInitialMargin", "openOrderInitialMargin")
+        return tuple(float(asset[name]) for name in names)
+
+    assert money() == (100_000, 0, 0)
+    assert venue.good("GET", "/fapi/v3/account")["assets"][0]["updateTime"]  # 0: ccxt skips it
+    venue.order()
+    wanted = 0.010 * 59_990 / 20
+    assert money() == pytest.approx((100_000 - wanted, 0, wanted))
+    venue.order(side="SELL", price="60010.00", quantity="0.004")  # the other side is worse
+    assert money() == pytest.approx((100_000 - wanted, 0, wanted))
+    venue.good("DELETE", "allOpenOrders", symbol="BTCUSDT")
+    venue.order(**TAKE)
+    free, held, ordered = money()
+    assert (held, ordered) == pytest.approx((0.001 * 60_000 / 20, 0))
+    venue.order(side="SELL", price="60010.00", quantity="0.001")  # it would only close
+    assert money()[2] == pytest.approx(0.001 * 10 / 20)  # its price is above the mark
+    assert free < 100_000 - held
+
+
 def test_modes_that_do_not_change(venue: Usdm) -> None:
     assert venue.good("GET", "positionSide/dual") == {"dualSidePosition": False}
     assert venue.good("GET", "multiAssetsMargin") == {"multiAssetsMargin": False}

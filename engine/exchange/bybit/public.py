@@ -19,6 +19,7 @@ from engine.exchange.events import (
     BestChange,
     DepthChange,
     InstrumentUpdate,
+    Market,
     MarkUpdate,
     Output,
     TapeFrame,
@@ -65,6 +66,11 @@ def parse_topic(kind: Kind, topic: str) -> tuple[str, str, str] | None:
     return None
 
 
+def _begins(market: Market, stream: str) -> bool:
+    """A recording that holds this stream, of which nothing was served yet."""
+    return stream in getattr(market, "recorded_streams", ()) and not getattr(market, "served", 1)
+
+
 class PublicStreams:
     """Of all public connections of both product lines."""
 
@@ -107,7 +113,10 @@ class PublicStreams:
                 chain = BookChain.opened(topic, market, int(argument), u, now_ns)
                 self._chains[topic_key] = chain
                 self._chains_of[key].append(chain)
-            elif chain.is_taped:
+            if _begins(market, f"{kind.value}/{topic}"):
+                chain.is_taped, chain.due_ns = True, NEVER_NS
+                return ""  # the recording's own snapshot is about to come
+            if chain.is_taped:
                 chain = BookChain.opened(
                     topic, market, chain.depth, market.snapshot(0).update_id, now_ns
                 )
