@@ -12,6 +12,7 @@ from engine.exchange.checks import Checks
 from engine.exchange.clearing import Clearing
 from engine.exchange.commands import (
     Advance,
+    AmendTrigger,
     Cancel,
     CancelAll,
     CancelAllTriggers,
@@ -97,6 +98,7 @@ class Core:
             CancelAll: self._cancel_all,
             Modify: self._modify,
             PlaceTrigger: self._place_trigger,
+            AmendTrigger: self._amend_trigger,
             CancelTrigger: self._cancel_trigger,
             CancelAllTriggers: self._cancel_all_triggers,
             Countdown: self._countdown,
@@ -214,13 +216,21 @@ class Core:
         self._pull_triggers(symbol, px_ticks, False, t_ns)
 
     def _place_trigger(self, command: PlaceTrigger, t_ns: int) -> Accepted:
-        market = self._open_market(command.place.symbol)
-        px_ticks = self.mark_px_ticks(command.place.symbol)
-        if not command.by_mark:
-            px_ticks = market.last_px_ticks() or px_ticks
+        px_ticks = self._watched_ticks(command.place.symbol, command.by_mark)
         if command.place.qty_lots <= 0:
             raise RefusalError(Reason.QTY_ZERO)
         return Accepted(trigger=self._triggers.place(command, px_ticks, t_ns, self._out))
+
+    def _amend_trigger(self, command: AmendTrigger, t_ns: int) -> Accepted:
+        trigger = self.find_trigger(command.account, command.symbol, command.trigger_id, "")
+        by_mark = trigger is not None and trigger.by_mark
+        px_ticks = self._watched_ticks(command.symbol, by_mark)
+        return Accepted(trigger=self._triggers.amend(command, px_ticks, t_ns, self._out))
+
+    def _watched_ticks(self, symbol: str, by_mark: bool) -> int:
+        """The price that conditional orders of `symbol` wait for, as it is now."""
+        market, mark_ticks = self._open_market(symbol), self.mark_px_ticks(symbol)
+        return mark_ticks if by_mark else market.last_px_ticks() or mark_ticks
 
     def _cancel_trigger(self, command: CancelTrigger, t_ns: int) -> Accepted:
         return Accepted(trigger=self._triggers.cancel(command, t_ns, self._out))

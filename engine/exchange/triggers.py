@@ -1,7 +1,9 @@
 """Conditional orders: they wait outside the book until a price is reached, then an order is
 placed. The core asks for the due ones after trades and marks, and places them."""
 
-from engine.exchange.commands import CancelTrigger, PlaceTrigger
+from dataclasses import replace
+
+from engine.exchange.commands import AmendTrigger, CancelTrigger, PlaceTrigger
 from engine.exchange.events import Output, Trigger, TriggerUpdate
 from engine.exchange.order_index import RefusalError
 from engine.exchange.terms import Order, Reason, TriggerStatus
@@ -43,6 +45,28 @@ class Triggers:
             raise RefusalError(Reason.TRIGGERS_NOW)
         self._all[trigger.trigger_id] = trigger
         self._open.setdefault(place.symbol, {})[trigger.trigger_id] = trigger
+        self._tell(trigger, t_ns, out)
+        return trigger
+
+    def amend(
+        self, command: AmendTrigger, px_ticks: int, t_ns: int, out: list[Output]
+    ) -> Trigger:
+        """`px_ticks` as in `place`; told anew, under the same id."""
+        trigger = self.find(command.account, command.symbol, command.trigger_id, "")
+        if trigger is None or trigger.status is not TriggerStatus.NEW:
+            raise RefusalError(Reason.NO_SUCH_ORDER)
+        trigger_px_ticks = command.trigger_px_ticks or trigger.trigger_px_ticks
+        place = replace(
+            trigger.place,
+            qty_lots=command.qty_lots or trigger.place.qty_lots,
+            px_ticks=command.px_ticks or trigger.place.px_ticks,
+        )
+        if (trigger_px_ticks, place) == (trigger.trigger_px_ticks, trigger.place):
+            raise RefusalError(Reason.NO_CHANGE)
+        if px_ticks and _is_reached(replace(trigger, trigger_px_ticks=trigger_px_ticks), px_ticks):
+            raise RefusalError(Reason.TRIGGERS_NOW)
+        trigger.trigger_px_ticks, trigger.place = trigger_px_ticks, place
+        trigger.update_ns = t_ns
         self._tell(trigger, t_ns, out)
         return trigger
 
