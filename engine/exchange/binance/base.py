@@ -385,11 +385,11 @@ class BinanceFace:
     def trouble(self, event: HttpRequest | WsText, kind: Trouble, retry_s: int) -> list[Action]:
         now_ns = self._last_ns + self.skew_ns
         if isinstance(event, HttpRequest):
-            return [troubles.http_answer(event, kind, retry_s, now_ns, self.limits.weight)]
+            return [troubles.http_answer(event, kind, retry_s, now_ns, self.limits)]
         conn = self.conns.get(event.conn)
         if conn is None or conn.kind is not ConnKind.TRADE:
             return []
-        error = troubles.error_of(kind, retry_s, now_ns, self.limits.weight)
+        error = troubles.error_of(kind, retry_s, now_ns, self.limits)
         return [WsSend((conn.number,), self._ws_api.error(event.text, error))]
 
 

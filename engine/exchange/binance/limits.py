@@ -93,6 +93,22 @@ class Address:
     bans: int = 0
 
 
+@dataclass(frozen=True)
+class LimitTexts:
+    """A venue's words for both -1003, by str.format: limit and window; time in epoch ms."""
+
+    throttled: str
+    banned: str
+
+
+WEIGHT_TEXTS = LimitTexts(
+    "Too much request weight used; current limit is {limit} request weight per {window}. Please"
+    " use WebSocket Streams for live updates to avoid polling the API.",
+    "Way too much request weight used; IP banned until {until_ms}. Please use WebSocket Streams"
+    " for live updates to avoid bans.",
+)
+
+
 @dataclass
 class RateLimits:
     """`limits` in the venue's own order of `rateLimits`; `connects`: attempts of WebSockets. The
@@ -100,6 +116,7 @@ class RateLimits:
 
     limits: tuple[Limit, ...]
     connects: Limit
+    texts: LimitTexts = WEIGHT_TEXTS
     _addresses: dict[str, Address] = field(default_factory=dict)
     _accounts: dict[int, tuple[Window, ...]] = field(default_factory=dict)
 
@@ -150,11 +167,11 @@ class RateLimits:
             address.bans, address.refusals = address.bans + 1, 0
             address.banned_until_ns = t_ns + ban_s * SECOND_NS
             raise self._banned(address, t_ns, now_ns)
-        raise throttled(window.limit, window.left_s(t_ns), now_ns)
+        raise throttled(window.limit, window.left_s(t_ns), now_ns, self.texts)
 
     def _banned(self, address: Address, t_ns: int, now_ns: int) -> VenueError:
         left_ns = address.banned_until_ns - t_ns
-        return banned(-(-left_ns // SECOND_NS), now_ns)
+        return banned(-(-left_ns // SECOND_NS), now_ns, self.texts)
 
     # -- ORDERS ---
 
@@ -226,24 +243,19 @@ class RateLimits:
 # -- ANSWERS ---
 
 
-def throttled(limit: Limit, retry_after_s: int, now_ns: int) -> VenueError:
+def throttled(limit: Limit, retry_after_s: int, now_ns: int, texts: LimitTexts) -> VenueError:
     """429, with the time of the next try for the WebSocket API (epoch ms)."""
-    text = "" if limit.kind == "REQUEST_WEIGHT" else (
-        f"Too many requests; current limit is {limit.limit} requests per {limit.words}."
-    )  # fmt: skip
+    if limit.kind == "REQUEST_WEIGHT":
+        text = texts.throttled.format(limit=limit.limit, window=limit.words)
+    else:
+        text = f"Too many requests; current limit is {limit.limit} requests per {limit.words}."
     data = _retry_json(retry_after_s, now_ns)
-    return VenueError(
-        -1003, limit.limit, limit.words, text=text, ws_data=data, retry_after_s=retry_after_s
-    )
+    return VenueError(-1003, text=text, ws_data=data, retry_after_s=retry_after_s)
 
 
-def banned(retry_after_s: int, now_ns: int) -> VenueError:
+def banned(retry_after_s: int, now_ns: int, texts: LimitTexts) -> VenueError:
     """418 until a time told in epoch ms."""
-    until_ms = now_ns // MS + retry_after_s * 1_000
-    text = (
-        f"Way too much request weight used; IP banned until {until_ms}. Please use WebSocket"
-        " Streams for live updates to avoid bans."
-    )
+    text = texts.banned.format(until_ms=now_ns // MS + retry_after_s * 1_000)
     data = _retry_json(retry_after_s, now_ns)
     return VenueError(-1003, text=text, status=418, ws_data=data, retry_after_s=retry_after_s)
 

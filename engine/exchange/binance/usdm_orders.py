@@ -166,7 +166,7 @@ class UsdmOrders:
         start_ms = integer(call.params, "startTime", 0)
         end_ms = integer(call.params, "endTime", 0)
         if start_ms and end_ms and (end_ms - start_ms) * MS > WEEK_NS:
-            raise UsdmError(-1130, "startTime")  # unverified
+            raise UsdmError(-1127)
         end_ns = end_ms * MS - skew_ns if end_ms else call.t_ns
         return (start_ms * MS - skew_ns if start_ms else end_ns - WEEK_NS), end_ns
 
@@ -285,6 +285,8 @@ def _json_list(params: Params, name: str, count_max: int) -> list[Any]:
         items = _LIST.decode(mandatory(params, name))
     except (ValueError, RecursionError):
         raise VenueError(-1130, name) from None
-    if not isinstance(items, list) or not 1 <= len(items) <= count_max:
+    if not isinstance(items, list):
         raise VenueError(-1130, name)
+    if not 1 <= len(items) <= count_max:
+        raise UsdmError(-4082)
     return items

@@ -65,8 +65,9 @@ def side_of(params: Params) -> Side:
 
 def check_one_way(params: Params) -> None:
     """This exchange's accounts are in one-way mode."""
-    if params.get("positionSide", "BOTH") != "BOTH":
-        raise UsdmError(-4061)
+    position_side = params.get("positionSide", "BOTH")
+    if position_side != "BOTH":
+        raise UsdmError(-4061 if position_side in ("LONG", "SHORT") else -4060)
 
 
 def stp_of(params: Params) -> Stp:
@@ -111,7 +112,7 @@ def place_of(
     side = side_of(params)
     check_one_way(params)
     if params.get("newOrderRespType", "ACK") not in RESP_TYPES:
-        raise VenueError(-1130, "newOrderRespType")
+        raise UsdmError(-1136)
     if params.get("priceMatch", "NONE") != "NONE":
         raise VenueError(-1020)  # not built
     px_ticks, tif, gtd_ns = 0, Tif.GTC, 0
@@ -189,12 +190,14 @@ def trigger_of(
     check_one_way(params)
     working_type = params.get("workingType", "CONTRACT_PRICE")
     if working_type not in WORKING_TYPES:
-        raise VenueError(-1130, "workingType")
+        raise UsdmError(-4031, working_type)
     tif, px_ticks = Tif.GTC, 0
     if order_type is OrderType.LIMIT:
         tif, _ = tif_of({"timeInForce": "GTC", **params}, now_ns)
         px_ticks = steps(params, "price", instrument.px, -4014)
     closes = boolean(params, "closePosition")
+    if closes and "quantity" in params:
+        raise UsdmError(-4137)
     if closes:
         qty_lots = max(0, -side.sign * position_lots)
         if not qty_lots:
