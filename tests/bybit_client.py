@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 from engine.exchange.book import Side
 from engine.exchange.bybit.face import Bybit
 from engine.exchange.bybit.limits import LimitRules
+from engine.exchange.commands import Place
 from engine.exchange.core import Core
-from engine.exchange.events import OrderType, Place, Tif
 from engine.exchange.face import (
     Action,
     Event,
@@ -28,6 +28,7 @@ from engine.exchange.instruments import catalogue
 from engine.exchange.keys import Key
 from engine.exchange.market import AgentMarket
 from engine.exchange.rules import rules_of
+from engine.exchange.terms import OrderType, Tif
 
 MS = 1_000_000
 SECOND_NS = 1_000 * MS

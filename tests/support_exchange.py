@@ -4,21 +4,13 @@ from typing import Any
 
 from engine.exchange.accounts import FeeRates
 from engine.exchange.book import Side
+from engine.exchange.commands import Place
 from engine.exchange.core import Core
-from engine.exchange.events import (
-    Accepted,
-    Order,
-    OrderType,
-    OrderUpdate,
-    Output,
-    Place,
-    Reason,
-    Refused,
-    Tif,
-)
+from engine.exchange.events import Accepted, OrderUpdate, Output, Refused
 from engine.exchange.instruments import Listing, catalogue
 from engine.exchange.market import AgentMarket
 from engine.exchange.rules import rules_of
+from engine.exchange.terms import Order, OrderType, Reason, Tif
 
 LINEAR, SPOT = "linear/BTCUSDT", "spot/BTCUSDT"  # keys of a Bybit core
 

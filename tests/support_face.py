@@ -4,7 +4,8 @@ from typing import Any
 
 from support_exchange import quiet_core
 
-from engine.exchange.events import NEVER_NS, Advance, InstrumentUpdate
+from engine.exchange.commands import Advance
+from engine.exchange.events import InstrumentUpdate
 from engine.exchange.face import (
     Action,
     ConnKind,
@@ -24,6 +25,7 @@ from engine.exchange.face import (
     WsSend,
     WsText,
 )
+from engine.exchange.terms import NEVER_NS
 
 STATUS = {
     Trouble.UNKNOWN: 503,

@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from engine.exchange.events import NEVER_NS, MarketEvent, TapeFrame
+from engine.exchange.events import MarketEvent, TapeFrame
 from engine.exchange.tape.market import TapeMarket
 from engine.exchange.tape.messages import Recording
 from engine.exchange.tape.recording import open_recordings
+from engine.exchange.terms import NEVER_NS
 
 START_NS = 1_723_161_255_000_000_000
 MS = 1_000_000

@@ -82,7 +82,7 @@ ENGINE: dict[str, set[str]] = {
 JUDGES = {"engine.sim.checker", "engine.sim.audit"}
 JUDGES_SEE = {
     "engine.exchange.book", "engine.exchange.events", "engine.exchange.instruments",
-    "engine.exchange.truth", "fastcore.journal", "fastcore.types",
+    "engine.exchange.terms", "engine.exchange.truth", "fastcore.journal", "fastcore.types",
 }  # fmt: skip
 PURE = {"execution", "risk", "venues"}  # decide from arguments: no I/O, no clock
 IO = {

@@ -11,8 +11,9 @@ from bybit_client import (
     Client,
 )
 
+from engine.exchange.commands import ResetSequence, SetTick
 from engine.exchange.core import Core
-from engine.exchange.events import DepthSnapshot, ResetSequence, SetTick, TapeFrame
+from engine.exchange.events import DepthSnapshot, TapeFrame
 from engine.exchange.face import (
     Log,
     WsSend,

@@ -8,24 +8,13 @@ from support_exchange import accepted, place, quiet_core, refusal, updates
 
 from engine.exchange.accounts import USDT_ONLY, Position
 from engine.exchange.book import Side
+from engine.exchange.commands import Cancel, CancelAll, Modify
 from engine.exchange.core import Core
-from engine.exchange.events import (
-    AccountUpdate,
-    Cancel,
-    CancelAll,
-    DepthChange,
-    Exec,
-    Modify,
-    OrderType,
-    OrderUpdate,
-    Reason,
-    Status,
-    Tif,
-    Why,
-)
+from engine.exchange.events import AccountUpdate, DepthChange, OrderUpdate
 from engine.exchange.instruments import CATALOGUE
 from engine.exchange.keys import derive_keys
 from engine.exchange.rules import rules_of
+from engine.exchange.terms import Exec, OrderType, Reason, Status, Tif, Why
 from engine.exchange.truth import FillRecord, OrderRecord
 
 BTC = CATALOGUE["BTCUSDT"].instrument

@@ -8,7 +8,8 @@ from support_exchange import accepted, place
 from support_face import TinyFace, run_until
 
 from engine.exchange.book import Side
-from engine.exchange.events import CancelAll, DeleteKey, MarketState, Refused
+from engine.exchange.commands import CancelAll, DeleteKey
+from engine.exchange.events import Refused
 from engine.exchange.face import (
     Action,
     Event,
@@ -28,6 +29,7 @@ from engine.exchange.face import (
 )
 from engine.exchange.faults import Faulty
 from engine.exchange.faults_schedule import KINDS, Fault, Schedule, fault
+from engine.exchange.terms import MarketState
 from engine.exchange.truth import FaultRecord
 
 MS, S = 1_000_000, 1_000_000_000

@@ -10,27 +10,19 @@ from support_exchange import LINEAR, SPOT, accepted, place, quiet_core, refusal,
 
 from engine.exchange.accounts import SPOT_PURSE
 from engine.exchange.book import Side
-from engine.exchange.core import Core
-from engine.exchange.events import (
-    AccountUpdate,
+from engine.exchange.commands import (
     Advance,
     Cancel,
     CancelAll,
     DeleteKey,
-    Exec,
-    KeyDeleted,
-    MarkUpdate,
     Modify,
-    MoneyWhy,
-    OrderType,
-    Reason,
     SetLeverage,
     SetPositionMode,
     SetRefusals,
-    Status,
-    Tif,
-    Why,
 )
+from engine.exchange.core import Core
+from engine.exchange.events import AccountUpdate, KeyDeleted, MarkUpdate
+from engine.exchange.terms import Exec, MoneyWhy, OrderType, Reason, Status, Tif, Why
 from engine.exchange.truth import FundingRecord, KeyRecord, MoneyRecord, record_fields
 
 HOUR_NS = 3_600_000_000_000

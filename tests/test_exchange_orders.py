@@ -4,28 +4,27 @@ import pytest
 from support_exchange import accepted, place, quiet_core, refusal, updates
 
 from engine.exchange.book import Side
-from engine.exchange.core import Core
-from engine.exchange.events import (
-    Accepted,
+from engine.exchange.commands import (
     Advance,
     CancelAll,
     CancelTrigger,
     Countdown,
-    Exec,
-    InstrumentUpdate,
-    MarketState,
     Modify,
-    OrderType,
     PlaceTrigger,
-    Reason,
     SetRefusals,
     SetState,
+)
+from engine.exchange.core import Core
+from engine.exchange.events import Accepted, InstrumentUpdate, Trigger, TriggerUpdate
+from engine.exchange.terms import (
+    Exec,
+    MarketState,
+    OrderType,
+    Reason,
     Status,
     Stp,
     Tif,
-    Trigger,
     TriggerStatus,
-    TriggerUpdate,
     Why,
 )
 from engine.exchange.truth import InstrumentRecord, TriggerRecord

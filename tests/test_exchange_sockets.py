@@ -1,6 +1,7 @@
 """The mover: a face's events and actions over real sockets; nothing of any venue."""
 
 import asyncio
+import io
 import json
 import logging
 import socket
@@ -29,13 +30,15 @@ PATIENCE_S = 10.0
 
 
 class Rig:
-    def __init__(self, face: TinyFace, server: ExchangeServer, http: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, face: TinyFace, server: ExchangeServer, http: aiohttp.ClientSession
+    ) -> None:
         self.face = face
         self.server = server
         self.http = http
 
     async def rest(
-        self, method: str, target: str, body: str | None = None
+        self, method: str, target: str, body: str | io.BytesIO | None = None
     ) -> tuple[int, str, dict[str, str]]:
         url = URL(self.server.rest_url + target, encoded=True)
         async with self.http.request(method, url, data=body) as answer:
@@ -52,7 +55,9 @@ class Rig:
 
     async def until(self, is_done: Callable[[], Any]) -> None:
         async with asyncio.timeout(PATIENCE_S):
-            while not is_done():
+            while True:
+                if is_done():
+                    return
                 await asyncio.sleep(0.001)
 
 
@@ -123,6 +128,30 @@ def test_client_that_gives_up_on_a_silent_request_leaves_nothing_behind() -> Non
                 async with asyncio.timeout(0.05):
                     await rig.rest("GET", "/silent")
             await rig.until(lambda: not rig.server._requests.waiting)
+
+    run(body)
+
+
+def test_body_that_is_far_too_large_is_refused_before_the_face_sees_it() -> None:
+    async def body() -> None:
+        async with rigged() as rig:
+            assert (await rig.rest("POST", "/order", io.BytesIO(bytes(2 << 20))))[0] == 413
+            assert rig.face.orders == rig.server.counters.bugs == 0
+            assert (await rig.rest("POST", "/order", "x"))[0] == 200
+
+    run(body)
+
+
+def test_stopped_server_is_silent() -> None:
+    async def body() -> None:
+        async with rigged() as rig, rig.ws() as ws:
+            await rig.server.stop()
+            with pytest.raises(ConnectionClosed):
+                await ws.recv()
+            count = len(rig.face.events)
+            rig.face.due_ns = 0
+            await asyncio.sleep(0.02)
+            assert len(rig.face.events) == count
 
     run(body)
 
@@ -279,9 +308,10 @@ def test_faults_only_a_mover_can_do() -> None:
 
 
 def test_tls_on_both_ports_with_the_authority_that_was_made(tmp_path: Path) -> None:
+    context, ca_file = server_context(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [ca_file.name]  # no private key
+
     async def body() -> None:
-        context, ca_file = server_context(tmp_path)
-        assert [path.name for path in tmp_path.iterdir()] == [ca_file.name]  # no private key
         async with rigged(context) as rig:
             assert rig.server.rest_url.startswith("https://")
             trusting = ssl.create_default_context(cafile=str(ca_file))

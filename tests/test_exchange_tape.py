@@ -22,21 +22,14 @@ from support_tape import (
 
 from engine.errors import TickmakerError
 from engine.exchange.book import BookOrder, Side
+from engine.exchange.commands import Advance
 from engine.exchange.core import Core
-from engine.exchange.events import (
-    Advance,
-    Exec,
-    Notice,
-    OrderUpdate,
-    Reason,
-    Refused,
-    TapeFrame,
-    Tif,
-)
+from engine.exchange.events import Notice, OrderUpdate, Refused, TapeFrame
 from engine.exchange.tape.book import TapeBook
 from engine.exchange.tape.market import TapeMarket
 from engine.exchange.tape.messages import DepthMessage
 from engine.exchange.tape.queue import TapeQueue
+from engine.exchange.terms import Exec, Reason, Tif
 from fastcore.types import SyncRule
 
 

@@ -15,24 +15,16 @@ from test_tape_bybit import book, trades, whole, write
 
 from engine.errors import TickmakerError
 from engine.exchange.book import BookOrder, Side
+from engine.exchange.commands import Advance, PlaceTrigger, Shock
 from engine.exchange.core import Core
-from engine.exchange.events import (
-    NEVER_NS,
-    Advance,
-    Exec,
-    MarketEvent,
-    Notice,
-    PlaceTrigger,
-    Shock,
-    TapeFrame,
-    Tif,
-)
+from engine.exchange.events import MarketEvent, Notice, TapeFrame
 from engine.exchange.face import HttpAnswer, HttpRequest, Tick, WsOpen, WsSend
 from engine.exchange.instruments import Kind
 from engine.exchange.rules import rules_of
 from engine.exchange.stack import make_core, make_face
 from engine.exchange.tape.market import TapeMarket
 from engine.exchange.tape.recording import open_markets, open_recordings
+from engine.exchange.terms import NEVER_NS, Exec, Tif
 from engine.tape.capture import read_lines
 from engine.tape.importer import import_files
 
@@ -83,6 +75,7 @@ def test_frames_are_the_recorded_bytes_in_their_order(
     for frame in frames:
         assert frame.text == f'{{"stream":"{frame.stream}","data":{frame.data}}}'
     assert (market.book.gaps, market.instrument.kind is Kind.SPOT) == (0, "spot" in venue)
+    assert {frame.stream for frame in frames} == set(market.recorded_streams)
 
 
 def test_session_log_of_both_products_is_served_whole() -> None:
@@ -100,6 +93,7 @@ def test_session_log_of_both_products_is_served_whole() -> None:
     for frame in frames:
         assert json.loads(frame.text)["topic"] == frame.stream.partition("/")[2]
     assert [market.book.gaps for market in markets] == [0] * 6
+    assert streams == {name for market in markets for name in market.recorded_streams}
 
 
 def test_bare_frames_get_the_names_that_their_connection_had(tmp_path: Path) -> None:
@@ -113,6 +107,21 @@ def test_bare_frames_get_the_names_that_their_connection_had(tmp_path: Path) -> 
         ("btcusdt@depth", diff), ("btcusdt@bookTicker", best)
     ]  # fmt: skip
     assert frames[0].text == f'{{"stream":"btcusdt@depth","data":{diff}}}'
+
+
+@pytest.mark.parametrize(
+    ("line", "data"),
+    [('{ "stream" : "btcusdt@x", "data" : {"e": "x", "a":{}} }', '{"e": "x", "a":{}}'),
+     ('{"data":{"e":"x", "a":1},"stream":"btcusdt@x"}', '{"e":"x","a":1}')],
+    ids=["spaced", "stream last"],
+)  # fmt: skip
+def test_frames_spelt_in_another_way_stay_as_they_are(
+    tmp_path: Path, line: str, data: str
+) -> None:
+    path = write(tmp_path / "c.raw", SPOT_SNAPSHOT, spot(11, 12), line)
+    frames = at(market_of(path, "binance_spot"), 9)
+    assert frames[1] == TapeFrame("btcusdt@x", line, data)
+    assert frames[0].text == spot(11, 12)  # json.dumps puts spaces
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -292,12 +301,14 @@ def test_imported_spot_tape_says_what_the_capture_said(tmp_path: Path) -> None:
     pairs = zip(frames_in(play_out(taken)), frames_in(play_out(given)), strict=True)
     for left, right in pairs:
         assert (left.stream, plain(left, {"E"})) == (right.stream, plain(right, {"E"}))
+    assert set(taken.recorded_streams) == set(given.recorded_streams)
     assert taken.snapshot(99).update_id == given.snapshot(99).update_id
 
 
 def test_imported_bybit_tape_says_what_the_capture_said(tmp_path: Path) -> None:
     import_files([recorded(BYBIT)], tmp_path / "t", symbol="spot/BTCUSDT")
     taken = market_of(tmp_path / "t", "bybit")
+    assert taken.recorded_streams == ("spot/orderbook.200.BTCUSDT", "spot/publicTrade.BTCUSDT")
     given = market_of(recorded(BYBIT), "bybit", "spot/BTCUSDT")
     assert taken.instrument == given.instrument
     lefts = [f for f in frames_in(play_out(taken)) if "orderbook" in f.stream]

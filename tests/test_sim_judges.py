@@ -8,8 +8,9 @@ import pytest
 from support_exchange import LINEAR, SPOT, accepted, place, quiet_core
 
 from engine.exchange.book import Side
-from engine.exchange.events import CancelAll, Exec, MoneyWhy, OrderType, Status, Tif, Why
+from engine.exchange.commands import CancelAll
 from engine.exchange.instruments import catalogue
+from engine.exchange.terms import Exec, MoneyWhy, OrderType, Status, Tif, Why
 from engine.exchange.truth import FillRecord, MoneyRecord, OrderRecord, Record
 from engine.sim.audit import Audit
 from engine.sim.checker import Belief, Checker

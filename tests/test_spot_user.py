@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from support_spot import ORDER, SECOND, Venue, market_order, signature_of, wanted
 
-from engine.exchange.events import DeleteKey
+from engine.exchange.commands import DeleteKey
 from engine.exchange.face import WsClose, WsSend
 
 
@@ -138,6 +138,7 @@ def test_cancel_has_its_own_client_id(venue: Venue) -> None:
     assert (body["origClientOrderId"], body["clientOrderId"]) == ("mine", "bye")
     report = venue.events(conn)[2]
     assert (report["x"], report["c"], report["C"]) == ("CANCELED", "bye", "mine")
+    assert not venue.face.users.renames  # told, and forgotten
 
 
 def test_cancel_all_tells_each_order_under_one_id(venue: Venue) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from support_usdm import ORDER, SECOND, Usdm, signature_of
 
-from engine.exchange.events import MarketState, SetState
+from engine.exchange.commands import SetState
+from engine.exchange.terms import MarketState
 
 BY_ID = {"symbol": "BTCUSDT"}
 

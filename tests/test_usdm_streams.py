@@ -9,8 +9,9 @@ from support_exchange import place, quiet_core
 from support_usdm import ORDER, SECOND, START_NS, Usdm
 
 from engine.exchange.book import Side
+from engine.exchange.commands import ResetSequence, SetTick
 from engine.exchange.core import Core
-from engine.exchange.events import ResetSequence, SetTick, TapeFrame
+from engine.exchange.events import TapeFrame
 from engine.exchange.face import Tick
 from engine.exchange.instruments import CATALOGUE
 from engine.exchange.market import AgentMarket

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from support_usdm import ORDER, SECOND, START_NS, Usdm
 
-from engine.exchange.events import Cancel, SetRefusals
+from engine.exchange.commands import Cancel, SetRefusals
 from engine.exchange.face import Log
 
 LISTEN_KEY = "/fapi/v1/listenKey"

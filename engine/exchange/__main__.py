@@ -7,6 +7,7 @@ also at the end of standard input. Exit 2: an argument that can't be used.
 
 import argparse
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -120,6 +121,8 @@ async def serve(args: argparse.Namespace, emit: Callable[[str], object]) -> None
         server = ExchangeServer(faulty, tls)
         await server.start_admin(Admin(faulty, server.facts), args.admin_port)
         await server.start(args.rest_port, args.ws_port)
+        gc.collect()
+        gc.freeze()  # what starting made stays: no collection shall look at it again
         log.info("%s serves %s at %s", args.venue, ",".join(core.markets), server.rest_url)
         document = ready_document(server, ca_file)
         emit(ready_json(document) if args.json else ready_text(document))

@@ -2,10 +2,11 @@
 
 from engine.exchange.accounts import Account
 from engine.exchange.book import Side
-from engine.exchange.events import Market, Order, OrderType, Reason, Tif
+from engine.exchange.events import Market
 from engine.exchange.instruments import E8, Kind
 from engine.exchange.order_index import OrderIndex, RefusalError
 from engine.exchange.rules import Rules
+from engine.exchange.terms import Order, OrderType, Reason, Tif
 
 WALK_LEVELS = 1_000  # of the book, to price a market order
 

@@ -10,18 +10,13 @@ from engine.exchange.book import Side
 from engine.exchange.events import (
     AccountUpdate,
     BalanceNow,
-    Exec,
-    MoneyWhy,
-    Order,
-    OrderType,
     OrderUpdate,
     Output,
     PositionNow,
-    Status,
     Trade,
-    Why,
 )
 from engine.exchange.instruments import Instrument, Kind
+from engine.exchange.terms import Exec, MoneyWhy, Order, OrderType, Status, Why
 from engine.exchange.truth import FillRecord, FundingRecord, MoneyRecord, OrderRecord, Truth
 
 RecordT = TypeVar("RecordT", FillRecord, FundingRecord)

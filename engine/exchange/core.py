@@ -10,10 +10,7 @@ from collections.abc import Callable, Iterable
 from engine.exchange.accounts import LEVERAGE_MAX, Account, FeeRates
 from engine.exchange.checks import Checks
 from engine.exchange.clearing import Clearing
-from engine.exchange.desk import Desk
-from engine.exchange.events import (
-    NEVER_NS,
-    Accepted,
+from engine.exchange.commands import (
     Advance,
     Cancel,
     CancelAll,
@@ -22,19 +19,9 @@ from engine.exchange.events import (
     Command,
     Countdown,
     DeleteKey,
-    Exec,
-    InstrumentUpdate,
-    KeyDeleted,
-    Market,
-    MarketState,
-    MarkUpdate,
     Modify,
-    Order,
-    Output,
     Place,
     PlaceTrigger,
-    Reason,
-    Refused,
     ResetSequence,
     SetLeverage,
     SetPositionMode,
@@ -42,16 +29,33 @@ from engine.exchange.events import (
     SetState,
     SetTick,
     Shock,
-    Status,
+)
+from engine.exchange.desk import Desk
+from engine.exchange.events import (
+    Accepted,
+    InstrumentUpdate,
+    KeyDeleted,
+    Market,
+    MarkUpdate,
+    Output,
+    Refused,
     Trigger,
-    TriggerStatus,
-    Why,
 )
 from engine.exchange.instruments import Instrument
 from engine.exchange.keys import Keyring, derive_keys, derive_management_key
 from engine.exchange.marks import Marks
 from engine.exchange.order_index import OrderIndex, RefusalError
 from engine.exchange.rules import Rules, rules_of
+from engine.exchange.terms import (
+    NEVER_NS,
+    Exec,
+    MarketState,
+    Order,
+    Reason,
+    Status,
+    TriggerStatus,
+    Why,
+)
 from engine.exchange.triggers import Triggers
 from engine.exchange.truth import FillRecord, FundingRecord, InstrumentRecord, KeyRecord, Truth
 

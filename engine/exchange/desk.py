@@ -10,24 +10,11 @@ from collections.abc import Callable
 from engine.exchange.book import BookOrder
 from engine.exchange.checks import Checks, is_fillable, lots_for_quote
 from engine.exchange.clearing import Clearing
-from engine.exchange.events import (
-    Cancel,
-    Exec,
-    Market,
-    Modify,
-    Order,
-    OrderType,
-    Output,
-    Place,
-    Reason,
-    Status,
-    Stp,
-    Tif,
-    Trade,
-    Why,
-)
+from engine.exchange.commands import Cancel, Modify, Place
+from engine.exchange.events import Market, Output, Trade
 from engine.exchange.order_index import OrderIndex, RefusalError
 from engine.exchange.rules import Rules
+from engine.exchange.terms import Exec, Order, OrderType, Reason, Status, Stp, Tif, Why
 
 FIRST_ORDER_ID = 4_000_000_000
 

@@ -14,7 +14,6 @@ from random import Random
 from typing import Any
 
 from engine.exchange.core import Core
-from engine.exchange.events import NEVER_NS
 from engine.exchange.face import (
     Action,
     ConnKind,
@@ -40,6 +39,7 @@ from engine.exchange.faults_schedule import (
     Schedule,
 )
 from engine.exchange.faults_world import World
+from engine.exchange.terms import NEVER_NS
 from engine.exchange.truth import FaultRecord
 
 Due = Callable[[int], list[Action]]  # at its time: what leaves

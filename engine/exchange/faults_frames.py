@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable
 from random import Random
 
-from engine.exchange.events import NEVER_NS
 from engine.exchange.face import (
     Action,
     ConnKind,
@@ -25,6 +24,7 @@ from engine.exchange.face import (
     WsText,
 )
 from engine.exchange.faults_schedule import DelayFault, Fault, FrameFault, LinkFault, Live
+from engine.exchange.terms import NEVER_NS
 
 REORDER_NS_MAX = 100_000_000  # a message set aside leaves by then, though nothing followed it
 HELD_MAX = 100_000  # messages held back; further ones leave at once, out of memory's way

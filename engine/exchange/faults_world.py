@@ -5,19 +5,9 @@ from random import Random
 from typing import Any, cast
 
 from engine.exchange.book import Side
+from engine.exchange.commands import Command, ResetSequence, SetRefusals, SetState, SetTick, Shock
 from engine.exchange.core import Core
-from engine.exchange.events import (
-    Command,
-    DepthSnapshot,
-    Market,
-    MarketState,
-    Refused,
-    ResetSequence,
-    SetRefusals,
-    SetState,
-    SetTick,
-    Shock,
-)
+from engine.exchange.events import DepthSnapshot, Market, Refused
 from engine.exchange.face import Action, Face
 from engine.exchange.faults_schedule import (
     CrashFault,
@@ -33,6 +23,7 @@ from engine.exchange.faults_schedule import (
     SymbolWindow,
     TickFault,
 )
+from engine.exchange.terms import MarketState
 
 LEVELS_KEPT = 5_000
 

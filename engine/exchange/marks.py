@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
-from engine.exchange.events import NEVER_NS, Market, MarkUpdate
+from engine.exchange.events import Market, MarkUpdate
 from engine.exchange.instruments import Kind
 from engine.exchange.rules import Rules
+from engine.exchange.terms import NEVER_NS
 
 SECOND_NS = 1_000_000_000
 

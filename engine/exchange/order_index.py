@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from engine.exchange.events import Order, Reason
+from engine.exchange.terms import Order, Reason
 
 CLOSED_KEPT = 20_000  # closed orders an account and symbol, for queries
 

@@ -1,17 +1,10 @@
 """Conditional orders: they wait outside the book until a price is reached, then an order is
 placed. The core asks for the due ones after trades and marks, and places them."""
 
-from engine.exchange.events import (
-    CancelTrigger,
-    Order,
-    Output,
-    PlaceTrigger,
-    Reason,
-    Trigger,
-    TriggerStatus,
-    TriggerUpdate,
-)
+from engine.exchange.commands import CancelTrigger, PlaceTrigger
+from engine.exchange.events import Output, Trigger, TriggerUpdate
 from engine.exchange.order_index import RefusalError
+from engine.exchange.terms import Order, Reason, TriggerStatus
 from engine.exchange.truth import TriggerRecord, Truth
 
 FIRST_TRIGGER_ID = 2_000_000_000

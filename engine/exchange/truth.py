@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from engine.exchange.book import Side
-from engine.exchange.events import Exec, MarketState, MoneyWhy, Status, TriggerStatus, Why
+from engine.exchange.terms import Exec, MarketState, MoneyWhy, Status, TriggerStatus, Why
 
 
 class OrderRecord(NamedTuple):

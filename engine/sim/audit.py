@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from engine.exchange.book import Side
-from engine.exchange.events import OPEN_STATUSES, Exec, Status
 from engine.exchange.instruments import Instrument, Kind
+from engine.exchange.terms import OPEN_STATUSES, Exec, Status
 from engine.exchange.truth import (
     FillRecord,
     FundingRecord,

@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from engine.exchange.book import Side
-from engine.exchange.events import OPEN_STATUSES, Exec, Status
 from engine.exchange.instruments import Instrument
+from engine.exchange.terms import OPEN_STATUSES, Exec, Status
 from engine.exchange.truth import FillRecord, OrderRecord, Record
 from fastcore.journal import INPUT_LAST, KIND, OUT_HEADER, read_segment, unpack
 from fastcore.types import OrderState

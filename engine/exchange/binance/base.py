@@ -27,16 +27,9 @@ from engine.exchange.binance.streams import MarketStreams
 from engine.exchange.binance.subscriptions import Subscriptions
 from engine.exchange.binance.targets import Target
 from engine.exchange.binance.ws_api import WsApi
+from engine.exchange.commands import Advance, Command
 from engine.exchange.core import Core
-from engine.exchange.events import (
-    Accepted,
-    Advance,
-    Command,
-    KeyDeleted,
-    Notice,
-    Output,
-    Refused,
-)
+from engine.exchange.events import Accepted, KeyDeleted, Notice, Output, Refused
 from engine.exchange.face import (
     Action,
     ConnKind,

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.exchange.events import NEVER_NS
 from engine.exchange.face import ConnKind
 from engine.exchange.keys import Key
+from engine.exchange.terms import NEVER_NS
 
 SECOND_NS = 1_000_000_000
 AGE_NS_MAX = 24 * 3_600 * SECOND_NS

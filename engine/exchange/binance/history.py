@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 from engine.exchange.book import Side
-from engine.exchange.events import NEVER_NS, Trade
+from engine.exchange.events import Trade
+from engine.exchange.terms import NEVER_NS
 
 MINUTE_NS = 60_000_000_000
 DAY_NS = 1_440 * MINUTE_NS

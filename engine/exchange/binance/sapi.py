@@ -11,7 +11,8 @@ from engine.exchange.binance.auth import Security
 from engine.exchange.binance.calls import Call, Route
 from engine.exchange.binance.errors import VenueError
 from engine.exchange.binance.params import mandatory
-from engine.exchange.events import Accepted, Command, DeleteKey
+from engine.exchange.commands import Command, DeleteKey
+from engine.exchange.events import Accepted
 from engine.exchange.keys import Keyring
 
 SUB_ACCOUNT_API = "/sapi/v1/sub-account/subAccountApi"

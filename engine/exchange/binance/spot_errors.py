@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from engine.exchange.binance.errors import SHARED_TEXTS, VenueError
-from engine.exchange.events import Reason
+from engine.exchange.terms import Reason
 
 SPOT_TEXTS: Mapping[int, str] = {
     **SHARED_TEXTS,
@@ -62,6 +62,13 @@ def rejected(text: str) -> SpotError:
     """By the matching engine, of a new order."""
     return SpotError(-2010, text=text)
 
+
+# `r` of executionReport, by the text of the refusal.
+REJECT_REASON = {
+    NO_BALANCE: "INSUFFICIENT_BALANCES",
+    WOULD_TAKE: "WOULD_MATCH_IMMEDIATELY",
+    TRIGGERS_NOW: "STOP_PRICE_WOULD_TRIGGER_IMMEDIATELY",
+}
 
 FILTER_OF = {
     Reason.QTY_ZERO: "LOT_SIZE",

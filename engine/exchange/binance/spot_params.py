@@ -18,8 +18,9 @@ from engine.exchange.binance.spot_symbols import (
     SpotSymbol,
 )
 from engine.exchange.book import Side
-from engine.exchange.events import NO_ECHO, OrderType, Place, PlaceTrigger, Stp, Tif
+from engine.exchange.commands import Place, PlaceTrigger
 from engine.exchange.instruments import E8, Grid, OffGridError, OffStepError
+from engine.exchange.terms import NO_ECHO, OrderType, Stp, Tif
 
 DECIMAL_RANGE = r"^([0-9]{1,20})(\.[0-9]{1,20})?$"
 CLIENT_ID_RANGE = r"^[a-zA-Z0-9-_.:/]{1,36}$"  # unverified

@@ -12,8 +12,8 @@ from functools import cached_property
 
 from engine.exchange.binance.limits import Limit
 from engine.exchange.binance.stamp import Stamp
-from engine.exchange.events import MarketState
 from engine.exchange.instruments import Grid, Instrument, e8_text
+from engine.exchange.terms import MarketState
 
 DECIMALS = 8
 MS_NS = 1_000_000

@@ -14,7 +14,6 @@ from engine.exchange.binance.formats import StreamFormat, StreamRules
 from engine.exchange.binance.history import AggTrade, AggTrades, History
 from engine.exchange.binance.timed import Timed, TimedStreams
 from engine.exchange.events import (
-    NEVER_NS,
     BestChange,
     DepthChange,
     InstrumentUpdate,
@@ -26,6 +25,7 @@ from engine.exchange.events import (
 )
 from engine.exchange.face import Action, WsSend
 from engine.exchange.instruments import Instrument
+from engine.exchange.terms import NEVER_NS
 
 MS = 1_000_000
 TAPE_TRADES_MAX = 1_000
@@ -105,7 +105,11 @@ class MarketStreams:
         self._keys = {key.lower(): key for key in markets}
         self._subscribers: dict[str, Subscribers] = {}
         self._timed: dict[str, Timed] = {}
-        self._taped: dict[str, None] = {}  # names whose frames come from a recording
+        self._taped: dict[str, None] = dict.fromkeys(  # their frames come from a recording
+            name
+            for market in markets.values()
+            for name in getattr(market, "recorded_streams", ())
+        )
         agg_ns = rules.agg_trade_ms * MS
         self.symbols = {
             key: SymbolStreams(

@@ -29,8 +29,9 @@ from engine.exchange.binance.usdm_streams import (
     stream_rules,
 )
 from engine.exchange.binance.usdm_user import UsdmUser
+from engine.exchange.commands import Command
 from engine.exchange.core import Core
-from engine.exchange.events import Command, KeyDeleted, Output, Refused
+from engine.exchange.events import KeyDeleted, Output, Refused
 from engine.exchange.face import Action, ConnKind
 
 SECOND_NS = 1_000_000_000

@@ -11,8 +11,10 @@ from engine.exchange.binance.params import integer, limit_of, mandatory
 from engine.exchange.binance.usdm_desk import UsdmDesk
 from engine.exchange.binance.usdm_errors import UsdmError
 from engine.exchange.book import Side
-from engine.exchange.events import Reason, Refused, SetLeverage, SetPositionMode
+from engine.exchange.commands import SetLeverage, SetPositionMode
+from engine.exchange.events import Refused
 from engine.exchange.instruments import Instrument, e8_text
+from engine.exchange.terms import Reason
 
 MS = 1_000_000
 TRADES_MAX = 1_000

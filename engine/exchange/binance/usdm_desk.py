@@ -6,17 +6,11 @@ from engine.exchange.binance.params import Params, mandatory
 from engine.exchange.binance.stamp import Stamp
 from engine.exchange.binance.usdm_errors import REFUSAL_CODE, UsdmError
 from engine.exchange.binance.usdm_frames import UsdmFrames
+from engine.exchange.commands import Command, PlaceTrigger
 from engine.exchange.core import Core
-from engine.exchange.events import (
-    Accepted,
-    Command,
-    MarketState,
-    Order,
-    PlaceTrigger,
-    Reason,
-    Refused,
-)
+from engine.exchange.events import Accepted, Refused
 from engine.exchange.instruments import Instrument
+from engine.exchange.terms import MarketState, Order, Reason
 
 WEEK_NS = 7 * 86_400 * 1_000_000_000
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from engine.exchange.binance.errors import SHARED_TEXTS, VenueError
-from engine.exchange.events import Reason
+from engine.exchange.terms import Reason
 
 
 class UsdmError(VenueError):

@@ -9,20 +9,17 @@ from functools import lru_cache
 
 from engine.exchange.binance.stamp import Stamp
 from engine.exchange.book import Side
-from engine.exchange.events import (
-    AccountUpdate,
+from engine.exchange.events import AccountUpdate, OrderUpdate, Trigger, TriggerUpdate
+from engine.exchange.instruments import Instrument, e8_text
+from engine.exchange.terms import (
     Exec,
     MoneyWhy,
     Order,
-    OrderUpdate,
     Status,
     Stp,
-    Trigger,
     TriggerStatus,
-    TriggerUpdate,
     Why,
 )
-from engine.exchange.instruments import Instrument, e8_text
 from engine.exchange.truth import FillRecord
 
 BOOL = ("false", "true")

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from decimal import Decimal
 
-from engine.exchange.events import MarketState
 from engine.exchange.instruments import Instrument
 from engine.exchange.rules import Rules
+from engine.exchange.terms import MarketState
 
 STATUS = {
     MarketState.TRADING: "TRADING",

@@ -26,14 +26,10 @@ from engine.exchange.binance.usdm_params import (
     trigger_ids_of,
     trigger_of,
 )
-from engine.exchange.events import (
-    CancelAll,
-    CancelAllTriggers,
-    Countdown,
-    Order,
-    Trigger,
-)
+from engine.exchange.commands import CancelAll, CancelAllTriggers, Countdown
+from engine.exchange.events import Trigger
 from engine.exchange.instruments import Instrument
+from engine.exchange.terms import Order
 
 MS = 1_000_000
 ORDERS_MAX = 1_000

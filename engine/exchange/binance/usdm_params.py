@@ -13,17 +13,9 @@ from engine.exchange.binance.params import (
 )
 from engine.exchange.binance.usdm_errors import UsdmError
 from engine.exchange.book import Side
-from engine.exchange.events import (
-    Cancel,
-    CancelTrigger,
-    Modify,
-    OrderType,
-    Place,
-    PlaceTrigger,
-    Stp,
-    Tif,
-)
+from engine.exchange.commands import Cancel, CancelTrigger, Modify, Place, PlaceTrigger
 from engine.exchange.instruments import Grid, Instrument
+from engine.exchange.terms import OrderType, Stp, Tif
 
 GTD = "GTD"
 GTD_AHEAD_S_MIN = 600

@@ -13,16 +13,9 @@ from engine.exchange.binance.calls import Call, Route
 from engine.exchange.binance.conns import Conn
 from engine.exchange.binance.usdm_desk import UsdmDesk
 from engine.exchange.binance.usdm_errors import UsdmError
-from engine.exchange.events import (
-    NEVER_NS,
-    AccountUpdate,
-    Exec,
-    KeyDeleted,
-    OrderUpdate,
-    Output,
-    TriggerUpdate,
-)
+from engine.exchange.events import AccountUpdate, KeyDeleted, OrderUpdate, Output, TriggerUpdate
 from engine.exchange.face import Action, WsSend
+from engine.exchange.terms import NEVER_NS, Exec
 
 LIFE_NS = 3_600 * 1_000_000_000
 EXPIRED = "listenKeyExpired"  # told to all, whatever events they asked for

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 from engine.exchange.book import Quote
 from engine.exchange.bybit import texts
-from engine.exchange.events import NEVER_NS, DepthSnapshot, Market
+from engine.exchange.events import DepthSnapshot, Market
 from engine.exchange.instruments import Instrument, Kind
+from engine.exchange.terms import NEVER_NS
 
 MS = 1_000_000
 INTERVAL_MS = {1: 10, 50: 20, 200: 100, 1000: 200}

@@ -8,8 +8,8 @@ venue's account manager must have enabled it; here setting a window does.
 
 from dataclasses import dataclass, field
 
-from engine.exchange.events import NEVER_NS
 from engine.exchange.instruments import Kind
+from engine.exchange.terms import NEVER_NS
 
 SECOND_NS = 1_000_000_000
 APPLY_NS = 10 * SECOND_NS

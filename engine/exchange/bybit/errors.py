@@ -4,8 +4,8 @@ where the documents only describe. Business errors travel in an envelope with HT
 
 from collections.abc import Mapping
 
-from engine.exchange.events import Reason
 from engine.exchange.instruments import Kind
+from engine.exchange.terms import Reason
 
 OK, OK_TEXT = 0, "OK"
 
@@ -75,8 +75,8 @@ SPOT: Mapping[Reason, tuple[int, str]] = {
     Reason.DUPLICATE_CLIENT_ID: (170141, "Duplicate clientOrderId"),
     Reason.WOULD_TAKE: (170218, "The LIMIT-MAKER order is rejected due to invalid price."),
     Reason.UNFILLABLE: (170210, "New order rejected."),
-    Reason.QTY_ZERO: (170136, "Order quantity has a lower than the minimum."),
-    Reason.QTY_MIN: (170136, "Order quantity has a lower than the minimum."),
+    Reason.QTY_ZERO: (170136, "Order quantity exceeded lower limit."),
+    Reason.QTY_MIN: (170136, "Order quantity exceeded lower limit."),
     Reason.QTY_MAX: (170135, "Order quantity too large."),
     Reason.PX_MIN: (170133, "Order price lower than the minimum."),
     Reason.PX_MAX: (170132, "Order price too high."),

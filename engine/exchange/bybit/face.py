@@ -27,8 +27,9 @@ from engine.exchange.bybit.sessions import (
 from engine.exchange.bybit.trade import TradeDesk
 from engine.exchange.bybit.venue import Venue
 from engine.exchange.bybit.wire import dumps
+from engine.exchange.commands import Advance, CancelAll
 from engine.exchange.core import Core
-from engine.exchange.events import Advance, CancelAll, KeyDeleted, Notice, Output, Why
+from engine.exchange.events import KeyDeleted, Notice, Output
 from engine.exchange.face import (
     Action,
     ConnKind,
@@ -47,6 +48,7 @@ from engine.exchange.face import (
     WsSend,
     WsText,
 )
+from engine.exchange.terms import Why
 
 GOING_AWAY = 1_001
 NORMAL = 1_000
@@ -87,6 +89,10 @@ class Bybit:
     @skew_ns.setter
     def skew_ns(self, value: int) -> None:
         self._venue.skew_ns = value
+
+    def routes(self) -> list[tuple[str, str]]:
+        """(method, path) of all REST calls that are answered."""
+        return self._rest.routes()
 
     # -- EVENTS ---
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from engine.exchange.bybit import texts
 from engine.exchange.bybit.venue import Venue
-from engine.exchange.events import MarketState
 from engine.exchange.instruments import Instrument, Kind
+from engine.exchange.terms import MarketState
 
 STATUS = {
     MarketState.TRADING: "Trading",

@@ -10,8 +10,8 @@ from typing import Any
 from engine.exchange.bybit import texts
 from engine.exchange.bybit.history import Candle, History, end_of
 from engine.exchange.bybit.wire import dumps
-from engine.exchange.events import NEVER_NS
 from engine.exchange.instruments import Instrument, Kind
+from engine.exchange.terms import NEVER_NS
 
 MS = 1_000_000
 SECOND_NS = 1_000 * MS

@@ -16,16 +16,17 @@ from engine.exchange.bybit.tickers import changed_fields, topic_fields
 from engine.exchange.bybit.venue import Venue
 from engine.exchange.bybit.wire import dumps
 from engine.exchange.events import (
-    NEVER_NS,
     BestChange,
     DepthChange,
     InstrumentUpdate,
+    Market,
     MarkUpdate,
     Output,
     TapeFrame,
     Trade,
 )
 from engine.exchange.instruments import Kind
+from engine.exchange.terms import NEVER_NS
 
 MS = 1_000_000
 TICKER_INTERVAL_MS = {Kind.LINEAR: 100, Kind.SPOT: 50}
@@ -63,6 +64,11 @@ def parse_topic(kind: Kind, topic: str) -> tuple[str, str, str] | None:
     if name in ("publicTrade", "tickers", *SILENT) and rest:
         return name, "", rest
     return None
+
+
+def _begins(market: Market, stream: str) -> bool:
+    """A recording that holds this stream, of which nothing was served yet."""
+    return stream in getattr(market, "recorded_streams", ()) and not getattr(market, "served", 1)
 
 
 class PublicStreams:
@@ -107,7 +113,10 @@ class PublicStreams:
                 chain = BookChain.opened(topic, market, int(argument), u, now_ns)
                 self._chains[topic_key] = chain
                 self._chains_of[key].append(chain)
-            elif chain.is_taped:
+            if _begins(market, f"{kind.value}/{topic}"):
+                chain.is_taped, chain.due_ns = True, NEVER_NS
+                return ""  # the recording's own snapshot is about to come
+            if chain.is_taped:
                 chain = BookChain.opened(
                     topic, market, chain.depth, market.snapshot(0).update_id, now_ns
                 )

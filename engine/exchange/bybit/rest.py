@@ -96,6 +96,11 @@ class Rest:
         self._known = {*self._reads, *self._trades, *self._keyed}
         self._count = 0
 
+    def routes(self) -> list[Route]:
+        """All that is answered, for the documents."""
+        batches = [("POST", path) for path in BATCHES]
+        return [*self._public, *self._reads, *self._trades, *self._keyed, *batches]
+
     def answer(self, request: HttpRequest) -> HttpAnswer:
         if self._limits.is_banned(request.ip, self._venue.now_ns):
             return self.banned(request.request)

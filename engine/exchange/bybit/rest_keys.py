@@ -15,7 +15,7 @@ from engine.exchange.bybit.errors import VenueError
 from engine.exchange.bybit.instruments import LEVERAGE_MAX
 from engine.exchange.bybit.params import Fields
 from engine.exchange.bybit.venue import FIRST_UID, Venue
-from engine.exchange.events import DeleteKey, SetLeverage, SetPositionMode
+from engine.exchange.commands import DeleteKey, SetLeverage, SetPositionMode
 from engine.exchange.instruments import Kind
 from engine.exchange.keys import Key
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from urllib.parse import parse_qsl
 
-from engine.exchange.events import NEVER_NS
 from engine.exchange.face import ConnKind
 from engine.exchange.instruments import Kind
 from engine.exchange.keys import Key
+from engine.exchange.terms import NEVER_NS
 
 SECOND_NS = 1_000_000_000
 SCAN_NS = 30 * SECOND_NS

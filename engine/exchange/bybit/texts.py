@@ -8,8 +8,8 @@ import hashlib
 import re
 from functools import lru_cache
 
-from engine.exchange.events import Order
 from engine.exchange.instruments import Grid, Instrument, Kind, e8_text
+from engine.exchange.terms import Order
 
 MS = 1_000_000
 PPM = 1_000_000

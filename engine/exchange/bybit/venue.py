@@ -4,16 +4,11 @@ that clients see, and one way to command the core.
 
 from engine.exchange.bybit.errors import VenueError, refusal
 from engine.exchange.bybit.texts import MS
+from engine.exchange.commands import Command
 from engine.exchange.core import Core
-from engine.exchange.events import (
-    Accepted,
-    Command,
-    Market,
-    Output,
-    Reason,
-    Refused,
-)
+from engine.exchange.events import Accepted, Market, Output, Refused
 from engine.exchange.instruments import Instrument, Kind
+from engine.exchange.terms import Reason
 
 CATEGORIES = {"linear": Kind.LINEAR, "spot": Kind.SPOT}
 # Categories of the venue that this exchange lists nothing of.

@@ -12,14 +12,8 @@ from collections.abc import Iterable
 
 from engine.errors import TickmakerError
 from engine.exchange.book import BookOrder, Side, Touch
-from engine.exchange.events import (
-    NEVER_NS,
-    DepthSnapshot,
-    MarketEvent,
-    Notice,
-    Shock,
-    Trade,
-)
+from engine.exchange.commands import Shock
+from engine.exchange.events import DepthSnapshot, MarketEvent, Notice, Trade
 from engine.exchange.tape.book import TapeBook
 from engine.exchange.tape.messages import (
     BestMessage,
@@ -29,6 +23,7 @@ from engine.exchange.tape.messages import (
     TradeMessage,
 )
 from engine.exchange.tape.queue import QueueFill, TapeQueue
+from engine.exchange.terms import NEVER_NS
 
 FIRST_TRADE_ID = 9_000_000_000_000  # of users' fills; above any recorded id
 MESSAGES_PER_TURN_MAX = 1_000
@@ -63,12 +58,16 @@ class Timeline:
 class TapeMarket:
     """A Market (events.py) over a Recording."""
 
-    is_recorded = True  # a Trade of nobody's is there as a frame, too
+    # What faces ask of a market that is a tape: streams of these names have frames of their own.
+    # A Trade of nobody's is one of the recording's.
+    is_recorded = True
+    recorded_streams: tuple[str, ...]
 
     def __init__(
         self, recording: Recording, speed: float = 1.0, timeline: Timeline | None = None
     ) -> None:
         self.instrument = recording.instrument
+        self.recorded_streams = recording.streams
         self.book = TapeBook(recording.rule)
         self.queue = TapeQueue(self.book)
         self.served = 0
