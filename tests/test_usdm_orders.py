@@ -255,6 +255,7 @@ def test_stop_waits_triggers_and_becomes_an_order(venue: Usdm) -> None:
     )  # fmt: skip
     row = venue.good("GET", "algoOrder", algoId=placed["algoId"])
     assert (row["algoStatus"], row["actualOrderId"]) == ("TRIGGERED", str(order["i"]))
+    assert row["actualPrice"] == order["ap"]
     assert venue.good("GET", "openAlgoOrders") == []
     assert len(venue.good("GET", "allAlgoOrders", **BY_ID)) == 1
 

@@ -106,9 +106,7 @@ class MarketStreams:
         self._subscribers: dict[str, Subscribers] = {}
         self._timed: dict[str, Timed] = {}
         self._taped: dict[str, None] = dict.fromkeys(  # their frames come from a recording
-            name
-            for market in markets.values()
-            for name in getattr(market, "recorded_streams", ())
+            name for market in markets.values() for name in getattr(market, "recorded_streams", ())
         )
         agg_ns = rules.agg_trade_ms * MS
         self.symbols = {

@@ -226,7 +226,7 @@ class UsdmOrders:
         lots = position.lots if position else 0
         accepted = desk.step(trigger_of(params, call.account, instrument, call.now_ns, lots), call)
         assert accepted.trigger is not None
-        return desk.frames.algo_order(instrument, accepted.trigger, is_query=False)
+        return desk.frames.algo_order(instrument, accepted.trigger, None, is_query=False)
 
     def algo_status(self, call: Call) -> str:
         """By id alone: the documents want no symbol."""
@@ -234,8 +234,14 @@ class UsdmOrders:
         for instrument in self._desk.instruments(call.params):
             trigger = self._desk.core.find_trigger(call.account, instrument.key, *ids)
             if trigger is not None:
-                return self._desk.frames.algo_order(instrument, trigger, is_query=True)
+                return self._algo(call, instrument, trigger)
         raise VenueError(-2013)
+
+    def _algo(self, call: Call, instrument: Instrument, trigger: Trigger) -> str:
+        order = None
+        if trigger.order_id:
+            order = self._desk.core.find_order(call.account, instrument.key, trigger.order_id, "")
+        return self._desk.frames.algo_order(instrument, trigger, order, is_query=True)
 
     def cancel_algo(self, call: Call) -> str:
         ids = trigger_ids_of(call.params)
@@ -263,7 +269,7 @@ class UsdmOrders:
 
     def _algos(self, call: Call, of: Callable[[str], list[Trigger]], wanted: int) -> str:
         texts = [
-            self._desk.frames.algo_order(instrument, trigger, is_query=True)
+            self._algo(call, instrument, trigger)
             for instrument in self._desk.instruments(call.params)
             for trigger in of(instrument.key)[-ORDERS_MAX:]
             if wanted in (0, trigger.trigger_id)
