@@ -59,13 +59,16 @@ class Window:
 
     limit: Limit
     length_ns: int
+    most: int
+    is_weight: bool
     json_head: str  # of the row, up to the count
     number: int = -1
     count: int = 0
 
     @classmethod
     def of(cls, limit: Limit) -> "Window":
-        return cls(limit, limit.window_ns, limit.json()[:-1] + ',"count":')
+        is_weight = limit.kind == "REQUEST_WEIGHT"
+        return cls(limit, limit.window_ns, limit.limit, is_weight, limit.json()[:-1] + ',"count":')
 
     def used(self, t_ns: int) -> int:
         number = t_ns // self.length_ns
@@ -136,11 +139,11 @@ class RateLimits:
         if t_ns < address.banned_until_ns:
             raise self._banned(address, t_ns, now_ns)
         for window in address.windows:
-            cost = weight if window.limit.kind == "REQUEST_WEIGHT" else 1
-            if window.used(t_ns) + cost > window.limit.limit and cost:
+            cost = weight if window.is_weight else 1
+            if window.used(t_ns) + cost > window.most and cost:
                 self._refuse(address, window, t_ns, now_ns)
         for window in address.windows:
-            window.count += weight if window.limit.kind == "REQUEST_WEIGHT" else 1
+            window.count += weight if window.is_weight else 1
 
     def refund(self, ip: str, weight: int) -> None:
         """A request that the venue gives for nothing when it succeeds."""
@@ -182,7 +185,7 @@ class RateLimits:
         if isinstance(costs, int):
             costs = (costs,) * len(windows)
         for window, cost in zip(windows, costs, strict=True):
-            if window.used(t_ns) + cost > window.limit.limit:
+            if window.used(t_ns) + cost > window.most:
                 limit = window.limit
                 raise VenueError(
                     -1015, limit.limit, limit.words, retry_after_s=window.left_s(t_ns)
