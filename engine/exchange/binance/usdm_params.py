@@ -30,12 +30,15 @@ CONDITIONAL = {
 }
 TIFS = {tif.name: tif for tif in Tif} | {GTD: Tif.GTC}
 STPS = {stp.name: stp for stp in Stp}
+ORDER_TYPES = {"LIMIT": OrderType.LIMIT, "MARKET": OrderType.MARKET}
 SIDES = {side.name: side for side in Side}
 
 
 def client_id(params: Params, name: str) -> str:
-    text = params.get(name, "")
-    if text and not CLIENT_ID.fullmatch(text):
+    text = params.get(name)
+    if not text:
+        return ""
+    if not CLIENT_ID.fullmatch(text):
         raise UsdmError(-4015)
     return text
 
@@ -48,9 +51,15 @@ def steps(params: Params, name: str, grid: Grid, step_code: int) -> int:
         return units(params, name, grid, UsdmError(-1111), UsdmError(step_code))
 
 
+def is_reducing(params: Params) -> bool:
+    text = params.get("reduceOnly")
+    return False if text is None else boolean(params, "reduceOnly")
+
+
 def side_of(params: Params) -> Side:
-    side = SIDES.get(mandatory(params, "side"))
+    side = SIDES.get(params.get("side", ""))
     if side is None:
+        mandatory(params, "side")
         raise VenueError(-1117)
     return side
 
@@ -73,9 +82,10 @@ def stp_of(params: Params) -> Stp:
 
 def tif_of(params: Params, now_ns: int) -> tuple[Tif, int]:
     """(time in force, good-till date in ns of the venue's clock)."""
-    name = mandatory(params, "timeInForce")
+    name = params.get("timeInForce", "")
     tif = TIFS.get(name)
     if tif is None:
+        mandatory(params, "timeInForce")
         raise VenueError(-1115)
     if name != GTD:
         return tif, 0
@@ -86,12 +96,10 @@ def tif_of(params: Params, now_ns: int) -> tuple[Tif, int]:
 
 
 def order_type_of(params: Params) -> OrderType:
-    text = mandatory(params, "type")
-    if text == "LIMIT":
-        return OrderType.LIMIT
-    if text == "MARKET":
-        return OrderType.MARKET
-    if text.startswith(("STOP", "TAKE_PROFIT", "TRAILING")):
+    order_type = ORDER_TYPES.get(params.get("type", ""))
+    if order_type is not None:
+        return order_type
+    if mandatory(params, "type").startswith(("STOP", "TAKE_PROFIT", "TRAILING")):
         raise UsdmError(-4120)
     raise VenueError(-1116)
 
@@ -102,7 +110,8 @@ def place_of(
     """order.place / POST order. `now_ns` is the venue's clock; dates leave it for the core's."""
     order_type = order_type_of(params)
     side = side_of(params)
-    check_one_way(params)
+    if "positionSide" in params:
+        check_one_way(params)
     if params.get("newOrderRespType", "ACK") not in RESP_TYPES:
         raise UsdmError(-1136)
     if params.get("priceMatch", "NONE") != "NONE":
@@ -126,7 +135,7 @@ def place_of(
         qty_lots=steps(params, "quantity", instrument.qty, -4023),
         px_ticks=px_ticks,
         client_order_id=client_id(params, "newClientOrderId"),
-        reduce_only=boolean(params, "reduceOnly"),
+        reduce_only=is_reducing(params),
         stp=stp_of(params),
         gtd_ns=gtd_ns - skew_ns if gtd_ns else 0,
     )
@@ -212,7 +221,7 @@ def trigger_of(
         qty_lots=qty_lots,
         px_ticks=px_ticks,
         client_order_id=client_id(params, "clientAlgoId"),
-        reduce_only=closes or boolean(params, "reduceOnly"),
+        reduce_only=closes or is_reducing(params),
         stp=stp_of(params),
         echo=echo,
     )
