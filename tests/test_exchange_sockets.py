@@ -36,12 +36,13 @@ class Rig:
         self.face = face
         self.server = server
         self.http = http
+        self.trust: dict[str, Any] = {}
 
     async def rest(
         self, method: str, target: str, body: str | io.BytesIO | None = None
     ) -> tuple[int, str, dict[str, str]]:
         url = URL(self.server.rest_url + target, encoded=True)
-        async with self.http.request(method, url, data=body) as answer:
+        async with self.http.request(method, url, data=body, **self.trust) as answer:
             return answer.status, await answer.text(), dict(answer.headers)
 
     async def admin(self, method: str, target: str, body: str | None = None) -> tuple[int, Any]:
@@ -152,6 +153,16 @@ def test_stopped_server_is_silent() -> None:
             rig.face.due_ns = 0
             await asyncio.sleep(0.02)
             assert len(rig.face.events) == count
+
+    run(body)
+
+
+def test_action_that_can_not_be_done_is_counted_and_hinders_nothing() -> None:
+    async def body() -> None:
+        async with rigged() as rig, rig.ws() as ws:
+            await ws.send("odd")
+            assert await ws.recv() == "?"  # half a surrogate pair is no UTF-8
+            assert rig.server.counters.bugs == 1
 
     run(body)
 
@@ -284,11 +295,21 @@ def test_sockets_do_not_wait_for_acknowledgements() -> None:
     run(body)
 
 
-def test_faults_only_a_mover_can_do() -> None:
+@pytest.mark.parametrize("is_tls", [False, True])
+def test_faults_only_a_mover_can_do(is_tls: bool, tmp_path: Path) -> None:
     """Half-open: silence both ways on a connection that stays; then a reset. A lost answer."""
+    context, ca_file = server_context(tmp_path) if is_tls else (None, None)
+    trust: dict[str, Any] = {}
+    if ca_file is not None:
+        trust["ssl"] = ssl.create_default_context(cafile=ca_file)
 
     async def body() -> None:
-        async with rigged() as rig, rig.ws() as ws, rig.ws("/user") as other:
+        async with (
+            rigged(context) as rig,
+            rig.ws(**trust) as ws,
+            rig.ws("/user", **trust) as other,
+        ):
+            rig.trust = trust
             fault = '{"kind":"half_open","conn":"market","for":"100ms"}'
             assert (await rig.admin("POST", "/fault", fault))[0] == 200
             await ws.send("hi")

@@ -241,10 +241,14 @@ class ExchangeServer:
         self._rearm()
 
     def act(self, actions: list[Action]) -> None:
-        """Do what a face, or a fault, says."""
+        """Do what a face, or a fault, says; what can't be done hinders nothing else."""
         do = self._do
         for action in actions:
-            do[type(action)](action)
+            try:
+                do[type(action)](action)
+            except Exception:
+                self.counters.bugs += 1
+                log.exception("bug: a %s can't be done", type(action).__name__)
 
     def _rearm(self) -> None:
         """Look once, at the end of this turn, whether the face is due earlier than thought."""
@@ -348,7 +352,7 @@ def _response(answer: HttpAnswer | HttpDrop, http: web.BaseRequest) -> web.Strea
         if http.transport is not None:
             http.transport.abort()
         return web.Response()  # to nobody
-    response = web.Response(status=answer.status, body=answer.body.encode())
+    response = web.Response(status=answer.status, body=answer.body.encode(errors="replace"))
     response.headers["Content-Type"] = "application/json"
     response.headers["Server"] = "tickmaker"
     for name, value in answer.headers:
