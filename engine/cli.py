@@ -204,7 +204,7 @@ def sim(
 ) -> None:
     """Run the engine against the exchange in virtual time, seed after seed, and check it."""
     from engine.sim.command import SimOptions, simulate
-    from engine.sim.run import Scenario
+    from engine.sim.outcome import Scenario
 
     scenario = Scenario(venue, seconds, strategy, pace, strict)
     with progress_bar("simulating", as_json) as advance:

@@ -1,4 +1,4 @@
-"""The exchange's bench on small loads: every order is accepted and answered, no message is lost."""
+"""The exchange's bench on small loads: every order accepted and answered, no message lost."""
 
 import json
 from pathlib import Path

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from engine.exchange.events import MarketState, Refused, SetState
+from engine.exchange.commands import SetState
+from engine.exchange.events import Refused
 from engine.exchange.face import (
     Action,
     Event,
@@ -24,6 +25,7 @@ from engine.exchange.face import (
 from engine.exchange.faults import Faulty
 from engine.exchange.faults_schedule import KINDS, Schedule, fault
 from engine.exchange.stack import VENUES, agent_markets, make_core, make_face
+from engine.exchange.terms import MarketState
 from engine.exchange.truth import FaultRecord
 
 S, START_NS = 1_000_000_000, 1_700_000_000_000_000_000

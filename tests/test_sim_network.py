@@ -67,14 +67,14 @@ def now_ms() -> int:
 
 
 def run(
-    work: Callable[[Network, TinyFace], Awaitable[T]], weather: Weather | None = None, seed: int = 1
+    work: Callable[[Network, TinyFace], Awaitable[T]], weather: Weather | None = None
 ) -> T:
     loop = VirtualLoop()
     face = TinyFace()
     calm = Weather(base_ns=10 * MS, jitter_ns=0)
     try:
         with virtual_time(loop):
-            network = Network(loop, face, Random(seed), weather or calm)
+            network = Network(loop, face, Random(1), weather or calm)
             try:
                 return loop.run_until_complete(work(network, face))  # type: ignore[arg-type]
             finally:
@@ -316,5 +316,5 @@ def test_no_descriptor_is_left() -> None:
         return fd
 
     fd = run(work)
-    with pytest.raises(OSError, match="[Bb]ad file|not permitted"):
+    with pytest.raises(OSError, match=r"[Bb]ad file|not permitted"):
         select.epoll().register(fd)

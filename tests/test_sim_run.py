@@ -1,4 +1,4 @@
-"""Whole runs in virtual time: the engine survives its faults, and a run is a function of its seed."""
+"""Whole runs in virtual time: the engine survives faults; a run is a function of its seed."""
 
 import json
 import os
@@ -68,10 +68,10 @@ def test_a_feed_that_breaks_for_ever_does_not_get_the_address_banned() -> None:
     end."""
     from engine.exchange.faults_schedule import fault
 
-    garbled = fault("garble", at="3s", for_="36s", conn="market", probability=0.5)
-    outcome = run_seed(6, Plan((garbled,), ()), Scenario("binance_usdm", 40.0, pace=0.5))
+    garbled = fault("garble", at="3s", for_="40s", conn="market", probability=0.05)
+    outcome = run_seed(6, Plan((garbled,), ()), Scenario("binance_usdm", 45.0, pace=1.0))
     assert outcome.breaches == []
-    assert not any("429" in str(line) or "418" in str(line) for line in outcome.lines)
+    assert outcome.figures["throttled"] == 0
 
 
 # -- SAME SEED, SAME RUN ---
@@ -223,7 +223,7 @@ def test_a_faulty_schedule_is_refused_with_its_line(
 
 @pytest.mark.parametrize("text", ["", "x", "5..1", "-1..3", "1..9999999999", "1.."])
 def test_seeds_that_make_no_sense_are_refused(text: str) -> None:
-    with pytest.raises(TickmakerError, match="Expected A..B"):
+    with pytest.raises(TickmakerError, match=r"Expected A\.\.B"):
         seeds_of(text)
 
 

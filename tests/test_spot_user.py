@@ -138,6 +138,7 @@ def test_cancel_has_its_own_client_id(venue: Venue) -> None:
     assert (body["origClientOrderId"], body["clientOrderId"]) == ("mine", "bye")
     report = venue.events(conn)[2]
     assert (report["x"], report["c"], report["C"]) == ("CANCELED", "bye", "mine")
+    assert not venue.face.users.renames  # told, and forgotten
 
 
 def test_cancel_all_tells_each_order_under_one_id(venue: Venue) -> None:

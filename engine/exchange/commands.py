@@ -143,8 +143,8 @@ class SetTick:
 
 @dataclass(frozen=True, slots=True)
 class Shock:
-    """Disturb the agents' market: the fair value jumps by `ticks`, quotes keep `spread_ticks`
-    from it and `empty_side` stays empty, for `for_ns`."""
+    """Disturb the agents' market: the fair value jumps by `ticks` and comes back, quotes keep
+    `spread_ticks` from it, `empty_side` stays empty, for `for_ns`. 0: it jumps and stays."""
 
     symbol: str
     ticks: int = 0

@@ -93,6 +93,7 @@ class ExchangeServer:
         self.admin_url = ""
         self._tls = tls
         self._offset_ns = clock.wall_minus_monotonic_ns()
+        self._start_ns = self.now_ns()
         self._ends: dict[int, WsEnd] = {}
         self._conn_numbers = itertools.count(1)
         self._request_numbers = itertools.count(1)
@@ -193,12 +194,13 @@ class ExchangeServer:
         self.admin_url = f"http://{HOST}:{number}"
 
     def facts(self) -> dict[str, Any]:
-        """Connections by kind, and what went through."""
+        """For how long it is up, connections by kind, and what went through."""
         kinds = {kind.value: 0 for kind in ConnKind}
         for end in self._ends.values():
             if end.target:
                 kinds[self.face.kind_of(end.target).value] += 1
-        return {"connections": kinds, "counters": asdict(self.counters)}
+        up_s = round((self.now_ns() - self._start_ns) / 1e9, 3)
+        return {"up_s": up_s, "connections": kinds, "counters": asdict(self.counters)}
 
     async def stop(self) -> None:
         """Close every connection; what the face still had to say is not sent. Time stands still

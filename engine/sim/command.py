@@ -15,7 +15,9 @@ from typing import Any
 from engine import clock
 from engine.errors import EXIT_USAGE, TickmakerError
 from engine.exchange.stack import VENUES
-from engine.sim.run import Outcome, Scenario, run_seed
+from engine.sim.client import run_client
+from engine.sim.outcome import Outcome, Scenario
+from engine.sim.run import run_seed
 from engine.sim.schedule import Plan, read_plan, swarm
 
 SEEDS_MAX = 1_000_000
@@ -53,7 +55,9 @@ class _Task:
 
 def run_one(seed: int, plan: Plan, scenario: Scenario) -> Outcome:
     """The engine where it speaks the venue's protocol; a scripted client elsewhere."""
-    return run_seed(seed, plan, scenario)
+    if scenario.venue == "binance_usdm":
+        return run_seed(seed, plan, scenario)
+    return run_client(seed, plan, scenario)
 
 
 def simulate(options: SimOptions, progress: Progress | None = None) -> dict[str, Any]:

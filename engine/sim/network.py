@@ -68,6 +68,7 @@ class Network:
         self.steps = 0
         self.messages_down = 0
         self.messages_up = 0
+        self.throttled = 0  # HTTP answers that said so
         self._rng = rng
         self._next_number = 0
         self._waiting_dial: dict[int, asyncio.Future[WsAccept | WsRefuse]] = {}
@@ -355,6 +356,7 @@ class Network:
         await asyncio.sleep(TIMEOUT_S if is_lost else self._delay_ns("http") / 1e9)
         if isinstance(answer, HttpDrop):
             raise NoAnswerError("ServerDisconnectedError")
+        self.throttled += answer.status in (418, 429)
         retry_after = dict((name.lower(), value) for name, value in answer.headers)
         return HttpReply(
             answer.status, answer.body.encode(), retry_after.get("retry-after", "")

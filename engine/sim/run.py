@@ -10,14 +10,13 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from engine import clock
 from engine.config import WsUrls, demo_core, load
-from engine.exchange.agents.settings import AgentSettings, settings_of
+from engine.exchange.agents.settings import settings_of
 from engine.exchange.core import Core
 from engine.exchange.face import Face
 from engine.exchange.faults import Faulty
@@ -33,10 +32,10 @@ from engine.sim.checker import Belief, Checker
 from engine.sim.link import Weather
 from engine.sim.loop import START_NS, StandstillError, VirtualLoop, virtual_time
 from engine.sim.network import Network
+from engine.sim.outcome import Outcome, Scenario, paced
 from engine.sim.schedule import Plan, WireFault
 
 SYMBOL = "BTCUSDT"
-PACE = 0.05  # a moderate market: faults meet quotes and fills, and not only requotes
 ACCOUNT = 0
 SEGMENT_BYTES = 4 << 20
 TURN_S = 0.25  # of the session's housekeeping, which touches no order
@@ -44,31 +43,6 @@ SHUTDOWN_S = 60.0  # of virtual time: the engine's own deadlines are shorter
 TIDY_EVERY_S = 300.0  # of virtual time: what is checked is let go
 MEMORY = Path("/dev/shm")
 FaceOf = Callable[[str, Core], Face]
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """What all seeds of a command have in common."""
-
-    venue: str
-    seconds: float = 60.0
-    strategy: str = "spread"
-    pace: float = PACE  # of the agents, as a share of a liquid market's
-    is_strict: bool = False  # a fill missed while the user stream was lost is a breach, too
-
-
-@dataclass
-class Outcome:
-    """What came of one run. `breaches` empty: it passed."""
-
-    seed: int
-    faults: list[str]
-    breaches: list[str] = field(default_factory=list)
-    digest: str = ""
-    virtual_s: float = 0.0
-    real_s: float = 0.0
-    figures: dict[str, int] = field(default_factory=dict)
-    lines: list[dict[str, Any]] = field(default_factory=list)  # what the engine told its parent
 
 
 class Heard(Output):
@@ -275,21 +249,10 @@ class _Run:
             "messages_down": self.network.messages_down,
             "messages_up": self.network.messages_up,
             "face_steps": self.network.steps,
+            "throttled": self.network.throttled,
             "reconnects": self.session.supervisor.reconnects if hot is not None else 0,
         }
         return outcome
-
-
-def paced(settings: AgentSettings, pace: float) -> AgentSettings:
-    """The same market in slow motion: rates by `pace`, volatility by its root."""
-    return replace(
-        settings,
-        sigma_ticks=settings.sigma_ticks * pace**0.5,
-        take_rate=settings.take_rate * pace,
-        quote_rate=settings.quote_rate * pace,
-        make_rate=settings.make_rate * pace,
-        react_rate=settings.react_rate * pace,
-    )
 
 
 def _weather(dice: Random) -> Weather:

@@ -1,4 +1,4 @@
-"""Refusals through ccxt, by the venue's own codes, and as the exception that ccxt makes of them."""
+"""Refusals through ccxt: the venue's own codes, and the exceptions that ccxt makes of them."""
 
 from typing import Any
 

@@ -54,6 +54,7 @@ from engine.exchange.face import (
 from engine.exchange.keys import Keyring
 
 MS = 1_000_000
+ADVANCE = Advance()
 CLOSE_TOO_FAST = (1008, "Too many requests")  # unverified
 CLOSE_OF_AGE = (1001, "")  # unverified
 
@@ -188,7 +189,7 @@ class BinanceFace:
         outputs: list[Output] = []
         if not self._is_stopped:
             try:
-                outputs = self.core.step(Advance(), t_ns)
+                outputs = self.core.step(ADVANCE, t_ns)
             except Exception as error:
                 self._is_stopped = True
                 text = f"background market failed; it stands still from here: {_where(error)}"
@@ -312,7 +313,7 @@ class BinanceFace:
             actions.append(WsSend((conn.number,), text))
             self.publish(out, t_ns, actions)
         elif self.conns.is_talking_too_much(conn, t_ns):
-            actions.append(WsClose(conn.number, *CLOSE_TOO_FAST))
+            self._cut_off(conn, actions)
         elif conn.kind is ConnKind.MARKET:
             reply = self._subscriptions.reply(conn, event.text, t_ns)
             actions.append(WsSend((conn.number,), reply))
@@ -322,7 +323,7 @@ class BinanceFace:
     def _ping(self, event: WsPing, t_ns: int, actions: list[Action]) -> None:
         conn = self.conns.get(event.conn)
         if conn is not None and self.conns.is_talking_too_much(conn, t_ns):
-            actions.append(WsClose(conn.number, *CLOSE_TOO_FAST))
+            self._cut_off(conn, actions)
 
     def _pong(self, event: WsPong, t_ns: int, actions: list[Action]) -> None:
         conn = self.conns.get(event.conn)
@@ -330,7 +331,11 @@ class BinanceFace:
             return
         self.conns.pong(conn, t_ns)
         if self.conns.is_talking_too_much(conn, t_ns):
-            actions.append(WsClose(conn.number, *CLOSE_TOO_FAST))
+            self._cut_off(conn, actions)
+
+    def _cut_off(self, conn: Conn, actions: list[Action]) -> None:
+        self._forget(conn)
+        actions.append(WsClose(conn.number, *CLOSE_TOO_FAST))
 
     def _closed(self, event: WsClosed, t_ns: int, actions: list[Action]) -> None:
         conn = self.conns.close(event.conn)

@@ -1,8 +1,9 @@
 """Binance Spot as a face (engine/exchange/face.py): routes, connections and the venue's words.
 
-Orders are in spot_orders.py, account requests in spot_account.py, market data in spot_market.py
-and spot_streams.py, user data in spot_user.py; JSON in spot_frames.py and spot_reports.py. Not
-here: SBE, order lists, SOR, iceberg, pegged and trailing orders; the venue's refusal answers them.
+Orders are in spot_orders.py and spot_replace.py, account requests in spot_account.py, market data
+in spot_market.py and spot_streams.py, user data in spot_user.py, JSON in spot_frames.py and
+spot_reports.py. Not here: SBE, order lists, SOR, iceberg, pegged and trailing orders; the venue's
+refusal answers them.
 """
 
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from engine.exchange.binance.spot_errors import UNKNOWN_ORDER, SpotError, refusa
 from engine.exchange.binance.spot_frames import SpotFormat
 from engine.exchange.binance.spot_market import SpotMarket
 from engine.exchange.binance.spot_orders import SpotOrders
+from engine.exchange.binance.spot_replace import CancelReplace
 from engine.exchange.binance.spot_streams import SpotStreams
 from engine.exchange.binance.spot_symbols import (
     CONNECTS,
@@ -97,6 +99,7 @@ class BinanceSpot(BinanceFace):
         self.spot_streams = SpotStreams(core.markets, *formats)
         self.users = UserStreams(core, self.symbols, rate_limits, clock)
         self.orders = SpotOrders(self)
+        self._replace = CancelReplace(self, self.orders)
         self._market = SpotMarket(self)
         self._account = SpotAccount(self)
         self._by_name = {market.instrument.symbol: key for key, market in core.markets.items()}
@@ -115,7 +118,7 @@ class BinanceSpot(BinanceFace):
             ("GET", order): Route(orders.status, Security.READ, 4),
             ("DELETE", order): Route(orders.cancel, trade, 1, is_free_if_done=True),
             ("POST", order + "/test"): Route(orders.test, trade, weight_of_test),
-            ("POST", order + "/cancelReplace"): _new(orders.cancel_replace, 0),
+            ("POST", order + "/cancelReplace"): _new(self._replace.handle, 0),
             ("PUT", order + "/amend/keepPriority"): Route(orders.amend, trade, 4),
             ("DELETE", "/api/v3/openOrders"): Route(
                 orders.cancel_all, trade, 1, is_free_if_done=True
@@ -135,7 +138,7 @@ class BinanceSpot(BinanceFace):
             "order.test": Route(orders.test, trade, weight_of_test),
             "order.status": Route(orders.status, Security.READ, 4),
             "order.cancel": Route(orders.cancel, trade, 1, is_free_if_done=True),
-            "order.cancelReplace": _new(orders.cancel_replace, 0),
+            "order.cancelReplace": _new(self._replace.handle, 0),
             "order.amend.keepPriority": Route(orders.amend, trade, 4),
             "openOrders.cancelAll": Route(orders.cancel_all, trade, 1, is_free_if_done=True),
         }

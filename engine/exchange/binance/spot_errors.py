@@ -63,6 +63,13 @@ def rejected(text: str) -> SpotError:
     return SpotError(-2010, text=text)
 
 
+# `r` of executionReport, by the text of the refusal.
+REJECT_REASON = {
+    NO_BALANCE: "INSUFFICIENT_BALANCES",
+    WOULD_TAKE: "WOULD_MATCH_IMMEDIATELY",
+    TRIGGERS_NOW: "STOP_PRICE_WOULD_TRIGGER_IMMEDIATELY",
+}
+
 FILTER_OF = {
     Reason.QTY_ZERO: "LOT_SIZE",
     Reason.QTY_MIN: "LOT_SIZE",

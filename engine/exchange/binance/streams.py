@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from engine.exchange.binance.formats import StreamFormat, StreamRules
-from engine.exchange.binance.history import AggTrades, History
+from engine.exchange.binance.history import AggTrade, AggTrades, History
 from engine.exchange.binance.timed import Timed, TimedStreams
 from engine.exchange.events import (
     BestChange,
@@ -185,8 +185,7 @@ class MarketStreams:
     def next_due_ns(self) -> int:
         due_ns = NEVER_NS
         for symbol in self.symbols.values():
-            if symbol.agg_trades.has_open():
-                due_ns = min(due_ns, symbol.agg_trades.due_ns)
+            due_ns = min(due_ns, symbol.agg_trades.due_ns())
             for chain in symbol.chains.values():
                 if chain.is_pending:
                     due_ns = min(due_ns, chain.due_ns)
@@ -196,8 +195,8 @@ class MarketStreams:
 
     def _publish_due(self, t_ns: int, actions: list[Action]) -> None:
         for symbol in self.symbols.values():
-            if symbol.agg_trades.has_open() and t_ns >= symbol.agg_trades.due_ns:
-                self._publish_agg_trades(symbol, symbol.instrument, t_ns, actions)
+            if t_ns >= symbol.agg_trades.due_ns():
+                self._publish_agg_trades(symbol, symbol.agg_trades.take(t_ns), t_ns, actions)
             for chain in symbol.chains.values():
                 if chain.is_pending and t_ns >= chain.due_ns:
                     self._publish_depth(chain, t_ns, actions)
@@ -223,12 +222,12 @@ class MarketStreams:
             self._send(symbol.trade_name, self._format.trade(instrument, trade, t_ns), actions)
 
     def _publish_agg_trades(
-        self, symbol: SymbolStreams, instrument: Instrument, t_ns: int, actions: list[Action]
+        self, symbol: SymbolStreams, ready: list[AggTrade], t_ns: int, actions: list[Action]
     ) -> None:
-        for agg_trade in symbol.agg_trades.take():
+        for agg_trade in ready:
             symbol.history.agg_trades.append(agg_trade)
             if symbol.agg_name in self._subscribers:
-                data = self._format.agg_trade(instrument, agg_trade, t_ns)
+                data = self._format.agg_trade(symbol.instrument, agg_trade, t_ns)
                 self._send(symbol.agg_name, data, actions)
 
     def _gather(self, change: DepthChange) -> None:
@@ -241,7 +240,7 @@ class MarketStreams:
         symbol, instrument = self.symbols[key], self._markets[key].instrument
         factor = int(symbol.instrument.px.step / instrument.px.step)
         if factor > 1:
-            self._publish_agg_trades(symbol, symbol.instrument, t_ns, actions)
+            self._publish_agg_trades(symbol, symbol.agg_trades.take_all(), t_ns, actions)
             symbol.history.rescale(factor)
         symbol.instrument = instrument
 
@@ -259,8 +258,9 @@ class MarketStreams:
         kinds = ["@1s"] if mark.t_ns // 1_000_000_000 % 3 else ["@1s", ""]
         for kind in kinds:
             names = (f"{symbol}@markPrice{kind}", f"!markPrice@arr{kind}")
-            wanted = [name for name in names if name in self._subscribers]
-            for name in wanted:
+            for name in names:
+                if name not in self._subscribers or name in self._taped:
+                    continue
                 data = self._format.mark(market.instrument, mark, t_ns)
                 self._send(name, f"[{data}]" if name[0] == "!" else data, actions)
 

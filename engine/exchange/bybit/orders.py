@@ -7,13 +7,13 @@ and slippage limits are refused rather than ignored.
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from decimal import Decimal
 from typing import Any, TypeVar
 
 from engine.exchange.book import Side
 from engine.exchange.bybit import texts
 from engine.exchange.bybit.errors import OK_TEXT, VenueError, refusal
 from engine.exchange.bybit.params import Fields
+from engine.exchange.bybit.rows import MONEY
 from engine.exchange.bybit.venue import Venue, kind_of
 from engine.exchange.commands import (
     Cancel,
@@ -25,7 +25,7 @@ from engine.exchange.commands import (
     PlaceTrigger,
 )
 from engine.exchange.events import Trigger
-from engine.exchange.instruments import Grid, Instrument, Kind
+from engine.exchange.instruments import Instrument, Kind
 from engine.exchange.terms import Order, OrderType, Reason, Stp, Tif, TriggerStatus
 
 SIDES = {"Buy": Side.BUY, "Sell": Side.SELL}
@@ -37,7 +37,6 @@ STPS = {
     "CancelTaker": Stp.EXPIRE_TAKER,
     "CancelBoth": Stp.EXPIRE_BOTH,
 }
-QUOTE_GRID = Grid(Decimal("0.00000001"), 8)
 BATCH_MAX = {Kind.LINEAR: 20, Kind.SPOT: 10}
 CANCEL_ALL_MAX = 500  # futures; spot knows no limit
 FILTERS = ("Order", "StopOrder", "tpslOrder", "OcoOrder", "BidirectionalTpslOrder")
@@ -105,7 +104,7 @@ class OrderEntry:
         if unit:
             echo["unit"] = unit
         if unit == "quoteCoin":
-            quote_e8 = fields.money_e8("qty", QUOTE_GRID)
+            quote_e8 = fields.money_e8("qty", MONEY)
             echo["money"] = texts.money(quote_e8)
             if not quote_e8:
                 raise refusal(fields.kind, Reason.NOTIONAL_MIN, {})

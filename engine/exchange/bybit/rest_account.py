@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from engine.exchange.bybit.account import Wallet, position_list_row
 from engine.exchange.bybit.dcp import DeadMan
 from engine.exchange.bybit.errors import VenueError
+from engine.exchange.bybit.executions import fill_row, funding_row
 from engine.exchange.bybit.instruments import coin_row, fee_row
 from engine.exchange.bybit.orders import OrderEntry
 from engine.exchange.bybit.params import Fields, cursor_of, cursor_text
@@ -13,8 +14,6 @@ from engine.exchange.bybit.rows import (
     ORDER_LIST,
     OrderState,
     chosen,
-    fill_row,
-    funding_row,
     order_fields,
     trigger_order_fields,
 )

@@ -1,0 +1,45 @@
+"""What a simulated run is told, and what comes of it."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from engine.exchange.agents.settings import AgentSettings
+
+PACE = 0.05  # a moderate market: faults meet quotes and fills, and not only requotes
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What all seeds of a command have in common."""
+
+    venue: str
+    seconds: float = 60.0
+    strategy: str = "spread"
+    pace: float = PACE  # of the agents, as a share of a liquid market's
+    is_strict: bool = False  # a fill missed while the user stream was lost is a breach, too
+
+
+@dataclass
+class Outcome:
+    """What came of one run. `breaches` empty: it passed."""
+
+    seed: int
+    faults: list[str]
+    breaches: list[str] = field(default_factory=list)
+    digest: str = ""
+    virtual_s: float = 0.0
+    real_s: float = 0.0
+    figures: dict[str, int] = field(default_factory=dict)
+    lines: list[dict[str, Any]] = field(default_factory=list)  # what the engine told its parent
+
+
+def paced(settings: AgentSettings, pace: float) -> AgentSettings:
+    """The same market in slow motion: rates by `pace`, volatility by its root."""
+    return replace(
+        settings,
+        sigma_ticks=settings.sigma_ticks * pace**0.5,
+        take_rate=settings.take_rate * pace,
+        quote_rate=settings.quote_rate * pace,
+        make_rate=settings.make_rate * pace,
+        react_rate=settings.react_rate * pace,
+    )
