@@ -9,6 +9,7 @@ answered once, and, where no fault may lose them, every fill is reported and eve
 import hashlib
 import json
 from dataclasses import dataclass, field
+from decimal import Decimal
 from random import Random
 
 from engine import clock
@@ -311,7 +312,7 @@ class _Run:
         name = f"account {client.account}"
         for asset, text in client.last_balances.items():
             true_e8 = totals.get((client.account, asset), 0)
-            if round(float(text) * E8) != true_e8 and _e8(text) != true_e8:
+            if Decimal(text) * E8 != true_e8:
                 self.breaches.append(f"{name}: {asset} is {true_e8}e-8, told as {text}")
         if not client.last_balances:
             self.breaches.append(f"{name}: its balances are not to be had at the end")
@@ -338,9 +339,3 @@ class _Run:
             **self.counts,
         }
         return outcome
-
-
-def _e8(text: str) -> int:
-    whole, _, part = text.partition(".")
-    sign = -1 if whole.startswith("-") else 1
-    return int(whole) * E8 + sign * int(part.ljust(8, "0")[:8] or 0)
