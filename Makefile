@@ -41,7 +41,7 @@ safe: $(SAFE_BUILT) $(VENV)/.dev ## tests on the build with bounds checks and ab
 	@cd $(SAFE) && TICKMAKER_BUILD=safe $(PYTEST) -m "not once" $(ARGS)
 
 ccxt: build $(CLIENTS)/.ready ## unmodified ccxt, python-binance and pybit trade on the local exchange
-	@TICKMAKER_PYTHON=$(PY) $(CLIENTS)/bin/python -m pytest -q -n $(JOBS) --dist loadgroup \
+	@TICKMAKER_PYTHON=$(PY) $(CLIENTS)/bin/python -m pytest -q -n $(JOBS) \
 		-c tests/ccxt/pytest.ini --rootdir tests/ccxt --confcutdir tests/ccxt tests/ccxt $(ARGS)
 
 clients: $(CLIENTS)/.ready ## other people's trading clients, pinned, in an environment of their own
