@@ -210,3 +210,22 @@ def test_market_that_the_operator_halts_moves_no_more(venue: str) -> None:
     assert world.faulty.next_due_ns() <= world.t_ns
     world.run(0.2)  # what was gathered before is still told
     assert not depth(world.run(1.0))
+
+
+@pytest.mark.parametrize("venue", VENUES)
+@pytest.mark.parametrize("seed", range(3))
+def test_swarm_of_faults_breaks_nothing(venue: str, seed: int) -> None:
+    """Everything at once: no bug, no exception, and time is answered afterwards."""
+    world = Venue(venue, seed)
+    schedule = Schedule.swarm(seed, 6.0)
+    for each in schedule.fault:
+        while world.t_ns < START_NS + each.at_ns:
+            world.run(0.05)
+            for conn in (MARKET, TRADE):
+                world.step(WsText(conn, ASK_TIME[venue]))
+            world.get(TIME_PATH[venue])
+        world.faulty.start(each, world.t_ns)
+    world.run(10.0)
+    assert not world.faulty.live
+    (answer,) = world.get(TIME_PATH[venue])
+    assert answer.status in (200, 403, 418, 429)

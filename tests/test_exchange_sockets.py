@@ -36,12 +36,13 @@ class Rig:
         self.face = face
         self.server = server
         self.http = http
+        self.trust: dict[str, Any] = {}
 
     async def rest(
         self, method: str, target: str, body: str | io.BytesIO | None = None
     ) -> tuple[int, str, dict[str, str]]:
         url = URL(self.server.rest_url + target, encoded=True)
-        async with self.http.request(method, url, data=body) as answer:
+        async with self.http.request(method, url, data=body, **self.trust) as answer:
             return answer.status, await answer.text(), dict(answer.headers)
 
     async def admin(self, method: str, target: str, body: str | None = None) -> tuple[int, Any]:
@@ -62,10 +63,12 @@ class Rig:
 
 
 @asynccontextmanager
-async def rigged(tls: ssl.SSLContext | None = None) -> AsyncIterator[Rig]:
+async def rigged(
+    tls: ssl.SSLContext | None = None, is_busy: bool = False
+) -> AsyncIterator[Rig]:
     face = TinyFace()
     faulty = Faulty(face)
-    server = ExchangeServer(faulty, tls)
+    server = ExchangeServer(faulty, tls, is_busy)
     await server.start()
     await server.start_admin(Admin(faulty, server.facts))
     async with aiohttp.ClientSession() as http:
@@ -142,9 +145,12 @@ def test_body_that_is_far_too_large_is_refused_before_the_face_sees_it() -> None
     run(body)
 
 
-def test_stopped_server_is_silent() -> None:
+@pytest.mark.parametrize("is_busy", [False, True])
+def test_stopped_server_is_silent(is_busy: bool) -> None:
     async def body() -> None:
-        async with rigged() as rig, rig.ws() as ws:
+        async with rigged(is_busy=is_busy) as rig, rig.ws() as ws:
+            await ws.send("hi")
+            assert await ws.recv() == "got hi"
             await rig.server.stop()
             with pytest.raises(ConnectionClosed):
                 await ws.recv()
@@ -152,6 +158,16 @@ def test_stopped_server_is_silent() -> None:
             rig.face.due_ns = 0
             await asyncio.sleep(0.02)
             assert len(rig.face.events) == count
+
+    run(body)
+
+
+def test_action_that_can_not_be_done_is_counted_and_hinders_nothing() -> None:
+    async def body() -> None:
+        async with rigged() as rig, rig.ws() as ws:
+            await ws.send("odd")
+            assert await ws.recv() == "?"  # half a surrogate pair is no UTF-8
+            assert rig.server.counters.bugs == 1
 
     run(body)
 
@@ -284,11 +300,21 @@ def test_sockets_do_not_wait_for_acknowledgements() -> None:
     run(body)
 
 
-def test_faults_only_a_mover_can_do() -> None:
+@pytest.mark.parametrize("is_tls", [False, True])
+def test_faults_only_a_mover_can_do(is_tls: bool, tmp_path: Path) -> None:
     """Half-open: silence both ways on a connection that stays; then a reset. A lost answer."""
+    context, ca_file = server_context(tmp_path) if is_tls else (None, None)
+    trust: dict[str, Any] = {}
+    if ca_file is not None:
+        trust["ssl"] = ssl.create_default_context(cafile=ca_file)
 
     async def body() -> None:
-        async with rigged() as rig, rig.ws() as ws, rig.ws("/user") as other:
+        async with (
+            rigged(context) as rig,
+            rig.ws(**trust) as ws,
+            rig.ws("/user", **trust) as other,
+        ):
+            rig.trust = trust
             fault = '{"kind":"half_open","conn":"market","for":"100ms"}'
             assert (await rig.admin("POST", "/fault", fault))[0] == 200
             await ws.send("hi")

@@ -410,6 +410,9 @@ def test_cancel_replace_counts_what_was_placed_or_not_attempted(venue: Venue) ->
     assert count(venue) == 2  # refused
     venue.signed("POST", path, **wanted({**there, "price": "1.001"}))
     assert count(venue) == 2  # a filter failure
+    venue.signed("POST", path, **wanted({**there, "nonsense": "1"}))
+    venue.order(nonsense="1")
+    assert count(venue) == 2  # not read
 
 
 def test_too_many_new_orders_are_refused_until_the_window_ends(venue: Venue) -> None:

@@ -466,6 +466,25 @@ def test_waiting_orders_are_cancelled_and_refused_like_others(venue: Venue) -> N
     assert len(venue.signed("DELETE", "/api/v3/openOrders", **NAMED)[1]) == 5
 
 
+def test_delisting_expires_what_rests_and_what_waits(venue: Venue) -> None:
+    conn = venue.user_stream()
+    venue.order(venue.key(1), **market_order())
+    stop = {"type": "STOP_LOSS", "side": "SELL", "price": None, "timeInForce": None}
+    ids = [venue.order()[1]["orderId"], venue.order(**stop, stopPrice="59000")[1]["orderId"]]
+    venue.read(conn)
+    _, *caused = venue.core.step(SetState("BTCUSDT", MarketState.DELISTED), venue.t_ns)
+    actions: list[Any] = []
+    venue.face.publish(caused, venue.t_ns, actions)
+    told = [json.loads(action.text)["event"] for action in actions if conn in action.conns]
+    ended = {event["i"]: event for event in told if event["e"] == "executionReport"}
+    assert list(ended) == ids
+    for order_id, event in ended.items():
+        assert (event["X"], event["eR"]) == ("EXPIRED", "EXCHANGE_CANCELED")
+        order = venue.signed("GET", ORDER, **NAMED, orderId=order_id)[1]
+        assert (order["status"], order["expiryReason"]) == ("EXPIRED", "EXCHANGE_CANCELED")
+    refused(venue.order(), -2010, "Market is closed.")
+
+
 def test_order_lists_are_refused(venue: Venue) -> None:
     answer = venue.signed("POST", "/api/v3/order/oco", **NAMED)
     refused(answer, -1013, "OCO orders are not supported for this symbol")
@@ -508,6 +527,11 @@ def test_websocket_api_does_the_same(venue: Venue) -> None:
     assert [order["status"] for order in cancelled["result"]] == ["CANCELED"]
     again = venue.api_signed(conn, "order.cancel", **NAMED, orderId=order_id)
     assert json.dumps(again["error"]) == json.dumps(UNKNOWN)
+    strange = venue.api_signed(conn, "order.place", **wanted({"nonsense": "1"}))
+    assert strange["error"] == {
+        "code": -1104,
+        "msg": "Not all sent parameters were read; read '9' parameter(s) but was sent '10'.",
+    }
     listed = venue.api_signed(conn, "orderList.place", **NAMED)
     assert listed["error"]["code"] == -1013
     assert venue.api_signed(conn, "order.test", **wanted({}))["result"] == {}

@@ -91,6 +91,16 @@ def test_answers(venue: Usdm, path: str) -> None:
     check(REST[path], venue.good("GET", path, symbol="BTCUSDT"))
 
 
+def test_conditional_orders(venue: Usdm) -> None:
+    algo = {"algoType": "CONDITIONAL", "side": "SELL", "type": "TAKE_PROFIT", "price": "61000"}
+    algo |= {"symbol": "BTCUSDT", "quantity": "0.010", "triggerPrice": "61000.00"}
+    placed = venue.good("POST", "algoOrder", **algo)
+    check(SAMPLES["algo_placed"], placed)
+    check(SAMPLES["algo"], venue.good("GET", "algoOrder", algoId=placed["algoId"]))
+    [row] = venue.good("GET", "openAlgoOrders", symbol="BTCUSDT")
+    check(SAMPLES["algo"], row)
+
+
 def test_rate_limits_of_an_answer(venue: Usdm) -> None:
     reply = venue.api(venue.open("/ws-fapi/v1"), "order.place", **ORDER)
     assert reply["rateLimits"] == [

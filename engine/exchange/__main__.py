@@ -49,6 +49,7 @@ TURN_S = 0.05
 TRUTH_S = 0.2  # the file is behind by this at most
 TRUTH_KEPT = 100_000  # records that stay readable through the admin port beside a file
 PROGRESS_S = 10.0
+GC_THRESHOLD = (20_000, 20, 50)  # an order leaves hardly a cycle; the default looks all the time
 log = logging.getLogger("tickmaker.exchange")
 
 
@@ -68,6 +69,8 @@ def parser() -> argparse.ArgumentParser:
         args.add_argument(f"--{name}-port", type=int, default=0, help="0 picks a free one")
     args.add_argument("--limit-factor", type=int, default=1, metavar="N",
                       help="rate limits are N times the venue's: room for load tests")
+    args.add_argument("--busy", action="store_true",
+                      help="never sleep: faster answers, and a whole processor gone")
     args.add_argument("--tls", action="store_true",
                       help="https and wss, with a throw-away authority; its file is told")
     args.add_argument("--faults", type=Path, metavar="FILE", help="what goes wrong (TOML)")
@@ -118,11 +121,12 @@ async def serve(args: argparse.Namespace, emit: Callable[[str], object]) -> None
         truth = None
         if args.truth:
             truth = TruthFile(core, stack.enter_context(_open_truth(args.truth)))
-        server = ExchangeServer(faulty, tls)
+        server = ExchangeServer(faulty, tls, args.busy)
         await server.start_admin(Admin(faulty, server.facts), args.admin_port)
         await server.start(args.rest_port, args.ws_port)
         gc.collect()
         gc.freeze()  # what starting made stays: no collection shall look at it again
+        gc.set_threshold(*GC_THRESHOLD)
         log.info("%s serves %s at %s", args.venue, ",".join(core.markets), server.rest_url)
         document = ready_document(server, ca_file)
         emit(ready_json(document) if args.json else ready_text(document))

@@ -144,7 +144,7 @@ class Faulty:
         if isinstance(fault, RequestFault):
             self._requests.begin(live)
             return [said]
-        return [said, *self._world.begin(live)]
+        return [said, *self._frames.out(self._world.begin(live), t_ns)]
 
     def _end(self, live: Live, t_ns: int) -> list[Action]:
         del self.live[live.number]
@@ -197,7 +197,7 @@ class Faulty:
         return self._requests.step(event, live, t_ns, self._later)
 
     def _later(self, at_ns: int, actions: list[Action]) -> None:
-        self._at(at_ns, lambda now_ns: self._frames.out(actions, now_ns))
+        self._at(at_ns, lambda now_ns: self._frames.out(self._frames.deliverable(actions), now_ns))
 
     def _note(self, event: Event) -> bool:
         """Keep up with connections; False: nobody may hear of this event."""

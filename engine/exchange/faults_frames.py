@@ -146,6 +146,14 @@ class Frames:
                 done.append(action)
         return done
 
+    def deliverable(self, actions: list[Action]) -> list[Action]:
+        """What was held back for a connection is lost with it."""
+        sends = (
+            action._replace(conns=tuple(conn for conn in action.conns if conn in self._kinds))
+            if isinstance(action, WsSend) else action for action in actions
+        )  # fmt: skip
+        return [action for action in sends if not isinstance(action, WsSend) or action.conns]
+
     def release(self, t_ns: int) -> list[Action]:
         """What has waited long enough."""
         done: list[Action] = []

@@ -46,7 +46,9 @@ class _Task:
     only: tuple[int, ...] | None
 
     def plan_of(self, seed: int) -> Plan:
-        plan = swarm(seed, self.scenario.seconds) if self.plan is None else self.plan
+        plan = self.plan
+        if plan is None:
+            plan = swarm(seed, self.scenario.seconds, self.scenario.venue)
         return plan if self.only is None else plan.only(self.only)
 
     def run(self, seed: int) -> Outcome:

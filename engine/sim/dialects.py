@@ -9,6 +9,7 @@ import hmac
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import ClassVar, NamedTuple, Protocol
 from urllib.parse import urlencode
 
@@ -135,8 +136,6 @@ class BinanceSpot:
         return int(event.get("e") == "executionReport" and event.get("x") == "TRADE")
 
     def balances_in(self, body: str) -> dict[str, str]:
-        from decimal import Decimal
-
         rows = json.loads(body)["balances"]
         return {row["asset"]: str(Decimal(row["free"]) + Decimal(row["locked"])) for row in rows}
 

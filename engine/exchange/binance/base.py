@@ -178,7 +178,8 @@ class BinanceFace:
         except Exception as error:
             # A bug of ours: the client sees what the venue says when it doesn't know either.
             actions.append(Log(True, f"{type(event).__name__} failed: {_where(error)}"))
-            actions += self._unknown_error(event)
+            if not _is_answered(event, actions):
+                actions += self._unknown_error(event)
         return actions
 
     def next_due_ns(self) -> int:
@@ -378,12 +379,20 @@ class BinanceFace:
     def trouble(self, event: HttpRequest | WsText, kind: Trouble, retry_s: int) -> list[Action]:
         now_ns = self._last_ns + self.skew_ns
         if isinstance(event, HttpRequest):
-            return [troubles.http_answer(event, kind, retry_s, now_ns, self.limits.weight)]
+            return [troubles.http_answer(event, kind, retry_s, now_ns, self.limits)]
         conn = self.conns.get(event.conn)
         if conn is None or conn.kind is not ConnKind.TRADE:
             return []
-        error = troubles.error_of(kind, retry_s, now_ns, self.limits.weight)
+        error = troubles.error_of(kind, retry_s, now_ns, self.limits)
         return [WsSend((conn.number,), self._ws_api.error(event.text, error))]
+
+
+def _is_answered(event: Event, actions: list[Action]) -> bool:
+    """Whether the answer to `event` is among `actions`: two would be one too many."""
+    kinds = (HttpAnswer, WsAccept, WsRefuse)
+    if isinstance(event, WsText):
+        return any(isinstance(a, WsSend) and event.conn in a.conns for a in actions)
+    return any(isinstance(action, kinds) for action in actions)
 
 
 def _where(error: BaseException) -> str:

@@ -12,7 +12,6 @@ from engine.exchange.terms import Reason
 
 SPOT_TEXTS: Mapping[int, str] = {
     **SHARED_TEXTS,
-    -1016: "This service is no longer available.",
     -1100: "Illegal characters found in parameter '{}'; legal range is '{}'.",
     -1101: "Duplicate values for a parameter detected.",
     -1104: "Not all sent parameters were read; read '{}' parameter(s) but was sent '{}'.",

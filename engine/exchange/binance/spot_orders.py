@@ -15,7 +15,6 @@ from engine.exchange.binance.limits import RateLimits
 from engine.exchange.binance.params import Params
 from engine.exchange.binance.spot_errors import (
     CLOSED,
-    NO_BALANCE,
     RESTRICTED,
     UNKNOWN_ORDER,
     SpotError,
@@ -89,11 +88,13 @@ class SpotOrders:
     # -- NEW ---
 
     def place(self, call: Call) -> str:
+        limits = self._face.limits
+        new = self.parsed(call, self._face.symbol(call.params))
+        limits.charge_orders(call.account, 1, call.t_ns)
         try:
-            new = self.parsed(call, self._face.symbol(call.params))
             return self.place_checked(new, call)
         except VenueError:
-            self._face.limits.give_back(call.account, 1, call.t_ns)
+            limits.give_back(call.account, 1, call.t_ns)
             raise
 
     def parsed(self, call: Call, symbol: SpotSymbol) -> NewOrder:
@@ -115,23 +116,8 @@ class SpotOrders:
             return replace(new, command=replace(new.command, place=named))
         return new
 
-    def _check_waiting(self, command: PlaceTrigger) -> None:
-        """The core asks for money only when the order triggers; the venue asks at once."""
-        place = command.place
-        core, instrument = self._face.core, self._face.core.markets[place.symbol].instrument
-        account = core.accounts[place.account]
-        if place.side is Side.SELL:
-            asset, wanted_e8 = instrument.base, place.qty_lots * instrument.lot_e8
-        else:
-            px_ticks = place.px_ticks or command.trigger_px_ticks
-            asset, wanted_e8 = instrument.quote, place.qty_lots * px_ticks * instrument.notional_e8
-        if wanted_e8 > account.free_e8(asset):
-            raise rejected(NO_BALANCE)
-
     def place_checked(self, new: NewOrder, call: Call) -> str:
         """Into the core; how the answer looks was asked for."""
-        if isinstance(new.command, PlaceTrigger):
-            self._check_waiting(new.command)
         face, stamp = self._face, self._face.stamp_of(call)
         first = len(call.out)
         accepted = face.command(new.command, call)
@@ -160,8 +146,6 @@ class SpotOrders:
         """Checked, not sent: what only the matching engine knows is not found out."""
         symbol = self._face.symbol(call.params)
         new = self.parsed(call, symbol)
-        if isinstance(new.command, PlaceTrigger):
-            self._check_waiting(new.command)
         if self._face.core.state(new.place.symbol) is not MarketState.TRADING:
             raise rejected(CLOSED)
         if call.params.get("computeCommissionRates") != "true":

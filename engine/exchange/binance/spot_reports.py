@@ -19,12 +19,12 @@ ZERO = "0.00000000"
 NO_LIST = -1
 BORN = "born"  # in the echo of an order that waits: its UTC ns
 
-# `eR` and `expiryReason`; the first three are documented.
+# `eR` and `expiryReason`: the venue's enumeration (its SBE schema has it whole).
 EXPIRY = {
     Why.IOC: "UNFILLED_IOC_QUANTITY_EXPIRED",
     Why.FOK: "UNFILLED_FOK_ORDER_EXPIRED",
     Why.MARKET: "INSUFFICIENT_LIQUIDITY",
-    Why.CLOSED: "EXCHANGE_CANCELED",  # unverified
+    Why.CLOSED: "EXCHANGE_CANCELED",
 }
 EXEC_TEXT = {
     Exec.NEW: "NEW",
@@ -175,6 +175,8 @@ def order_of_trigger(trigger: Trigger) -> Order:
     order = order_of_place(trigger.place, trigger.trigger_id, trigger.create_ns)
     order.update_ns = trigger.update_ns
     order.status = Status(TRIGGER_STATUS[trigger.status])
+    if trigger.status is TriggerStatus.EXPIRED:
+        order.why = Why.CLOSED  # nothing else ends one unasked
     return order
 
 

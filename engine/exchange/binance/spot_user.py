@@ -85,7 +85,7 @@ class UserStreams:
         self._rejected = FIRST_REJECTED_ID
         self.execution_id = 0
         self.update_ns: dict[int, int] = {}  # of an account's balances
-        self._later: list[Conn] = []  # of subscriptions that have just ended
+        self._later: list[tuple[Conn, int]] = []  # subscriptions that have just ended
 
     def routes(self) -> dict[str, Route]:
         return {
@@ -147,7 +147,7 @@ class UserStreams:
         del state.subscriptions[number]
         if not state.subscriptions:
             self._listeners.pop(conn.number, None)
-        self._later.append(conn)
+        self._later.append((conn, number))
 
     def forget(self, conn: Conn) -> None:
         self._listeners.pop(conn.number, None)
@@ -173,9 +173,10 @@ class UserStreams:
 
     def tell_ended(self, t_ns: int, actions: list[Action]) -> None:
         """eventStreamTerminated of every subscription that ended since the last call."""
-        for conn in self._later:
+        for conn, number in self._later:
             event = reports.terminated_event(self._stamp_of(conn)(t_ns))
-            actions.append(WsSend((conn.number,), f'{{"event":{event}}}'))
+            text = f'{{"subscriptionId":{number},"event":{event}}}'
+            actions.append(WsSend((conn.number,), text))
         self._later.clear()
 
     def _stamp_of(self, conn: Conn) -> UnitStamp:
@@ -265,7 +266,8 @@ class UserStreams:
         self._send(order.account, event, actions)
 
     def _tell_trigger(self, update: TriggerUpdate, t_ns: int, actions: list[Action]) -> None:
-        """An order that waits, or ended waiting; when it triggers, its order tells so itself."""
+        """An order that waits, or ended waiting; when it triggers, its order tells so itself, with
+        a second NEW.  # unverified"""
         self.execution_id += 1
         if update.status is TriggerStatus.TRIGGERED or not self._listeners:
             return
@@ -274,7 +276,7 @@ class UserStreams:
             TriggerStatus.CANCELED: Exec.CANCELED,
         }.get(update.status, Exec.EXPIRED)
         order = reports.order_of_trigger(update.trigger)
-        report = OrderUpdate(update.t_ns, order, exec_type, order.status, 0, 0)
+        report = OrderUpdate(update.t_ns, order, exec_type, order.status, 0, 0, why=order.why)
         self._tell_report(report, t_ns, actions, is_working=False)
 
     def _tell_rejection(self, rejection: Rejection, t_ns: int, actions: list[Action]) -> None:

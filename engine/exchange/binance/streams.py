@@ -106,9 +106,7 @@ class MarketStreams:
         self._subscribers: dict[str, Subscribers] = {}
         self._timed: dict[str, Timed] = {}
         self._taped: dict[str, None] = dict.fromkeys(  # their frames come from a recording
-            name
-            for market in markets.values()
-            for name in getattr(market, "recorded_streams", ())
+            name for market in markets.values() for name in getattr(market, "recorded_streams", ())
         )
         agg_ns = rules.agg_trade_ms * MS
         self.symbols = {
@@ -166,6 +164,7 @@ class MarketStreams:
 
     def publish(self, outputs: Iterable[Output], t_ns: int, actions: list[Action]) -> None:
         """Frames for `outputs` and for every stream that is due, in order."""
+        marks: list[MarkUpdate] = []
         for output in outputs:
             kind = type(output)
             if kind is BestChange:
@@ -177,9 +176,11 @@ class MarketStreams:
             elif kind is TapeFrame:
                 self._publish_tape(output, actions)  # type: ignore[arg-type]
             elif kind is MarkUpdate:
-                self._publish_mark(output, t_ns, actions)  # type: ignore[arg-type]
+                marks.append(output)  # type: ignore[arg-type]
             elif kind is InstrumentUpdate:
                 self._rescale(output.symbol, t_ns, actions)  # type: ignore[union-attr]
+        if marks:
+            self._publish_marks(marks, t_ns, actions)
         self._publish_due(t_ns, actions)
 
     def next_due_ns(self) -> int:
@@ -252,17 +253,22 @@ class MarketStreams:
         chain.due_ns = t_ns + chain.interval_ns
         self._send(chain.name, data, actions)
 
-    def _publish_mark(self, mark: MarkUpdate, t_ns: int, actions: list[Action]) -> None:
-        """Every second and every third one."""
-        market, symbol = self._markets[mark.symbol], mark.symbol.lower()
-        kinds = ["@1s"] if mark.t_ns // 1_000_000_000 % 3 else ["@1s", ""]
+    def _publish_marks(self, marks: list[MarkUpdate], t_ns: int, actions: list[Action]) -> None:
+        """Every second and every third one; alone, and all in one frame."""
+        kinds = ("@1s",) if marks[0].t_ns // 1_000_000_000 % 3 else ("@1s", "")
         for kind in kinds:
-            names = (f"{symbol}@markPrice{kind}", f"!markPrice@arr{kind}")
-            for name in names:
-                if name not in self._subscribers or name in self._taped:
-                    continue
-                data = self._format.mark(market.instrument, mark, t_ns)
-                self._send(name, f"[{data}]" if name[0] == "!" else data, actions)
+            every = f"!markPrice@arr{kind}"
+            datas: list[str] = []
+            for mark in marks:
+                name = f"{mark.symbol.lower()}@markPrice{kind}"
+                is_wanted = name in self._subscribers and name not in self._taped
+                if is_wanted or every in self._subscribers:
+                    instrument = self._markets[mark.symbol].instrument
+                    datas.append(self._format.mark(instrument, mark, t_ns))
+                    if is_wanted:
+                        self._send(name, datas[-1], actions)
+            if every in self._subscribers and every not in self._taped:
+                self._send(every, f"[{','.join(datas)}]", actions)
 
     def _publish_tape(self, frame: TapeFrame, actions: list[Action]) -> None:
         """The recorded bytes to the recorded stream's subscribers; a depth stream of another

@@ -215,27 +215,36 @@ class UsdmFrames:
             f'"updateTime":{ms(order.create_ns if is_ack else order.update_ns)}}}'
         )
 
-    def algo_order(self, instrument: Instrument, trigger: Trigger, is_query: bool) -> str:
+    def algo_order(
+        self, instrument: Instrument, trigger: Trigger, order: Order | None, is_query: bool
+    ) -> str:
+        """`order`: what it became. Placing and asking have each their own extras."""
         place, echo, px = trigger.place, trigger.place.echo, instrument.px.text
         triggered = 0
         if trigger.status is TriggerStatus.TRIGGERED:
             triggered = self._ms(trigger.update_ns)
-        extra = ""
+        actual, levels, trailing = "", "", '"activatePrice":"","callbackRate":"",'
         if is_query:
+            price = instrument.px.mean_text(order.cum_cost, order.cum_lots) if order else "0.0"
             order_id = str(trigger.order_id) if trigger.order_id else ""
-            extra = f'"actualOrderId":"{order_id}","actualPrice":"0",'
+            actual = f'"actualOrderId":"{order_id}","actualPrice":"{price}",'
+            levels = (
+                '"tpTriggerPrice":"0.000","tpPrice":"0.000","slTriggerPrice":"0.000",'
+                '"slPrice":"0.000","tpOrderType":"",'
+            )
+            trailing = ""
         return (
             f'{{"algoId":{trigger.trigger_id},"clientAlgoId":"{place.client_order_id}",'
             f'"algoType":"CONDITIONAL","orderType":"{echo["type"]}",'
             f'"symbol":"{instrument.symbol}","side":"{SIDE[place.side]}","positionSide":"BOTH",'
             f'"timeInForce":"{echo["timeInForce"]}",'
             f'"quantity":"{instrument.qty.text(place.qty_lots)}",'
-            f'"algoStatus":"{ALGO_STATUS[trigger.status]}",{extra}'
+            f'"algoStatus":"{ALGO_STATUS[trigger.status]}",{actual}'
             f'"triggerPrice":"{px(trigger.trigger_px_ticks)}","price":"{px(place.px_ticks)}",'
-            f'"icebergQuantity":null,"selfTradePreventionMode":"{STP[place.stp]}",'
+            f'"icebergQuantity":null,{levels}"selfTradePreventionMode":"{STP[place.stp]}",'
             f'"workingType":"{echo["workingType"]}","priceMatch":"NONE",'
             f'"closePosition":{echo["closePosition"]},"priceProtect":false,'
-            f'"reduceOnly":{BOOL[place.reduce_only]},"activatePrice":"","callbackRate":"",'
+            f'"reduceOnly":{BOOL[place.reduce_only]},{trailing}'
             f'"createTime":{self._ms(trigger.create_ns)},'
             f'"updateTime":{self._ms(trigger.update_ns)},"triggerTime":{triggered},'
             f'"goodTillDate":0}}'

@@ -81,6 +81,7 @@ class PublicStreams:
         self._tickers: dict[TopicKey, TickerTopic] = {}
         self._klines: dict[TopicKey, KlineTopic] = {}
         self._us: dict[TopicKey, int] = {}
+        self._due_ns = NEVER_NS  # of all of them; may be early
         self.histories = {key: History() for key in venue.core.markets}
         self._chains_of: dict[str, list[BookChain]] = {key: [] for key in venue.core.markets}
         self._steps = {key: venue.instrument(key).px.step for key in venue.core.markets}
@@ -120,6 +121,7 @@ class PublicStreams:
                 chain = BookChain.opened(
                     topic, market, chain.depth, market.snapshot(0).update_id, now_ns
                 )
+            self._due_ns = min(self._due_ns, chain.due_ns)
             return chain.snapshot_text(now_ns, self._venue.skew_ns)
         if name == "tickers":
             return self._open_ticker(topic_key, key, now_ns)
@@ -186,12 +188,17 @@ class PublicStreams:
         return told
 
     def next_due_ns(self) -> int:
+        return self._due_ns
+
+    def _earliest_ns(self) -> int:
         due = [chain.due_ns for chain in self._chains.values()]
         due += [ticker.due_ns for ticker in self._tickers.values()]
         due += [kline.due_ns for kline in self._klines.values()]
         return min(due, default=NEVER_NS)
 
     def _tell_due(self, told: list[Delivery], now_ns: int) -> None:
+        if now_ns < self._due_ns:
+            return
         skew_ns = self._venue.skew_ns
         for topic_key, chain in self._chains.items():
             if chain.due_ns <= now_ns and (text := chain.push(now_ns, skew_ns)):
@@ -205,6 +212,7 @@ class PublicStreams:
                 text = kline.push(self.histories[kline.key], instrument, now_ns, skew_ns)
                 if text:
                     self._tell(topic_key, text, told)
+        self._due_ns = self._earliest_ns()
 
     def _tell(self, topic_key: TopicKey, text: str, told: list[Delivery]) -> None:
         if conns := self._conns.get(topic_key):
@@ -216,6 +224,7 @@ class PublicStreams:
         for chain in self._chains_of[key]:
             if not chain.is_taped:
                 chain.touch(t_ns)
+                self._due_ns = min(self._due_ns, chain.due_ns)
 
     def _on_instrument(self, key: str, t_ns: int) -> None:
         """Books are told whole; what was counted in another tick is forgotten."""
@@ -235,6 +244,7 @@ class PublicStreams:
         if ticker is not None and ticker.due_ns == NEVER_NS:
             interval_ns = TICKER_INTERVAL_MS[instrument.kind] * MS
             ticker.due_ns = (now_ns // interval_ns + 1) * interval_ns
+            self._due_ns = min(self._due_ns, ticker.due_ns)
 
     def _ticker_fields(self, key: str) -> dict[str, str]:
         return topic_fields(self._venue, self._venue.core.markets[key], self.histories[key])
@@ -276,6 +286,7 @@ class PublicStreams:
         for kline in self._klines.values():
             if kline.key == key:
                 kline.touch(now_ns)
+                self._due_ns = min(self._due_ns, kline.due_ns)
         topic = f"publicTrade.{instrument.symbol}"
         topic_key = (instrument.kind, topic)
         if topic_key not in self._conns:
