@@ -220,10 +220,12 @@ class _Run:
     # -- THE END ---
 
     def _may_miss(self) -> bool:
-        """The engine has told of a lost user stream: what happened meanwhile it can't know."""
-        return not self.scenario.is_strict and any(
+        """Reports of fills may be lost: the engine has told of a lost user stream, or messages
+        of it vanish. What happened meanwhile it can't know."""
+        is_lost = any(
             line["event"] == "connection" and line["name"] == "USER" for line in self.heard.lines
         )
+        return (is_lost or self.plan.may_lose_reports) and not self.scenario.is_strict
 
     def outcome(self) -> Outcome:
         """Whatever happened: what can be said of it."""
