@@ -15,6 +15,7 @@ PIP     := $(PY) -m pip --disable-pip-version-check --no-input install --quiet -
 # Every core runs tests; ARGS="-n 0 --pdb" to look into one.
 PYTEST  := $(PY) -m pytest -q -n $(JOBS)
 SAFE    := build/safe
+CLIENTS := build/clients/$(notdir $(VENV))
 SAFE_BUILT := $(SAFE)/.built-by-$(notdir $(VENV))
 SOURCES := $(shell find fastcore engine -name '*.pyx' -o -name '*.pxd' -o -name '*.h' -o -name '*_impl.c')
 
@@ -23,7 +24,7 @@ ifneq ($(wildcard ../shared/data),)
 export TICKMAKER_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: help demo test check safe release bench lint types sim mutants fuzz build builds clean lock
+.PHONY: help demo test check safe release ccxt clients bench lint types sim mutants fuzz build builds clean lock
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -31,7 +32,7 @@ help: ## this list
 demo: build ## watch a market maker trade on a local exchange (ARGS="--seconds 10")
 	@$(BIN)/tickmaker demo $(ARGS)
 
-test: release safe ## all tests, on the release build and then on the safe build
+test: release safe ccxt ## all tests: on the release build, the safe build, with others' clients
 
 release: build $(VENV)/.dev ## tests on the release build (ARGS="-k book")
 	@TICKMAKER_BUILD=release $(PYTEST) $(ARGS)
@@ -39,6 +40,12 @@ release: build $(VENV)/.dev ## tests on the release build (ARGS="-k book")
 safe: $(SAFE_BUILT) $(VENV)/.dev ## tests on the build with bounds checks and aborting assertions
 	@deploy/mirror.sh $(SAFE)
 	@cd $(SAFE) && TICKMAKER_BUILD=safe $(PYTEST) -m "not once" $(ARGS)
+
+ccxt: build $(CLIENTS)/.ready ## unmodified ccxt, python-binance and pybit trade on the local exchange
+	@TICKMAKER_PYTHON=$(PY) $(CLIENTS)/bin/python -m pytest -q -n $(JOBS) \
+		-c tests/ccxt/pytest.ini --rootdir tests/ccxt --confcutdir tests/ccxt tests/ccxt $(ARGS)
+
+clients: $(CLIENTS)/.ready ## other people's trading clients, pinned, in an environment of their own
 
 check: lint types test ## what a commit must pass
 
@@ -69,8 +76,9 @@ bench: build $(VENV)/.dev ## measure all into bench/results (TAPE=raw capture); 
 	@$(BIN)/tickmaker bench agents --out bench/results/agents_day.json
 	@$(BIN)/tickmaker bench sim --out bench/results/sim.json
 	@$(BIN)/tickmaker bench wire --out bench/results/wire.json
+	@$(BIN)/tickmaker bench exchange --out bench/results/exchange.json
 
-builds: build $(SAFE_BUILT) $(VENV)/.dev ## both builds and the test tools (with -j2 side by side)
+builds: build $(SAFE_BUILT) $(VENV)/.dev clients ## all that tests stand on (with -j2 side by side)
 
 build: $(VENV)/.installed ## .venv, pinned packages, compiled modules
 
@@ -94,6 +102,12 @@ $(VENV)/.runtime: deploy/requirements.lock | $(PY)
 $(VENV)/.dev: deploy/requirements-dev.lock $(VENV)/.runtime
 	@echo "==> Installing pinned test tools into $(VENV) (10 to 30 seconds)"
 	@$(PIP) -r $<
+	@touch $@
+
+$(CLIENTS)/.ready: deploy/requirements-clients.lock | $(PY)
+	@echo "==> Installing pinned trading clients into $(CLIENTS) (10 to 30 seconds)"
+	@$(PY) -m venv --clear --without-pip $(CLIENTS)
+	@$(subst -m pip,-m pip --python $(CLIENTS)/bin/python,$(PIP)) -r $<
 	@touch $@
 
 # A changed recipe or compiler recompiles everything; a changed module, only what reads it.

@@ -33,9 +33,10 @@ METHOD = (
     "Loopback TCP, no TLS, the exchange with its agents' market on one processor, the client on "
     "another. Orders are LIMIT GTC bids, signed and framed beforehand, checked by the exchange in "
     "full (signature, time, filters, margin), rate limits told and counted but out of the way. "
-    "All are cancelled after every 150; the time of those cancels counts. orders_per_s: accepted "
+    "orders_per_s: all are cancelled after every 150, the time of those cancels counts; accepted "
     "orders by whole time, with 16 (WebSocket API, one connection) or 8 (REST, one connection "
-    "each) in flight. order_to_ack: open loop at a fixed rate, from the moment an order is due to "
+    "each) in flight. order_to_ack: all are cancelled after every 20, between the samples; open "
+    "loop at a fixed rate, the first tenth left out, from the moment an order is due to "
     "the whole answer at the client, which polls its socket. pump: frames of a market, framed "
     "once, sent by the compiled pump as fast as one connection takes them; a compiled reader on "
     "the other processor takes each message apart and counts it."
@@ -159,7 +160,8 @@ def _client(job: dict[str, Any]) -> dict[str, Any]:
     result: dict[str, Any] = json.loads(done.stdout)
     if result["refused"]:
         raise TickmakerError(
-            f"{result['refused']} of the bench's orders were refused", "report this: it is a defect"
+            f"{result['refused']} of the bench's orders were refused",
+            "report this: it is a defect",
         )
     return result
 

@@ -25,10 +25,11 @@ from bench.market import API_KEY, SECRET, SNAPSHOT, core_config
 from engine import clock
 from engine.errors import TickmakerError
 from engine.gateway import hotsocket
+from engine.gateway.edge import REAL
 from engine.gateway.hotsocket import HotLoop
 from engine.gateway.transport import HotTransport
 from engine.recorder.segments import Segments
-from engine.session import HOUSEKEEPING_S, PREPARE_BYTES, STATUS_EVERY_S
+from engine.session import PREPARE_BYTES, STATUS_EVERY_S
 from engine.status import StatusWriter
 from fastcore.core import Core
 from fastcore.core_stats import halt_names
@@ -97,7 +98,7 @@ class Client:
             if now_ns >= next_status_ns:
                 next_status_ns = now_ns + int(STATUS_EVERY_S * 1e9)
                 self._page.write({**self.core.stats(now_ns), "edge": self.hot.stats()})
-            await asyncio.sleep(HOUSEKEEPING_S)
+            await asyncio.sleep(REAL.turn_s)
 
     def _on_cold(self, cold: int) -> None:
         self._changed.set()

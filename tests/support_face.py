@@ -119,6 +119,8 @@ class TinyFace:
             return [WsClose(conn, 4001, "bye")]
         if event.text == "drop":
             return [WsDrop(conn)]
+        if event.text == "odd":
+            return [WsSend((conn,), None), WsSend((conn,), "\ud800")]  # type: ignore[arg-type]
         if event.text == "boom":
             raise RuntimeError("planted")
         return [WsSend((conn,), f"got {event.text}"), Log(False, "heard")]

@@ -1,5 +1,6 @@
 """Small captures for tests of tapes: USD-M frames as the venue spells them, one a millisecond."""
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,14 @@ def write(path: Path, *lines: str) -> Path:
 def open_recording(path: Path, symbol: str | None, venue: str = "binance_usdm") -> Recording:
     (recording,) = open_recordings([path], venue, [symbol] if symbol else [])
     return recording
+
+
+def head_of(path: Path, out: Path, lines: int) -> Path:
+    """The head of a recorded capture."""
+    with gzip.open(path, "rb") as file, out.open("wb") as head:
+        for _ in range(lines):
+            head.write(file.readline())
+    return out
 
 
 def play_out(*markets: TapeMarket) -> list[MarketEvent]:

@@ -379,6 +379,22 @@ def test_bug_of_ours_is_the_venues_unknown_error(
     assert len(venue.logs) == 3
 
 
+def test_bug_after_the_answer_leaves_one_answer(
+    venue: Usdm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: Any) -> Any:
+        raise RuntimeError
+
+    conn = venue.open("/ws-fapi/v1")
+    venue.user_stream()
+    monkeypatch.setattr(venue.face._desk.frames, "order_update", fail)
+    status, body = venue.order()
+    assert (status, body["status"]) == (200, "NEW")
+    assert venue.api(conn, "order.place", **ORDER)["status"] == 200
+    assert venue.read(conn) == []
+    assert len(venue.logs) == 2
+
+
 def test_kinds_of_connections(venue: Usdm) -> None:
     targets = ("/ws-fapi/v1", "/private/ws?listenKey=x", "/market/stream?streams=a", "/nowhere")
     assert [venue.face.kind_of(target) for target in targets] == [

@@ -12,6 +12,8 @@ from support_sources import ROOT
 from engine.errors import EXIT_USAGE, TickmakerError
 from engine.exchange.admin import PATHS, Admin
 from engine.exchange.book import Side
+from engine.exchange.commands import DeleteKey
+from engine.exchange.events import Refused
 from engine.exchange.face import HttpRequest, WsOpen, WsSend
 from engine.exchange.faults import Faulty
 from engine.exchange.faults_docs import tables
@@ -147,6 +149,9 @@ def test_command_changes_the_market_and_clients_hear_of_it() -> None:
     assert rig.faulty.core.state("BTCUSDT") is MarketState.HALTED
     assert [send.text for send in rig.sent] == ["BTCUSDT HALTED"]
     assert rig("POST", "/command", done, status=409)["refused"] == "NO_CHANGE"
+    rig("POST", "/command", {"command": "SetRefusals", "is_revocation_refused": True})
+    key = rig.faulty.core.keys[0].keys[0].api_key
+    assert isinstance(rig.faulty.core.step(DeleteKey(key), S)[0], Refused)
     document = {"command": "Shock", "symbol": "BTCUSDT", "empty_side": "SELL", "for_ns": 5}
     assert rig.admin.answer("POST", "/command", json.dumps(document), S).status in (200, 409)
 
@@ -178,6 +183,7 @@ def test_fault_begins_at_once() -> None:
         ("POST", "/command", '{"command":"SetTick","symbol":"BTCUSDT","factor":"2"}', "int"),
         ("POST", "/command", '{"command":"SetTick","symbol":"BTCUSDT","factor":true}', "int"),
         ("POST", "/command", '{"command":"Shock","symbol":"BTCUSDT","empty_side":7}', "BUY"),
+        ("POST", "/command", '{"command":"SetRefusals","is_revocation_refused":1}', "bool"),
         ("POST", "/command", '{"command":"DeleteKey","api_key":"x"}', "SetState"),
     ],
 )

@@ -85,9 +85,11 @@ def test_life_of_an_order_on_the_topics(client: Client) -> None:
         ({"timeInForce": "FOK", "price": "60000.1", "qty": "5"}, "Cancelled",
          "EC_CancelForNoFullFill"),
         ({"timeInForce": "IOC", "price": "60000.1", "qty": "5"}, "Cancelled",
-         "EC_NoImmediateQtyToFill"),
+         "EC_CancelForNoFullFill"),
         ({"category": "spot", "timeInForce": "IOC", "price": "60000.1", "qty": "1.5"},
-         "PartiallyFilledCanceled", "EC_NoImmediateQtyToFill"),
+         "PartiallyFilledCanceled", "EC_CancelForNoFullFill"),
+        ({"category": "spot", "orderType": "Market", "price": None, "qty": "10.00001"},
+         "PartiallyFilledCanceled", "EC_CancelForNoFullFill"),
     ],
 )  # fmt: skip
 def test_orders_that_are_taken_in_and_end_at_once(
@@ -110,12 +112,33 @@ def test_fees_and_sizes_of_a_sweep_are_those_of_each_moment(client: Client) -> N
     for fill, order in zip(fills, orders, strict=True):
         paid += float(fill["execFee"])
         assert float(order["cumExecFee"]) == pytest.approx(paid)
-        assert fill["leavesQty"] == order["leavesQty"]
+        assert float(fill["leavesQty"]) == float(order["leavesQty"])
     assert [m["data"][0]["size"] for m in told if m["topic"] == "position"] == ["2.000"]
     client.order(orderType="Market", price=None, side="Sell", qty="2.500")
     fills = [m["data"][0] for m in client.take(conn) if m["topic"] == "execution"]
     closed = sum(float(fill["closedSize"]) for fill in fills)
     assert closed == pytest.approx(2.0)
+
+
+def test_funding_is_an_execution_and_moves_the_wallet(client: Client) -> None:
+    client.order(orderType="Market", price=None, qty="1.000")
+    where = {"category": "linear", "symbol": "BTCUSDT"}
+    (ticker,) = client.public("/v5/market/tickers", **where)["result"]["list"]
+    due_ms = int(ticker["nextFundingTime"])
+    client.now_ns = due_ms * MS - SECOND_NS
+    conn = client.private("execution", "position", "wallet")
+    client.wait(2)
+    told = {message["topic"]: message["data"][0] for message in client.take(conn)}
+    paid = told["execution"]
+    assert (paid["execType"], paid["execQty"], paid["feeRate"]) == ("Funding", "1", "0.0001")
+    assert float(paid["execFee"]) == pytest.approx(6.0, rel=0.01)
+    assert (told["position"]["size"], list(told)) == ("1.000", ["execution", "position", "wallet"])
+    rows = client.get("/v5/execution/list", **where, execType="Funding")["result"]["list"]
+    assert [row["execFee"] for row in rows] == [paid["execFee"]]
+    rates = client.public("/v5/market/funding/history", **where)["result"]["list"]
+    assert rates == [
+        {"symbol": "BTCUSDT", "fundingRate": "0.0001", "fundingRateTimestamp": str(due_ms)}
+    ]
 
 
 def test_self_trade_prevention(client: Client) -> None:

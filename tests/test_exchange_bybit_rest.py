@@ -284,8 +284,11 @@ def test_spot_market_orders_count_in_money_or_coins(client: Client) -> None:
         return found["result"]["list"][0]
 
     row = placed("money", qty="600")
-    assert (row["qty"], row["marketUnit"], row["orderStatus"]) == ("600", "quoteCoin", "Filled")
-    assert 599 < float(row["cumExecValue"]) <= 600
+    assert (row["qty"], row["marketUnit"]) == ("600", "quoteCoin")
+    assert 599 < float(row["cumExecValue"]) < 600
+    # As recorded from the venue: what a lot would cost more than is "not filled".
+    assert (row["orderStatus"], row["leavesQty"]) == ("PartiallyFilledCanceled", "0")
+    assert float(row["leavesValue"]) == pytest.approx(600 - float(row["cumExecValue"]))
     row = placed("coins", qty="0.01", marketUnit="baseCoin")
     assert (row["qty"], row["cumExecQty"], list(row["cumFeeDetail"])) == ("0.01", "0.01", ["BTC"])
     assert float(row["cumExecFee"]) == pytest.approx(0.00001, rel=0.05)
@@ -418,16 +421,38 @@ def test_conditional_order_keeps_its_id_when_it_triggers(client: Client) -> None
     assert row["createType"] == "CreateByStopOrder"
 
 
+def test_conditional_order_is_amended_under_its_id(client: Client) -> None:
+    conn = client.private("order")
+    where = {"category": "linear", "symbol": "BTCUSDT"}
+    stop = {"triggerPrice": "61000", "triggerDirection": 1, "orderLinkId": "stop"}
+    placed = client.order(**stop, price="61500")["result"]
+    client.take(conn)
+
+    def amend(**fields: Any) -> int:
+        found: int = client.post("/v5/order/amend", **where, orderLinkId="stop", **fields)[
+            "retCode"
+        ]
+        return found
+
+    assert amend(triggerPrice="60500", qty="0.020", price="60600") == 0
+    (told,) = client.take(conn)
+    row = told["data"][0]
+    assert (row["orderId"], row["orderStatus"]) == (placed["orderId"], "Untriggered")
+    assert (row["triggerPrice"], row["qty"], row["price"]) == ("60500", "0.020", "60600")
+    assert amend(triggerPrice="60500") == 10001  # nothing changes
+    assert amend(triggerPrice="59000") == 110092  # there already
+    listed = client.get("/v5/order/realtime", **where)["result"]["list"]
+    assert [(own["triggerPrice"], own["qty"]) for own in listed] == [("60500.00", "0.020")]
+    client.post("/v5/order/cancel", **where, orderLinkId="stop")
+    assert amend(qty="0.030") == 110001
+
+
 def test_conditional_order_can_be_canceled_only_while_it_waits(client: Client) -> None:
     where = {"category": "spot", "symbol": "BTCUSDT"}
     placed = client.order(
         **{**where, "qty": "0.001", "price": "61000", "triggerPrice": "61000"},
         orderFilter="StopOrder",
     )["result"]
-    assert (
-        client.post("/v5/order/amend", **where, orderId=placed["orderId"], qty="0.002")["retCode"]
-        == 170312
-    )
     assert client.post("/v5/order/cancel-all", **where)["result"]["list"] == []
     assert client.post("/v5/order/cancel", **where, orderId=placed["orderId"])["retCode"] == 0
     assert client.post("/v5/order/cancel", **where, orderId=placed["orderId"])["retCode"] == 170213

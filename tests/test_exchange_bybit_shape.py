@@ -127,6 +127,16 @@ def test_messages_have_the_documents_shape(topic: str) -> None:
     assert shape(linear_messages()[topic]) == shape(json.loads(SAMPLES[topic]))
 
 
+def test_private_messages_show_prices_without_trailing_zeros() -> None:
+    """The samples' "30000" and "95900.1" of an instrument whose tick is 0.10."""
+    told = linear_messages()
+    assert (told["order"]["data"][0]["price"], told["order"]["data"][0]["qty"]) == (
+        "59000", "0.010",
+    )  # fmt: skip
+    row = told["execution"]["data"][0]
+    assert (row["execPrice"], row["execQty"], row["orderQty"]) == ("60000.1", "0.01", "0.01")
+
+
 # -- RECORDED ---
 
 

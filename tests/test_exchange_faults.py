@@ -159,6 +159,8 @@ def test_half_open_is_silence_both_ways_then_a_reset() -> None:
     assert all(isinstance(event, Tick) for event in world.face.events[before:])
     world.step(WsOpen(9, "/user", {}), 4 * S)  # a new one is well
     assert (9, "x") in world.heard("x", 4 * S)
+    world.faulty.start(fault("drop_all"), 5 * S)  # nor does it hear of its own end
+    assert {close.conn for close in of(world.step(Tick(), 5 * S), WsClose)} == {MARKET, TRADE, 9}
     assert of(world.step(Tick(), 6 * S), WsDrop) == [WsDrop(USER)]
     world.step(WsClosed(USER), 6 * S)
     assert USER not in world.face.conns

@@ -1,6 +1,7 @@
 """engine.exchange.market and agents: seeded, independent of the server's turns, one priority for
 users and agents, and what an operator may do to it. How it trades: test_exchange_agents.py."""
 
+import random
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ from engine.exchange.book import BookOrder, Change, Side
 from engine.exchange.commands import Advance, Cancel, Place, Shock
 from engine.exchange.core import Core
 from engine.exchange.events import BestChange, DepthChange, MarketEvent, Trade
-from engine.exchange.instruments import CATALOGUE
+from engine.exchange.instruments import CATALOGUE, CATALOGUES
 from engine.exchange.market import FIRST_TRADE_ID, FIRST_UPDATE_ID, AgentMarket
 from engine.exchange.terms import NEVER_NS, Order, OrderType, Tif
 from engine.exchange.truth import FillRecord
@@ -260,6 +261,75 @@ def test_agents_never_cancel_a_users_order() -> None:
     assert 100 < len(resting) < len(orders)
 
 
+class Crowded:
+    """Two users who do anything, among agents and an operator; every event is checked."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng, self.market = random.Random(seed), AgentMarket(CATALOGUE[BTC], seed, 0)
+        self.book = shown(self.market)
+        self.orders: dict[int, BookOrder] = {}
+        self.placed_lots: dict[int, int] = {}
+        self.fills = 0
+        self.now_ns = 0
+
+    def step(self) -> None:
+        rng, market = self.rng, self.market
+        self.now_ns += rng.randrange(50 * MS)
+        market.advance(self.now_ns)
+        draw, victim = rng.random(), rng.randrange(1, len(self.orders) + 2)
+        if draw < 0.6:
+            self._place(len(self.orders) + 1)
+        elif draw < 0.8:
+            done = market.cancel(victim, self.now_ns)
+            assert not done or self.orders[victim].leaves_lots > 0
+        elif draw < 0.9:
+            if market.shrink(victim, 1, self.now_ns):
+                self.placed_lots[victim] -= 1
+        elif draw < 0.92:
+            side = rng.choice([None, *Side])
+            shock = Shock(BTC, rng.randint(-300, 300), rng.choice((0, 0, 40)), side, 200 * MS)
+            assert market.disturb(shock, self.now_ns)
+        self._take_in()
+
+    def _place(self, order_id: int) -> None:
+        rng, touch = self.rng, self.market.touch()
+        side, lots = Side(rng.randrange(2)), rng.randint(1, 400)
+        px_ticks = (touch[0] or touch[2] or 600_000) + rng.randint(-60, 60)
+        order = BookOrder(order_id, side, rng.choice((0, px_ticks, px_ticks)), lots, order_id % 2)
+        self.orders[order_id], self.placed_lots[order_id] = order, lots
+        rests = order.px_ticks > 0 and rng.random() < 0.8
+        fillable = self.market.fillable_lots(order)
+        assert self.market.would_take(order) == (fillable > 0)
+        met = self.market.place(order, rests, self.now_ns, may_meet_own=False)
+        if met is None:
+            assert lots - order.leaves_lots == fillable
+        else:
+            assert (met.account, met.side) == (order.account, side.opposite)
+            assert met is self.orders[met.order_id]
+
+    def _take_in(self) -> None:
+        for event in self.market.drain():
+            if isinstance(event, DepthChange):
+                apply(self.book, event.changes)
+            elif isinstance(event, Trade):
+                for order in (event.maker, event.taker):
+                    if order is not None:
+                        self.placed_lots[order.order_id] -= event.qty_lots
+                        self.fills += 1
+        assert self.book == shown(self.market)
+        for order_id, order in self.orders.items():
+            assert order.leaves_lots == self.placed_lots[order_id] >= 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_anything_users_do_is_told_and_adds_up(seed: int) -> None:
+    crowded = Crowded(seed)
+    for _ in range(400):
+        crowded.step()
+    crowded.market.book.check()
+    assert crowded.fills > 200
+
+
 # -- WHAT AN OPERATOR MAY DO ---
 
 
@@ -282,6 +352,37 @@ def test_jump_of_fair_value_sweeps_the_book_and_trading_goes_on_there(ticks: int
     assert abs((new_bid + new_ask - bid - ask) / 2 - ticks) < 400
     assert 0 < new_ask - new_bid < 20
     market.book.check()
+
+
+@pytest.mark.parametrize("percent", [-5, 5])
+def test_flash_crash_goes_far_beyond_the_book_and_comes_back(percent: int) -> None:
+    market = AgentMarket(CATALOGUE[BTC], 3, 0)
+    market.advance(5 * S)
+    before = market.touch()[0]
+    ticks = before * percent // 100
+    market.disturb(Shock(BTC, ticks=ticks, for_ns=10 * S), 5 * S)
+    for at_s, expected in ((10, before + ticks), (14, before + ticks), (20, before), (30, before)):
+        market.advance(at_s * S)
+        market.book.check()
+        bid, _, ask, _ = market.touch()
+        assert abs(bid - expected) < 1_500
+        assert 0 < ask - bid < 200
+        assert min(market.book.level_count(side) for side in Side) > 20
+
+
+def test_shocks_of_different_kinds_end_each_at_its_time() -> None:
+    market = AgentMarket(CATALOGUE[BTC], 3, 0)
+    market.advance(5 * S)
+    market.disturb(Shock(BTC, empty_side=SELL, for_ns=4 * S), 5 * S)
+    market.disturb(Shock(BTC, spread_ticks=200, for_ns=2 * S), 5 * S)
+    market.advance(6 * S)
+    assert market.touch()[2] == 0
+    assert market.touch()[0] < market.fair_ticks - 100
+    market.advance(8 * S + 900 * MS)
+    assert market.touch()[2] == 0
+    assert market.touch()[0] > market.fair_ticks - 100
+    market.advance(12 * S)
+    assert market.touch()[2] > 0
 
 
 def test_spread_is_kept_as_long_as_asked_and_then_closes() -> None:
@@ -350,6 +451,15 @@ def test_tick_does_not_change_under_a_users_order() -> None:
     market.place(BookOrder(1, BUY, 100, 5, account=0), True, 2)
     with pytest.raises(ValueError, match="rest"):
         market.set_tick(10, 3)
+
+
+def test_tick_that_makes_money_too_fine_is_refused() -> None:
+    """0.01 x 0.00001 is 1e-7 USDT: ten times finer can be counted, a hundred times can't."""
+    listing = CATALOGUES["binance_spot"][BTC]
+    for factor, is_done in ((10, True), (100, False)):
+        market = AgentMarket(listing, 1, 0, is_quiet=True)
+        assert market.set_tick(factor, 1) is is_done
+        assert (market.instrument != listing.instrument) is is_done
 
 
 def test_pause_moves_the_background_and_changes_nothing_in_it() -> None:

@@ -12,17 +12,29 @@ from engine.exchange.accounts import SPOT_PURSE
 from engine.exchange.book import Side
 from engine.exchange.commands import (
     Advance,
+    AmendTrigger,
     Cancel,
     CancelAll,
+    CancelTrigger,
     DeleteKey,
     Modify,
+    PlaceTrigger,
     SetLeverage,
     SetPositionMode,
     SetRefusals,
 )
 from engine.exchange.core import Core
-from engine.exchange.events import AccountUpdate, KeyDeleted, MarkUpdate
-from engine.exchange.terms import Exec, MoneyWhy, OrderType, Reason, Status, Tif, Why
+from engine.exchange.events import Accepted, AccountUpdate, KeyDeleted, MarkUpdate
+from engine.exchange.terms import (
+    Exec,
+    MoneyWhy,
+    OrderType,
+    Reason,
+    Status,
+    Tif,
+    TriggerStatus,
+    Why,
+)
 from engine.exchange.truth import FundingRecord, KeyRecord, MoneyRecord, record_fields
 
 HOUR_NS = 3_600_000_000_000
@@ -96,6 +108,42 @@ def test_spot_order_beyond_the_balance_is_refused(order: object) -> None:
     core = spot_core()
     assert refusal(core.step(order, 1)) is Reason.BALANCE  # type: ignore[arg-type]
     assert not any(core.accounts[0].locked.values())
+
+
+def test_waiting_order_locks_its_money_until_it_ends_or_triggers() -> None:
+    core = spot_core()
+    account = core.accounts[0]
+    instrument = core.markets["BTCUSDT"].instrument
+    _, _, ask, _ = core.markets["BTCUSDT"].touch()
+    waiting = place(0, Side.BUY, 1_000, ask + 500)
+    outputs = core.step(PlaceTrigger(waiting, ask + 100, True), 1)
+    cost_e8 = 1_000 * (ask + 500) * instrument.notional_e8
+    assert account.locked["USDT"] == cost_e8
+    assert [type(o).__name__ for o in outputs[1:]] == ["AccountUpdate", "TriggerUpdate"]
+    answer = outputs[0]
+    assert isinstance(answer, Accepted)
+    assert answer.trigger is not None
+    trigger_id = answer.trigger.trigger_id
+    core.step(AmendTrigger(0, "BTCUSDT", trigger_id, qty_lots=500), 2)
+    assert account.locked["USDT"] == cost_e8 // 2
+    amended = AmendTrigger(0, "BTCUSDT", trigger_id, qty_lots=900_000)
+    assert refusal(core.step(amended, 2)) is Reason.BALANCE
+    assert answer.trigger.place.qty_lots == 500
+    core.step(CancelTrigger(0, "BTCUSDT", trigger_id), 3)
+    assert account.locked["USDT"] == 0
+    # The whole purse waits: it must be free again for the order that it becomes.
+    lots = account.free_e8("USDT") // ((ask + 500) * instrument.notional_e8)
+    whole = place(0, Side.BUY, lots, ask + 500)
+    core.step(PlaceTrigger(whole, ask + 100, True), 4)
+    assert refusal(core.step(place(0, Side.BUY, 1_000, ask), 5)) is Reason.BALANCE
+    core.markets["BTCUSDT"].withdraw(6)  # type: ignore[attr-defined]
+    for side in (Side.SELL, Side.BUY):
+        core.step(place(1, side, 1_000, ask + 100), 6)
+    trigger = core.triggers_of(0, "BTCUSDT")[-1]
+    assert trigger.status is TriggerStatus.TRIGGERED
+    order = core.find_order(0, "BTCUSDT", trigger.order_id, "")
+    assert order is not None
+    assert account.locked["USDT"] == order.locked_e8
 
 
 def test_market_order_for_quote_money_spends_no_more() -> None:

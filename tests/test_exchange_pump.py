@@ -90,7 +90,9 @@ def test_counter_counts_messages_however_they_are_cut(piece: int) -> None:
     assert counter.others == 1
 
 
-@pytest.mark.parametrize("data", [b"\x81\x81aaaaa", b"\x81\x7f" + b"\xff" * 8, b"\x81\x7f" + b"\x7f" * 8])
+@pytest.mark.parametrize(
+    "data", [b"\x81\x81aaaaa", b"\x81\x7f" + b"\xff" * 8, b"\x81\x7f" + b"\x7f" * 8]
+)
 def test_counter_refuses_frames_that_can_not_be(data: bytes) -> None:
     with pytest.raises(ValueError, match="a frame that is masked, or larger"):
         Counter().feed(data)

@@ -1,6 +1,7 @@
 """The mover: a face's events and actions over real sockets; nothing of any venue."""
 
 import asyncio
+import io
 import json
 import logging
 import socket
@@ -29,16 +30,19 @@ PATIENCE_S = 10.0
 
 
 class Rig:
-    def __init__(self, face: TinyFace, server: ExchangeServer, http: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, face: TinyFace, server: ExchangeServer, http: aiohttp.ClientSession
+    ) -> None:
         self.face = face
         self.server = server
         self.http = http
+        self.trust: dict[str, Any] = {}
 
     async def rest(
-        self, method: str, target: str, body: str | None = None
+        self, method: str, target: str, body: str | io.BytesIO | None = None
     ) -> tuple[int, str, dict[str, str]]:
         url = URL(self.server.rest_url + target, encoded=True)
-        async with self.http.request(method, url, data=body) as answer:
+        async with self.http.request(method, url, data=body, **self.trust) as answer:
             return answer.status, await answer.text(), dict(answer.headers)
 
     async def admin(self, method: str, target: str, body: str | None = None) -> tuple[int, Any]:
@@ -52,7 +56,9 @@ class Rig:
 
     async def until(self, is_done: Callable[[], Any]) -> None:
         async with asyncio.timeout(PATIENCE_S):
-            while not is_done():
+            while True:
+                if is_done():
+                    return
                 await asyncio.sleep(0.001)
 
 
@@ -123,6 +129,40 @@ def test_client_that_gives_up_on_a_silent_request_leaves_nothing_behind() -> Non
                 async with asyncio.timeout(0.05):
                     await rig.rest("GET", "/silent")
             await rig.until(lambda: not rig.server._requests.waiting)
+
+    run(body)
+
+
+def test_body_that_is_far_too_large_is_refused_before_the_face_sees_it() -> None:
+    async def body() -> None:
+        async with rigged() as rig:
+            assert (await rig.rest("POST", "/order", io.BytesIO(bytes(2 << 20))))[0] == 413
+            assert rig.face.orders == rig.server.counters.bugs == 0
+            assert (await rig.rest("POST", "/order", "x"))[0] == 200
+
+    run(body)
+
+
+def test_stopped_server_is_silent() -> None:
+    async def body() -> None:
+        async with rigged() as rig, rig.ws() as ws:
+            await rig.server.stop()
+            with pytest.raises(ConnectionClosed):
+                await ws.recv()
+            count = len(rig.face.events)
+            rig.face.due_ns = 0
+            await asyncio.sleep(0.02)
+            assert len(rig.face.events) == count
+
+    run(body)
+
+
+def test_action_that_can_not_be_done_is_counted_and_hinders_nothing() -> None:
+    async def body() -> None:
+        async with rigged() as rig, rig.ws() as ws:
+            await ws.send("odd")
+            assert await ws.recv() == "?"  # half a surrogate pair is no UTF-8
+            assert rig.server.counters.bugs == 1
 
     run(body)
 
@@ -255,11 +295,21 @@ def test_sockets_do_not_wait_for_acknowledgements() -> None:
     run(body)
 
 
-def test_faults_only_a_mover_can_do() -> None:
+@pytest.mark.parametrize("is_tls", [False, True])
+def test_faults_only_a_mover_can_do(is_tls: bool, tmp_path: Path) -> None:
     """Half-open: silence both ways on a connection that stays; then a reset. A lost answer."""
+    context, ca_file = server_context(tmp_path) if is_tls else (None, None)
+    trust: dict[str, Any] = {}
+    if ca_file is not None:
+        trust["ssl"] = ssl.create_default_context(cafile=ca_file)
 
     async def body() -> None:
-        async with rigged() as rig, rig.ws() as ws, rig.ws("/user") as other:
+        async with (
+            rigged(context) as rig,
+            rig.ws(**trust) as ws,
+            rig.ws("/user", **trust) as other,
+        ):
+            rig.trust = trust
             fault = '{"kind":"half_open","conn":"market","for":"100ms"}'
             assert (await rig.admin("POST", "/fault", fault))[0] == 200
             await ws.send("hi")
@@ -279,9 +329,10 @@ def test_faults_only_a_mover_can_do() -> None:
 
 
 def test_tls_on_both_ports_with_the_authority_that_was_made(tmp_path: Path) -> None:
+    context, ca_file = server_context(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [ca_file.name]  # no private key
+
     async def body() -> None:
-        context, ca_file = server_context(tmp_path)
-        assert [path.name for path in tmp_path.iterdir()] == [ca_file.name]  # no private key
         async with rigged(context) as rig:
             assert rig.server.rest_url.startswith("https://")
             trusting = ssl.create_default_context(cafile=str(ca_file))

@@ -14,6 +14,7 @@ from support_tape import (
     best,
     diff,
     frames_of,
+    head_of,
     open_recording,
     snapshot,
     trade,
@@ -29,7 +30,7 @@ from engine.exchange.tape.book import TapeBook
 from engine.exchange.tape.market import TapeMarket
 from engine.exchange.tape.messages import DepthMessage
 from engine.exchange.tape.queue import TapeQueue
-from engine.exchange.terms import Exec, Reason, Tif
+from engine.exchange.terms import NEVER_NS, Exec, Reason, Tif
 from fastcore.types import SyncRule
 
 
@@ -210,16 +211,17 @@ def test_speed_divides_the_recorded_gaps(tmp_path: Path) -> None:
     assert len(frames_of(market)) == 1
 
 
-def test_recorded_book_equals_the_recorded_ticker() -> None:
+def test_recorded_book_equals_the_recorded_ticker(tmp_path: Path) -> None:
     """A stretch of a volatile day: 0 gaps, and the touch is bookTicker's at the same id."""
-    recording = open_recording(recorded("binance_usdm/btcusdt_20240808.gz"), "BTCUSDT")
+    path = recorded("binance_usdm/btcusdt_20240808.gz")
+    recording = open_recording(head_of(path, tmp_path / "head.raw", 9_000), "BTCUSDT")
     assert (recording.instrument.px.text(1), recording.instrument.qty.text(1)) == ("0.10", "0.001")
     market = TapeMarket(recording)
     market.on_public_subscriber(1)
     touches: dict[int, tuple[int, ...]] = {}
     compared = 0
-    while compared < 60:
-        market.advance(market.next_due_ns())
+    while (due_ns := market.next_due_ns()) < NEVER_NS:
+        market.advance(due_ns)
         for frame in frames_of(market):
             data = json.loads(frame.data)
             if data["e"] == "bookTicker":
@@ -229,7 +231,7 @@ def test_recorded_book_equals_the_recorded_ticker() -> None:
                 bid, ask = (market.book.depth(side, 1)[0] for side in Side)
                 assert (*bid, *ask) == touches[data["u"]]
                 compared += 1
-    assert market.book.gaps == 0
+    assert (market.book.gaps, compared > 20) == (0, True)
 
 
 # -- BROKEN FILES ---
@@ -285,5 +287,6 @@ def test_other_symbol_and_other_venue_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "t.raw", snapshot(100), diff(99, 101, 98))
     with pytest.raises(TickmakerError, match="ETHUSDT"):
         open_recording(path, "ETHUSDT")
+    spot = recorded("binance_spot/btcusdt_20240808.gz")
     with pytest.raises(TickmakerError, match="binance_spot"):
-        open_recording(recorded("binance_spot/btcusdt_20240808.gz"), None)
+        open_recording(head_of(spot, tmp_path / "spot.raw", 99), None)

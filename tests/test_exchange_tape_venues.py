@@ -1,6 +1,5 @@
 """engine.exchange.tape on every venue: recorded bytes out, books by the venue's own rule."""
 
-import gzip
 import json
 import random
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import pytest
 from support_data import recorded
 from support_exchange import accepted, place, updates
-from support_tape import LONG_NS, MS, START_NS, frames_of, play_out
+from support_tape import LONG_NS, MS, START_NS, frames_of, head_of, play_out
 from support_tape import write as write_lines
 from test_tape_bybit import book, trades, whole, write
 
@@ -50,14 +49,6 @@ def at(market: TapeMarket, lines: int) -> list[TapeFrame]:
 # -- BYTES ---
 
 
-def cut(path: Path, out: Path, lines: int) -> Path:
-    """The head of a recorded capture."""
-    with gzip.open(path, "rb") as file, out.open("wb") as head:
-        for _ in range(lines):
-            head.write(file.readline())
-    return out
-
-
 @pytest.mark.parametrize(
     ("venue", "name"),
     [("binance_usdm", "binance_usdm/btcusdt_20220811_7s.gz"),
@@ -67,7 +58,7 @@ def cut(path: Path, out: Path, lines: int) -> Path:
 def test_frames_are_the_recorded_bytes_in_their_order(
     tmp_path: Path, venue: str, name: str
 ) -> None:
-    head = cut(recorded(name), tmp_path / "head.raw", 1500)
+    head = head_of(recorded(name), tmp_path / "head.raw", 1500)
     market = market_of(head, venue)
     frames = frames_in(play_out(market))
     in_file = [line for _, _, line in read_lines(head) if b'"stream"' in line[:12]]
@@ -75,6 +66,7 @@ def test_frames_are_the_recorded_bytes_in_their_order(
     for frame in frames:
         assert frame.text == f'{{"stream":"{frame.stream}","data":{frame.data}}}'
     assert (market.book.gaps, market.instrument.kind is Kind.SPOT) == (0, "spot" in venue)
+    assert {frame.stream for frame in frames} == set(market.recorded_streams)
 
 
 def test_session_log_of_both_products_is_served_whole() -> None:
@@ -92,6 +84,7 @@ def test_session_log_of_both_products_is_served_whole() -> None:
     for frame in frames:
         assert json.loads(frame.text)["topic"] == frame.stream.partition("/")[2]
     assert [market.book.gaps for market in markets] == [0] * 6
+    assert streams == {name for market in markets for name in market.recorded_streams}
 
 
 def test_bare_frames_get_the_names_that_their_connection_had(tmp_path: Path) -> None:
@@ -107,13 +100,28 @@ def test_bare_frames_get_the_names_that_their_connection_had(tmp_path: Path) -> 
     assert frames[0].text == f'{{"stream":"btcusdt@depth","data":{diff}}}'
 
 
+@pytest.mark.parametrize(
+    ("line", "data"),
+    [('{ "stream" : "btcusdt@x", "data" : {"e": "x", "a":{}} }', '{"e": "x", "a":{}}'),
+     ('{"data":{"e":"x", "a":1},"stream":"btcusdt@x"}', '{"e":"x","a":1}')],
+    ids=["spaced", "stream last"],
+)  # fmt: skip
+def test_frames_spelt_in_another_way_stay_as_they_are(
+    tmp_path: Path, line: str, data: str
+) -> None:
+    path = write(tmp_path / "c.raw", SPOT_SNAPSHOT, spot(11, 12), line)
+    frames = at(market_of(path, "binance_spot"), 9)
+    assert frames[1] == TapeFrame("btcusdt@x", line, data)
+    assert frames[0].text == spot(11, 12)  # json.dumps puts spaces
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_damaged_bytes_end_the_tape_with_a_word_and_nothing_else(
     tmp_path: Path, seed: int
 ) -> None:
     """Any byte of any line: frames until there, then what is wrong, where; or no harm."""
     dice = random.Random(seed)
-    head = cut(recorded("binance_usdm/btcusdt_20220811_7s.gz"), tmp_path / "head.raw", 300)
+    head = head_of(recorded("binance_usdm/btcusdt_20220811_7s.gz"), tmp_path / "head.raw", 300)
     session = [b"%d %s" % line[1:] for line in read_lines(recorded(BYBIT), product="linear")]
     bybit = b"".join(line for line in session if b'.BTCUSDT"' in line[:80])
     for venue, whole_file in (("binance_usdm", head.read_bytes()), ("bybit", bybit)):
@@ -278,18 +286,20 @@ def plain(frame: TapeFrame, dropped: set[str]) -> Any:
 
 
 def test_imported_spot_tape_says_what_the_capture_said(tmp_path: Path) -> None:
-    head = cut(recorded("binance_spot/ethusdt_20240808.gz"), tmp_path / "head.raw", 1200)
+    head = head_of(recorded("binance_spot/ethusdt_20240808.gz"), tmp_path / "head.raw", 1200)
     import_files([head], tmp_path / "t")
     taken, given = (market_of(p, "binance_spot") for p in (tmp_path / "t", head))
     pairs = zip(frames_in(play_out(taken)), frames_in(play_out(given)), strict=True)
     for left, right in pairs:
         assert (left.stream, plain(left, {"E"})) == (right.stream, plain(right, {"E"}))
+    assert set(taken.recorded_streams) == set(given.recorded_streams)
     assert taken.snapshot(99).update_id == given.snapshot(99).update_id
 
 
 def test_imported_bybit_tape_says_what_the_capture_said(tmp_path: Path) -> None:
     import_files([recorded(BYBIT)], tmp_path / "t", symbol="spot/BTCUSDT")
     taken = market_of(tmp_path / "t", "bybit")
+    assert taken.recorded_streams == ("spot/orderbook.200.BTCUSDT", "spot/publicTrade.BTCUSDT")
     given = market_of(recorded(BYBIT), "bybit", "spot/BTCUSDT")
     assert taken.instrument == given.instrument
     lefts = [f for f in frames_in(play_out(taken)) if "orderbook" in f.stream]

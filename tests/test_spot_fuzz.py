@@ -218,6 +218,8 @@ def check_books(venue: Venue) -> None:
             assert 0 <= locked_e8 <= account.balances[asset]
         orders = venue.core.open_orders(account.index, "BTCUSDT")
         wanted = sum(order.locked_e8 for order in orders)
+        waiting = venue.core.open_triggers(account.index, "BTCUSDT")
+        wanted += sum(trigger.locked_e8 for trigger in waiting)
         assert wanted == sum(account.locked.values())
     answers = [action for action in venue.actions if isinstance(action, HttpAnswer)]
     assert len(answers) <= 1

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from support_exchange import quiet_core
-from support_spot import SECOND, START_NS, Venue, market_order
+from support_spot import SECOND, START_NS, Venue, market_order, wanted
 
 from engine.exchange.binance.spot_history import SpotHistory, interval_end_ns
 from engine.exchange.book import Side
@@ -111,6 +111,26 @@ def test_partial_depth_tells_the_top_when_it_changed(venue: Venue) -> None:
     assert venue.read(conn) == []
 
 
+def test_candle_is_told_once_more_when_it_is_closed(venue: Venue) -> None:
+    conn = venue.open("/ws/btcusdt@kline_1s")
+    for _ in range(4):
+        venue.order(**market_order(quantity="0.001"))
+        venue.after(1)
+    candles = [frame["k"] for frame in venue.read(conn)]
+    told: dict[int, list[bool]] = {}
+    for candle in candles:
+        told.setdefault(candle["t"] - START_NS // 1_000_000, []).append(candle["x"])
+    assert told == {
+        1_000: [False, True],
+        2_000: [False, True],
+        3_000: [False, True],
+        4_000: [False],
+    }
+    closed = [candle for candle in candles if candle["x"]]
+    assert [(candle["v"], candle["n"]) for candle in closed] == [("0.00100000", 1)] * 3
+    assert all(candle["T"] == candle["t"] + 999 for candle in candles)
+
+
 # -- CONTROL ---
 
 
@@ -194,6 +214,7 @@ def test_microseconds_on_one_stream_and_milliseconds_on_another(venue: Venue) ->
     assert venue.read(micro)[0]["T"] == START_NS // 1_000
     assert venue.read(milli)[0]["T"] == START_NS // 1_000_000
     venue.close(micro)
+    assert not venue.face.spot_streams._micro_conns
     venue.order(**market_order(quantity="0.001"))
     assert len(venue.read(milli)) == 1
 
@@ -375,6 +396,23 @@ def test_unfilled_orders_are_counted_and_fills_give_places_back(venue: Venue) ->
     assert count(venue) == 1  # only the first fill counts
     venue.after(10)
     assert count(venue) == 0
+
+
+def test_cancel_replace_counts_what_was_placed_or_not_attempted(venue: Venue) -> None:
+    path = "/api/v3/order/cancelReplace"
+    gone = {"cancelReplaceMode": "STOP_ON_FAILURE", "cancelOrderId": 77}
+    venue.signed("POST", path, **wanted(gone))
+    assert count(venue) == 1  # not attempted
+    order_id = venue.order()[1]["orderId"]
+    there = {"cancelReplaceMode": "STOP_ON_FAILURE", "cancelOrderId": order_id}
+    maker = {"type": "LIMIT_MAKER", "timeInForce": None, "price": "61000"}
+    venue.signed("POST", path, **wanted({**there, **maker}))
+    assert count(venue) == 2  # refused
+    venue.signed("POST", path, **wanted({**there, "price": "1.001"}))
+    assert count(venue) == 2  # a filter failure
+    venue.signed("POST", path, **wanted({**there, "nonsense": "1"}))
+    venue.order(nonsense="1")
+    assert count(venue) == 2  # not read
 
 
 def test_too_many_new_orders_are_refused_until_the_window_ends(venue: Venue) -> None:

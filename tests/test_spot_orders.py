@@ -61,6 +61,40 @@ def test_balances_of_nothing_are_left_out_when_asked(venue: Venue) -> None:
     assert "BTC" not in {row["asset"] for row in body["balances"]}
 
 
+def test_own_trades_and_orders_by_id_time_and_count(venue: Venue) -> None:
+    ids = []
+    for _ in range(3):
+        ids.append(venue.order(**market_order(quantity="0.001"))[1]["orderId"])
+        venue.after(1)
+    path, start_ms = "/api/v3/myTrades", START_NS // 1_000_000
+
+    def orders(where: str, **params: Any) -> list[int]:
+        status, rows = venue.signed("GET", where, **NAMED, **params)
+        assert status == 200, rows
+        return [row["orderId"] for row in rows]
+
+    assert orders(path) == ids
+    assert orders(path, limit=1) == ids[-1:]
+    assert orders(path, orderId=ids[1]) == [ids[1]]
+    assert orders(path, startTime=start_ms + 1_000) == ids[1:]
+    assert orders(path, startTime=start_ms, limit=1) == ids[:1]
+    assert orders(path, endTime=start_ms) == ids[:1]
+    trade_id = venue.signed("GET", path, **NAMED)[1][1]["id"]
+    assert orders(path, fromId=trade_id) == ids[1:]
+    assert orders("/api/v3/allOrders", orderId=ids[1]) == ids[1:]
+    assert orders("/api/v3/allOrders", limit=2) == ids[1:]
+    assert orders("/api/v3/allOrders", startTime=start_ms, limit=2) == ids[:2]
+    day = {"startTime": start_ms, "endTime": start_ms + 86_400_000}
+    assert orders(path, **day) == ids
+    day["endTime"] += 1
+    refused(
+        venue.signed("GET", path, **NAMED, **day),
+        -1127,
+        "More than 24 hours between startTime and endTime.",
+    )
+    refused(venue.signed("GET", path, **NAMED, startTime=start_ms, orderId=ids[0]), -1128)
+
+
 # -- TYPES ---
 
 
@@ -301,6 +335,22 @@ def test_cancel_replace_tells_what_became_of_each_half(
     assert open_count == (1 if places else 0)
 
 
+def test_new_order_that_is_refused_after_its_cancel_is_told_on_the_stream(venue: Venue) -> None:
+    conn = venue.user_stream()
+    order_id = venue.order()[1]["orderId"]
+    venue.read(conn)
+    fields = {"cancelReplaceMode": "ALLOW_FAILURE", "cancelOrderId": order_id, **BAD_NEW}
+    venue.signed("POST", CANCEL_REPLACE, **wanted({**fields, "newClientOrderId": "new"}))
+    cancelled, refused_new, money = venue.events(conn)
+    assert (cancelled["x"], cancelled["i"]) == ("CANCELED", order_id)
+    assert (refused_new["x"], refused_new["X"]) == ("REJECTED", "REJECTED")
+    assert refused_new["r"] == "WOULD_MATCH_IMMEDIATELY"
+    assert (refused_new["c"], refused_new["w"], "W" in refused_new) == ("new", False, False)
+    assert money["e"] == "outboundAccountPosition"
+    venue.order()
+    assert [event.get("x") for event in venue.events(conn)] == ["NEW", None]  # told once
+
+
 def test_cancel_replace_with_a_filter_failure_cancels_nothing(venue: Venue) -> None:
     order_id = venue.order()[1]["orderId"]
     fields = {"cancelReplaceMode": "ALLOW_FAILURE", "cancelOrderId": order_id, "price": "1.001"}
@@ -380,17 +430,21 @@ def test_stop_order_waits_triggers_and_keeps_its_id(venue: Venue) -> None:
     conn = venue.user_stream()
     stop = {"type": "STOP_LOSS_LIMIT", "side": "SELL", "stopPrice": "59999.99", "price": "59990"}
     venue.order(venue.key(1), **market_order())  # a trade above the stop price
+    born = venue.t_ns // 1_000_000
     order_id = venue.order(**stop, newClientOrderId="stop")[1]["orderId"]
     waiting = venue.signed("GET", ORDER, **NAMED, orderId=order_id)[1]
     assert (waiting["status"], waiting["isWorking"], waiting["workingTime"]) == ("NEW", False, -1)
     assert [o["orderId"] for o in venue.signed("GET", "/api/v3/openOrders")[1]] == [order_id]
+    venue.after(2)
     venue.order(venue.key(1), **market_order(side="SELL"))
     done = venue.signed("GET", ORDER, **NAMED, origClientOrderId="stop")[1]
     assert (done["orderId"], done["status"]) == (order_id, "FILLED")
+    assert (done["time"], done["workingTime"]) == (born, born + 2_000)
     assert (done["type"], done["stopPrice"]) == ("STOP_LOSS_LIMIT", "59999.99000000")
     reports = [e for e in venue.events(conn) if e["e"] == "executionReport"]
     assert {report["i"] for report in reports} == {order_id}
     assert [report["w"] for report in reports[:2]] == [False, True]
+    assert {report["O"] for report in reports} == {born}
     assert reports[-1]["X"] == "FILLED"
     trades = venue.signed("GET", "/api/v3/myTrades", **NAMED, orderId=order_id)[1]
     assert sum(float(trade["qty"]) for trade in trades) == pytest.approx(0.01)
@@ -410,6 +464,25 @@ def test_waiting_orders_are_cancelled_and_refused_like_others(venue: Venue) -> N
         assert venue.order(**stop, stopPrice="59000")[0] == 200
     refused(venue.order(**stop, stopPrice="59000"), -1013, "Filter failure: MAX_NUM_ALGO_ORDERS")
     assert len(venue.signed("DELETE", "/api/v3/openOrders", **NAMED)[1]) == 5
+
+
+def test_delisting_expires_what_rests_and_what_waits(venue: Venue) -> None:
+    conn = venue.user_stream()
+    venue.order(venue.key(1), **market_order())
+    stop = {"type": "STOP_LOSS", "side": "SELL", "price": None, "timeInForce": None}
+    ids = [venue.order()[1]["orderId"], venue.order(**stop, stopPrice="59000")[1]["orderId"]]
+    venue.read(conn)
+    _, *caused = venue.core.step(SetState("BTCUSDT", MarketState.DELISTED), venue.t_ns)
+    actions: list[Any] = []
+    venue.face.publish(caused, venue.t_ns, actions)
+    told = [json.loads(action.text)["event"] for action in actions if conn in action.conns]
+    ended = {event["i"]: event for event in told if event["e"] == "executionReport"}
+    assert list(ended) == ids
+    for order_id, event in ended.items():
+        assert (event["X"], event["eR"]) == ("EXPIRED", "EXCHANGE_CANCELED")
+        order = venue.signed("GET", ORDER, **NAMED, orderId=order_id)[1]
+        assert (order["status"], order["expiryReason"]) == ("EXPIRED", "EXCHANGE_CANCELED")
+    refused(venue.order(), -2010, "Market is closed.")
 
 
 def test_order_lists_are_refused(venue: Venue) -> None:
@@ -454,6 +527,11 @@ def test_websocket_api_does_the_same(venue: Venue) -> None:
     assert [order["status"] for order in cancelled["result"]] == ["CANCELED"]
     again = venue.api_signed(conn, "order.cancel", **NAMED, orderId=order_id)
     assert json.dumps(again["error"]) == json.dumps(UNKNOWN)
+    strange = venue.api_signed(conn, "order.place", **wanted({"nonsense": "1"}))
+    assert strange["error"] == {
+        "code": -1104,
+        "msg": "Not all sent parameters were read; read '9' parameter(s) but was sent '10'.",
+    }
     listed = venue.api_signed(conn, "orderList.place", **NAMED)
     assert listed["error"]["code"] == -1013
     assert venue.api_signed(conn, "order.test", **wanted({}))["result"] == {}

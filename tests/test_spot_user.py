@@ -6,7 +6,7 @@ import pytest
 from support_spot import ORDER, SECOND, Venue, market_order, signature_of, wanted
 
 from engine.exchange.commands import DeleteKey
-from engine.exchange.face import WsClose, WsSend
+from engine.exchange.face import HttpAnswer, HttpRequest, WsClose, WsSend
 
 
 @pytest.fixture
@@ -85,7 +85,9 @@ def test_unsubscribe_ends_one_or_all_and_says_so(venue: Venue) -> None:
     wrong = venue.api(conn, "userDataStream.unsubscribe", subscriptionId=7)
     assert wrong["error"]["code"] == -2036
     assert venue.api(conn, "userDataStream.unsubscribe", subscriptionId=0)["result"] == {}
-    assert kinds(venue.events(conn)) == ["eventStreamTerminated"]
+    (last,) = venue.read(conn)
+    stamp = venue.t_ns // 1_000_000
+    assert last == {"subscriptionId": 0, "event": {"e": "eventStreamTerminated", "E": stamp}}
     venue.order()
     venue.order(venue.key(1))
     assert {frame["subscriptionId"] for frame in venue.read(conn)} == {1}
@@ -122,7 +124,10 @@ def test_fault_ends_every_user_stream(venue: Venue) -> None:
 
 def test_listen_keys_are_gone(venue: Venue) -> None:
     for method in ("POST", "PUT", "DELETE"):
-        assert venue.rest(method, "/api/v3/userDataStream")[0] == 410
+        request = HttpRequest(9, method, "/api/v3/userDataStream", "", "", {})
+        (answer,) = (a for a in venue.step(request) if isinstance(a, HttpAnswer))
+        assert (answer.status, len(answer.body)) == (410, 136)  # as long as the venue's
+        assert answer.body.startswith("<html>\r\n<head><title>410 Gone</title></head>")
     conn = venue.open("/ws-api/v3")
     assert venue.api(conn, "userDataStream.start", apiKey=venue.key().api_key)["status"] != 200
 
@@ -138,6 +143,7 @@ def test_cancel_has_its_own_client_id(venue: Venue) -> None:
     assert (body["origClientOrderId"], body["clientOrderId"]) == ("mine", "bye")
     report = venue.events(conn)[2]
     assert (report["x"], report["c"], report["C"]) == ("CANCELED", "bye", "mine")
+    assert not venue.face.users.renames  # told, and forgotten
 
 
 def test_cancel_all_tells_each_order_under_one_id(venue: Venue) -> None:

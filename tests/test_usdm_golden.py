@@ -91,6 +91,16 @@ def test_answers(venue: Usdm, path: str) -> None:
     check(REST[path], venue.good("GET", path, symbol="BTCUSDT"))
 
 
+def test_conditional_orders(venue: Usdm) -> None:
+    algo = {"algoType": "CONDITIONAL", "side": "SELL", "type": "TAKE_PROFIT", "price": "61000"}
+    algo |= {"symbol": "BTCUSDT", "quantity": "0.010", "triggerPrice": "61000.00"}
+    placed = venue.good("POST", "algoOrder", **algo)
+    check(SAMPLES["algo_placed"], placed)
+    check(SAMPLES["algo"], venue.good("GET", "algoOrder", algoId=placed["algoId"]))
+    [row] = venue.good("GET", "openAlgoOrders", symbol="BTCUSDT")
+    check(SAMPLES["algo"], row)
+
+
 def test_rate_limits_of_an_answer(venue: Usdm) -> None:
     reply = venue.api(venue.open("/ws-fapi/v1"), "order.place", **ORDER)
     assert reply["rateLimits"] == [
@@ -163,6 +173,28 @@ def test_account_answers_agree(venue: Usdm) -> None:
     wide = venue.good("GET", "/fapi/v2/positionRisk", venue.key(1))
     assert (wide[0]["positionAmt"], wide[0]["leverage"]) == ("0.000", "20")
     assert venue.good("GET", "/fapi/v3/positionRisk", venue.key(1))[0]["positionAmt"] == "0.000"
+
+
+def test_open_orders_hold_margin(venue: Usdm) -> None:
+    def money() -> tuple[float, ...]:
+        asset = venue.good("GET", "/fapi/v3/account")["assets"][0]
+        names = ("availableBalance", "positionInitialMargin", "openOrderInitialMargin")
+        return tuple(float(asset[name]) for name in names)
+
+    assert money() == (100_000, 0, 0)
+    assert venue.good("GET", "/fapi/v3/account")["assets"][0]["updateTime"]  # 0: ccxt skips it
+    venue.order()
+    wanted = 0.010 * 59_990 / 20
+    assert money() == pytest.approx((100_000 - wanted, 0, wanted))
+    venue.order(side="SELL", price="60010.00", quantity="0.004")  # the other side is worse
+    assert money() == pytest.approx((100_000 - wanted, 0, wanted))
+    venue.good("DELETE", "allOpenOrders", symbol="BTCUSDT")
+    venue.order(**TAKE)
+    free, held, ordered = money()
+    assert (held, ordered) == pytest.approx((0.001 * 60_000 / 20, 0))
+    venue.order(side="SELL", price="60010.00", quantity="0.001")  # it would only close
+    assert money()[2] == pytest.approx(0.001 * 10 / 20)  # its price is above the mark
+    assert free < 100_000 - held
 
 
 def test_modes_that_do_not_change(venue: Usdm) -> None:

@@ -50,9 +50,10 @@ def venue() -> Usdm:
         ({"reduceOnly": "true"}, -2022),
         ({"reduceOnly": "perhaps"}, -1130),
         ({"positionSide": "LONG"}, -4061),
+        ({"positionSide": "UP"}, -4060),
         ({"newClientOrderId": "no spaces"}, -4015),
         ({"newClientOrderId": "x" * 37}, -4015),
-        ({"newOrderRespType": "FULL"}, -1130),
+        ({"newOrderRespType": "FULL"}, -1136),
         ({"selfTradePreventionMode": "SOMETIMES"}, -1130),
         ({"type": "MARKET", "timeInForce": "GTC"}, -1106),
     ],
@@ -139,8 +140,10 @@ def test_batches_answer_item_by_item(venue: Usdm) -> None:
     names = json.dumps(["a", "b", "z"])
     rows = venue.good("DELETE", "batchOrders", **BY_ID, origClientOrderIdList=names)
     assert [row.get("status", row.get("code")) for row in rows] == ["CANCELED", "CANCELED", -2011]
-    for bad in ("[]", "{", "7", json.dumps([ORDER] * 6), "[" * 9_000):
+    for bad in ("{", "7", "[" * 9_000):
         assert venue.signed("POST", "batchOrders", batchOrders=bad)[1]["code"] == -1130
+    for bad in ("[]", json.dumps([ORDER] * 6)):
+        assert venue.signed("POST", "batchOrders", batchOrders=bad)[1]["code"] == -4082
 
 
 def test_cancel_all_and_history(venue: Usdm) -> None:
@@ -216,7 +219,7 @@ def test_halted_and_delisted_symbols(venue: Usdm) -> None:
     assert venue.get("exchangeInfo")["symbols"][0]["status"] != "TRADING"
     assert len(venue.good("GET", "openOrders")) == 1
     venue.core.operate(SetState("BTCUSDT", MarketState.DELISTED), venue.t_ns)
-    assert venue.order()[1]["code"] == -4108
+    assert venue.order()[1]["code"] == -4141
     assert venue.good("GET", "openOrders") == []
 
 
@@ -252,6 +255,7 @@ def test_stop_waits_triggers_and_becomes_an_order(venue: Usdm) -> None:
     )  # fmt: skip
     row = venue.good("GET", "algoOrder", algoId=placed["algoId"])
     assert (row["algoStatus"], row["actualOrderId"]) == ("TRIGGERED", str(order["i"]))
+    assert row["actualPrice"] == order["ap"]
     assert venue.good("GET", "openAlgoOrders") == []
     assert len(venue.good("GET", "allAlgoOrders", **BY_ID)) == 1
 
@@ -281,8 +285,9 @@ def test_conditional_orders_are_cancelled_apart_from_others(venue: Usdm) -> None
         ({"triggerPrice": "59990.05"}, -4014),
         ({"triggerPrice": None}, -1102),
         ({"type": "STOP"}, -1102),
-        ({"workingType": "MOON"}, -1130),
-        ({"closePosition": "true"}, -2022),
+        ({"workingType": "MOON"}, -4031),
+        ({"closePosition": "true"}, -4137),
+        ({"closePosition": "true", "quantity": None}, -2022),
         ({"quantity": "0"}, -4003),
     ],
 )

@@ -206,6 +206,18 @@ def test_marks_every_second_and_every_third(venue: Usdm) -> None:
     assert index["nextFundingTime"] % (8 * 3_600_000) == 0
 
 
+def test_marks_of_all_in_one_frame() -> None:
+    venue = Usdm(quiet_core(keys=("BTCUSDT", "ETHUSDT")))
+    conn = subscribed(venue, "!markPrice@arr@1s", "ethusdt@markPrice@1s", root="/market")
+    venue.after(2)
+    frames = venue.read(conn)
+    assert [len(frame) if isinstance(frame, list) else frame["s"] for frame in frames] == [
+        "ETHUSDT", 2, "ETHUSDT", 2,
+    ]  # fmt: skip
+    assert [row["s"] for row in frames[1]] == ["BTCUSDT", "ETHUSDT"]
+    assert frames[1][1] == frames[0]
+
+
 def test_candles_by_stream_and_by_rest_agree(venue: Usdm) -> None:
     conn = subscribed(venue, "btcusdt@kline_1m", root="/market")
     sides = ["BUY", "SELL", "BUY"]

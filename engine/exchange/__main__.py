@@ -7,6 +7,7 @@ also at the end of standard input. Exit 2: an argument that can't be used.
 
 import argparse
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -48,6 +49,7 @@ TURN_S = 0.05
 TRUTH_S = 0.2  # the file is behind by this at most
 TRUTH_KEPT = 100_000  # records that stay readable through the admin port beside a file
 PROGRESS_S = 10.0
+GC_THRESHOLD = (20_000, 20, 50)  # an order leaves hardly a cycle; the default looks all the time
 log = logging.getLogger("tickmaker.exchange")
 
 
@@ -120,6 +122,9 @@ async def serve(args: argparse.Namespace, emit: Callable[[str], object]) -> None
         server = ExchangeServer(faulty, tls)
         await server.start_admin(Admin(faulty, server.facts), args.admin_port)
         await server.start(args.rest_port, args.ws_port)
+        gc.collect()
+        gc.freeze()  # what starting made stays: no collection shall look at it again
+        gc.set_threshold(*GC_THRESHOLD)
         log.info("%s serves %s at %s", args.venue, ",".join(core.markets), server.rest_url)
         document = ready_document(server, ca_file)
         emit(ready_json(document) if args.json else ready_text(document))

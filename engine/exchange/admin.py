@@ -13,7 +13,14 @@ from urllib.parse import parse_qsl
 
 from engine.errors import TickmakerError
 from engine.exchange.book import Side
-from engine.exchange.commands import Command, ResetSequence, SetState, SetTick, Shock
+from engine.exchange.commands import (
+    Command,
+    ResetSequence,
+    SetRefusals,
+    SetState,
+    SetTick,
+    Shock,
+)
 from engine.exchange.core import Core
 from engine.exchange.events import Refused
 from engine.exchange.face import Action, Tick
@@ -23,7 +30,7 @@ from engine.exchange.terms import MarketState
 from engine.exchange.truth import record_fields
 
 COMMANDS: dict[str, type[Command]] = {
-    kind.__name__: kind for kind in (SetState, Shock, SetTick, ResetSequence)
+    kind.__name__: kind for kind in (SetState, Shock, SetTick, ResetSequence, SetRefusals)
 }
 TRUTH_ROWS_MAX = 10_000
 BOOK_LEVELS_MAX = 5_000
@@ -226,7 +233,7 @@ def _command_of(document: dict[str, Any]) -> Command:
 
 def _value(key: str, wanted: Any, value: object) -> Any:
     enum: type[Enum] | None = MarketState if wanted is MarketState else None
-    if wanted not in (str, int) and enum is None:
+    if wanted not in (str, int, bool) and enum is None:
         enum = Side  # the one optional field
         if value is None:
             return None

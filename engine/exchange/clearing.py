@@ -14,6 +14,7 @@ from engine.exchange.events import (
     Output,
     PositionNow,
     Trade,
+    Trigger,
 )
 from engine.exchange.instruments import Instrument, Kind
 from engine.exchange.terms import Exec, MoneyWhy, Order, OrderType, Status, Why
@@ -211,9 +212,22 @@ class Clearing:
         change_e8 = wanted_e8 - order.locked_e8
         if change_e8:
             account = self.accounts[order.account]
-            asset = _paid_asset(order, instrument)
+            asset = paid_asset(order.side, instrument)
             account.lock(asset, change_e8)
             order.locked_e8 = wanted_e8
+            self._tell_money(account, {asset: 0}, t_ns, MoneyWhy.LOCK, out)
+
+    def lock_trigger(
+        self, trigger: Trigger, instrument: Instrument, wanted_e8: int, t_ns: int,
+        out: list[Output],
+    ) -> None:  # fmt: skip
+        """Set aside so much for a conditional order that waits; 0 frees it."""
+        change_e8 = wanted_e8 - trigger.locked_e8
+        if change_e8:
+            account = self.accounts[trigger.place.account]
+            asset = paid_asset(trigger.place.side, instrument)
+            account.lock(asset, change_e8)
+            trigger.locked_e8 = wanted_e8
             self._tell_money(account, {asset: 0}, t_ns, MoneyWhy.LOCK, out)
 
     def _unlock_filled(
@@ -221,7 +235,7 @@ class Clearing:
     ) -> None:
         if order.locked_e8:
             freed_e8 = min(order.locked_e8, lots * _lot_cost_e8(order, instrument))
-            account.lock(_paid_asset(order, instrument), -freed_e8)
+            account.lock(paid_asset(order.side, instrument), -freed_e8)
             order.locked_e8 -= freed_e8
 
     # -- FUNDING ---
@@ -257,8 +271,17 @@ def _lot_cost_e8(order: Order, instrument: Instrument) -> int:
     return instrument.lot_e8
 
 
-def _paid_asset(order: Order, instrument: Instrument) -> str:
-    return instrument.quote if order.side is Side.BUY else instrument.base
+def paid_asset(side: Side, instrument: Instrument) -> str:
+    """What a spot order pays with."""
+    return instrument.quote if side is Side.BUY else instrument.base
+
+
+def trigger_cost_e8(trigger: Trigger, instrument: Instrument) -> int:
+    """What a conditional spot order may cost, at its limit or else at its trigger."""
+    place = trigger.place
+    if place.side is Side.SELL:
+        return place.qty_lots * instrument.lot_e8
+    return place.qty_lots * (place.px_ticks or trigger.trigger_px_ticks) * instrument.notional_e8
 
 
 def _keep(

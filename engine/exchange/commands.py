@@ -79,6 +79,18 @@ class PlaceTrigger:
 
 
 @dataclass(frozen=True, slots=True)
+class AmendTrigger:
+    """Of one that waits still; 0: as it is."""
+
+    account: int
+    symbol: str
+    trigger_id: int
+    trigger_px_ticks: int = 0
+    qty_lots: int = 0
+    px_ticks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class CancelTrigger:
     account: int
     symbol: str
@@ -143,8 +155,8 @@ class SetTick:
 
 @dataclass(frozen=True, slots=True)
 class Shock:
-    """Disturb the agents' market: the fair value jumps by `ticks`, quotes keep `spread_ticks`
-    from it and `empty_side` stays empty, for `for_ns`."""
+    """Disturb the agents' market: the fair value jumps by `ticks` and comes back, quotes keep
+    `spread_ticks` from it, `empty_side` stays empty, for `for_ns`. 0: it jumps and stays."""
 
     symbol: str
     ticks: int = 0
@@ -169,7 +181,7 @@ class SetRefusals:
 
 
 Command = (
-    Advance | Place | Cancel | CancelAll | Modify | PlaceTrigger | CancelTrigger
+    Advance | Place | Cancel | CancelAll | Modify | PlaceTrigger | AmendTrigger | CancelTrigger
     | CancelAllTriggers | Countdown | SetLeverage | SetPositionMode | DeleteKey | SetState
     | SetTick | Shock | ResetSequence | SetRefusals
 )  # fmt: skip

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable
 
 from engine.exchange.accounts import LEVERAGE_MAX, Account, FeeRates
 from engine.exchange.checks import Checks
-from engine.exchange.clearing import Clearing
+from engine.exchange.clearing import Clearing, paid_asset, trigger_cost_e8
 from engine.exchange.commands import (
     Advance,
+    AmendTrigger,
     Cancel,
     CancelAll,
     CancelAllTriggers,
@@ -41,7 +42,7 @@ from engine.exchange.events import (
     Refused,
     Trigger,
 )
-from engine.exchange.instruments import Instrument
+from engine.exchange.instruments import Instrument, Kind
 from engine.exchange.keys import Keyring, derive_keys, derive_management_key
 from engine.exchange.marks import Marks
 from engine.exchange.order_index import OrderIndex, RefusalError
@@ -85,7 +86,7 @@ class Core:
         self._desk = Desk(
             self.rules, self.checks, self._clearing, self._index, seed, self._on_last_px
         )
-        self._triggers = Triggers(self.rules.triggers_max, self.truth)
+        self._triggers = Triggers(self.rules.triggers_max, self.truth, self._hold_money)
         self._marks = Marks(self.markets, self.rules)
         self._states = dict.fromkeys(self.markets, MarketState.TRADING)
         self._halted_ns: dict[str, int] = {}
@@ -97,6 +98,7 @@ class Core:
             CancelAll: self._cancel_all,
             Modify: self._modify,
             PlaceTrigger: self._place_trigger,
+            AmendTrigger: self._amend_trigger,
             CancelTrigger: self._cancel_trigger,
             CancelAllTriggers: self._cancel_all_triggers,
             Countdown: self._countdown,
@@ -214,13 +216,34 @@ class Core:
         self._pull_triggers(symbol, px_ticks, False, t_ns)
 
     def _place_trigger(self, command: PlaceTrigger, t_ns: int) -> Accepted:
-        market = self._open_market(command.place.symbol)
-        px_ticks = self.mark_px_ticks(command.place.symbol)
-        if not command.by_mark:
-            px_ticks = market.last_px_ticks() or px_ticks
+        px_ticks = self._watched_ticks(command.place.symbol, command.by_mark)
         if command.place.qty_lots <= 0:
             raise RefusalError(Reason.QTY_ZERO)
         return Accepted(trigger=self._triggers.place(command, px_ticks, t_ns, self._out))
+
+    def _hold_money(
+        self, trigger: Trigger, is_waiting: bool, t_ns: int, out: list[Output]
+    ) -> None:
+        instrument = self.markets[trigger.place.symbol].instrument
+        if instrument.kind is not Kind.SPOT or not self.rules.locks_triggers:
+            return
+        wanted_e8 = trigger_cost_e8(trigger, instrument) if is_waiting else 0
+        account = self.accounts[trigger.place.account]
+        free_e8 = account.free_e8(paid_asset(trigger.place.side, instrument))
+        if wanted_e8 - trigger.locked_e8 > free_e8:
+            raise RefusalError(Reason.BALANCE)
+        self._clearing.lock_trigger(trigger, instrument, wanted_e8, t_ns, out)
+
+    def _amend_trigger(self, command: AmendTrigger, t_ns: int) -> Accepted:
+        trigger = self.find_trigger(command.account, command.symbol, command.trigger_id, "")
+        by_mark = trigger is not None and trigger.by_mark
+        px_ticks = self._watched_ticks(command.symbol, by_mark)
+        return Accepted(trigger=self._triggers.amend(command, px_ticks, t_ns, self._out))
+
+    def _watched_ticks(self, symbol: str, by_mark: bool) -> int:
+        """The price that conditional orders of `symbol` wait for, as it is now."""
+        market, mark_ticks = self._open_market(symbol), self.mark_px_ticks(symbol)
+        return mark_ticks if by_mark else market.last_px_ticks() or mark_ticks
 
     def _cancel_trigger(self, command: CancelTrigger, t_ns: int) -> Accepted:
         return Accepted(trigger=self._triggers.cancel(command, t_ns, self._out))
@@ -235,7 +258,7 @@ class Core:
 
     def _pull_triggers(self, symbol: str, px_ticks: int, by_mark: bool, t_ns: int) -> None:
         for trigger in self._triggers.due(symbol, px_ticks, by_mark):
-            if not self._triggers.take(trigger):
+            if not self._triggers.take(trigger, t_ns, self._out):
                 continue  # ended, or being placed, by what an earlier one caused
             told = self._out
             self._out = self._desk.out = []

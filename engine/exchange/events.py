@@ -32,12 +32,8 @@ class Trigger:
     update_ns: int
     status: TriggerStatus = TriggerStatus.NEW
     order_id: int = 0  # of the order that it became
+    locked_e8: int = 0  # spot, where the venue sets money aside for it
     refusal: Reason | None = None
-
-
-
-
-
 
 
 # -- OUT OF THE CORE ---

@@ -144,7 +144,7 @@ class Faulty:
         if isinstance(fault, RequestFault):
             self._requests.begin(live)
             return [said]
-        return [said, *self._world.begin(live)]
+        return [said, *self._frames.out(self._world.begin(live), t_ns)]
 
     def _end(self, live: Live, t_ns: int) -> list[Action]:
         del self.live[live.number]

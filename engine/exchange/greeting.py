@@ -89,7 +89,8 @@ def _first_steps(document: dict[str, Any]) -> Iterator[str]:
     keys = {"apiKey": account["api_key"], "secret": account["secret"], "options": options}
     if ca_file:
         keys["requests_trust_env"] = True  # else ccxt doesn't look at that variable
-    yield f"ex = ccxt.{name}({json.dumps(keys)})"
+    literal = json.dumps(keys).replace(": true", ": True")
+    yield f"ex = ccxt.{name}({literal})"
     moved = f're.sub(r"https://[^/\\"]+", "{rest_url}", json.dumps(ex.urls["api"]))'
     yield f'ex.urls["api"] = json.loads({moved})'
     yield f"print(ex.fetch_ticker(\"{symbol}\"))'"

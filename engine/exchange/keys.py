@@ -126,4 +126,4 @@ class Keyring:
 
 def sign(secret: str, text: str) -> str:
     """HMAC-SHA256 in lowercase hex, as the venues want it."""
-    return hmac.new(secret.encode(), text.encode(errors="replace"), hashlib.sha256).hexdigest()
+    return hmac.digest(secret.encode(), text.encode(errors="replace"), "sha256").hex()

@@ -16,7 +16,7 @@ from engine.exchange.agents.settings import AgentSettings, settings_of
 from engine.exchange.book import BookOrder, Side, Touch
 from engine.exchange.commands import Shock
 from engine.exchange.events import DepthSnapshot, MarketEvent
-from engine.exchange.instruments import Listing
+from engine.exchange.instruments import E8, Listing
 from engine.exchange.market_log import MarketLog
 from engine.exchange.terms import NEVER_NS
 from fastcore.limit_book import LimitBook
@@ -102,12 +102,11 @@ class AgentMarket:
     # -- THE OPERATOR'S ---
 
     def disturb(self, shock: Shock, now_ns: int) -> bool:
-        """The jump lasts; spread and empty side end after `for_ns`. What stands beyond the new
-        fair value is swept at once, users' quotes too."""
+        """What stands beyond the new fair value is swept at once, users' quotes too. Fair value
+        comes back after `for_ns`, or stays where it is when that is 0. Shocks of different kinds
+        may overlap."""
         empty_side = -1 if shock.empty_side is None else int(shock.empty_side)
-        lasts = bool(shock.spread_ticks or empty_side >= 0)
-        until_ns = now_ns + shock.for_ns if lasts else 0
-        self._floor.disturb(shock.ticks, shock.spread_ticks, empty_side, until_ns, now_ns)
+        self._floor.disturb(shock.ticks, shock.spread_ticks, empty_side, shock.for_ns, now_ns)
         self._flush()
         return True
 
@@ -117,10 +116,14 @@ class AgentMarket:
 
     def set_tick(self, factor: int, now_ns: int) -> bool:
         """Every price is `factor` times as many ticks now: the same prices, so there is nothing to
-        tell of the book. ValueError while users' orders rest."""
+        tell of the book. False where money would be finer than 1e-8. ValueError while users'
+        orders rest."""
         if self._users:
             raise ValueError(f"{len(self._users)} users' orders rest: they must end first")
-        self.instrument = self.instrument.with_finer_tick(factor)
+        finer = self.instrument.with_finer_tick(factor)
+        if finer.px.step * finer.qty.step * E8 % 1:
+            return False
+        self.instrument = finer
         self.settings = self.settings.with_finer_tick(factor)
         self._crowd.rescale(self.settings, factor, self.instrument.px_ticks_max)
         return True

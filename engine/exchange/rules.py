@@ -18,6 +18,7 @@ class Rules:
     are_client_ids_for_ever: bool  # else unique among open orders
     orders_max: int  # open, a symbol and account
     triggers_max: int  # conditional, a symbol and account
+    locks_triggers: bool  # spot: a waiting conditional order sets aside what it may cost
     collar_percent: int  # a limit price this far beyond the touch is refused
     funding_every_ns: int
     funding_rate_e8: int
@@ -33,6 +34,7 @@ RULES = {
         are_client_ids_for_ever=False,
         orders_max=200,
         triggers_max=10,
+        locks_triggers=False,
         collar_percent=5,
         funding_every_ns=8 * HOUR_NS,
         funding_rate_e8=10_000,
@@ -45,6 +47,7 @@ RULES = {
         are_client_ids_for_ever=False,
         orders_max=200,
         triggers_max=5,
+        locks_triggers=True,
         collar_percent=20,
         funding_every_ns=0,
         funding_rate_e8=0,
@@ -57,6 +60,7 @@ RULES = {
         are_client_ids_for_ever=True,
         orders_max=500,
         triggers_max=10,
+        locks_triggers=False,
         collar_percent=5,
         funding_every_ns=8 * HOUR_NS,
         funding_rate_e8=10_000,

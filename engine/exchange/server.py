@@ -45,7 +45,6 @@ from engine.exchange.ws_end import CLOSE_TIMEOUT_S, WsEnd, text_frame
 log = logging.getLogger("tickmaker.exchange")
 
 HOST = "127.0.0.1"
-BODY_BYTES_MAX = 1 << 20
 IDLE_S_MAX = 1.0
 TURN_S = 0.001  # uvloop's timers count milliseconds; less than one is a busy loop
 POLICY_VIOLATION = 1011  # close code of a server that failed, RFC 6455 7.4.1
@@ -94,6 +93,7 @@ class ExchangeServer:
         self.admin_url = ""
         self._tls = tls
         self._offset_ns = clock.wall_minus_monotonic_ns()
+        self._start_ns = self.now_ns()
         self._ends: dict[int, WsEnd] = {}
         self._conn_numbers = itertools.count(1)
         self._request_numbers = itertools.count(1)
@@ -101,7 +101,9 @@ class ExchangeServer:
         self._runners: list[web.ServerRunner] = []
         self._ws_server: asyncio.Server | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._is_rearming = False
+        self._armed_ns = 0
+        self._is_looking = False
+        self._is_running = False
         self._all_gone = asyncio.Event()
         self._all_gone.set()
         self._do: dict[type, Callable[[Any], None]] = {
@@ -153,7 +155,8 @@ class ExchangeServer:
             await self.stop()
             raise _port_error("--ws-port", ws_port, error) from None
         self.ws_root = f"ws{scheme}://{HOST}:{self._ws_server.sockets[0].getsockname()[1]}"
-        self._arm()
+        self._is_running = True
+        self._arm(0)
 
     async def listen_http(
         self,
@@ -191,15 +194,18 @@ class ExchangeServer:
         self.admin_url = f"http://{HOST}:{number}"
 
     def facts(self) -> dict[str, Any]:
-        """Connections by kind, and what went through."""
+        """For how long it is up, connections by kind, and what went through."""
         kinds = {kind.value: 0 for kind in ConnKind}
         for end in self._ends.values():
             if end.target:
                 kinds[self.face.kind_of(end.target).value] += 1
-        return {"connections": kinds, "counters": asdict(self.counters)}
+        up_s = round((self.now_ns() - self._start_ns) / 1e9, 3)
+        return {"up_s": up_s, "connections": kinds, "counters": asdict(self.counters)}
 
     async def stop(self) -> None:
-        """Close every connection; what the face still had to say is not sent."""
+        """Close every connection; what the face still had to say is not sent. Time stands still
+        from here."""
+        self._is_running = False
         if self._timer is not None:
             self._timer.cancel()
         for future in self._requests.waiting.values():
@@ -234,31 +240,42 @@ class ExchangeServer:
         self.act(actions)
         self._rearm()
 
-    def _rearm(self) -> None:
-        """Look once, at the end of this turn, when the face is next due."""
-        if not self._is_rearming and self._ws_server is not None:
-            self._is_rearming = True
-            asyncio.get_running_loop().call_soon(self._arm)
-
     def act(self, actions: list[Action]) -> None:
-        """Do what a face, or a fault, says."""
+        """Do what a face, or a fault, says; what can't be done hinders nothing else."""
         do = self._do
         for action in actions:
-            do[type(action)](action)
+            try:
+                do[type(action)](action)
+            except Exception:
+                self.counters.bugs += 1
+                log.exception("bug: a %s can't be done", type(action).__name__)
 
-    def _arm(self) -> None:
-        """A Tick when the face is next due."""
-        self._is_rearming = False
+    def _rearm(self) -> None:
+        """Look once, at the end of this turn, whether the face is due earlier than thought."""
+        if self._is_running and not self._is_looking:
+            self._is_looking = True
+            asyncio.get_running_loop().call_soon(self._look)
+
+    def _look(self) -> None:
+        self._is_looking = False
+        due_ns = self.face.next_due_ns()
+        if self._is_running and due_ns < self._armed_ns:
+            self._arm(due_ns)
+
+    def _arm(self, due_ns: int) -> None:
+        """A Tick at `due_ns`; a look in between costs nothing."""
         if self._timer is not None:
             self._timer.cancel()
-        delay_s = (self.face.next_due_ns() - self.now_ns()) / 1e9
+        self._armed_ns = due_ns
+        delay_s = (due_ns - self.now_ns()) / 1e9
         delay_s = 0.0 if delay_s <= 0 else min(max(TURN_S, delay_s), IDLE_S_MAX)
         self._timer = asyncio.get_running_loop().call_later(delay_s, self._on_timer)
 
     def _on_timer(self) -> None:
-        self._is_rearming = True  # below, once
+        self._is_looking = True  # done below
         self.on_event(Tick())
-        self._arm()
+        self._is_looking = False
+        self._arm(self.face.next_due_ns())
 
     # -- REST ---
 
@@ -335,7 +352,7 @@ def _response(answer: HttpAnswer | HttpDrop, http: web.BaseRequest) -> web.Strea
         if http.transport is not None:
             http.transport.abort()
         return web.Response()  # to nobody
-    response = web.Response(status=answer.status, body=answer.body.encode())
+    response = web.Response(status=answer.status, body=answer.body.encode(errors="replace"))
     response.headers["Content-Type"] = "application/json"
     response.headers["Server"] = "tickmaker"
     for name, value in answer.headers:

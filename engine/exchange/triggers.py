@@ -1,7 +1,10 @@
 """Conditional orders: they wait outside the book until a price is reached, then an order is
 placed. The core asks for the due ones after trades and marks, and places them."""
 
-from engine.exchange.commands import CancelTrigger, PlaceTrigger
+from collections.abc import Callable
+from dataclasses import replace
+
+from engine.exchange.commands import AmendTrigger, CancelTrigger, PlaceTrigger
 from engine.exchange.events import Output, Trigger, TriggerUpdate
 from engine.exchange.order_index import RefusalError
 from engine.exchange.terms import Order, Reason, TriggerStatus
@@ -9,13 +12,16 @@ from engine.exchange.truth import TriggerRecord, Truth
 
 FIRST_TRIGGER_ID = 2_000_000_000
 CLOSED_KEPT = 5_000
+Hold = Callable[[Trigger, bool, int, list[Output]], None]
 
 
 class Triggers:
-    """All conditional orders; ids are unique among users' conditional orders."""
+    """All conditional orders; ids are unique among users' conditional orders. `hold(trigger,
+    is_waiting, t_ns, out)` sets money aside for one that waits, or refuses it, or frees it."""
 
-    def __init__(self, count_max: int, truth: Truth) -> None:
+    def __init__(self, count_max: int, truth: Truth, hold: Hold) -> None:
         self._count_max = count_max
+        self._hold = hold
         self._truth = truth
         self._all: dict[int, Trigger] = {}
         self._open: dict[str, dict[int, Trigger]] = {}  # by symbol
@@ -41,8 +47,37 @@ class Triggers:
         )  # fmt: skip
         if px_ticks and _is_reached(trigger, px_ticks):
             raise RefusalError(Reason.TRIGGERS_NOW)
+        self._hold(trigger, True, t_ns, out)
         self._all[trigger.trigger_id] = trigger
         self._open.setdefault(place.symbol, {})[trigger.trigger_id] = trigger
+        self._tell(trigger, t_ns, out)
+        return trigger
+
+    def amend(
+        self, command: AmendTrigger, px_ticks: int, t_ns: int, out: list[Output]
+    ) -> Trigger:
+        """`px_ticks` as in `place`; told anew, under the same id."""
+        trigger = self.find(command.account, command.symbol, command.trigger_id, "")
+        if trigger is None or trigger.status is not TriggerStatus.NEW:
+            raise RefusalError(Reason.NO_SUCH_ORDER)
+        trigger_px_ticks = command.trigger_px_ticks or trigger.trigger_px_ticks
+        place = replace(
+            trigger.place,
+            qty_lots=command.qty_lots or trigger.place.qty_lots,
+            px_ticks=command.px_ticks or trigger.place.px_ticks,
+        )
+        if (trigger_px_ticks, place) == (trigger.trigger_px_ticks, trigger.place):
+            raise RefusalError(Reason.NO_CHANGE)
+        if px_ticks and _is_reached(replace(trigger, trigger_px_ticks=trigger_px_ticks), px_ticks):
+            raise RefusalError(Reason.TRIGGERS_NOW)
+        before = trigger.trigger_px_ticks, trigger.place
+        trigger.trigger_px_ticks, trigger.place = trigger_px_ticks, place
+        try:
+            self._hold(trigger, True, t_ns, out)
+        except RefusalError:
+            trigger.trigger_px_ticks, trigger.place = before
+            raise
+        trigger.update_ns = t_ns
         self._tell(trigger, t_ns, out)
         return trigger
 
@@ -66,11 +101,14 @@ class Triggers:
             if trigger.by_mark is by_mark and _is_reached(trigger, px_ticks)
         ]
 
-    def take(self, trigger: Trigger) -> bool:
-        """Out of the waiting ones, as what its order causes must not pull it again; False: it
-        waited no more."""
+    def take(self, trigger: Trigger, t_ns: int, out: list[Output]) -> bool:
+        """Out of the waiting ones, as what its order causes must not pull it again, its money
+        free for that order; False: it waited no more."""
         waiting = self._open[trigger.place.symbol]
-        return waiting.pop(trigger.trigger_id, None) is not None
+        if waiting.pop(trigger.trigger_id, None) is None:
+            return False
+        self._hold(trigger, False, t_ns, out)
+        return True
 
     def close(
         self, trigger: Trigger, status: TriggerStatus, t_ns: int, out: list[Output],
@@ -78,7 +116,7 @@ class Triggers:
     ) -> None:  # fmt: skip
         trigger.status, trigger.update_ns = status, t_ns
         trigger.order_id = order.order_id if order else 0
-        self.take(trigger)
+        self.take(trigger, t_ns, out)
         self._tell(trigger, t_ns, out)
         if len(self._all) > 2 * CLOSED_KEPT:
             self._forget_old()

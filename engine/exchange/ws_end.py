@@ -43,7 +43,7 @@ class Owner(Protocol):
 
 def text_frame(text: str) -> bytes:
     """A whole unmasked text message, as a server sends it (RFC 6455 5.2)."""
-    payload = text.encode()
+    payload = text.encode(errors="replace")  # half a surrogate pair is no UTF-8
     size = len(payload)
     if size < 126:
         return bytes((0x81, size)) + payload
@@ -148,7 +148,7 @@ class WsEnd(asyncio.Protocol):
     def refuse(self, status: int, body: str) -> None:
         if self._protocol.state is not State.CONNECTING:
             return
-        data = body.encode()
+        data = body.encode(errors="replace")
         headers = Headers(
             {
                 "Content-Type": "application/json",
@@ -212,7 +212,7 @@ class WsEnd(asyncio.Protocol):
 
 
 def _short(reason: str) -> str:
-    return reason.encode()[:REASON_BYTES_MAX].decode(errors="ignore")
+    return reason.encode(errors="replace")[:REASON_BYTES_MAX].decode(errors="ignore")
 
 
 def _phrase(status: int) -> str:

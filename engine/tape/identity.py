@@ -46,6 +46,7 @@ class _Traits:
     is_bybit: bool = False
     is_linear: bool = False
     is_spot: bool = False
+    streams: dict[str, None] = field(default_factory=dict)  # all, in the order of appearance
     depth_streams: Counter[str] = field(default_factory=Counter)
     px_min: float = float("inf")
     px_max: float = 0.0
@@ -65,6 +66,11 @@ class Identity:
     @property
     def is_bybit(self) -> bool:
         return self.venue.startswith("bybit")
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Names of its streams or topics."""
+        return tuple(self._traits[self.symbol].streams)
 
     @property
     def has_trades(self) -> bool:
@@ -171,15 +177,20 @@ def _depth_stream(head: bytes) -> str:
     if topic is not None:
         kind, _, levels = topic[1].partition(b".")
         is_book = kind == b"orderbook" and levels.isdigit() and int(levels) > 1
-        return f"{topic[1].decode()}.{topic[2].decode()}" if is_book else ""
+        return _topic_name(topic) if is_book else ""
     stream = _STREAM.search(head)
     if stream is not None and stream[1].split(b"@")[1] == b"depth":
         return stream[1].decode("ascii", "replace")
     return ""
 
 
+def _topic_name(topic: re.Match[bytes]) -> str:
+    return b".".join(topic.groups()).decode("ascii", "replace")
+
+
 def _note_topic(traits: _Traits, topic: re.Match[bytes], head: bytes) -> None:
     traits.is_bybit = True
+    traits.streams[_topic_name(topic)] = None
     if name := _depth_stream(head):
         traits.depth_streams[name] += 1
     elif topic[1] == b"publicTrade":
@@ -193,6 +204,9 @@ def _note_topic(traits: _Traits, topic: re.Match[bytes], head: bytes) -> None:
 
 
 def _note(traits: _Traits, symbol: bytes, head: bytes) -> None:
+    stream = _STREAM.search(head)
+    if stream is not None:
+        traits.streams[stream[1].decode("ascii", "replace")] = None
     pair = _PAIR.search(head)
     if pair is not None and pair[1] != symbol:
         traits.is_pair_named = True

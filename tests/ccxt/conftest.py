@@ -15,13 +15,23 @@ PATIENCE_S = 30.0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Several workers: one exchange's tests stay in one. Keys are deleted last."""
-    for item in items:
-        params = getattr(item, "callspec", None)
-        target = params.params.get("target") if params else None
-        name = target.venue if target else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(name))
+    """Keys are deleted last."""
     items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Several workers: one exchange's tests stay in one."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    homes = {target.name: target.venue for target in TARGETS}
+
+    class ByVenue(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file, _, rest = nodeid.partition("::")
+            return homes.get(rest.rpartition("[")[2].rstrip("]"), file)
+
+    return ByVenue(config, log)
 
 
 def pytest_configure(config: pytest.Config) -> None:

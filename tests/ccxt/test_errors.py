@@ -1,8 +1,10 @@
-"""Refusals through ccxt, by the venue's own codes, and as the exception that ccxt makes of them."""
+"""Refusals through ccxt: the venue's own codes, and the exceptions that ccxt makes of them."""
 
+from copy import deepcopy
 from typing import Any
 
 import ccxt
+import ccxt.pro
 import pytest
 from targets import Target, code_of
 from trader import AMOUNT, Trader
@@ -143,26 +145,38 @@ def test_clock_that_is_behind(target: Target, venue: Venue, api: Any) -> None:
 
 
 @pytest.mark.last
-def test_deleted_key(target: Target, venue: Venue, api: Any) -> None:
-    """The manager deletes one key: it is dead at once, the account's other key is not."""
-    keys = venue.keys(1, 0 if target.name == "bybit-linear" else 1)
+async def test_deleted_key(target: Target, venue: Venue, api: Any) -> None:
+    """The manager deletes one key: it is dead at once, also where it had logged on. The account's
+    other key is not."""
     if target.name == "bybit-spot":
         pytest.skip("the key is the same as the linear market's")
+    keys = venue.keys(1, 1)
     doomed = stranger(target, venue, api, keys)
-    placed = doomed.create_order(target.symbol, "limit", "buy", AMOUNT, Trader(target, api).far())
-    delete_key(target, venue, keys.api_key)
-    for call in (
-        lambda: doomed.fetch_balance(),
-        lambda: doomed.cancel_order(placed["id"], target.symbol),
-        lambda: doomed.create_order(target.symbol, "market", "buy", AMOUNT),
-    ):
-        error = refusal(call)
-        assert code_of(error) == target.codes["no_key"]
-        # ccxt takes Binance's refusal of a key that once worked for a ban of the address.
-        assert isinstance(error, ccxt.AuthenticationError | ccxt.DDoSProtection)
-    heir = stranger(target, venue, api, venue.keys(1, 1 if target.name == "bybit-linear" else 0))
-    heir.cancel_order(placed["id"], target.symbol)
-    assert heir.fetch_open_orders(target.symbol) == []
+    px = Trader(target, api).far()
+    placed = doomed.create_order(target.symbol, "limit", "buy", AMOUNT, px)
+    live = target.make(ccxt.pro, venue, keys)
+    live.set_markets(deepcopy(api.markets))
+    try:
+        over_ws = await live.create_order_ws(target.symbol, "limit", "buy", AMOUNT, px)
+        delete_key(target, venue, keys.api_key)
+        for call in (
+            lambda: doomed.fetch_balance(),
+            lambda: doomed.cancel_order(placed["id"], target.symbol),
+            lambda: doomed.create_order(target.symbol, "market", "buy", AMOUNT),
+        ):
+            error = refusal(call)
+            assert code_of(error) == target.codes["no_key"]
+            # ccxt takes Binance's refusal of a key that once worked for a ban of the address.
+            assert isinstance(error, ccxt.AuthenticationError | ccxt.DDoSProtection)
+        with pytest.raises(ccxt.BaseError):
+            await live.create_order_ws(target.symbol, "limit", "buy", AMOUNT, px)
+    finally:
+        await live.close()
+    heir = stranger(target, venue, api, venue.keys(1, 0))
+    ids = {order["id"] for order in heir.fetch_open_orders(target.symbol)}
+    assert ids == {placed["id"], over_ws["id"]}
+    for order_id in ids:
+        heir.cancel_order(order_id, target.symbol)
 
 
 def delete_key(target: Target, venue: Venue, api_key: str) -> None:

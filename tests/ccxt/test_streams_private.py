@@ -14,7 +14,9 @@ from venue import Keys, Venue
 
 
 @asynccontextmanager
-async def pro(target: Target, venue: Venue, api: Any, keys: Keys | None = None) -> AsyncIterator[Any]:
+async def pro(
+    target: Target, venue: Venue, api: Any, keys: Keys | None = None
+) -> AsyncIterator[Any]:
     client = target.make(ccxt.pro, venue, keys or venue.keys(0))
     client.set_markets(deepcopy(api.markets))
     try:

@@ -1,8 +1,10 @@
 """What a test does again and again with a ccxt client."""
 
 import time
+from contextlib import suppress
 from typing import Any
 
+import ccxt
 from targets import Target
 from venue import until
 
@@ -66,7 +68,8 @@ class Trader:
 
     def tidy(self) -> None:
         for order_id in self.open_ids():
-            self.api.cancel_order(order_id, self.symbol)
+            with suppress(ccxt.InvalidOrder):  # it was taken meanwhile
+                self.api.cancel_order(order_id, self.symbol)
         until("the book without our orders", lambda: not self.open_ids())
         if self.target.is_derivative and (held := self.position()):
             self.take("sell" if held > 0 else "buy", abs(held), reduceOnly=True)

@@ -53,10 +53,8 @@ cdef class Crowd:
     def pause(self, int64_t for_ns):
         """Time stood still for so long."""
         self.due_ns += for_ns
-        self.floor.now_ns += for_ns
+        self.floor.pause(for_ns)
         self._directional.pause(for_ns)
-        if self.floor.shocked_until_ns != 0:
-            self.floor.shocked_until_ns += for_ns
 
     def rescale(self, settings, int64_t factor, int64_t px_ticks_max):
         """The tick is `factor` times finer."""
@@ -75,8 +73,7 @@ cdef class Crowd:
     cdef void _act(self) noexcept nogil:
         cdef double takes = self._take_rate(), activity = self._activity(), draw
         self.floor.now_ns = self.due_ns
-        if self.floor.shocked_until_ns != 0 and self.floor.now_ns >= self.floor.shocked_until_ns:
-            self.floor.shocked_until_ns = 0
+        if self.floor.calm_ns != 0 and self.floor.now_ns >= self.floor.calm_ns:
             self.floor.calm()
         draw = uniform(&self.floor.dice) * (
             takes + activity * (self.floor.settings.quote_rate + self.floor.settings.make_rate)

@@ -10,6 +10,12 @@ from fastcore.types cimport ns_t, px_t, qty_t, seq_t
 cdef enum:
     KERNELS = 3
 
+cdef enum:
+    SHOCK_JUMP = 0
+    SHOCK_SPREAD = 1
+    SHOCK_SIDE = 2
+    SHOCKS = 3
+
 cdef enum:                     # accounts; makers are FIRST_MAKER and below
     NOISE = -1
     INFORMED = -2
@@ -50,10 +56,12 @@ cdef class Floor:
     cdef double start_ticks
     cdef double px_max
     cdef seq_t last_id
-    # A shock's, until `shocked_until_ns`.
+    # Shocks. Each kind ends by itself; 0: it does not last.
+    cdef double jump_ticks                     # that fair value comes back from
     cdef double keep_ticks                     # quotes keep so far from fair value
     cdef int empty_side                        # -1: none
-    cdef ns_t shocked_until_ns
+    cdef ns_t until_ns[SHOCKS]
+    cdef ns_t calm_ns                          # the earliest of them
 
     cdef seq_t quote(self, int side, double px_ticks, qty_t qty_lots,
                      int32_t account) noexcept nogil
@@ -68,3 +76,5 @@ cdef class Floor:
     cdef bint is_wide(self) noexcept nogil
     cdef void open(self) noexcept nogil
     cdef void calm(self) noexcept nogil
+    cdef void pause(self, ns_t for_ns) noexcept nogil
+    cdef void _find_calm(self) noexcept nogil

@@ -163,20 +163,62 @@ cdef class Floor:
                 self.cancel(self.book.orders[slot].order_id)
 
     cdef void calm(self) noexcept nogil:
-        """The shock is over."""
-        self.keep_ticks = 0.0
-        self.empty_side = -1
+        """End the shocks that are over."""
+        if 0 < self.until_ns[SHOCK_JUMP] <= self.now_ns:
+            self.fair_ticks = min(max(self.fair_ticks - self.jump_ticks, 2.0), self.px_max - 1.0)
+            self.jump_ticks = 0.0
+            self.until_ns[SHOCK_JUMP] = 0
+        if 0 < self.until_ns[SHOCK_SPREAD] <= self.now_ns:
+            self.keep_ticks = 0.0
+            self.until_ns[SHOCK_SPREAD] = 0
+        if 0 < self.until_ns[SHOCK_SIDE] <= self.now_ns:
+            self.empty_side = -1
+            self.until_ns[SHOCK_SIDE] = 0
+        self._find_calm()
+
+    cdef void _find_calm(self) noexcept nogil:
+        cdef int kind
+        self.calm_ns = 0
+        for kind in range(SHOCKS):
+            if self.until_ns[kind] != 0 and (
+                    self.calm_ns == 0 or self.until_ns[kind] < self.calm_ns):
+                self.calm_ns = self.until_ns[kind]
+
+    cdef void pause(self, ns_t for_ns) noexcept nogil:
+        cdef int kind
+        self.now_ns += for_ns
+        for kind in range(SHOCKS):
+            if self.until_ns[kind] != 0:
+                self.until_ns[kind] += for_ns
+        self._find_calm()
 
     # -- COLD ---
 
-    def disturb(self, int64_t ticks, int64_t spread_ticks, int empty_side, int64_t until_ns,
+    def disturb(self, int64_t ticks, int64_t spread_ticks, int empty_side, int64_t for_ns,
                 int64_t now_ns):
-        """See events.Shock; `empty_side` -1: none."""
+        """See events.Shock; `empty_side` -1: none. What is 0 or -1 leaves an earlier shock of that
+        kind as it is; what does not last is done once."""
+        cdef double before = self.fair_ticks, kept = self.keep_ticks
+        cdef int side = self.empty_side
         self.now_ns = now_ns
-        self.fair_ticks = min(max(self.fair_ticks + ticks, 2.0), self.px_max - 1.0)
-        self.keep_ticks, self.empty_side = spread_ticks, empty_side
-        self.shocked_until_ns = until_ns
+        self.fair_ticks = min(max(before + ticks, 2.0), self.px_max - 1.0)
+        if ticks and for_ns:
+            self.jump_ticks += self.fair_ticks - before
+            self.until_ns[SHOCK_JUMP] = now_ns + for_ns
+        if spread_ticks:
+            self.keep_ticks = spread_ticks
+        if empty_side >= 0:
+            self.empty_side = empty_side
         self.sweep()
+        if spread_ticks and for_ns:
+            self.until_ns[SHOCK_SPREAD] = now_ns + for_ns
+        elif spread_ticks:
+            self.keep_ticks = kept
+        if empty_side >= 0 and for_ns:
+            self.until_ns[SHOCK_SIDE] = now_ns + for_ns
+        elif empty_side >= 0:
+            self.empty_side = side
+        self._find_calm()
 
     def impact(self, int side, int64_t qty_lots):
         """A user took `qty_lots`: somebody thinks that he knows something."""
@@ -190,6 +232,7 @@ cdef class Floor:
         self.log.rescale(factor)
         self.fair_ticks *= factor
         self.keep_ticks *= factor
+        self.jump_ticks *= factor
         self.start_ticks = settings.start_px_ticks
         self.px_max = px_ticks_max
 

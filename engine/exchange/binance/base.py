@@ -54,6 +54,7 @@ from engine.exchange.face import (
 from engine.exchange.keys import Keyring
 
 MS = 1_000_000
+ADVANCE = Advance()
 CLOSE_TOO_FAST = (1008, "Too many requests")  # unverified
 CLOSE_OF_AGE = (1001, "")  # unverified
 
@@ -177,7 +178,8 @@ class BinanceFace:
         except Exception as error:
             # A bug of ours: the client sees what the venue says when it doesn't know either.
             actions.append(Log(True, f"{type(event).__name__} failed: {_where(error)}"))
-            actions += self._unknown_error(event)
+            if not _is_answered(event, actions):
+                actions += self._unknown_error(event)
         return actions
 
     def next_due_ns(self) -> int:
@@ -188,7 +190,7 @@ class BinanceFace:
         outputs: list[Output] = []
         if not self._is_stopped:
             try:
-                outputs = self.core.step(Advance(), t_ns)
+                outputs = self.core.step(ADVANCE, t_ns)
             except Exception as error:
                 self._is_stopped = True
                 text = f"background market failed; it stands still from here: {_where(error)}"
@@ -312,7 +314,7 @@ class BinanceFace:
             actions.append(WsSend((conn.number,), text))
             self.publish(out, t_ns, actions)
         elif self.conns.is_talking_too_much(conn, t_ns):
-            actions.append(WsClose(conn.number, *CLOSE_TOO_FAST))
+            self._cut_off(conn, actions)
         elif conn.kind is ConnKind.MARKET:
             reply = self._subscriptions.reply(conn, event.text, t_ns)
             actions.append(WsSend((conn.number,), reply))
@@ -322,7 +324,7 @@ class BinanceFace:
     def _ping(self, event: WsPing, t_ns: int, actions: list[Action]) -> None:
         conn = self.conns.get(event.conn)
         if conn is not None and self.conns.is_talking_too_much(conn, t_ns):
-            actions.append(WsClose(conn.number, *CLOSE_TOO_FAST))
+            self._cut_off(conn, actions)
 
     def _pong(self, event: WsPong, t_ns: int, actions: list[Action]) -> None:
         conn = self.conns.get(event.conn)
@@ -330,7 +332,11 @@ class BinanceFace:
             return
         self.conns.pong(conn, t_ns)
         if self.conns.is_talking_too_much(conn, t_ns):
-            actions.append(WsClose(conn.number, *CLOSE_TOO_FAST))
+            self._cut_off(conn, actions)
+
+    def _cut_off(self, conn: Conn, actions: list[Action]) -> None:
+        self._forget(conn)
+        actions.append(WsClose(conn.number, *CLOSE_TOO_FAST))
 
     def _closed(self, event: WsClosed, t_ns: int, actions: list[Action]) -> None:
         conn = self.conns.close(event.conn)
@@ -373,12 +379,20 @@ class BinanceFace:
     def trouble(self, event: HttpRequest | WsText, kind: Trouble, retry_s: int) -> list[Action]:
         now_ns = self._last_ns + self.skew_ns
         if isinstance(event, HttpRequest):
-            return [troubles.http_answer(event, kind, retry_s, now_ns, self.limits.weight)]
+            return [troubles.http_answer(event, kind, retry_s, now_ns, self.limits)]
         conn = self.conns.get(event.conn)
         if conn is None or conn.kind is not ConnKind.TRADE:
             return []
-        error = troubles.error_of(kind, retry_s, now_ns, self.limits.weight)
+        error = troubles.error_of(kind, retry_s, now_ns, self.limits)
         return [WsSend((conn.number,), self._ws_api.error(event.text, error))]
+
+
+def _is_answered(event: Event, actions: list[Action]) -> bool:
+    """Whether the answer to `event` is among `actions`: two would be one too many."""
+    kinds = (HttpAnswer, WsAccept, WsRefuse)
+    if isinstance(event, WsText):
+        return any(isinstance(a, WsSend) and event.conn in a.conns for a in actions)
+    return any(isinstance(action, kinds) for action in actions)
 
 
 def _where(error: BaseException) -> str:

@@ -10,8 +10,6 @@ from typing import ClassVar
 
 SHARED_TEXTS: Mapping[int, str] = {
     -1000: "An unknown error occurred while processing the request.",
-    -1003: "Too much request weight used; current limit is {} request weight per {}. Please use"
-    " WebSocket Streams for live updates to avoid polling the API.",
     -1007: "Timeout waiting for response from backend server. Send status unknown; execution"
     " status unknown.",
     -1015: "Too many new orders; current limit is {} orders per {}.",
@@ -28,6 +26,8 @@ SHARED_TEXTS: Mapping[int, str] = {
     -1130: "Data sent for parameter '{}' is not valid.",
     -1131: "recvWindow must be less than 60000",
     -1135: "Invalid JSON Request",
+    -1120: "Invalid interval.",
+    -1127: "Lookup interval is too big.",
     -2011: "Unknown order sent.",
     -2013: "Order does not exist.",
     -2014: "API-key format invalid.",

@@ -10,6 +10,7 @@ from itertools import islice
 
 from engine.exchange.book import Side
 from engine.exchange.events import Trade
+from engine.exchange.terms import NEVER_NS
 
 MINUTE_NS = 60_000_000_000
 DAY_NS = 1_440 * MINUTE_NS
@@ -210,39 +211,53 @@ class AggTrades:
     of one taker at one price; with one (USD-M), of one taking side and price inside it."""
 
     def __init__(self, interval_ns: int) -> None:
-        self.interval_ns = interval_ns
-        self.due_ns = 0  # of the open ones; only with an interval
-        self._open: list[AggTrade] = []
+        self._interval_ns = interval_ns
+        self._ready: list[AggTrade] = []
+        self._open: dict[tuple[int, Side], AggTrade] = {}
+        self._open_due_ns = 0
         self._taker: object = None
         self._agg_id = 0
 
     def add(self, trade: Trade) -> None:
+        """Trades come in the order of their times, many at once after a pause."""
+        key = trade.px_ticks, trade.aggressor
+        agg = self._open.get(key)
+        if self._interval_ns:
+            is_over = trade.t_ns >= self._open_due_ns
+        else:
+            is_over = agg is None or trade.taker is not self._taker
+        if is_over:
+            self._close()
+            agg = None
+        if agg is not None:
+            agg.qty_lots += trade.qty_lots
+            agg.last_id, agg.t_ns = trade.trade_id, trade.t_ns
+            return
         if not self._open:
-            self.due_ns = trade.t_ns + self.interval_ns
-        for agg in reversed(self._open):
-            if self._joins(agg, trade):
-                agg.qty_lots += trade.qty_lots
-                agg.last_id, agg.t_ns = trade.trade_id, trade.t_ns
-                return
-            if not self.interval_ns:
-                break
+            self._open_due_ns = trade.t_ns + self._interval_ns
         self._agg_id += 1
         self._taker = trade.taker
-        self._open.append(
-            AggTrade(
-                self._agg_id, trade.px_ticks, trade.qty_lots, trade.trade_id, trade.trade_id,
-                trade.t_ns, trade.aggressor, trade.symbol,
-            )
+        self._open[key] = AggTrade(
+            self._agg_id, trade.px_ticks, trade.qty_lots, trade.trade_id, trade.trade_id,
+            trade.t_ns, trade.aggressor, trade.symbol,
         )  # fmt: skip
 
-    def _joins(self, agg: AggTrade, trade: Trade) -> bool:
-        is_same = (agg.px_ticks, agg.aggressor) == (trade.px_ticks, trade.aggressor)
-        return is_same and (bool(self.interval_ns) or trade.taker is self._taker)
+    def due_ns(self) -> int:
+        if self._ready:
+            return 0
+        return self._open_due_ns if self._open else NEVER_NS
 
-    def has_open(self) -> bool:
-        return bool(self._open)
-
-    def take(self) -> list[AggTrade]:
-        """What is ready, oldest first; the caller knows that it is due."""
-        ready, self._open = self._open, []
+    def take(self, t_ns: int) -> list[AggTrade]:
+        """What is ready by `t_ns`, oldest first."""
+        if self._open and t_ns >= self._open_due_ns:
+            self._close()
+        ready, self._ready = self._ready, []
         return ready
+
+    def take_all(self) -> list[AggTrade]:
+        """Ready or not."""
+        return self.take(NEVER_NS)
+
+    def _close(self) -> None:
+        self._ready += self._open.values()
+        self._open = {}

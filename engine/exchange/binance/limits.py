@@ -59,13 +59,16 @@ class Window:
 
     limit: Limit
     length_ns: int
+    most: int
+    is_weight: bool
     json_head: str  # of the row, up to the count
     number: int = -1
     count: int = 0
 
     @classmethod
     def of(cls, limit: Limit) -> "Window":
-        return cls(limit, limit.window_ns, limit.json()[:-1] + ',"count":')
+        is_weight = limit.kind == "REQUEST_WEIGHT"
+        return cls(limit, limit.window_ns, limit.limit, is_weight, limit.json()[:-1] + ',"count":')
 
     def used(self, t_ns: int) -> int:
         number = t_ns // self.length_ns
@@ -93,6 +96,22 @@ class Address:
     bans: int = 0
 
 
+@dataclass(frozen=True)
+class LimitTexts:
+    """A venue's words for both -1003, by str.format: limit and window; time in epoch ms."""
+
+    throttled: str
+    banned: str
+
+
+WEIGHT_TEXTS = LimitTexts(
+    "Too much request weight used; current limit is {limit} request weight per {window}. Please"
+    " use WebSocket Streams for live updates to avoid polling the API.",
+    "Way too much request weight used; IP banned until {until_ms}. Please use WebSocket Streams"
+    " for live updates to avoid bans.",
+)
+
+
 @dataclass
 class RateLimits:
     """`limits` in the venue's own order of `rateLimits`; `connects`: attempts of WebSockets. The
@@ -100,6 +119,7 @@ class RateLimits:
 
     limits: tuple[Limit, ...]
     connects: Limit
+    texts: LimitTexts = WEIGHT_TEXTS
     _addresses: dict[str, Address] = field(default_factory=dict)
     _accounts: dict[int, tuple[Window, ...]] = field(default_factory=dict)
 
@@ -119,11 +139,11 @@ class RateLimits:
         if t_ns < address.banned_until_ns:
             raise self._banned(address, t_ns, now_ns)
         for window in address.windows:
-            cost = weight if window.limit.kind == "REQUEST_WEIGHT" else 1
-            if window.used(t_ns) + cost > window.limit.limit and cost:
+            cost = weight if window.is_weight else 1
+            if window.used(t_ns) + cost > window.most and cost:
                 self._refuse(address, window, t_ns, now_ns)
         for window in address.windows:
-            window.count += weight if window.limit.kind == "REQUEST_WEIGHT" else 1
+            window.count += weight if window.is_weight else 1
 
     def refund(self, ip: str, weight: int) -> None:
         """A request that the venue gives for nothing when it succeeds."""
@@ -150,11 +170,11 @@ class RateLimits:
             address.bans, address.refusals = address.bans + 1, 0
             address.banned_until_ns = t_ns + ban_s * SECOND_NS
             raise self._banned(address, t_ns, now_ns)
-        raise throttled(window.limit, window.left_s(t_ns), now_ns)
+        raise throttled(window.limit, window.left_s(t_ns), now_ns, self.texts)
 
     def _banned(self, address: Address, t_ns: int, now_ns: int) -> VenueError:
         left_ns = address.banned_until_ns - t_ns
-        return banned(-(-left_ns // SECOND_NS), now_ns)
+        return banned(-(-left_ns // SECOND_NS), now_ns, self.texts)
 
     # -- ORDERS ---
 
@@ -165,7 +185,7 @@ class RateLimits:
         if isinstance(costs, int):
             costs = (costs,) * len(windows)
         for window, cost in zip(windows, costs, strict=True):
-            if window.used(t_ns) + cost > window.limit.limit:
+            if window.used(t_ns) + cost > window.most:
                 limit = window.limit
                 raise VenueError(
                     -1015, limit.limit, limit.words, retry_after_s=window.left_s(t_ns)
@@ -226,24 +246,19 @@ class RateLimits:
 # -- ANSWERS ---
 
 
-def throttled(limit: Limit, retry_after_s: int, now_ns: int) -> VenueError:
+def throttled(limit: Limit, retry_after_s: int, now_ns: int, texts: LimitTexts) -> VenueError:
     """429, with the time of the next try for the WebSocket API (epoch ms)."""
-    text = "" if limit.kind == "REQUEST_WEIGHT" else (
-        f"Too many requests; current limit is {limit.limit} requests per {limit.words}."
-    )  # fmt: skip
+    if limit.kind == "REQUEST_WEIGHT":
+        text = texts.throttled.format(limit=limit.limit, window=limit.words)
+    else:
+        text = f"Too many requests; current limit is {limit.limit} requests per {limit.words}."
     data = _retry_json(retry_after_s, now_ns)
-    return VenueError(
-        -1003, limit.limit, limit.words, text=text, ws_data=data, retry_after_s=retry_after_s
-    )
+    return VenueError(-1003, text=text, ws_data=data, retry_after_s=retry_after_s)
 
 
-def banned(retry_after_s: int, now_ns: int) -> VenueError:
+def banned(retry_after_s: int, now_ns: int, texts: LimitTexts) -> VenueError:
     """418 until a time told in epoch ms."""
-    until_ms = now_ns // MS + retry_after_s * 1_000
-    text = (
-        f"Way too much request weight used; IP banned until {until_ms}. Please use WebSocket"
-        " Streams for live updates to avoid bans."
-    )
+    text = texts.banned.format(until_ms=now_ns // MS + retry_after_s * 1_000)
     data = _retry_json(retry_after_s, now_ns)
     return VenueError(-1003, text=text, status=418, ws_data=data, retry_after_s=retry_after_s)
 

@@ -16,6 +16,7 @@ from engine.exchange.binance.spot_orders import (
     commission_rates,
     ppm_text,
 )
+from engine.exchange.binance.spot_strict import SYMBOL, strict
 from engine.exchange.binance.spot_symbols import SpotSymbol, UnitStamp
 from engine.exchange.binance.spot_user import UserStreams
 from engine.exchange.core import Core
@@ -55,7 +56,6 @@ class SpotAccount:
         table: dict[str, tuple[Handler, Cost]] = {
             "account": (self._account, 20),
             "account/commission": (self._commission, 20),
-            "openOrders": (self._open_orders, open_weight),
             "allOrders": (self._all_orders, 20),
             "myTrades": (self._my_trades, trades_weight),
             "rateLimit/order": (self._order_count, 40),
@@ -68,6 +68,7 @@ class SpotAccount:
             ("GET", f"/api/v3/{path}"): Route(handler, Security.READ, weight)
             for path, (handler, weight) in table.items()
         }
+        rest["GET", "/api/v3/openOrders"] = self._open_route()
         rest["GET", "/sapi/v1/asset/tradeFee"] = Route(self._trade_fee, Security.READ, 1)
         return rest
 
@@ -76,17 +77,20 @@ class SpotAccount:
             "account.status": (self._account, 20),
             "account.commission": (self._commission, 20),
             "account.rateLimits.orders": (self._order_count, 40),
-            "openOrders.status": (self._open_orders, open_weight),
             "allOrders": (self._all_orders, 20),
             "myTrades": (self._my_trades, trades_weight),
             "openOrderLists.status": (lambda call: "[]", 6),
             "allOrderLists": (lambda call: "[]", 20),
             "myAllocations": (lambda call: "[]", 20),
         }
-        return {
+        methods = {
             name: Route(handler, Security.READ, weight)
             for name, (handler, weight) in table.items()
         }
+        return methods | {"openOrders.status": self._open_route()}
+
+    def _open_route(self) -> Route:
+        return strict(SYMBOL, Route(self._open_orders, Security.READ, open_weight))
 
     # -- MONEY ---
 

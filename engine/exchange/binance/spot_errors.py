@@ -12,7 +12,6 @@ from engine.exchange.terms import Reason
 
 SPOT_TEXTS: Mapping[int, str] = {
     **SHARED_TEXTS,
-    -1016: "This service is no longer available.",
     -1100: "Illegal characters found in parameter '{}'; legal range is '{}'.",
     -1101: "Duplicate values for a parameter detected.",
     -1104: "Not all sent parameters were read; read '{}' parameter(s) but was sent '{}'.",
@@ -62,6 +61,13 @@ def rejected(text: str) -> SpotError:
     """By the matching engine, of a new order."""
     return SpotError(-2010, text=text)
 
+
+# `r` of executionReport, by the text of the refusal.
+REJECT_REASON = {
+    NO_BALANCE: "INSUFFICIENT_BALANCES",
+    WOULD_TAKE: "WOULD_MATCH_IMMEDIATELY",
+    TRIGGERS_NOW: "STOP_PRICE_WOULD_TRIGGER_IMMEDIATELY",
+}
 
 FILTER_OF = {
     Reason.QTY_ZERO: "LOT_SIZE",

@@ -5,7 +5,6 @@ the moment it triggers, the order that it became answers to that id.
 """
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -13,8 +12,9 @@ from engine.exchange.binance import spot_reports as reports
 from engine.exchange.binance.calls import Call
 from engine.exchange.binance.errors import VenueError
 from engine.exchange.binance.limits import RateLimits
-from engine.exchange.binance.params import Params, mandatory
+from engine.exchange.binance.params import Params
 from engine.exchange.binance.spot_errors import (
+    CLOSED,
     RESTRICTED,
     UNKNOWN_ORDER,
     SpotError,
@@ -46,14 +46,12 @@ from engine.exchange.commands import (
     CancelTrigger,
     Command,
     Modify,
+    Place,
     PlaceTrigger,
 )
 from engine.exchange.core import Core
 from engine.exchange.events import Accepted, OrderUpdate, Trigger
 from engine.exchange.terms import Exec, MarketState, Order, TriggerStatus
-
-SUCCESS, FAILURE, NOT_ATTEMPTED = "SUCCESS", "FAILURE", "NOT_ATTEMPTED"
-CANCEL_REPLACE_PART, CANCEL_REPLACE_NONE = -2021, -2022
 
 
 class Desk(Protocol):
@@ -90,21 +88,16 @@ class SpotOrders:
     # -- NEW ---
 
     def place(self, call: Call) -> str:
+        limits = self._face.limits
+        new = self.parsed(call, self._face.symbol(call.params))
+        limits.charge_orders(call.account, 1, call.t_ns)
         try:
-            new = self._checked(call)
-            return self._place(new, call)
+            return self.place_checked(new, call)
         except VenueError:
-            self._face.limits.give_back(call.account, 1, call.t_ns)
+            limits.give_back(call.account, 1, call.t_ns)
             raise
 
-    def _checked(self, call: Call) -> NewOrder:
-        symbol = self._face.symbol(call.params)
-        new = self._parsed(call, symbol)
-        if isinstance(new.command, PlaceTrigger):
-            self._check_waiting(new.command)
-        return new
-
-    def _parsed(self, call: Call, symbol: SpotSymbol) -> NewOrder:
+    def parsed(self, call: Call, symbol: SpotSymbol) -> NewOrder:
         """Everything that the venue checks before the matching engine sees the order."""
         new = new_order_of(call.params, call.account, symbol)
         place = new.place
@@ -116,25 +109,15 @@ class SpotOrders:
             is_high = place.px_ticks * 100 > near * ASK_UP_PERCENT
             if near and (is_low if place.side is Side.BUY else is_high):
                 raise filter_failure("PERCENT_PRICE_BY_SIDE")
-        if isinstance(new.command, PlaceTrigger) and not place.client_order_id:
-            named = replace(place, client_order_id=self._random_id())
+        if isinstance(new.command, PlaceTrigger):
+            name = place.client_order_id or self._random_id()
+            echo = {**place.echo, reports.BORN: str(call.t_ns)}
+            named = replace(place, client_order_id=name, echo=echo)
             return replace(new, command=replace(new.command, place=named))
         return new
 
-    def _check_waiting(self, command: PlaceTrigger) -> None:
-        """The core asks for money only when the order triggers; the venue asks at once."""
-        place = command.place
-        core, instrument = self._face.core, self._face.core.markets[place.symbol].instrument
-        account = core.accounts[place.account]
-        if place.side is Side.SELL:
-            asset, wanted_e8 = instrument.base, place.qty_lots * instrument.lot_e8
-        else:
-            px_ticks = place.px_ticks or command.trigger_px_ticks
-            asset, wanted_e8 = instrument.quote, place.qty_lots * px_ticks * instrument.notional_e8
-        if wanted_e8 > account.free_e8(asset):
-            raise rejected("Account has insufficient balance for requested action.")
-
-    def _place(self, new: NewOrder, call: Call) -> str:
+    def place_checked(self, new: NewOrder, call: Call) -> str:
+        """Into the core; how the answer looks was asked for."""
         face, stamp = self._face, self._face.stamp_of(call)
         first = len(call.out)
         accepted = face.command(new.command, call)
@@ -161,10 +144,10 @@ class SpotOrders:
 
     def test(self, call: Call) -> str:
         """Checked, not sent: what only the matching engine knows is not found out."""
-        new = self._checked(call)
         symbol = self._face.symbol(call.params)
+        new = self.parsed(call, symbol)
         if self._face.core.state(new.place.symbol) is not MarketState.TRADING:
-            raise rejected("Market is closed.")
+            raise rejected(CLOSED)
         if call.params.get("computeCommissionRates") != "true":
             return "{}"
         rates = commission_rates(self._face.core, symbol)
@@ -180,9 +163,11 @@ class SpotOrders:
     def cancel(self, call: Call) -> str:
         symbol = self._face.symbol(call.params)
         ids = order_ids(call.params, "orderId", "origClientOrderId")
-        return self._cancel(symbol, ids, client_id(call.params, "newClientOrderId"), call)
+        return self.cancel_one(symbol, ids, client_id(call.params, "newClientOrderId"), call)
 
-    def _cancel(self, symbol: SpotSymbol, ids: tuple[int, str], cancel_id: str, call: Call) -> str:
+    def cancel_one(
+        self, symbol: SpotSymbol, ids: tuple[int, str], cancel_id: str, call: Call
+    ) -> str:
         found = self.find(call.account, symbol, ids)
         if found is None or not found.is_open:
             raise SpotError(-2011)
@@ -226,72 +211,6 @@ class SpotOrders:
         if not texts:
             raise SpotError(-2011)
         return f"[{','.join(texts)}]"
-
-    # -- CANCEL AND REPLACE ---
-
-    def cancel_replace(self, call: Call) -> str:
-        """The venue looks at filters and order count before it cancels: a
-        new order that breaks one fails the whole request, and nothing is cancelled."""
-        params = call.params
-        symbol = self._face.symbol(params)
-        mode = mandatory(params, "cancelReplaceMode")
-        if mode not in ("STOP_ON_FAILURE", "ALLOW_FAILURE"):
-            raise SpotError(-1130, "cancelReplaceMode")
-        ids = order_ids(params, "cancelOrderId", "cancelOrigClientOrderId")
-        cancel_id = client_id(params, "cancelNewClientOrderId")
-        new = self._parsed(call, symbol)
-        limits = self._face.limits
-        try:
-            limits.charge_orders(call.account, 1, call.t_ns)
-        except VenueError as error:
-            raise self._over_limit(symbol, ids, cancel_id, call, error) from None
-        cancelled, cancel_json = self._attempt(lambda: self._cancel(symbol, ids, cancel_id, call))
-        if cancelled is FAILURE and mode == "STOP_ON_FAILURE":
-            raise self._partly(FAILURE, NOT_ATTEMPTED, cancel_json, "null")
-
-        def place_new() -> str:
-            if isinstance(new.command, PlaceTrigger):
-                self._check_waiting(new.command)
-            return self._place(new, call)
-
-        placed, new_json = self._attempt(place_new)
-        if placed is FAILURE:
-            limits.give_back(call.account, 1, call.t_ns)
-        if cancelled is SUCCESS and placed is SUCCESS:
-            return replace_json(SUCCESS, SUCCESS, cancel_json, new_json)
-        raise self._partly(cancelled, placed, cancel_json, new_json)
-
-    def _over_limit(
-        self,
-        symbol: SpotSymbol,
-        ids: tuple[int, str],
-        cancel_id: str,
-        call: Call,
-        error: VenueError,
-    ) -> VenueError:
-        """Beyond the order count nothing is done, or only the cancellation if asked so."""
-        mode = call.params.get("orderRateLimitExceededMode") or "DO_NOTHING"
-        if mode not in ("DO_NOTHING", "CANCEL_ONLY"):
-            return SpotError(-1130, "orderRateLimitExceededMode")
-        if mode == "DO_NOTHING":
-            return error
-        cancelled, cancel_json = self._attempt(lambda: self._cancel(symbol, ids, cancel_id, call))
-        if cancelled is SUCCESS:
-            return self._partly(SUCCESS, FAILURE, cancel_json, error.json())
-        data = replace_json(FAILURE, FAILURE, cancel_json, error.json())
-        return SpotError(CANCEL_REPLACE_NONE, status=429, data=data)
-
-    def _attempt(self, action: Callable[[], str]) -> tuple[str, str]:
-        try:
-            return SUCCESS, action()
-        except VenueError as error:
-            return FAILURE, error.json()
-
-    def _partly(self, cancelled: str, placed: str, cancel_json: str, new_json: str) -> SpotError:
-        is_half = SUCCESS in (cancelled, placed)
-        data = replace_json(cancelled, placed, cancel_json, new_json)
-        code = CANCEL_REPLACE_PART if is_half else CANCEL_REPLACE_NONE
-        return SpotError(code, status=409 if is_half else 400, data=data)
 
     # -- AMEND ---
 
@@ -370,20 +289,14 @@ class SpotOrders:
                 found.append(Found(reports.order_of_trigger(trigger), trigger))
         return sorted(found, key=lambda one: reports.shown_id(one.order))
 
-    # -- INTERNAL ---
+    def named(self, place: Place) -> Place:
+        return replace(place, client_order_id=place.client_order_id or self._random_id())
 
     def _random_id(self) -> str:
         """Of a cancel or an amendment that came without one."""
         self._cancels += 1
         text = f"tickmaker local exchange/cancel/{self._cancels}"
         return hashlib.sha256(text.encode()).hexdigest()[:22]
-
-
-def replace_json(cancelled: str, placed: str, cancel_json: str, new_json: str) -> str:
-    return (
-        f'{{"cancelResult":"{cancelled}","newOrderResult":"{placed}",'
-        f'"cancelResponse":{cancel_json},"newOrderResponse":{new_json}}}'
-    )
 
 
 DISCOUNT_JSON = (

@@ -4,25 +4,27 @@ Field order and types: the venue's rest-api.md, web-socket-api.md and user-data-
 order ids have passed the venue's pattern, so nothing needs escaping.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from engine.exchange.binance.spot_frames import truth
 from engine.exchange.binance.spot_symbols import SpotSymbol, UnitStamp
 from engine.exchange.book import Side
+from engine.exchange.commands import Place
 from engine.exchange.events import BalanceNow, OrderUpdate, Trigger
 from engine.exchange.instruments import e8_text
-from engine.exchange.terms import Exec, Order, OrderType, Status, Tif, TriggerStatus, Why
+from engine.exchange.terms import Exec, Order, Status, Tif, TriggerStatus, Why
 from engine.exchange.truth import FillRecord
 
 ZERO = "0.00000000"
 NO_LIST = -1
+BORN = "born"  # in the echo of an order that waits: its UTC ns
 
-# `eR` and `expiryReason`; the first three are documented.
+# `eR` and `expiryReason`: the venue's enumeration (its SBE schema has it whole).
 EXPIRY = {
     Why.IOC: "UNFILLED_IOC_QUANTITY_EXPIRED",
     Why.FOK: "UNFILLED_FOK_ORDER_EXPIRED",
     Why.MARKET: "INSUFFICIENT_LIQUIDITY",
-    Why.CLOSED: "EXCHANGE_CANCELED",  # unverified
+    Why.CLOSED: "EXCHANGE_CANCELED",
 }
 EXEC_TEXT = {
     Exec.NEW: "NEW",
@@ -53,6 +55,11 @@ def status_text(status: Status, why: Why) -> str:
 def shown_id(order: Order) -> int:
     """An order that a trigger placed is, at this venue, still the order that waited."""
     return order.trigger_id or order.order_id
+
+
+def born_ns(order: Order) -> int:
+    """When it was asked for: of one that waited, before it worked."""
+    return int(order.echo.get(BORN, order.create_ns))
 
 
 # -- ANSWERS ---
@@ -113,8 +120,8 @@ def query_json(symbol: SpotSymbol, order: Order, stamp: UnitStamp, is_working: b
         f'"executedQty":"{symbol.qty.text(order.cum_lots)}",'
         f'"cummulativeQuoteQty":"{symbol.quote_text(order.cum_cost)}",'
         f'"status":"{status_text(order.status, order.why)}",{_kind(order)},'
-        f'"stopPrice":"{stop}","icebergQty":"{ZERO}",{_strategy(order.echo, "")}'
-        f'"time":{stamp(order.create_ns)},"updateTime":{stamp(order.update_ns)},'
+        f'"stopPrice":"{stop}","icebergQty":"{ZERO}"{_strategy(order)},'
+        f'"time":{stamp(born_ns(order))},"updateTime":{stamp(order.update_ns)},'
         f'"isWorking":{truth(is_working)},"workingTime":{working},'
         f'"origQuoteOrderQty":"{quote_wish(order)}",'
         f'"selfTradePreventionMode":"{order.stp.value}"{_prevented(symbol, order)}'
@@ -165,12 +172,20 @@ TRIGGER_STATUS = {
 
 def order_of_trigger(trigger: Trigger) -> Order:
     """A waiting order as the order that it will become, so that both are written alike."""
-    place = trigger.place
-    status = Status(TRIGGER_STATUS[trigger.status])
+    order = order_of_place(trigger.place, trigger.trigger_id, trigger.create_ns)
+    order.update_ns = trigger.update_ns
+    order.status = Status(TRIGGER_STATUS[trigger.status])
+    if trigger.status is TriggerStatus.EXPIRED:
+        order.why = Why.CLOSED  # nothing else ends one unasked
+    return order
+
+
+def order_of_place(place: Place, order_id: int, t_ns: int) -> Order:
+    """An order that the core has not."""
     return Order(
-        order_id=trigger.trigger_id,
+        order_id=order_id,
         side=place.side,
-        px_ticks=place.px_ticks if place.order_type is OrderType.LIMIT else 0,
+        px_ticks=place.px_ticks,
         leaves_lots=place.qty_lots,
         account=place.account,
         symbol=place.symbol,
@@ -179,10 +194,9 @@ def order_of_trigger(trigger: Trigger) -> Order:
         tif=place.tif,
         qty_lots=place.qty_lots,
         reduce_only=False,
-        create_ns=trigger.create_ns,
-        update_ns=trigger.update_ns,
+        create_ns=t_ns,
+        update_ns=t_ns,
         stp=place.stp,
-        status=status,
         echo=place.echo,
     )
 
@@ -198,20 +212,25 @@ def execution_event(
     now: int,
     stamp: UnitStamp,
     is_working: bool = True,
+    rejection: str = "",
 ) -> str:
-    """executionReport. `ids`: `c` and `C`, which an order's own id is not on a cancel."""
+    """executionReport. `ids`: `c` and `C`, which an order's own id is not on a cancel.
+    `rejection`: why the order never was."""
     order = update.order
     px, qty = symbol.px.text, symbol.qty.text
     t = stamp(update.t_ns)
     is_stp = update.why is Why.STP and update.exec_type is Exec.EXPIRED
     exec_text = "TRADE_PREVENTION" if is_stp else EXEC_TEXT[update.exec_type]
+    status = status_text(update.status, update.why)
+    if rejection:
+        exec_text = status = "REJECTED"
     is_trade = update.exec_type is Exec.TRADE
     fee = f'"n":"{e8_text(update.fee_e8)}","N":"{update.fee_asset}"' if is_trade else (
         '"n":"0","N":null'
     )  # fmt: skip
     is_open = is_working and update.status in (Status.NEW, Status.PARTIALLY_FILLED)
     prevented = qty(order.qty_lots - update.cum_lots) if is_stp else ""
-    tail = f',"v":{execution_id},"A":"{prevented}","B":"{prevented}","u":1' if is_stp else ""
+    tail = f',"v":{order.order_id},"A":"{prevented}","B":"{prevented}","u":1' if is_stp else ""
     working = f'"W":{stamp(order.create_ns)},' if is_working else ""
     last_cost = update.last_px_ticks * update.last_lots
     return (
@@ -219,11 +238,11 @@ def execution_event(
         f'"S":"{order.side.name}","o":"{type_text(order)}","f":"{tif_text(order)}",'
         f'"q":"{qty(order.qty_lots)}","p":"{px(order.px_ticks)}",'
         f'"P":"{order.echo.get("stopPrice", ZERO)}","F":"{ZERO}","g":{NO_LIST},"C":"{ids[1]}",'
-        f'"x":"{exec_text}","X":"{status_text(update.status, update.why)}","r":"NONE",'
+        f'"x":"{exec_text}","X":"{status}","r":"{rejection or "NONE"}",'
         f'"i":{shown_id(order)},"l":"{qty(update.last_lots)}","z":"{qty(update.cum_lots)}",'
         f'"L":"{px(update.last_px_ticks)}",{fee},"T":{t},"t":{update.trade_id or -1},'
         f'"I":{execution_id},"w":{truth(is_open)},"m":{truth(update.is_maker)},"M":false,'
-        f'"O":{stamp(order.create_ns)},"Z":"{symbol.quote_text(update.cum_cost)}",'
+        f'"O":{stamp(born_ns(order))},"Z":"{symbol.quote_text(update.cum_cost)}",'
         f'"Y":"{symbol.quote_text(last_cost)}","Q":"{quote_wish(order)}",{working}'
         f'"V":"{order.stp.value}"{_strategy_event(order)}{_expiry_event(update)}{tail}}}'
     )
@@ -273,13 +292,12 @@ def _kind(order: Order) -> str:
 def _conditional(order: Order) -> str:
     """Fields that are there only when they were asked for."""
     stop = order.echo.get("stopPrice")
-    return (f',"stopPrice":"{stop}"' if stop else "") + _strategy(order.echo, ",").rstrip(",")
+    return (f',"stopPrice":"{stop}"' if stop else "") + _strategy(order)
 
 
-def _strategy(echo: Mapping[str, str], lead: str) -> str:
-    pairs = [(name, echo.get(name)) for name in ("strategyId", "strategyType")]
-    text = ",".join(f'"{name}":{value}' for name, value in pairs if value)
-    return f"{lead}{text}," if text else ""
+def _strategy(order: Order) -> str:
+    pairs = [(name, order.echo.get(name)) for name in ("strategyId", "strategyType")]
+    return "".join(f',"{name}":{value}' for name, value in pairs if value)
 
 
 def _strategy_event(order: Order) -> str:

@@ -17,6 +17,7 @@ from engine.exchange.binance.params import integer
 from engine.exchange.binance.spot_errors import SpotError
 from engine.exchange.binance.spot_symbols import SymbolTable, UnitStamp
 from engine.exchange.binance.stamp import Stamp
+from engine.exchange.commands import Place
 from engine.exchange.core import Core
 from engine.exchange.events import (
     AccountUpdate,
@@ -28,11 +29,12 @@ from engine.exchange.events import (
 )
 from engine.exchange.face import Action, WsSend
 from engine.exchange.keys import Key
-from engine.exchange.terms import Exec, Order, TriggerStatus
+from engine.exchange.terms import Exec, TriggerStatus
 
 SUBSCRIPTION_ID_MAX = 65_535
 MAKER_PLACES = 5  # unfilled orders given back by a maker's first fill; the venue's own example
 WEIGHT = 2
+FIRST_REJECTED_ID = 3_000_000_000  # of orders that the core never had
 
 
 @dataclass(slots=True)
@@ -61,8 +63,16 @@ class Rename:
     original: str
 
 
+@dataclass(slots=True)
+class Rejection:
+    """Of the new order of a cancelReplace that did cancel: the stream tells of it too."""
+
+    place: Place
+    reason: str
+
+
 class UserStreams:
-    """Of one face. Handlers put `renames` before their events are published."""
+    """Of one face. Handlers put `renames` and `rejections` before their events are published."""
 
     def __init__(self, core: Core, symbols: SymbolTable, limits: RateLimits, clock: Stamp) -> None:
         self._core = core
@@ -71,6 +81,8 @@ class UserStreams:
         self._clock = clock
         self._listeners: dict[int, Conn] = {}  # connections with a subscription
         self.renames: dict[int, Rename] = {}  # by order or trigger id
+        self.rejections: list[Rejection] = []
+        self._rejected = FIRST_REJECTED_ID
         self.execution_id = 0
         self.update_ns: dict[int, int] = {}  # of an account's balances
         self._later: list[tuple[Conn, int]] = []  # subscriptions that have just ended
@@ -161,9 +173,10 @@ class UserStreams:
 
     def tell_ended(self, t_ns: int, actions: list[Action]) -> None:
         """eventStreamTerminated of every subscription that ended since the last call."""
-        for conn, _ in self._later:
+        for conn, number in self._later:
             event = reports.terminated_event(self._stamp_of(conn)(t_ns))
-            actions.append(WsSend((conn.number,), f'{{"event":{event}}}'))
+            text = f'{{"subscriptionId":{number},"event":{event}}}'
+            actions.append(WsSend((conn.number,), text))
         self._later.clear()
 
     def _stamp_of(self, conn: Conn) -> UnitStamp:
@@ -183,9 +196,12 @@ class UserStreams:
                 self._tell_order(output, t_ns, actions)  # type: ignore[arg-type]
             elif kind is TriggerUpdate:
                 self._tell_trigger(output, t_ns, actions)  # type: ignore[arg-type]
+        for rejection in self.rejections:
+            self._tell_rejection(rejection, t_ns, actions)
         for account in held:
             self._tell_balances(account, held[account], t_ns, actions)
         self.renames.clear()
+        self.rejections.clear()
 
     def _hold(
         self,
@@ -232,6 +248,7 @@ class UserStreams:
         t_ns: int,
         actions: list[Action],
         is_working: bool = True,
+        rejection: str = "",
     ) -> None:
         order, execution_id = update.order, self.execution_id
         symbol = self._symbols.of(self._core.markets[order.symbol].instrument)
@@ -243,13 +260,14 @@ class UserStreams:
         def event(stamp: UnitStamp) -> str:
             now = stamp(t_ns)
             return reports.execution_event(
-                symbol, update, ids, execution_id, now, stamp, is_working
+                symbol, update, ids, execution_id, now, stamp, is_working, rejection
             )
 
         self._send(order.account, event, actions)
 
     def _tell_trigger(self, update: TriggerUpdate, t_ns: int, actions: list[Action]) -> None:
-        """An order that waits, or ended waiting; when it triggers, its order tells so itself."""
+        """An order that waits, or ended waiting; when it triggers, its order tells so itself, with
+        a second NEW.  # unverified"""
         self.execution_id += 1
         if update.status is TriggerStatus.TRIGGERED or not self._listeners:
             return
@@ -257,9 +275,16 @@ class UserStreams:
             TriggerStatus.NEW: Exec.NEW,
             TriggerStatus.CANCELED: Exec.CANCELED,
         }.get(update.status, Exec.EXPIRED)
-        order: Order = reports.order_of_trigger(update.trigger)
-        report = OrderUpdate(update.t_ns, order, exec_type, order.status, 0, 0)
+        order = reports.order_of_trigger(update.trigger)
+        report = OrderUpdate(update.t_ns, order, exec_type, order.status, 0, 0, why=order.why)
         self._tell_report(report, t_ns, actions, is_working=False)
+
+    def _tell_rejection(self, rejection: Rejection, t_ns: int, actions: list[Action]) -> None:
+        self.execution_id += 1
+        self._rejected += 1
+        order = reports.order_of_place(rejection.place, self._rejected, t_ns)
+        report = OrderUpdate(t_ns, order, Exec.NEW, order.status, 0, 0)
+        self._tell_report(report, t_ns, actions, False, rejection.reason)
 
     def _send(
         self,

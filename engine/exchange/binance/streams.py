@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from engine.exchange.binance.formats import StreamFormat, StreamRules
-from engine.exchange.binance.history import AggTrades, History
+from engine.exchange.binance.history import AggTrade, AggTrades, History
 from engine.exchange.binance.timed import Timed, TimedStreams
 from engine.exchange.events import (
     BestChange,
@@ -105,7 +105,9 @@ class MarketStreams:
         self._keys = {key.lower(): key for key in markets}
         self._subscribers: dict[str, Subscribers] = {}
         self._timed: dict[str, Timed] = {}
-        self._taped: dict[str, None] = {}  # names whose frames come from a recording
+        self._taped: dict[str, None] = dict.fromkeys(  # their frames come from a recording
+            name for market in markets.values() for name in getattr(market, "recorded_streams", ())
+        )
         agg_ns = rules.agg_trade_ms * MS
         self.symbols = {
             key: SymbolStreams(
@@ -162,6 +164,7 @@ class MarketStreams:
 
     def publish(self, outputs: Iterable[Output], t_ns: int, actions: list[Action]) -> None:
         """Frames for `outputs` and for every stream that is due, in order."""
+        marks: list[MarkUpdate] = []
         for output in outputs:
             kind = type(output)
             if kind is BestChange:
@@ -173,16 +176,17 @@ class MarketStreams:
             elif kind is TapeFrame:
                 self._publish_tape(output, actions)  # type: ignore[arg-type]
             elif kind is MarkUpdate:
-                self._publish_mark(output, t_ns, actions)  # type: ignore[arg-type]
+                marks.append(output)  # type: ignore[arg-type]
             elif kind is InstrumentUpdate:
                 self._rescale(output.symbol, t_ns, actions)  # type: ignore[union-attr]
+        if marks:
+            self._publish_marks(marks, t_ns, actions)
         self._publish_due(t_ns, actions)
 
     def next_due_ns(self) -> int:
         due_ns = NEVER_NS
         for symbol in self.symbols.values():
-            if symbol.agg_trades.has_open():
-                due_ns = min(due_ns, symbol.agg_trades.due_ns)
+            due_ns = min(due_ns, symbol.agg_trades.due_ns())
             for chain in symbol.chains.values():
                 if chain.is_pending:
                     due_ns = min(due_ns, chain.due_ns)
@@ -192,8 +196,8 @@ class MarketStreams:
 
     def _publish_due(self, t_ns: int, actions: list[Action]) -> None:
         for symbol in self.symbols.values():
-            if symbol.agg_trades.has_open() and t_ns >= symbol.agg_trades.due_ns:
-                self._publish_agg_trades(symbol, symbol.instrument, t_ns, actions)
+            if t_ns >= symbol.agg_trades.due_ns():
+                self._publish_agg_trades(symbol, symbol.agg_trades.take(t_ns), t_ns, actions)
             for chain in symbol.chains.values():
                 if chain.is_pending and t_ns >= chain.due_ns:
                     self._publish_depth(chain, t_ns, actions)
@@ -219,12 +223,12 @@ class MarketStreams:
             self._send(symbol.trade_name, self._format.trade(instrument, trade, t_ns), actions)
 
     def _publish_agg_trades(
-        self, symbol: SymbolStreams, instrument: Instrument, t_ns: int, actions: list[Action]
+        self, symbol: SymbolStreams, ready: list[AggTrade], t_ns: int, actions: list[Action]
     ) -> None:
-        for agg_trade in symbol.agg_trades.take():
+        for agg_trade in ready:
             symbol.history.agg_trades.append(agg_trade)
             if symbol.agg_name in self._subscribers:
-                data = self._format.agg_trade(instrument, agg_trade, t_ns)
+                data = self._format.agg_trade(symbol.instrument, agg_trade, t_ns)
                 self._send(symbol.agg_name, data, actions)
 
     def _gather(self, change: DepthChange) -> None:
@@ -237,7 +241,7 @@ class MarketStreams:
         symbol, instrument = self.symbols[key], self._markets[key].instrument
         factor = int(symbol.instrument.px.step / instrument.px.step)
         if factor > 1:
-            self._publish_agg_trades(symbol, symbol.instrument, t_ns, actions)
+            self._publish_agg_trades(symbol, symbol.agg_trades.take_all(), t_ns, actions)
             symbol.history.rescale(factor)
         symbol.instrument = instrument
 
@@ -249,16 +253,22 @@ class MarketStreams:
         chain.due_ns = t_ns + chain.interval_ns
         self._send(chain.name, data, actions)
 
-    def _publish_mark(self, mark: MarkUpdate, t_ns: int, actions: list[Action]) -> None:
-        """Every second and every third one."""
-        market, symbol = self._markets[mark.symbol], mark.symbol.lower()
-        kinds = ["@1s"] if mark.t_ns // 1_000_000_000 % 3 else ["@1s", ""]
+    def _publish_marks(self, marks: list[MarkUpdate], t_ns: int, actions: list[Action]) -> None:
+        """Every second and every third one; alone, and all in one frame."""
+        kinds = ("@1s",) if marks[0].t_ns // 1_000_000_000 % 3 else ("@1s", "")
         for kind in kinds:
-            names = (f"{symbol}@markPrice{kind}", f"!markPrice@arr{kind}")
-            wanted = [name for name in names if name in self._subscribers]
-            for name in wanted:
-                data = self._format.mark(market.instrument, mark, t_ns)
-                self._send(name, f"[{data}]" if name[0] == "!" else data, actions)
+            every = f"!markPrice@arr{kind}"
+            datas: list[str] = []
+            for mark in marks:
+                name = f"{mark.symbol.lower()}@markPrice{kind}"
+                is_wanted = name in self._subscribers and name not in self._taped
+                if is_wanted or every in self._subscribers:
+                    instrument = self._markets[mark.symbol].instrument
+                    datas.append(self._format.mark(instrument, mark, t_ns))
+                    if is_wanted:
+                        self._send(name, datas[-1], actions)
+            if every in self._subscribers and every not in self._taped:
+                self._send(every, f"[{','.join(datas)}]", actions)
 
     def _publish_tape(self, frame: TapeFrame, actions: list[Action]) -> None:
         """The recorded bytes to the recorded stream's subscribers; a depth stream of another

@@ -4,7 +4,7 @@
 """
 
 from engine.exchange.binance.errors import VenueError
-from engine.exchange.binance.limits import Limit, banned, throttled
+from engine.exchange.binance.limits import RateLimits, banned, throttled
 from engine.exchange.face import HttpAnswer, HttpRequest, Trouble
 
 GATEWAY_HTML = (
@@ -13,27 +13,27 @@ GATEWAY_HTML = (
 )
 
 
-def error_of(kind: Trouble, retry_s: int, now_ns: int, weight: Limit) -> VenueError:
-    """`weight`: the limit that the venue speaks of."""
+def error_of(kind: Trouble, retry_s: int, now_ns: int, limits: RateLimits) -> VenueError:
+    """In the words of `limits`, the venue's."""
     if kind is Trouble.UNKNOWN:
         return VenueError(-1007)
     if kind is Trouble.UNAVAILABLE:
         return VenueError(-1001, text="Service Unavailable.", status=503)  # unverified
     if kind is Trouble.THROTTLED:
-        return throttled(weight, retry_s, now_ns)
+        return throttled(limits.weight, retry_s, now_ns, limits.texts)
     if kind is Trouble.BANNED:
-        return banned(retry_s, now_ns)
+        return banned(retry_s, now_ns, limits.texts)
     text = "Internal error; unable to process your request. Please try again."
     return VenueError(-1001, text=text, status=503)
 
 
 def http_answer(
-    request: HttpRequest, kind: Trouble, retry_s: int, now_ns: int, weight: Limit
+    request: HttpRequest, kind: Trouble, retry_s: int, now_ns: int, limits: RateLimits
 ) -> HttpAnswer:
     if kind is Trouble.INTERNAL:
         is_html = (("Content-Type", "text/html"),)
         return HttpAnswer(request.request, 502, GATEWAY_HTML, is_html)
-    error = error_of(kind, retry_s, now_ns, weight)
+    error = error_of(kind, retry_s, now_ns, limits)
     headers: tuple[tuple[str, str], ...] = ()
     if error.retry_after_s:
         headers = (("Retry-After", str(error.retry_after_s)),)

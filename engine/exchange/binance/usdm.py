@@ -12,7 +12,7 @@ from engine.exchange.binance.base import BinanceFace
 from engine.exchange.binance.calls import Route
 from engine.exchange.binance.conns import Conn, ConnRules
 from engine.exchange.binance.errors import VenueError
-from engine.exchange.binance.limits import Limit, RateLimits
+from engine.exchange.binance.limits import Limit, LimitTexts, RateLimits
 from engine.exchange.binance.sapi import Sapi
 from engine.exchange.binance.stamp import Stamp
 from engine.exchange.binance.streams import MarketStreams
@@ -42,6 +42,12 @@ LIMITS = (
     Limit("ORDERS", "SECOND", 10, 300),
 )
 CONNECTS = Limit("CONNECTIONS", "MINUTE", 5, 300)
+LIMIT_TEXTS = LimitTexts(
+    "Too many requests; current limit is {limit} requests per minute. Please use the websocket"
+    " for live updates to avoid polling the API.",
+    "Way too many requests; IP banned until {until_ms}. Please use the websocket for live"
+    " updates to avoid bans.",
+)
 CONN_RULES = ConnRules(
     ping_every_ns=180 * SECOND_NS,
     pong_within_ns=600 * SECOND_NS,
@@ -61,7 +67,9 @@ class BinanceUsdm(BinanceFace):
     ) -> None:
         stamp = Stamp()
         limits = RateLimits(
-            tuple(limit.scaled(limit_factor) for limit in LIMITS), CONNECTS.scaled(limit_factor)
+            tuple(limit.scaled(limit_factor) for limit in LIMITS),
+            CONNECTS.scaled(limit_factor),
+            LIMIT_TEXTS,
         )
         streams = MarketStreams(core.markets, stream_rules(realtime_depth_ms), UsdmStreams(stamp))
         desk = UsdmDesk(core, stamp)

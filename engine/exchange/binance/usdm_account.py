@@ -10,6 +10,7 @@ from engine.exchange.binance.limits import RateLimits
 from engine.exchange.binance.params import integer, limit_of, mandatory
 from engine.exchange.binance.usdm_desk import UsdmDesk
 from engine.exchange.binance.usdm_errors import UsdmError
+from engine.exchange.book import Side
 from engine.exchange.commands import SetLeverage, SetPositionMode
 from engine.exchange.events import Refused
 from engine.exchange.instruments import Instrument, e8_text
@@ -20,6 +21,7 @@ TRADES_MAX = 1_000
 NOTIONAL_CAP = 1_000_000_000  # of the one bracket
 MAINT_RATIO_PPM = 4_000
 SETTLES = "USDT"
+OPENED_MS = 1_569_398_400_000  # ccxt takes a balance that was never updated for no balance
 
 
 class UsdmAccount:
@@ -94,7 +96,8 @@ class UsdmAccount:
                 f'"breakEvenPrice":"{entry}","maxNotional":"{NOTIONAL_CAP}",'
                 '"bidNotional":"0","askNotional":"0","positionInitialMargin":'
                 f'"{e8_text(self._core.margin_e8(call.account, instrument.key))}",'
-                '"openOrderInitialMargin":"0",'
+                '"openOrderInitialMargin":'
+                f'"{e8_text(self._order_margin_e8(call.account, instrument))}",'
             )
             rows.append(self._position_row(call.account, instrument, extra))
         head = (
@@ -108,33 +111,58 @@ class UsdmAccount:
         wallet_e8 = core.accounts[account].balance_e8(SETTLES)
         equity_e8 = core.equity_e8(account, SETTLES)
         positions = core.accounts[account].positions
-        margin_e8 = sum(core.margin_e8(account, symbol) for symbol in positions)
+        held_e8, ordered_e8 = self._margins_e8(account)
         wallet, equity = e8_text(wallet_e8), e8_text(equity_e8)
-        unrealized, margin = e8_text(equity_e8 - wallet_e8), e8_text(margin_e8)
-        free = e8_text(max(0, equity_e8 - margin_e8))
-        stamp = max([0, *(self._ms(p.update_ns) for p in positions.values() if p.update_ns)])
+        unrealized, margin = e8_text(equity_e8 - wallet_e8), e8_text(held_e8 + ordered_e8)
+        held, ordered = e8_text(held_e8), e8_text(ordered_e8)
+        free = e8_text(max(0, equity_e8 - held_e8 - ordered_e8))
+        stamps = [self._ms(p.update_ns) for p in positions.values() if p.update_ns]
+        stamp = max([OPENED_MS, *stamps])
         return (
             f'{{{head}"totalInitialMargin":"{margin}","totalMaintMargin":"0",'
             f'"totalWalletBalance":"{wallet}","totalUnrealizedProfit":"{unrealized}",'
-            f'"totalMarginBalance":"{equity}","totalPositionInitialMargin":"{margin}",'
-            f'"totalOpenOrderInitialMargin":"0","totalCrossWalletBalance":"{wallet}",'
+            f'"totalMarginBalance":"{equity}","totalPositionInitialMargin":"{held}",'
+            f'"totalOpenOrderInitialMargin":"{ordered}","totalCrossWalletBalance":"{wallet}",'
             f'"totalCrossUnPnl":"{unrealized}","availableBalance":"{free}",'
             f'"maxWithdrawAmount":"{free}","assets":[{{"asset":"{SETTLES}",'
             f'"walletBalance":"{wallet}","unrealizedProfit":"{unrealized}",'
             f'"marginBalance":"{equity}","maintMargin":"0","initialMargin":"{margin}",'
-            f'"positionInitialMargin":"{margin}","openOrderInitialMargin":"0",'
+            f'"positionInitialMargin":"{held}","openOrderInitialMargin":"{ordered}",'
             f'"crossWalletBalance":"{wallet}","crossUnPnl":"{unrealized}",'
             f'"availableBalance":"{free}","maxWithdrawAmount":"{free}","updateTime":{stamp}}}],'
             f'"positions":[{",".join(rows)}]}}'
         )
+
+    def _margins_e8(self, account: int) -> tuple[int, int]:
+        """Initial margin of positions, and what open orders want on top."""
+        held_e8 = ordered_e8 = 0
+        for market in self._core.markets.values():
+            held_e8 += self._core.margin_e8(account, market.instrument.key)
+            ordered_e8 += self._order_margin_e8(account, market.instrument)
+        return held_e8, ordered_e8
+
+    def _order_margin_e8(self, account: int, instrument: Instrument) -> int:
+        """If the worse side filled: the margin of what would be held, less that of what is."""
+        orders = self._core.open_orders(account, instrument.key)
+        if not orders:
+            return 0
+        owner = self._core.accounts[account]
+        mark_px_ticks = self._core.mark_px_ticks(instrument.key)
+        position = owner.positions.get(instrument.key)
+        lots = position.lots if position else 0
+        costs = [max(0, side.sign * lots) * mark_px_ticks for side in Side]
+        for order in orders:
+            if not order.reduce_only:
+                costs[order.side] += order.leaves_lots * order.px_ticks
+        wanted_e8 = max(costs) * instrument.notional_e8 // owner.leverage(instrument.key)
+        return max(0, wanted_e8 - self._core.margin_e8(account, instrument.key))
 
     def balance(self, call: Call) -> str:
         core, account = self._core, self._core.accounts[call.account]
         rows = []
         for asset, total_e8 in account.balances.items():
             equity_e8 = core.equity_e8(call.account, asset)
-            margin_e8 = sum(core.margin_e8(call.account, symbol) for symbol in account.positions)
-            free = e8_text(max(0, equity_e8 - margin_e8))
+            free = e8_text(max(0, equity_e8 - sum(self._margins_e8(call.account))))
             total = e8_text(total_e8)
             rows.append(
                 f'{{"accountAlias":"{_alias(account.name)}","asset":"{asset}",'
@@ -151,13 +179,15 @@ class UsdmAccount:
         position = self._core.accounts[account].positions.get(instrument.key)
         lots = position.lots if position else 0
         stamp = self._ms(position.update_ns) if position and position.update_ns else 0
+        held_e8 = self._core.margin_e8(account, instrument.key)
+        ordered_e8 = self._order_margin_e8(account, instrument)
         return (
             f'{{"symbol":"{instrument.symbol}","positionSide":"BOTH",'
             f'"positionAmt":"{instrument.qty.text(lots)}",{extra}'
             f'"unrealizedProfit":"{e8_text(self._core.unrealized_e8(account, instrument.key))}",'
             f'"isolatedMargin":"0","notional":"{self._notional(lots, instrument)}",'
             f'"isolatedWallet":"0",'
-            f'"initialMargin":"{e8_text(self._core.margin_e8(account, instrument.key))}",'
+            f'"initialMargin":"{e8_text(held_e8 + ordered_e8)}",'
             f'"maintMargin":"0","updateTime":{stamp}}}'
         )
 
@@ -188,7 +218,8 @@ class UsdmAccount:
         if position is not None:
             lots, entry = position.lots, instrument.px.mean_text(position.cost, position.lots)
             stamp = self._ms(position.update_ns) if position.update_ns else 0
-        margin = e8_text(self._core.margin_e8(account, instrument.key))
+        held_e8 = self._core.margin_e8(account, instrument.key)
+        ordered_e8 = self._order_margin_e8(account, instrument)
         mark = instrument.px.mean_text(self._core.mark_px_ticks(instrument.key), 1)
         return (
             f'{{"symbol":"{instrument.symbol}","positionSide":"BOTH",'
@@ -198,8 +229,9 @@ class UsdmAccount:
             f'"liquidationPrice":"0",{extra}"isolatedMargin":"0",'
             f'"notional":"{self._notional(lots, instrument)}",'
             f'"marginAsset":"{instrument.quote}","isolatedWallet":"0",'
-            f'"initialMargin":"{margin}","maintMargin":"0",'
-            f'"positionInitialMargin":"{margin}","openOrderInitialMargin":"0",'
+            f'"initialMargin":"{e8_text(held_e8 + ordered_e8)}","maintMargin":"0",'
+            f'"positionInitialMargin":"{e8_text(held_e8)}",'
+            f'"openOrderInitialMargin":"{e8_text(ordered_e8)}",'
             f'"adl":0,"bidNotional":"0","askNotional":"0","updateTime":{stamp}}}'
         )
 

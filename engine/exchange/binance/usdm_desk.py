@@ -67,7 +67,7 @@ class UsdmDesk:
         if isinstance(command, PlaceTrigger):
             symbol = command.place.symbol
         if reason is Reason.CLOSED and self.core.state(symbol) is MarketState.DELISTED:
-            return UsdmError(-4108)
+            return UsdmError(-4141)
         if reason is Reason.NOTIONAL_MIN:
             return UsdmError(-4164, self.core.markets[symbol].instrument.min_notional)
         if reason is Reason.LEVERAGE:

@@ -4,6 +4,9 @@ Built by f-strings: nothing in here needs escaping, since symbols are our own an
 ids have passed the venue's pattern.
 """
 
+from collections.abc import Callable
+from functools import lru_cache
+
 from engine.exchange.binance.stamp import Stamp
 from engine.exchange.book import Side
 from engine.exchange.events import AccountUpdate, OrderUpdate, Trigger, TriggerUpdate
@@ -12,23 +15,18 @@ from engine.exchange.terms import (
     Exec,
     MoneyWhy,
     Order,
-    OrderType,
     Status,
     Stp,
-    Tif,
     TriggerStatus,
     Why,
 )
 from engine.exchange.truth import FillRecord
 
-# Enum members as JSON text, looked up once an order instead of asked for by attribute.
-BOOL = {True: "true", False: "false"}
-SIDE = {side: side.name for side in Side}
-STATUS = {status: status.value for status in Status}
-EXEC = {execution: execution.value for execution in Exec}
-TYPE = {kind: kind.value for kind in OrderType}
+BOOL = ("false", "true")
+SIDE = tuple(side.name for side in Side)
 STP = {stp: stp.value for stp in Stp}
-TIF = {tif: tif.value for tif in Tif}
+# `_value_` below: an enum member's `value` is a Python property, and these are asked a lot.
+TEXTS_KEPT = 8_192  # of prices and quantities of an instrument
 # `er`, the reason of an end; 0: none of these.
 EXPIRY = dict.fromkeys(Why, "0") | {
     Why.STP: "1",
@@ -49,19 +47,33 @@ ALGO_STATUS = {
 }
 
 
+Text = Callable[[int], str]
+
+
 class UsdmFrames:
     """Times leave by the venue's clock."""
 
     def __init__(self, stamp: Stamp) -> None:
         self._ms = stamp.ms
+        self._texts: dict[str, tuple[Instrument, Text, Text]] = {}
+
+    def _texts_of(self, instrument: Instrument) -> tuple[Instrument, Text, Text]:
+        """Price and quantity to text, remembered: an order says the same ones again and again."""
+        found = self._texts.get(instrument.key)
+        if found is None or found[0] is not instrument:
+            remember = lru_cache(maxsize=TEXTS_KEPT)
+            found = (instrument, remember(instrument.px.text), remember(instrument.qty.text))
+            self._texts[instrument.key] = found
+        return found
 
     # -- USER DATA EVENTS ---
 
     def order_update(self, instrument: Instrument, update: OrderUpdate, now_ns: int) -> str:
         order = update.order
-        px, qty, ms = instrument.px, instrument.qty, self._ms
+        _, px, qty = self._texts_of(instrument)
+        ms, mean = self._ms, instrument.px.mean_text
         stamp = ms(update.t_ns)
-        kind, execution = TYPE[order.order_type], update.exec_type
+        kind, execution = order.order_type._value_, update.exec_type
         origin, stop, working, closes = kind, "0", "CONTRACT_PRICE", "false"
         if order.trigger_id:
             echo = order.echo
@@ -72,26 +84,26 @@ class UsdmFrames:
             extra = f'"N":"{update.fee_asset}","n":"{e8_text(update.fee_e8)}",'
         elif execution is Exec.AMENDMENT:
             extra = f'"M":{order.version},'
-        tif, gtd = TIF[order.tif], 0
+        tif, gtd = order.tif._value_, 0
         if order.gtd_ns:
             tif, gtd = "GTD", ms(order.gtd_ns)
-        status = STATUS[update.status]
+        status = update.status._value_
         if update.why is Why.STP and update.status is Status.EXPIRED:
             status = "EXPIRED_IN_MATCH"
         return (
             f'{{"e":"ORDER_TRADE_UPDATE","T":{stamp},"E":{ms(now_ns)},"o":{{'
             f'"s":"{instrument.symbol}","c":"{order.client_order_id}","S":"{SIDE[order.side]}",'
             f'"o":"{kind}","f":"{tif}",'
-            f'"q":"{qty.text(order.qty_lots)}","p":"{px.text(order.px_ticks)}",'
-            f'"ap":"{px.mean_text(update.cum_cost, update.cum_lots)}","sp":"{stop}",'
-            f'"x":"{EXEC[execution]}","X":"{status}","i":{order.order_id},'
-            f'"l":"{qty.text(update.last_lots)}","z":"{qty.text(update.cum_lots)}",'
-            f'"L":"{px.text(update.last_px_ticks)}",{extra}'
+            f'"q":"{qty(order.qty_lots)}","p":"{px(order.px_ticks)}",'
+            f'"ap":"{mean(update.cum_cost, update.cum_lots)}","sp":"{stop}",'
+            f'"x":"{execution._value_}","X":"{status}","i":{order.order_id},'
+            f'"l":"{qty(update.last_lots)}","z":"{qty(update.cum_lots)}",'
+            f'"L":"{px(update.last_px_ticks)}",{extra}'
             f'"T":{stamp},"t":{update.trade_id},"b":"0","a":"0",'
             f'"m":{BOOL[update.is_maker]},"R":{BOOL[order.reduce_only]},'
             f'"wt":"{working}","ot":"{origin}","ps":"BOTH","cp":{closes},'
             f'"AP":"0","cr":"0","pP":false,"si":0,"ss":0,"rp":"{e8_text(update.realized_e8)}",'
-            f'"V":"{STP[order.stp]}","pm":"NONE","gtd":{gtd},"er":"{EXPIRY[update.why]}"}}}}'
+            f'"V":"{order.stp._value_}","pm":"NONE","gtd":{gtd},"er":"{EXPIRY[update.why]}"}}}}'
         )
 
     def trade_lite(self, instrument: Instrument, update: OrderUpdate, now_ns: int) -> str:
@@ -169,60 +181,70 @@ class UsdmFrames:
     ) -> str:
         """`is_ack`: as it was accepted, fills not yet counted. `is_query`: with time and
         averages, which answers to a placing lost in 2026."""
-        px, qty, ms = instrument.px, instrument.qty, self._ms
+        _, px, qty = self._texts_of(instrument)
+        ms = self._ms
         cum_lots, status = (0, Status.NEW) if is_ack else (order.cum_lots, order.status)
-        cum = qty.text(cum_lots)
-        kind = TYPE[order.order_type]
+        cum = qty(cum_lots)
+        kind = order.order_type._value_
         origin, stop, working, closes = kind, "0", "CONTRACT_PRICE", "false"
         if order.trigger_id:
             echo = order.echo
             origin, stop = echo["type"], echo["stopPrice"]
             working, closes = echo["workingType"], echo["closePosition"]
-        tif, gtd = TIF[order.tif], 0
+        tif, gtd = order.tif._value_, 0
         if order.gtd_ns:
             tif, gtd = "GTD", ms(order.gtd_ns)
-        status_text = STATUS[status]
+        status_text = status._value_
         if status is Status.EXPIRED and order.why is Why.STP:
             status_text = "EXPIRED_IN_MATCH"
         extra = ""
         if is_query:
             quote = e8_text(order.cum_cost * instrument.notional_e8)
-            average = px.mean_text(order.cum_cost, order.cum_lots)
+            average = instrument.px.mean_text(order.cum_cost, order.cum_lots)
             extra = f'"avgPrice":"{average}","cumQuote":"{quote}","time":{ms(order.create_ns)},'
         return (
             f'{{"orderId":{order.order_id},"symbol":"{instrument.symbol}",'
             f'"status":"{status_text}","clientOrderId":"{order.client_order_id}",'
-            f'"price":"{px.text(order.px_ticks)}","origQty":"{qty.text(order.qty_lots)}",'
+            f'"price":"{px(order.px_ticks)}","origQty":"{qty(order.qty_lots)}",'
             f'"executedQty":"{cum}","cumQty":"{cum}",{extra}"timeInForce":"{tif}",'
             f'"type":"{kind}","reduceOnly":{BOOL[order.reduce_only]},"closePosition":{closes},'
             f'"side":"{SIDE[order.side]}","positionSide":"BOTH","stopPrice":"{stop}",'
             f'"workingType":"{working}","priceProtect":false,"origType":"{origin}",'
-            f'"priceMatch":"NONE","selfTradePreventionMode":"{STP[order.stp]}",'
+            f'"priceMatch":"NONE","selfTradePreventionMode":"{order.stp._value_}",'
             f'"goodTillDate":{gtd},'
             f'"updateTime":{ms(order.create_ns if is_ack else order.update_ns)}}}'
         )
 
-    def algo_order(self, instrument: Instrument, trigger: Trigger, is_query: bool) -> str:
+    def algo_order(
+        self, instrument: Instrument, trigger: Trigger, order: Order | None, is_query: bool
+    ) -> str:
+        """`order`: what it became. Placing and asking have each their own extras."""
         place, echo, px = trigger.place, trigger.place.echo, instrument.px.text
         triggered = 0
         if trigger.status is TriggerStatus.TRIGGERED:
             triggered = self._ms(trigger.update_ns)
-        extra = ""
+        actual, levels, trailing = "", "", '"activatePrice":"","callbackRate":"",'
         if is_query:
+            price = instrument.px.mean_text(order.cum_cost, order.cum_lots) if order else "0.0"
             order_id = str(trigger.order_id) if trigger.order_id else ""
-            extra = f'"actualOrderId":"{order_id}","actualPrice":"0",'
+            actual = f'"actualOrderId":"{order_id}","actualPrice":"{price}",'
+            levels = (
+                '"tpTriggerPrice":"0.000","tpPrice":"0.000","slTriggerPrice":"0.000",'
+                '"slPrice":"0.000","tpOrderType":"",'
+            )
+            trailing = ""
         return (
             f'{{"algoId":{trigger.trigger_id},"clientAlgoId":"{place.client_order_id}",'
             f'"algoType":"CONDITIONAL","orderType":"{echo["type"]}",'
             f'"symbol":"{instrument.symbol}","side":"{SIDE[place.side]}","positionSide":"BOTH",'
             f'"timeInForce":"{echo["timeInForce"]}",'
             f'"quantity":"{instrument.qty.text(place.qty_lots)}",'
-            f'"algoStatus":"{ALGO_STATUS[trigger.status]}",{extra}'
+            f'"algoStatus":"{ALGO_STATUS[trigger.status]}",{actual}'
             f'"triggerPrice":"{px(trigger.trigger_px_ticks)}","price":"{px(place.px_ticks)}",'
-            f'"icebergQuantity":null,"selfTradePreventionMode":"{STP[place.stp]}",'
+            f'"icebergQuantity":null,{levels}"selfTradePreventionMode":"{STP[place.stp]}",'
             f'"workingType":"{echo["workingType"]}","priceMatch":"NONE",'
             f'"closePosition":{echo["closePosition"]},"priceProtect":false,'
-            f'"reduceOnly":{BOOL[place.reduce_only]},"activatePrice":"","callbackRate":"",'
+            f'"reduceOnly":{BOOL[place.reduce_only]},{trailing}'
             f'"createTime":{self._ms(trigger.create_ns)},'
             f'"updateTime":{self._ms(trigger.update_ns)},"triggerTime":{triggered},'
             f'"goodTillDate":0}}'

@@ -202,7 +202,7 @@ class UsdmMarket:
         instrument = self._desk.instrument(call.params)
         interval = mandatory(call.params, "interval")
         if interval not in INTERVALS_MIN:
-            raise VenueError(-1120, text="Invalid interval.")
+            raise VenueError(-1120)
         start_ms, end_ms = self._range(call)
         count = limit_of(call.params, 500, KLINES_MAX)
         length_ms = INTERVALS_MIN[interval] * MINUTE_NS // MS

@@ -162,7 +162,7 @@ class UsdmOrders:
         start_ms = integer(call.params, "startTime", 0)
         end_ms = integer(call.params, "endTime", 0)
         if start_ms and end_ms and (end_ms - start_ms) * MS > WEEK_NS:
-            raise UsdmError(-1130, "startTime")  # unverified
+            raise UsdmError(-1127)
         end_ns = end_ms * MS - skew_ns if end_ms else call.t_ns
         return (start_ms * MS - skew_ns if start_ms else end_ns - WEEK_NS), end_ns
 
@@ -226,7 +226,7 @@ class UsdmOrders:
         lots = position.lots if position else 0
         accepted = desk.step(trigger_of(params, call.account, instrument, call.now_ns, lots), call)
         assert accepted.trigger is not None
-        return desk.frames.algo_order(instrument, accepted.trigger, is_query=False)
+        return desk.frames.algo_order(instrument, accepted.trigger, None, is_query=False)
 
     def algo_status(self, call: Call) -> str:
         """By id alone: the documents want no symbol."""
@@ -234,8 +234,14 @@ class UsdmOrders:
         for instrument in self._desk.instruments(call.params):
             trigger = self._desk.core.find_trigger(call.account, instrument.key, *ids)
             if trigger is not None:
-                return self._desk.frames.algo_order(instrument, trigger, is_query=True)
+                return self._algo(call, instrument, trigger)
         raise VenueError(-2013)
+
+    def _algo(self, call: Call, instrument: Instrument, trigger: Trigger) -> str:
+        order = None
+        if trigger.order_id:
+            order = self._desk.core.find_order(call.account, instrument.key, trigger.order_id, "")
+        return self._desk.frames.algo_order(instrument, trigger, order, is_query=True)
 
     def cancel_algo(self, call: Call) -> str:
         ids = trigger_ids_of(call.params)
@@ -263,7 +269,7 @@ class UsdmOrders:
 
     def _algos(self, call: Call, of: Callable[[str], list[Trigger]], wanted: int) -> str:
         texts = [
-            self._desk.frames.algo_order(instrument, trigger, is_query=True)
+            self._algo(call, instrument, trigger)
             for instrument in self._desk.instruments(call.params)
             for trigger in of(instrument.key)[-ORDERS_MAX:]
             if wanted in (0, trigger.trigger_id)
@@ -281,6 +287,8 @@ def _json_list(params: Params, name: str, count_max: int) -> list[Any]:
         items = _LIST.decode(mandatory(params, name))
     except (ValueError, RecursionError):
         raise VenueError(-1130, name) from None
-    if not isinstance(items, list) or not 1 <= len(items) <= count_max:
+    if not isinstance(items, list):
         raise VenueError(-1130, name)
+    if not 1 <= len(items) <= count_max:
+        raise UsdmError(-4082)
     return items

@@ -30,12 +30,15 @@ CONDITIONAL = {
 }
 TIFS = {tif.name: tif for tif in Tif} | {GTD: Tif.GTC}
 STPS = {stp.name: stp for stp in Stp}
+ORDER_TYPES = {"LIMIT": OrderType.LIMIT, "MARKET": OrderType.MARKET}
 SIDES = {side.name: side for side in Side}
 
 
 def client_id(params: Params, name: str) -> str:
-    text = params.get(name, "")
-    if text and not CLIENT_ID.fullmatch(text):
+    text = params.get(name)
+    if not text:
+        return ""
+    if not CLIENT_ID.fullmatch(text):
         raise UsdmError(-4015)
     return text
 
@@ -48,17 +51,24 @@ def steps(params: Params, name: str, grid: Grid, step_code: int) -> int:
         return units(params, name, grid, UsdmError(-1111), UsdmError(step_code))
 
 
+def is_reducing(params: Params) -> bool:
+    text = params.get("reduceOnly")
+    return False if text is None else boolean(params, "reduceOnly")
+
+
 def side_of(params: Params) -> Side:
-    side = SIDES.get(mandatory(params, "side"))
+    side = SIDES.get(params.get("side", ""))
     if side is None:
+        mandatory(params, "side")
         raise VenueError(-1117)
     return side
 
 
 def check_one_way(params: Params) -> None:
     """This exchange's accounts are in one-way mode."""
-    if params.get("positionSide", "BOTH") != "BOTH":
-        raise UsdmError(-4061)
+    position_side = params.get("positionSide", "BOTH")
+    if position_side != "BOTH":
+        raise UsdmError(-4061 if position_side in ("LONG", "SHORT") else -4060)
 
 
 def stp_of(params: Params) -> Stp:
@@ -72,9 +82,10 @@ def stp_of(params: Params) -> Stp:
 
 def tif_of(params: Params, now_ns: int) -> tuple[Tif, int]:
     """(time in force, good-till date in ns of the venue's clock)."""
-    name = mandatory(params, "timeInForce")
+    name = params.get("timeInForce", "")
     tif = TIFS.get(name)
     if tif is None:
+        mandatory(params, "timeInForce")
         raise VenueError(-1115)
     if name != GTD:
         return tif, 0
@@ -85,12 +96,10 @@ def tif_of(params: Params, now_ns: int) -> tuple[Tif, int]:
 
 
 def order_type_of(params: Params) -> OrderType:
-    text = mandatory(params, "type")
-    if text == "LIMIT":
-        return OrderType.LIMIT
-    if text == "MARKET":
-        return OrderType.MARKET
-    if text.startswith(("STOP", "TAKE_PROFIT", "TRAILING")):
+    order_type = ORDER_TYPES.get(params.get("type", ""))
+    if order_type is not None:
+        return order_type
+    if mandatory(params, "type").startswith(("STOP", "TAKE_PROFIT", "TRAILING")):
         raise UsdmError(-4120)
     raise VenueError(-1116)
 
@@ -101,9 +110,10 @@ def place_of(
     """order.place / POST order. `now_ns` is the venue's clock; dates leave it for the core's."""
     order_type = order_type_of(params)
     side = side_of(params)
-    check_one_way(params)
+    if "positionSide" in params:
+        check_one_way(params)
     if params.get("newOrderRespType", "ACK") not in RESP_TYPES:
-        raise VenueError(-1130, "newOrderRespType")
+        raise UsdmError(-1136)
     if params.get("priceMatch", "NONE") != "NONE":
         raise VenueError(-1020)  # not built
     px_ticks, tif, gtd_ns = 0, Tif.GTC, 0
@@ -125,7 +135,7 @@ def place_of(
         qty_lots=steps(params, "quantity", instrument.qty, -4023),
         px_ticks=px_ticks,
         client_order_id=client_id(params, "newClientOrderId"),
-        reduce_only=boolean(params, "reduceOnly"),
+        reduce_only=is_reducing(params),
         stp=stp_of(params),
         gtd_ns=gtd_ns - skew_ns if gtd_ns else 0,
     )
@@ -181,12 +191,14 @@ def trigger_of(
     check_one_way(params)
     working_type = params.get("workingType", "CONTRACT_PRICE")
     if working_type not in WORKING_TYPES:
-        raise VenueError(-1130, "workingType")
+        raise UsdmError(-4031, working_type)
     tif, px_ticks = Tif.GTC, 0
     if order_type is OrderType.LIMIT:
         tif, _ = tif_of({"timeInForce": "GTC", **params}, now_ns)
         px_ticks = steps(params, "price", instrument.px, -4014)
     closes = boolean(params, "closePosition")
+    if closes and "quantity" in params:
+        raise UsdmError(-4137)
     if closes:
         qty_lots = max(0, -side.sign * position_lots)
         if not qty_lots:
@@ -209,7 +221,7 @@ def trigger_of(
         qty_lots=qty_lots,
         px_ticks=px_ticks,
         client_order_id=client_id(params, "clientAlgoId"),
-        reduce_only=closes or boolean(params, "reduceOnly"),
+        reduce_only=closes or is_reducing(params),
         stp=stp_of(params),
         echo=echo,
     )

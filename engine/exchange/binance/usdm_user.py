@@ -18,6 +18,7 @@ from engine.exchange.face import Action, WsSend
 from engine.exchange.terms import NEVER_NS, Exec
 
 LIFE_NS = 3_600 * 1_000_000_000
+EXPIRED = "listenKeyExpired"  # told to all, whatever events they asked for
 
 
 @dataclass(slots=True)
@@ -116,7 +117,7 @@ class UsdmUser:
 
     def _end(self, key: ListenKey, t_ns: int, actions: list[Action]) -> None:
         text = self._desk.frames.listen_key_expired(key.text, t_ns)
-        self._send(key.account, "listenKeyExpired", text, actions)
+        self._send(key.account, EXPIRED, text, actions)
         del self._keys[key.account]
 
     # -- LISTENERS ---
@@ -208,9 +209,9 @@ class UsdmUser:
             return
         raw: list[int] = []
         for listener in self._listeners.get(account, ()):
-            if listener.listen_key != key.text or (
-                listener.events and event not in listener.events
-            ):
+            if listener.listen_key != key.text:
+                continue
+            if listener.events and event not in listener.events and event != EXPIRED:
                 continue
             if listener.is_combined:
                 framed = f'{{"stream":"{key.text}","data":{text}}}'

@@ -34,8 +34,8 @@ class BookChain:
     due_ns: int = NEVER_NS
     is_taped: bool = False
     needs_snapshot: bool = False
-    bids: dict[int, int] = field(default_factory=dict)
-    asks: dict[int, int] = field(default_factory=dict)
+    bids: list[Quote] = field(default_factory=list)
+    asks: list[Quote] = field(default_factory=list)
 
     @classmethod
     def opened(cls, topic: str, market: Market, depth: int, u: int, now_ns: int) -> "BookChain":
@@ -53,8 +53,7 @@ class BookChain:
 
     def snapshot_text(self, now_ns: int, skew_ns: int) -> str:
         """What a new subscriber gets: the book as the others have it by now."""
-        return self._text("snapshot", list(self.bids.items()), list(self.asks.items()),
-                          now_ns, skew_ns)  # fmt: skip
+        return self._text("snapshot", self.bids, self.asks, now_ns, skew_ns)
 
     def push(self, now_ns: int, skew_ns: int) -> str:
         """The message that is due; empty when nothing changed after all."""
@@ -62,11 +61,10 @@ class BookChain:
         depth = self.market.snapshot(self.depth)
         if depth.update_id < self.update_id:
             self.u, self.needs_snapshot = 0, True  # the sequence starts anew
-        bids, asks = dict(depth.bids), dict(depth.asks)
-        is_same = bids == self.bids and asks == self.asks and not self.needs_snapshot
+        before = (self.bids, self.asks)
+        is_same = before == (depth.bids, depth.asks) and not self.needs_snapshot
         if is_same and (self.depth > 1 or now_ns - self.sent_ns < RESEND_NS):
             return ""
-        changes = [_changes(self.bids, bids, -1), _changes(self.asks, asks, 1)]
         is_whole = self.depth == 1 or self.needs_snapshot
         self._take(depth)
         self.u += not is_same
@@ -75,11 +73,12 @@ class BookChain:
         self.needs_snapshot = False
         if is_whole:
             return self.snapshot_text(now_ns, skew_ns)
-        return self._text("delta", changes[0], changes[1], now_ns, skew_ns)
+        bids, asks = _changes(before[0], self.bids, -1), _changes(before[1], self.asks, 1)
+        return self._text("delta", bids, asks, now_ns, skew_ns)
 
     def _take(self, depth: DepthSnapshot) -> None:
         self.update_id = depth.update_id
-        self.bids, self.asks = dict(depth.bids), dict(depth.asks)
+        self.bids, self.asks = depth.bids, depth.asks
 
     def _text(
         self, kind: str, bids: list[Quote], asks: list[Quote], now_ns: int, skew_ns: int
@@ -96,11 +95,14 @@ class BookChain:
         )
 
 
-def _changes(old: dict[int, int], new: dict[int, int], sign: int) -> list[Quote]:
-    """Levels to set, with 0 for those that went, best first."""
-    changes = [(px, qty) for px, qty in new.items() if old.get(px) != qty]
-    changes += [(px, 0) for px in old if px not in new]
-    return sorted(changes, key=lambda change: sign * change[0])
+def _changes(old: list[Quote], new: list[Quote], sign: int) -> list[Quote]:
+    """Levels to set, with 0 for those that went, best first as both lists are."""
+    if old == new:
+        return []
+    told, prices = set(old), {px_ticks for px_ticks, _ in new}
+    changes = [quote for quote in new if quote not in told]
+    gone = [(px_ticks, 0) for px_ticks, _ in old if px_ticks not in prices]
+    return sorted(changes + gone, key=lambda quote: sign * quote[0]) if gone else changes
 
 
 def levels_json(instrument: Instrument, levels: list[Quote]) -> str:
@@ -120,7 +122,7 @@ def rest_book_json(
         depth = market.snapshot(limit)
         bids, asks, seq = depth.bids, depth.asks, depth.update_id
     else:
-        bids, asks = list(chain.bids.items())[:limit], list(chain.asks.items())[:limit]
+        bids, asks = chain.bids[:limit], chain.asks[:limit]
         seq, u, cts = chain.update_id, chain.u, (chain.change_ns + skew_ns) // MS
     return (
         f'{{"s":"{instrument.symbol}","b":{levels_json(instrument, bids)},'

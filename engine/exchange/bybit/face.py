@@ -29,7 +29,14 @@ from engine.exchange.bybit.venue import Venue
 from engine.exchange.bybit.wire import dumps
 from engine.exchange.commands import Advance, CancelAll
 from engine.exchange.core import Core
-from engine.exchange.events import KeyDeleted, Notice, Output
+from engine.exchange.events import (
+    AccountUpdate,
+    KeyDeleted,
+    Notice,
+    OrderUpdate,
+    Output,
+    TriggerUpdate,
+)
 from engine.exchange.face import (
     Action,
     ConnKind,
@@ -50,6 +57,7 @@ from engine.exchange.face import (
 )
 from engine.exchange.terms import Why
 
+USERS_OUTPUTS = (OrderUpdate, AccountUpdate, TriggerUpdate)
 GOING_AWAY = 1_001
 NORMAL = 1_000
 TROUBLE_CODES = {
@@ -115,13 +123,15 @@ class Bybit:
     def publish(self, outputs: Iterable[Output], t_ns: int) -> list[Action]:
         """What the core said, told to whom it concerns; also for commands given by others."""
         outputs = list(outputs)
+        kinds = set(map(type, outputs))  # most batches are the market's alone
         actions: list[Action] = []
-        for output in outputs:
-            if isinstance(output, Notice):
-                actions.append(Log(output.is_error, output.text))
-            elif isinstance(output, KeyDeleted):
-                actions += self._revoke(output.api_key, t_ns)
-        told = self._private.messages(outputs) if outputs else []
+        if Notice in kinds or KeyDeleted in kinds:
+            for output in outputs:
+                if isinstance(output, Notice):
+                    actions.append(Log(output.is_error, output.text))
+                elif isinstance(output, KeyDeleted):
+                    actions += self._revoke(output.api_key, t_ns)
+        told = [] if kinds.isdisjoint(USERS_OUTPUTS) else self._private.messages(outputs)
         told += self._public.messages(outputs, t_ns)
         actions += self._sends(told, t_ns)
         return actions

@@ -7,15 +7,16 @@ and slippage limits are refused rather than ignored.
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from decimal import Decimal
 from typing import Any, TypeVar
 
 from engine.exchange.book import Side
 from engine.exchange.bybit import texts
 from engine.exchange.bybit.errors import OK_TEXT, VenueError, refusal
 from engine.exchange.bybit.params import Fields
+from engine.exchange.bybit.rows import MONEY
 from engine.exchange.bybit.venue import Venue, kind_of
 from engine.exchange.commands import (
+    AmendTrigger,
     Cancel,
     CancelAll,
     CancelAllTriggers,
@@ -25,8 +26,8 @@ from engine.exchange.commands import (
     PlaceTrigger,
 )
 from engine.exchange.events import Trigger
-from engine.exchange.instruments import Grid, Instrument, Kind
-from engine.exchange.terms import Order, OrderType, Reason, Stp, Tif, TriggerStatus
+from engine.exchange.instruments import Instrument, Kind
+from engine.exchange.terms import Order, OrderType, Reason, Stp, Tif
 
 SIDES = {"Buy": Side.BUY, "Sell": Side.SELL}
 TYPES = {"Limit": OrderType.LIMIT, "Market": OrderType.MARKET}
@@ -37,7 +38,6 @@ STPS = {
     "CancelTaker": Stp.EXPIRE_TAKER,
     "CancelBoth": Stp.EXPIRE_BOTH,
 }
-QUOTE_GRID = Grid(Decimal("0.00000001"), 8)
 BATCH_MAX = {Kind.LINEAR: 20, Kind.SPOT: 10}
 CANCEL_ALL_MAX = 500  # futures; spot knows no limit
 FILTERS = ("Order", "StopOrder", "tpslOrder", "OcoOrder", "BidirectionalTpslOrder")
@@ -105,7 +105,7 @@ class OrderEntry:
         if unit:
             echo["unit"] = unit
         if unit == "quoteCoin":
-            quote_e8 = fields.money_e8("qty", QUOTE_GRID)
+            quote_e8 = fields.money_e8("qty", MONEY)
             echo["money"] = texts.money(quote_e8)
             if not quote_e8:
                 raise refusal(fields.kind, Reason.NOTIONAL_MIN, {})
@@ -216,21 +216,32 @@ class OrderEntry:
         fields = Fields(values)
         instrument = self._venue.market(fields.kind, fields.needed("symbol")).instrument
         found = self.find(account, fields, [instrument.key])
-        if isinstance(found, Trigger):
-            if found.status is TriggerStatus.NEW:
-                text = "The current order does not support modification"
-                raise VenueError(170312 if fields.kind is Kind.SPOT else 10001, text)
-            raise refusal(fields.kind, Reason.NO_SUCH_ORDER, {})
         if found is None:
             raise refusal(fields.kind, Reason.NO_SUCH_ORDER, {})
         self._refuse_what_is_not_here(fields)
         qty_lots = fields.quantity(instrument) if fields.has("qty") else 0
         px_ticks = fields.price(instrument) if fields.has("price") else 0
+        if isinstance(found, Trigger):
+            return self._amend_trigger(fields, found, instrument, qty_lots, px_ticks)
         if qty_lots and found.is_open and qty_lots <= found.cum_lots:
             raise refusal(fields.kind, Reason.NOT_SMALLER, {})
         command = Modify(account, instrument.key, qty_lots, px_ticks, order_id=found.order_id)
         self._venue.do(fields.kind, command, **self._words(instrument, found.side))
         return _ids(texts.id_of_order(fields.kind, found), found.echo.get("link", ""))
+
+    def _amend_trigger(
+        self, fields: Fields, found: Trigger, instrument: Instrument, qty_lots: int, px_ticks: int
+    ) -> Result:
+        trigger_ticks = 0
+        if fields.has("triggerPrice"):
+            trigger_ticks = fields.price(instrument, "triggerPrice")
+        account, direction = found.place.account, "Rising" if found.is_rising else "Falling"
+        command = AmendTrigger(
+            account, instrument.key, found.trigger_id, trigger_ticks, qty_lots, px_ticks
+        )
+        self._venue.do(fields.kind, command, direction=direction)
+        public_id = texts.order_id(fields.kind, found.trigger_id, True)
+        return _ids(public_id, found.place.client_order_id)
 
     # -- CANCEL ---
 

@@ -10,14 +10,12 @@ from typing import Any
 
 from engine.exchange.bybit import texts
 from engine.exchange.bybit.account import Wallet, position_topic_row
+from engine.exchange.bybit.executions import execution_row, fast_execution_row, funding_row
 from engine.exchange.bybit.public import Delivery
 from engine.exchange.bybit.rows import (
     ORDER_TOPIC,
     OrderState,
     chosen,
-    execution_row,
-    fast_execution_row,
-    funding_row,
     order_fields,
     trigger_order_fields,
 )
@@ -29,6 +27,7 @@ from engine.exchange.terms import Exec, MoneyWhy
 
 DCP_TOPICS = {"dcp.future": Kind.LINEAR, "dcp.spot": Kind.SPOT}
 PLAIN = ("order", "execution", "execution.fast", "position", "wallet", "greeks")
+PRICES = ("price", "triggerPrice")  # shown without trailing zeros here, with them over REST
 ALONE = ("dcp", "dcp.future", "dcp.spot", "dcp.option")
 PRODUCTS = ("spot", "linear", "inverse", "option")
 BY_PRODUCT = {
@@ -140,6 +139,8 @@ class PrivateStreams:
             fields = order_fields(venue, order, OrderState.then(update, later_fee_e8))
             row = chosen(fields, ORDER_TOPIC, kind)
             row["closedPnl"] = texts.money(update.realized_e8)
+            for name in PRICES:
+                row[name] = texts.trimmed(row[name])
             self._tell(account, "order", kind, row)
         if is_trade and self._listens(account, "execution", kind):
             closed_lots = _closed_lots(update, position)
@@ -153,6 +154,8 @@ class PrivateStreams:
         if self._listens(place.account, "order", kind):
             fields = trigger_order_fields(self._venue, update.trigger, update.status)
             row = chosen(fields, ORDER_TOPIC, kind)
+            for name in PRICES:
+                row[name] = texts.trimmed(row[name])
             self._tell(place.account, "order", kind, row)
 
     def _tell_money(self, account: int, updates: list[AccountUpdate]) -> None:

@@ -19,6 +19,7 @@ from engine.exchange.events import (
     BestChange,
     DepthChange,
     InstrumentUpdate,
+    Market,
     MarkUpdate,
     Output,
     TapeFrame,
@@ -65,6 +66,11 @@ def parse_topic(kind: Kind, topic: str) -> tuple[str, str, str] | None:
     return None
 
 
+def _begins(market: Market, stream: str) -> bool:
+    """A recording that holds this stream, of which nothing was served yet."""
+    return stream in getattr(market, "recorded_streams", ()) and not getattr(market, "served", 1)
+
+
 class PublicStreams:
     """Of all public connections of both product lines."""
 
@@ -75,6 +81,7 @@ class PublicStreams:
         self._tickers: dict[TopicKey, TickerTopic] = {}
         self._klines: dict[TopicKey, KlineTopic] = {}
         self._us: dict[TopicKey, int] = {}
+        self._due_ns = NEVER_NS  # of all of them; may be early
         self.histories = {key: History() for key in venue.core.markets}
         self._chains_of: dict[str, list[BookChain]] = {key: [] for key in venue.core.markets}
         self._steps = {key: venue.instrument(key).px.step for key in venue.core.markets}
@@ -107,10 +114,14 @@ class PublicStreams:
                 chain = BookChain.opened(topic, market, int(argument), u, now_ns)
                 self._chains[topic_key] = chain
                 self._chains_of[key].append(chain)
-            elif chain.is_taped:
+            if _begins(market, f"{kind.value}/{topic}"):
+                chain.is_taped, chain.due_ns = True, NEVER_NS
+                return ""  # the recording's own snapshot is about to come
+            if chain.is_taped:
                 chain = BookChain.opened(
                     topic, market, chain.depth, market.snapshot(0).update_id, now_ns
                 )
+            self._due_ns = min(self._due_ns, chain.due_ns)
             return chain.snapshot_text(now_ns, self._venue.skew_ns)
         if name == "tickers":
             return self._open_ticker(topic_key, key, now_ns)
@@ -177,12 +188,17 @@ class PublicStreams:
         return told
 
     def next_due_ns(self) -> int:
+        return self._due_ns
+
+    def _earliest_ns(self) -> int:
         due = [chain.due_ns for chain in self._chains.values()]
         due += [ticker.due_ns for ticker in self._tickers.values()]
         due += [kline.due_ns for kline in self._klines.values()]
         return min(due, default=NEVER_NS)
 
     def _tell_due(self, told: list[Delivery], now_ns: int) -> None:
+        if now_ns < self._due_ns:
+            return
         skew_ns = self._venue.skew_ns
         for topic_key, chain in self._chains.items():
             if chain.due_ns <= now_ns and (text := chain.push(now_ns, skew_ns)):
@@ -196,6 +212,7 @@ class PublicStreams:
                 text = kline.push(self.histories[kline.key], instrument, now_ns, skew_ns)
                 if text:
                     self._tell(topic_key, text, told)
+        self._due_ns = self._earliest_ns()
 
     def _tell(self, topic_key: TopicKey, text: str, told: list[Delivery]) -> None:
         if conns := self._conns.get(topic_key):
@@ -207,6 +224,7 @@ class PublicStreams:
         for chain in self._chains_of[key]:
             if not chain.is_taped:
                 chain.touch(t_ns)
+                self._due_ns = min(self._due_ns, chain.due_ns)
 
     def _on_instrument(self, key: str, t_ns: int) -> None:
         """Books are told whole; what was counted in another tick is forgotten."""
@@ -226,6 +244,7 @@ class PublicStreams:
         if ticker is not None and ticker.due_ns == NEVER_NS:
             interval_ns = TICKER_INTERVAL_MS[instrument.kind] * MS
             ticker.due_ns = (now_ns // interval_ns + 1) * interval_ns
+            self._due_ns = min(self._due_ns, ticker.due_ns)
 
     def _ticker_fields(self, key: str) -> dict[str, str]:
         return topic_fields(self._venue, self._venue.core.markets[key], self.histories[key])
@@ -267,6 +286,7 @@ class PublicStreams:
         for kline in self._klines.values():
             if kline.key == key:
                 kline.touch(now_ns)
+                self._due_ns = min(self._due_ns, kline.due_ns)
         topic = f"publicTrade.{instrument.symbol}"
         topic_key = (instrument.kind, topic)
         if topic_key not in self._conns:

@@ -1,11 +1,12 @@
 """Signed REST of Bybit v5 that reads: orders, executions, positions, wallet, fees, settings."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from engine.exchange.bybit.account import Wallet, position_list_row
 from engine.exchange.bybit.dcp import DeadMan
 from engine.exchange.bybit.errors import VenueError
+from engine.exchange.bybit.executions import fill_row, funding_row
 from engine.exchange.bybit.instruments import coin_row, fee_row
 from engine.exchange.bybit.orders import OrderEntry
 from engine.exchange.bybit.params import Fields, cursor_of, cursor_text
@@ -13,8 +14,6 @@ from engine.exchange.bybit.rows import (
     ORDER_LIST,
     OrderState,
     chosen,
-    fill_row,
-    funding_row,
     order_fields,
     trigger_order_fields,
 )
@@ -22,11 +21,14 @@ from engine.exchange.bybit.venue import EMPTY_CATEGORIES, Venue
 from engine.exchange.events import Trigger
 from engine.exchange.instruments import Kind
 from engine.exchange.terms import Order, TriggerStatus
+from engine.exchange.truth import FillRecord, FundingRecord
 
+CONDITIONAL = ("StopOrder", "tpslOrder")
 CLOSED_MAX = 500  # of realtime with openOnly=1
 ItemT = TypeVar("ItemT")
 Values = Mapping[str, Any]
 Sortable = tuple[int, int, ItemT]  # time, number within it, what it is
+Execution = tuple[FillRecord | FundingRecord, int]  # and the lots that the order had left
 
 
 class AccountRest:
@@ -49,7 +51,7 @@ class AccountRest:
         keys = self._keys(fields)
         open_only = fields.integer("openOnly", 0, 0, 2)
         is_open = open_only == 0
-        items = self._orders_of(account, keys, fields, lambda own: _is_open(own) is is_open)
+        items = self._orders_of(account, keys, fields, is_open)
         return self._order_page(fields, items if is_open else items[:CLOSED_MAX], 20)
 
     def order_history(self, account: int, query: Values) -> Any:
@@ -60,7 +62,7 @@ class AccountRest:
         if fields.has("orderId") or fields.has("orderLinkId"):
             return self._one(account, fields)
         keys = self._keys(fields, is_scope_needed=False)
-        items = self._orders_of(account, keys, fields, lambda own: not _is_open(own))
+        items = self._orders_of(account, keys, fields, is_open=False)
         first_ms, last_ms = _times(fields)
         items = [own for own in items if first_ms <= self._venue.ms(own[0]) <= last_ms]
         return self._order_page(fields, items, 20)
@@ -74,30 +76,36 @@ class AccountRest:
         return {"list": rows, "nextPageCursor": "", "category": fields.kind.value}
 
     def _orders_of(
-        self,
-        account: int,
-        keys: list[str],
-        fields: Fields,
-        is_wanted: Callable[[Order | Trigger], bool],
+        self, account: int, keys: list[str], fields: Fields, is_open: bool
     ) -> list[Sortable[Order | Trigger]]:
         """Newest first. A conditional order that became an order is listed as that order."""
-        core = self._venue.core
-        wanted_filter = fields.text("orderFilter")
+        wanted = fields.text("orderFilter")
         items: list[Sortable[Order | Trigger]] = []
         for key in keys:
-            if wanted_filter in ("", "Order", "StopOrder", "tpslOrder"):
-                for order in core.orders_of(account, key):
-                    is_plain = not order.trigger_id
-                    if wanted_filter not in ("", "Order") and is_plain:
-                        continue
-                    if is_wanted(order):
-                        items.append((order.create_ns, order.order_id, order))
-            if wanted_filter != "Order":
-                for trigger in core.triggers_of(account, key):
-                    if trigger.status is not TriggerStatus.TRIGGERED and is_wanted(trigger):
-                        items.append((trigger.create_ns, trigger.trigger_id, trigger))
+            for order in self._orders_at(account, key, is_open):
+                is_plain = not order.trigger_id
+                if wanted in ("", "Order") or (wanted in CONDITIONAL and not is_plain):
+                    items.append((order.create_ns, order.order_id, order))
+            if wanted == "" or wanted in CONDITIONAL:
+                for trigger in self._triggers_at(account, key, is_open):
+                    items.append((trigger.create_ns, trigger.trigger_id, trigger))
         items.sort(key=lambda own: own[:2], reverse=True)
         return items
+
+    def _orders_at(self, account: int, key: str, is_open: bool) -> list[Order]:
+        """The closed ones are many: they are walked only when they are asked for."""
+        core = self._venue.core
+        if is_open:
+            return core.open_orders(account, key)
+        return [order for order in core.orders_of(account, key) if not order.is_open]
+
+    def _triggers_at(self, account: int, key: str, is_open: bool) -> list[Trigger]:
+        core = self._venue.core
+        if is_open:
+            return core.open_triggers(account, key)
+        told_as_orders = (TriggerStatus.NEW, TriggerStatus.TRIGGERED)
+        found = core.triggers_of(account, key)
+        return [trigger for trigger in found if trigger.status not in told_as_orders]
 
     def _order_page(
         self, fields: Fields, items: list[Sortable[Order | Trigger]], default: int
@@ -132,21 +140,29 @@ class AccountRest:
             found = self._orders.find(account, fields, keys)
             order_id = found.order_id if found is not None else -1
         first_ms, last_ms = _times(fields)
-        items: list[Sortable[dict[str, Any]]] = []
+        items: list[Sortable[Execution]] = []
         for key in keys:
             if exec_type in ("", "Trade"):
                 items += self._fills(account, key, order_id)
             if exec_type in ("", "Funding") and not is_one:
                 for index, record in enumerate(self._venue.core.funding_of(account, key)):
-                    items.append((record.t_ns, index, funding_row(self._venue, record)))
+                    items.append((record.t_ns, index, (record, 0)))
         items = [own for own in items if first_ms <= self._venue.ms(own[0]) <= last_ms]
         items.sort(key=lambda own: own[:2], reverse=True)
         page, cursor = _page_of(fields, items, fields.integer("limit", 50, 1, 100))
-        return {"nextPageCursor": cursor, "category": fields.kind.value, "list": page}
+        rows = [self._execution_row(record, leaves_lots) for record, leaves_lots in page]
+        return {"nextPageCursor": cursor, "category": fields.kind.value, "list": rows}
 
-    def _fills(self, account: int, key: str, order_id: int) -> list[Sortable[dict[str, Any]]]:
+    def _execution_row(
+        self, record: FillRecord | FundingRecord, leaves_lots: int
+    ) -> dict[str, Any]:
+        if isinstance(record, FillRecord):
+            return fill_row(self._venue, record, leaves_lots)
+        return funding_row(self._venue, record)
+
+    def _fills(self, account: int, key: str, order_id: int) -> list[Sortable[Execution]]:
         left: dict[int, int] = {}
-        items: list[Sortable[dict[str, Any]]] = []
+        items: list[Sortable[Execution]] = []
         for fill in self._venue.core.fills_of(account, key):
             if order_id not in (0, fill.order_id):
                 continue
@@ -154,8 +170,7 @@ class AccountRest:
                 order = self._venue.core.find_order(account, key, fill.order_id, "")
                 left[fill.order_id] = order.qty_lots if order else fill.qty_lots
             left[fill.order_id] -= fill.qty_lots
-            row = fill_row(self._venue, fill, left[fill.order_id])
-            items.append((fill.t_ns, fill.trade_id, row))
+            items.append((fill.t_ns, fill.trade_id, (fill, left[fill.order_id])))
         return items
 
     # -- POSITIONS AND MONEY ---
@@ -233,10 +248,6 @@ class AccountRest:
 
     def _keys(self, fields: Fields, is_scope_needed: bool = True) -> list[str]:
         return self._orders.keys_of(fields, is_scope_needed and fields.kind is Kind.LINEAR)
-
-
-def _is_open(own: Order | Trigger) -> bool:
-    return own.is_open if isinstance(own, Order) else own.status is TriggerStatus.NEW
 
 
 def _empty(query: Values) -> Any:

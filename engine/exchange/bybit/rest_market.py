@@ -15,8 +15,8 @@ from engine.exchange.bybit.params import Fields
 from engine.exchange.bybit.public import PublicStreams
 from engine.exchange.bybit.tickers import rest_row
 from engine.exchange.bybit.venue import EMPTY_CATEGORIES, Venue
-from engine.exchange.events import Market
-from engine.exchange.instruments import Kind
+from engine.exchange.events import Market, Trade
+from engine.exchange.instruments import Instrument, Kind
 from engine.exchange.terms import MarketState
 
 MS = 1_000_000
@@ -85,20 +85,23 @@ class MarketRest:
         limit = fields.integer("limit", default, 1, most)
         instrument = market.instrument
         history = self._public.histories[instrument.key]
-        rows = [
-            {
-                "execId": texts.exec_id(instrument.key, instrument.kind, trade.trade_id),
-                "symbol": instrument.symbol,
-                "price": texts.price(instrument, trade.px_ticks),
-                "size": texts.quantity(instrument, trade.qty_lots),
-                "side": "Buy" if trade.aggressor is Side.BUY else "Sell",
-                "time": str(self._venue.ms(trade.t_ns)),
-                "isBlockTrade": False,
-                "isRPITrade": False,
-            }
-            for trade, _ in reversed(history.trades)
-        ] or [row for text in reversed(history.taped) for row in _taped_rows(text)]
+        if history.taped:  # under the recorded ids
+            rows = [row for text in reversed(history.taped) for row in _taped_rows(text)]
+        else:
+            rows = [self._trade_row(instrument, trade) for trade, _ in reversed(history.trades)]
         return {"category": fields.kind.value, "list": rows[:limit]}
+
+    def _trade_row(self, instrument: Instrument, trade: Trade) -> dict[str, Any]:
+        return {
+            "execId": texts.exec_id(instrument.key, instrument.kind, trade.trade_id),
+            "symbol": instrument.symbol,
+            "price": texts.price(instrument, trade.px_ticks),
+            "size": texts.quantity(instrument, trade.qty_lots),
+            "side": "Buy" if trade.aggressor is Side.BUY else "Sell",
+            "time": str(self._venue.ms(trade.t_ns)),
+            "isBlockTrade": False,
+            "isRPITrade": False,
+        }
 
     def klines(self, query: Query) -> Any:
         fields, market = self._asked(query)

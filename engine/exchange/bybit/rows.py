@@ -1,9 +1,11 @@
-"""Orders and executions as Bybit v5 lists them; sans-IO, read-only.
+"""Orders as Bybit v5 lists them; sans-IO, read-only.
 
-Field sets: samples of the v5 documents (websocket/private/order and /execution, order/realtime,
-execution/list). Which cancelType goes with which rejectReason is partly unverified.
+Field sets: samples of the v5 documents (websocket/private/order, order/realtime). cancelType and
+rejectReason: order/history's sample for post-only, recorded messages for cancels and partly filled
+orders; the others are unverified.
 """
 
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from engine.exchange.book import Side
@@ -11,9 +13,8 @@ from engine.exchange.bybit import texts
 from engine.exchange.bybit.venue import Venue
 from engine.exchange.commands import Place
 from engine.exchange.events import OrderUpdate, Trigger
-from engine.exchange.instruments import Instrument, Kind
+from engine.exchange.instruments import Grid, Instrument, Kind
 from engine.exchange.terms import Order, OrderType, Status, Stp, Tif, TriggerStatus, Why
-from engine.exchange.truth import FillRecord, FundingRecord
 
 SIDES = {Side.BUY: "Buy", Side.SELL: "Sell"}
 TYPES = {OrderType.LIMIT: "Limit", OrderType.MARKET: "Market"}
@@ -27,7 +28,7 @@ SMP = {
 # Why an order ended: (cancelType, rejectReason).
 ENDS = {
     Why.NONE: ("CancelByUser", "EC_PerCancelRequest"),
-    Why.IOC: ("UNKNOWN", "EC_NoImmediateQtyToFill"),
+    Why.IOC: ("UNKNOWN", "EC_NoImmediateQtyToFill"),  # EC_CancelForNoFullFill after a fill
     Why.FOK: ("UNKNOWN", "EC_CancelForNoFullFill"),
     Why.MARKET: ("UNKNOWN", "EC_NoImmediateQtyToFill"),
     Why.POST_ONLY: ("UNKNOWN", "EC_PostOnlyWillTakeLiquidity"),
@@ -45,6 +46,9 @@ TRIGGER_STATUS = {
     TriggerStatus.REJECTED: "Rejected",
     TriggerStatus.EXPIRED: "Deactivated",
 }
+
+OPEN_OR_FILLED = ("New", "PartiallyFilled", "Filled")
+MONEY = Grid(Decimal("0.00000001"), 8)
 
 ORDER_TOPIC = (
     "category", "symbol", "orderId", "orderLinkId", "side", "orderType", "timeInForce", "price",
@@ -113,19 +117,21 @@ def order_fields(venue: Venue, order: Order, state: OrderState) -> dict[str, Any
     leaves_lots = order.qty_lots - state.cum_lots if is_open else 0
     unit_e8 = instrument.notional_e8
     fee = texts.money(state.cum_fee_e8)
-    cancel_type, reject_reason = "UNKNOWN", "EC_NoError"
-    if state.status in (Status.CANCELED, Status.EXPIRED):
-        cancel_type, reject_reason = ENDS[order.why]
+    status = _order_status(instrument, order, state)
+    cancel_type, reject_reason = _end_of(order, state, status)
+    rest_e8 = leaves_lots * order.px_ticks * unit_e8
+    if "money" in order.echo:
+        rest_e8 = _unspent_e8(order, state, unit_e8)
     return {
         **_own_fields(instrument, order.echo.get("link", ""), order),
         **_trigger_fields(venue, order),
         "orderId": texts.id_of_order(instrument.kind, order),
-        "orderStatus": order_status(instrument.kind, state),
+        "orderStatus": status,
         "cancelType": cancel_type,
         "rejectReason": reject_reason,
         "avgPrice": texts.mean_price(instrument, state.cum_cost, state.cum_lots),
         "leavesQty": texts.quantity(instrument, leaves_lots),
-        "leavesValue": texts.money(leaves_lots * order.px_ticks * unit_e8),
+        "leavesValue": texts.money(rest_e8),
         "cumExecQty": texts.quantity(instrument, state.cum_lots),
         "cumExecValue": texts.money(state.cum_cost * unit_e8),
         "cumExecFee": fee,
@@ -137,15 +143,32 @@ def order_fields(venue: Venue, order: Order, state: OrderState) -> dict[str, Any
     }
 
 
-def order_status(kind: Kind, state: OrderState) -> str:
+def _order_status(instrument: Instrument, order: Order, state: OrderState) -> str:
     if state.status is Status.NEW:
         return "New"
     if state.status is Status.PARTIALLY_FILLED:
         return "PartiallyFilled"
     if state.status is Status.FILLED:
-        return "Filled"
-    is_partial = kind is Kind.SPOT and state.cum_lots > 0
+        is_short = "money" in order.echo and _unspent_e8(order, state, instrument.notional_e8) > 0
+        return "PartiallyFilledCanceled" if is_short else "Filled"
+    is_partial = instrument.kind is Kind.SPOT and state.cum_lots > 0
     return "PartiallyFilledCanceled" if is_partial else "Cancelled"
+
+
+def _end_of(order: Order, state: OrderState, status: str) -> tuple[str, str]:
+    """(cancelType, rejectReason) of an order that is shown as `status`."""
+    if status in OPEN_OR_FILLED:
+        return "UNKNOWN", "EC_NoError"
+    if state.cum_lots and order.why in (Why.NONE, Why.IOC, Why.MARKET):
+        is_canceled = state.status is Status.CANCELED
+        return ENDS[Why.NONE] if is_canceled else ("UNKNOWN", "EC_CancelForNoFullFill")
+    return ENDS[order.why]
+
+
+def _unspent_e8(order: Order, state: OrderState, unit_e8: int) -> int:
+    """Of a spot market order for money: what is left of it, less than a lot costs when it is
+    done. It is called partly filled then, as recorded."""
+    return MONEY.units(order.echo["money"]) - state.cum_cost * unit_e8
 
 
 def trigger_order_fields(venue: Venue, trigger: Trigger, status: TriggerStatus) -> dict[str, Any]:
@@ -233,152 +256,3 @@ def _trigger_only_fields(instrument: Instrument, trigger: Trigger) -> dict[str, 
         "triggerBy": trigger.place.echo.get("by", "LastPrice"),
         "createType": "CreateByStopOrder",
     }
-
-
-# -- EXECUTIONS ---
-
-
-def execution_row(
-    venue: Venue, update: OrderUpdate, closed_lots: int, mark_ticks: int
-) -> dict[str, Any]:
-    """One of the topic `execution`."""
-    order = update.order
-    instrument = venue.instrument(order.symbol)
-    is_spot = instrument.kind is Kind.SPOT
-    return {
-        "category": instrument.kind.value,
-        "symbol": instrument.symbol,
-        "closedSize": "" if is_spot else texts.quantity(instrument, closed_lots),
-        "execFee": texts.money(update.fee_e8),
-        "execId": texts.exec_id(order.symbol, instrument.kind, update.trade_id),
-        "execPrice": texts.price(instrument, update.last_px_ticks),
-        "execQty": texts.quantity(instrument, update.last_lots),
-        "execType": "Trade",
-        "execValue": texts.money(update.last_lots * update.last_px_ticks * instrument.notional_e8),
-        "feeRate": _fee_rate(venue, order.symbol, update.is_maker),
-        "markPrice": texts.price(instrument, mark_ticks),
-        "indexPrice": "",
-        "underlyingPrice": "",
-        "tradeIv": "",
-        "markIv": "",
-        "blockTradeId": "",
-        "leavesQty": texts.quantity(instrument, order.qty_lots - update.cum_lots),
-        "orderId": texts.id_of_order(instrument.kind, order),
-        "orderLinkId": order.echo.get("link", ""),
-        "orderPrice": texts.price(instrument, order.px_ticks),
-        "orderQty": texts.quantity(instrument, order.qty_lots),
-        "orderType": TYPES[order.order_type],
-        "stopOrderType": "Stop" if order.trigger_id else "UNKNOWN",
-        "side": SIDES[order.side],
-        "execTime": str(venue.ms(update.t_ns)),
-        "isLeverage": "0",
-        "isMaker": update.is_maker,
-        "seq": update.trade_id,
-        "marketUnit": order.echo.get("unit", ""),
-        "execPnl": texts.money(update.realized_e8),
-        "createType": "CreateByStopOrder" if order.trigger_id else "CreateByUser",
-        "feeCurrency": update.fee_asset,
-    }
-
-
-def fast_execution_row(venue: Venue, update: OrderUpdate) -> dict[str, Any]:
-    """One of `execution.fast`: a maker is not told its orderLinkId."""
-    order = update.order
-    instrument = venue.instrument(order.symbol)
-    return {
-        "category": instrument.kind.value,
-        "symbol": instrument.symbol,
-        "execId": texts.exec_id(order.symbol, instrument.kind, update.trade_id),
-        "execPrice": texts.price(instrument, update.last_px_ticks),
-        "execQty": texts.quantity(instrument, update.last_lots),
-        "orderId": texts.id_of_order(instrument.kind, order),
-        "isMaker": update.is_maker,
-        "orderLinkId": "" if update.is_maker else order.echo.get("link", ""),
-        "side": SIDES[order.side],
-        "execTime": str(venue.ms(update.t_ns)),
-        "seq": update.trade_id,
-    }
-
-
-def fill_row(venue: Venue, fill: FillRecord, leaves_lots: int) -> dict[str, Any]:
-    """One of GET /v5/execution/list, in the documents' order."""
-    instrument = venue.instrument(fill.symbol)
-    order = venue.core.find_order(fill.account, fill.symbol, fill.order_id, "")
-    kind = instrument.kind
-    qty_lots = order.qty_lots if order else fill.qty_lots
-    value = texts.money(fill.qty_lots * fill.px_ticks * instrument.notional_e8)
-    return {
-        "symbol": instrument.symbol,
-        "orderType": TYPES[order.order_type] if order else "UNKNOWN",
-        "underlyingPrice": "",
-        "orderLinkId": order.echo.get("link", "") if order else "",
-        "side": SIDES[fill.side],
-        "indexPrice": "",
-        "orderId": (
-            texts.id_of_order(kind, order) if order else texts.order_id(kind, fill.order_id)
-        ),
-        "stopOrderType": "Stop" if order and order.trigger_id else "UNKNOWN",
-        "leavesQty": texts.quantity(instrument, leaves_lots),
-        "execTime": str(venue.ms(fill.t_ns)),
-        "feeCurrency": fill.fee_asset,
-        "isMaker": fill.is_maker,
-        "execFee": texts.money(fill.fee_e8),
-        "feeRate": _fee_rate(venue, fill.symbol, fill.is_maker),
-        "execId": texts.exec_id(fill.symbol, kind, fill.trade_id),
-        "tradeIv": "",
-        "blockTradeId": "",
-        "markPrice": "" if kind is Kind.SPOT else texts.price(instrument, fill.px_ticks),
-        "execPrice": texts.price(instrument, fill.px_ticks),
-        "markIv": "",
-        "orderQty": texts.quantity(instrument, qty_lots),
-        "orderPrice": texts.price(instrument, order.px_ticks if order else fill.px_ticks),
-        "execValue": value,
-        "execType": "Trade",
-        "execQty": texts.quantity(instrument, fill.qty_lots),
-        "closedSize": "",
-        "extraFees": "",
-        "seq": fill.trade_id,
-        "category": kind.value,
-    }
-
-
-def funding_row(venue: Venue, record: FundingRecord) -> dict[str, Any]:
-    """A funding payment among the executions; the set of its fields is unverified."""
-    instrument = venue.instrument(record.symbol)
-    lots, px_ticks = abs(record.position_lots), record.mark_px_ticks
-    return {
-        "symbol": instrument.symbol,
-        "orderType": "UNKNOWN",
-        "underlyingPrice": "",
-        "orderLinkId": "",
-        "side": SIDES[Side.BUY if record.position_lots > 0 else Side.SELL],
-        "indexPrice": "",
-        "orderId": f"{venue.ms(record.t_ns)}-0",
-        "stopOrderType": "UNKNOWN",
-        "leavesQty": "0",
-        "execTime": str(venue.ms(record.t_ns)),
-        "feeCurrency": record.asset,
-        "isMaker": False,
-        "execFee": texts.money(record.payment_e8),
-        "feeRate": texts.money(record.rate_e8),
-        "execId": texts.event_id(record.account, record.t_ns),
-        "tradeIv": "",
-        "blockTradeId": "",
-        "markPrice": texts.price(instrument, px_ticks),
-        "execPrice": texts.price(instrument, px_ticks),
-        "markIv": "",
-        "orderQty": "0",
-        "orderPrice": "0",
-        "execValue": texts.money(lots * px_ticks * instrument.notional_e8),
-        "execType": "Funding",
-        "execQty": texts.quantity(instrument, lots),
-        "closedSize": "0",
-        "extraFees": "",
-        "seq": 0,
-        "category": instrument.kind.value,
-    }
-
-
-def _fee_rate(venue: Venue, symbol: str, is_maker: bool) -> str:
-    rates = venue.core.fees_of(symbol)
-    return texts.rate(rates.maker_ppm if is_maker else rates.taker_ppm)

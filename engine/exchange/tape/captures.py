@@ -28,6 +28,7 @@ from fastcore.types import Code, EventKind
 Decoded = tuple[int, dict[str, Any]]
 Decode = Callable[[bytes], Decoded]
 
+NO_HEAD = ("", "\0")  # no frame starts so
 STREAM_HEAD = '{"stream":"'
 TOPIC_HEAD = '{"topic":"'
 WHY = {
@@ -62,25 +63,23 @@ class BinanceParser:
         self._prefix = instrument.symbol.lower() + "@"
         tick, lot = f"{instrument.px.step:f}", f"{instrument.qty.step:f}"
         self._decode: Decode = new_decoder(identity, tick, lot).decode_bytes
+        self._heads: dict[int, tuple[str, str]] = {}
 
     def parse(self, line: bytes, recv_ts_ns: int) -> Message | None:
         """One recorded line; None for another symbol's. ValueError for a damaged one."""
         kind, fields = self._decode(line)
-        if kind == Code.OTHER_SYMBOL:
-            return None
         if kind < 0 and kind != Code.UNKNOWN:
+            if kind == Code.OTHER_SYMBOL:
+                return None
             raise ValueError(WHY.get(Code(kind), "not a venue frame"))
-        text = line.decode().rstrip("\r\n")
-        stream, data = self._frame_of(text)
-        if not stream:
+        frame = self._frame(kind, line.decode().rstrip("\r\n"))
+        if frame is None:
             if kind != EventKind.SNAPSHOT or not self._identity.is_ours(line):
                 return None
             return _depth(recv_ts_ns, None, True, fields, fields["final_update_id"])
-        if not stream.startswith(self._prefix):
+        if not frame.stream.startswith(self._prefix):
             return None
-        if not text.startswith('{"stream"'):
-            text = f'{{"stream":"{stream}","data":{data}}}'
-        return self._message(recv_ts_ns, TapeFrame(stream, text, data), kind, fields)
+        return self._message(recv_ts_ns, frame, kind, fields)
 
     def _message(
         self, recv_ts_ns: int, frame: TapeFrame, kind: int, fields: dict[str, Any]
@@ -97,21 +96,42 @@ class BinanceParser:
             raise ValueError("not what its stream carries")
         return OtherMessage(recv_ts_ns, frame)
 
-    def _frame_of(self, text: str) -> tuple[str, str]:
-        """Stream name and the text of its data, "" for what is no stream's."""
+    def _frame(self, kind: int, text: str) -> TapeFrame | None:
+        """None for what came over no stream. One head a kind is known by heart."""
+        stream, head = self._heads.get(kind, NO_HEAD)
+        if text.startswith(head) and text.endswith("}}"):
+            return TapeFrame(stream, text, text[len(head) : -1])
         if text.startswith(STREAM_HEAD):
-            end = text.index('"', len(STREAM_HEAD))
-            if text.startswith(',"data":', end + 1) and text.endswith("}}"):
-                return text[len(STREAM_HEAD) : end], text[end + 9 : -1]
+            stream = text[len(STREAM_HEAD) : text.index('"', len(STREAM_HEAD))]
+            head = f'{STREAM_HEAD}{stream}","data":'
+            if text.startswith(head) and text.endswith("}}"):
+                self._heads[kind] = stream, head
+                return TapeFrame(stream, text, text[len(head) : -1])
+        return self._odd_frame(text)
+
+    def _odd_frame(self, text: str) -> TapeFrame | None:
+        """Spelt in another way than the venue's, or bare."""
         document = json.loads(text)
-        if "stream" in document:  # spelt in another way: the data's own bytes are lost
-            data = json.dumps(document["data"], separators=(",", ":"))
-            return str(document["stream"]), data
+        if "stream" in document:
+            return TapeFrame(str(document["stream"]), text, _data_of(text, document["data"]))
         if "lastUpdateId" in document:
-            return "", ""
+            return None
         kind = "bookTicker" if "A" in document and "u" in document else document.get("e", "")
-        name = BARE_STREAMS.get(kind)
-        return (self._prefix + name, text) if name else ("", "")
+        if kind not in BARE_STREAMS:
+            return None
+        stream = self._prefix + BARE_STREAMS[kind]
+        return TapeFrame(stream, f'{{"stream":"{stream}","data":{text}}}', text)
+
+
+def _data_of(text: str, data: object) -> str:
+    """The data's own bytes; where it isn't last in the frame they are lost."""
+    tail = text.rstrip().partition('"data"')[2].lstrip().removeprefix(":")
+    own = tail[:-1].strip()
+    try:
+        is_own = json.loads(own) == data
+    except ValueError:
+        is_own = False
+    return own if is_own else json.dumps(data, separators=(",", ":"))
 
 
 class BybitParser:
@@ -131,9 +151,9 @@ class BybitParser:
     def parse(self, line: bytes, recv_ts_ns: int) -> Message | None:
         """One recorded line; None for another symbol's. ValueError for a damaged one."""
         kind, fields = self._decode(line)
-        if kind == Code.OTHER_SYMBOL:
-            return None
         if kind < 0 and kind != Code.UNKNOWN:
+            if kind == Code.OTHER_SYMBOL:
+                return None
             raise ValueError(WHY.get(Code(kind), "not a venue frame"))
         text = line.decode().rstrip("\r\n")
         topic = self._topic_of(text)

@@ -58,12 +58,16 @@ class Timeline:
 class TapeMarket:
     """A Market (events.py) over a Recording."""
 
-    is_recorded = True  # a Trade of nobody's is there as a frame, too
+    # What faces ask of a market that is a tape: streams of these names have frames of their own.
+    # A Trade of nobody's is one of the recording's.
+    is_recorded = True
+    recorded_streams: tuple[str, ...]
 
     def __init__(
         self, recording: Recording, speed: float = 1.0, timeline: Timeline | None = None
     ) -> None:
         self.instrument = recording.instrument
+        self.recorded_streams = recording.streams
         self.book = TapeBook(recording.rule)
         self.queue = TapeQueue(self.book)
         self.served = 0

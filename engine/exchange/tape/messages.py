@@ -71,4 +71,5 @@ class Recording:
     instrument: Instrument
     rule: SyncRule
     messages: Iterator[Message]
+    streams: tuple[str, ...]  # as its frames name them
     notices: list[str] = field(default_factory=list)

@@ -78,7 +78,9 @@ def _open_capture(parts: list[tuple[Path, Identity]], key: str) -> Recording:
     if identity.depth_stream:
         text = f"{key}: several depth streams; the book is kept from {identity.depth_stream}"
         notices.append(f"{text}, the others are passed on")
-    return Recording(instrument, SYNC_RULES[identity.venue], messages, notices)
+    prefix = key.removesuffix(symbol)
+    streams = tuple(prefix + name for name in identity.streams)
+    return Recording(instrument, SYNC_RULES[identity.venue], messages, streams, notices)
 
 
 def _held(path: Path, venue: str, wanted: list[str]) -> list[Identity]:

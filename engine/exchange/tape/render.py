@@ -27,6 +27,11 @@ class BinanceRender:
         self._instrument = instrument
         self._symbol = instrument.symbol
         self._is_spot = instrument.kind is Kind.SPOT
+        name = instrument.symbol.lower()
+        depth = "depth@100ms" if self._is_spot else "depth@0ms"
+        self.streams = {  # by what a tape calls them
+            "depth": f"{name}@{depth}", "best": f"{name}@bookTicker", "trade": f"{name}@trade",
+        }  # fmt: skip
 
     def best(self, row: dict[str, Any], touch: tuple[int, ...]) -> TapeFrame:
         px, qty = self._instrument.px.text, self._instrument.qty.text
@@ -37,8 +42,8 @@ class BinanceRender:
             f'"a":"{px(touch[2])}","A":"{qty(touch[3])}"'
         )
         if self._is_spot:
-            return self._frame("bookTicker", f"{{{data}}}")
-        return self._frame("bookTicker", f'{{"e":"bookTicker",{data},"T":{ms},"E":{ms}}}')
+            return self._frame("best", f"{{{data}}}")
+        return self._frame("best", f'{{"e":"bookTicker",{data},"T":{ms},"E":{ms}}}')
 
     def trade(self, row: dict[str, Any], px_ticks: int, qty_lots: int) -> TapeFrame:
         ms = row["exch_ts_ns"] // MS
@@ -64,19 +69,19 @@ class BinanceRender:
         if is_snapshot:
             return None  # came over REST
         ms = row["exch_ts_ns"] // MS
-        times, chain, name = f'"E":{ms},"T":{ms}', f',"pu":{row["prev_final_update_id"]}', "0ms"
+        times, chain = f'"E":{ms},"T":{ms}', f',"pu":{row["prev_final_update_id"]}'
         if self._is_spot:
-            times, chain, name = f'"E":{ms}', "", "100ms"
+            times, chain = f'"E":{ms}', ""
         data = (
             f'{{"e":"depthUpdate",{times},"s":"{self._symbol}",'
             f'"U":{row["first_update_id"]},"u":{row["final_update_id"]}{chain},'
             f'"b":{levels_json(self._instrument, bids)},'
             f'"a":{levels_json(self._instrument, asks)}}}'
         )
-        return self._frame(f"depth@{name}", data)
+        return self._frame("depth", data)
 
     def _frame(self, kind: str, data: str) -> TapeFrame:
-        stream = f"{self._symbol.lower()}@{kind}"
+        stream = self.streams[kind]
         return TapeFrame(stream, f'{{"stream":"{stream}","data":{data}}}', data)
 
 
@@ -87,6 +92,11 @@ class BybitRender:
         self._instrument = instrument
         self._symbol = instrument.symbol
         self._product = instrument.key.removesuffix(instrument.symbol)
+        self.streams = {
+            "depth": f"{self._product}orderbook.{BYBIT_DEPTH}.{instrument.symbol}",
+            "best": f"{self._product}orderbook.1.{instrument.symbol}",
+            "trade": f"{self._product}publicTrade.{instrument.symbol}",
+        }
 
     def best(self, row: dict[str, Any], touch: tuple[int, ...]) -> TapeFrame:
         bids = [(touch[0], touch[1])] if touch[0] else []

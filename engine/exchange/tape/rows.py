@@ -44,7 +44,9 @@ def open_rows(path: Path, venue: str) -> Recording:
     # Grids of the tape and of the catalogue may differ by whole factors.
     factors = (int(tick.step / instrument.px.step), int(lot.step / instrument.qty.step))
     rule = SYNC_RULES[meta.venue]
-    return Recording(instrument, rule, _messages(tape, _Translator(render, factors, rule)))
+    messages = _messages(tape, _Translator(render, factors, rule))
+    streams = tuple(name for kind, name in render.streams.items() if meta.messages.get(kind))
+    return Recording(instrument, rule, messages, streams)
 
 
 def _grid(step: str) -> Grid:
