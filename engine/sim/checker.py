@@ -27,6 +27,7 @@ from fastcore.journal import END_OF_SEGMENT, INPUT_LAST, KIND, OUT_HEADER, read_
 from fastcore.types import OrderState
 
 BREACHES_MAX = 20  # the first ones say enough
+REFUSED_AFTER_NS = 600 * 1_000_000_000  # what the venue has not taken by then, it won't
 ENDED = (OrderState.FILLED, OrderState.CANCELED, OrderState.EXPIRED)
 
 
@@ -45,6 +46,7 @@ class _Intent:
     """An order as the journal holds it before it was sent, and its amendments."""
 
     side: str
+    sent_ns: int
     terms: set[tuple[int, int]] = field(default_factory=set)  # (px_ticks, qty_lots)
 
 
@@ -165,7 +167,7 @@ class Checker:
         )
         if is_place and (name in self._intents or name in self._status):
             self.breach(f"intent {name} was sent twice")
-        intent = self._intents.setdefault(name, _Intent(params["side"]))
+        intent = self._intents.setdefault(name, _Intent(params["side"], now_ns))
         intent.terms.add(terms)
         if params.get("reduceOnly") not in (True, "true", "TRUE"):
             self._quotes.append((now_ns, name))
@@ -187,8 +189,10 @@ class Checker:
     def tidy(self) -> None:
         """Let go of what has ended, so that a day needs no more memory than an hour. Call when
         both logs have been read up to the same moment."""
-        for name in [name for name in self._intents if name in self._status]:
-            if self._status[name] not in OPEN_STATUSES:
+        for name, intent in list(self._intents.items()):
+            status = self._status.get(name)
+            is_refused = status is None and intent.sent_ns < self.read_ns - REFUSED_AFTER_NS
+            if is_refused or (status is not None and status not in OPEN_STATUSES):
                 del self._intents[name]
         self._seen_before, self._seen = self._seen, set()
 
