@@ -32,7 +32,8 @@ TARGETS = {
 METHOD = (
     "Loopback TCP, no TLS, the exchange with its agents' market on one processor, the client on "
     "another. Orders are LIMIT GTC bids, signed and framed beforehand, checked by the exchange in "
-    "full (signature, time, filters, margin), rate limits told and counted but out of the way. "
+    "full (signature, time, filters, margin), rate limits told and counted but out of the way; it "
+    "polls its sockets and never sleeps (--busy). "
     "orders_per_s: all are cancelled after every 150, the time of those cancels counts; accepted "
     "orders by whole time, with 16 (WebSocket API, one connection) or 8 (REST, one connection "
     "each) in flight. order_to_ack: all are cancelled after every 20, between the samples; open "
@@ -83,6 +84,7 @@ def exchange_on(cpu: int) -> Iterator[dict[str, Any]]:
     """A running exchange; its ready line."""
     arguments = [
         "--json", "--symbols", SYMBOL, "--limit-factor", "100000", "--until-stdin-closes",
+        "--busy",
     ]  # fmt: skip
     with _on_cpu(cpu):
         process = subprocess.Popen(

@@ -32,6 +32,8 @@ REFUSALS = {
     "value": ('[[fault]]\nkind = "drop"\nprobability = 2', 3, "less than or equal to 1", ""),
     "duration": ('[[fault]]\nkind = "drop"\nat = 3', 3, "text with a unit", ""),
     "unit": ('[[fault]]\nkind = "drop"\nat = "3 parsecs"', 3, "text with a unit", ""),
+    "digits": ('[[fault]]\nkind = "drop"\nat = "' + "9" * 400 + 's"', 3, "text with a unit", ""),
+    "too long": ('[[fault]]\nkind = "drop"\nat = "1001h"', 3, "longer than", ""),
     "negative": ('[[fault]]\nkind = "drop"\nfor = "-3s"', 3, "negative", ""),
     "busy": ('[[fault]]\nkind = "drop_all"\nevery = "1us"', 3, "oftener", ""),
     "no kind": ('[[fault]]\nat = "1s"', 1, "without a kind", "half_open"),

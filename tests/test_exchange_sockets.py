@@ -63,10 +63,12 @@ class Rig:
 
 
 @asynccontextmanager
-async def rigged(tls: ssl.SSLContext | None = None) -> AsyncIterator[Rig]:
+async def rigged(
+    tls: ssl.SSLContext | None = None, is_busy: bool = False
+) -> AsyncIterator[Rig]:
     face = TinyFace()
     faulty = Faulty(face)
-    server = ExchangeServer(faulty, tls)
+    server = ExchangeServer(faulty, tls, is_busy)
     await server.start()
     await server.start_admin(Admin(faulty, server.facts))
     async with aiohttp.ClientSession() as http:
@@ -143,9 +145,12 @@ def test_body_that_is_far_too_large_is_refused_before_the_face_sees_it() -> None
     run(body)
 
 
-def test_stopped_server_is_silent() -> None:
+@pytest.mark.parametrize("is_busy", [False, True])
+def test_stopped_server_is_silent(is_busy: bool) -> None:
     async def body() -> None:
-        async with rigged() as rig, rig.ws() as ws:
+        async with rigged(is_busy=is_busy) as rig, rig.ws() as ws:
+            await ws.send("hi")
+            assert await ws.recv() == "got hi"
             await rig.server.stop()
             with pytest.raises(ConnectionClosed):
                 await ws.recv()

@@ -69,6 +69,8 @@ def parser() -> argparse.ArgumentParser:
         args.add_argument(f"--{name}-port", type=int, default=0, help="0 picks a free one")
     args.add_argument("--limit-factor", type=int, default=1, metavar="N",
                       help="rate limits are N times the venue's: room for load tests")
+    args.add_argument("--busy", action="store_true",
+                      help="never sleep: faster answers, and a whole processor gone")
     args.add_argument("--tls", action="store_true",
                       help="https and wss, with a throw-away authority; its file is told")
     args.add_argument("--faults", type=Path, metavar="FILE", help="what goes wrong (TOML)")
@@ -119,7 +121,7 @@ async def serve(args: argparse.Namespace, emit: Callable[[str], object]) -> None
         truth = None
         if args.truth:
             truth = TruthFile(core, stack.enter_context(_open_truth(args.truth)))
-        server = ExchangeServer(faulty, tls)
+        server = ExchangeServer(faulty, tls, args.busy)
         await server.start_admin(Admin(faulty, server.facts), args.admin_port)
         await server.start(args.rest_port, args.ws_port)
         gc.collect()

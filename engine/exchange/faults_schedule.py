@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
 UNITS_NS = {"us": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60 * 1_000_000_000}
 UNITS_NS["h"] = 60 * UNITS_NS["m"]
-DURATION = re.compile(r"(-?\d+(?:\.\d+)?)\s*(us|ms|s|m|h)")
+DURATION = re.compile(r"(-?[0-9]{1,12}(?:\.[0-9]{1,9})?)\s*(us|ms|s|m|h)")
 EVERY_NS_MIN = 10 * UNITS_NS["ms"]
 DURATION_NS_MAX = 1_000 * UNITS_NS["h"]
 

@@ -83,15 +83,19 @@ class _Requests:
 
 
 class ExchangeServer:
-    """One face on two loopback ports, and the operator's on a third; port 0 picks a free one."""
+    """One face on two loopback ports, and the operator's on a third; port 0 picks a free one.
+    `is_busy`: the loop never sleeps, so that no answer waits for a processor to wake up."""
 
-    def __init__(self, face: Face, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, face: Face, tls: ssl.SSLContext | None = None, is_busy: bool = False
+    ) -> None:
         self.face = face
         self.counters = Counters()
         self.rest_url = ""
         self.ws_root = ""
         self.admin_url = ""
         self._tls = tls
+        self._is_busy = is_busy
         self._offset_ns = clock.wall_minus_monotonic_ns()
         self._start_ns = self.now_ns()
         self._ends: dict[int, WsEnd] = {}
@@ -157,6 +161,8 @@ class ExchangeServer:
         self.ws_root = f"ws{scheme}://{HOST}:{self._ws_server.sockets[0].getsockname()[1]}"
         self._is_running = True
         self._arm(0)
+        if self._is_busy:
+            self._spin()
 
     async def listen_http(
         self,
@@ -255,6 +261,10 @@ class ExchangeServer:
         if self._is_running and not self._is_looking:
             self._is_looking = True
             asyncio.get_running_loop().call_soon(self._look)
+
+    def _spin(self) -> None:
+        if self._is_running:
+            asyncio.get_running_loop().call_soon(self._spin)
 
     def _look(self) -> None:
         self._is_looking = False
