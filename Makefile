@@ -8,6 +8,7 @@ MAKEFLAGS += --no-print-directory
 VENV    ?= .venv
 ARGS    ?=
 JOBS    ?= $(shell nproc)
+SEEDS   ?= 1..2000
 BIN     := $(abspath $(VENV))/bin
 PY      := $(BIN)/python
 PIP     := $(PY) -m pip --disable-pip-version-check --no-input install --quiet --no-compile --require-hashes --only-binary :all:
@@ -23,7 +24,7 @@ ifneq ($(wildcard ../shared/data),)
 export TICKMAKER_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: help demo test check safe release ccxt clients bench lint types mutants fuzz build builds clean lock
+.PHONY: help demo test check safe release ccxt clients bench lint types sim mutants fuzz build builds clean lock
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -55,6 +56,11 @@ lint: $(VENV)/.dev ## ruff on Python, cython-lint on Cython
 types: $(VENV)/.dev ## mypy --strict on the engine and on the stubs of the core
 	@$(BIN)/mypy
 
+sim: build ## 2,000 seeds of engine against exchange in virtual time, 200 of each other venue
+	@$(BIN)/tickmaker sim --seeds $(SEEDS) --venue binance_usdm --schedule swarm --jobs $(JOBS) $(ARGS)
+	@$(BIN)/tickmaker sim --seeds 1..200 --venue binance_spot --schedule swarm --jobs $(JOBS) $(ARGS)
+	@$(BIN)/tickmaker sim --seeds 1..200 --venue bybit --schedule swarm --jobs $(JOBS) $(ARGS)
+
 mutants: build $(VENV)/.dev ## plant known bugs one at a time: the tests must notice each
 	@$(PY) tests/mutants/run.py $(ARGS)
 
@@ -68,6 +74,7 @@ bench: build $(VENV)/.dev ## measure all into bench/results (TAPE=raw capture); 
 	@$(BIN)/tickmaker bench book --out bench/results/book.json $(if $(TAPE),--tape $(TAPE))
 	@$(BIN)/tickmaker bench matching --out bench/results/matching.json
 	@$(BIN)/tickmaker bench agents --out bench/results/agents_day.json
+	@$(BIN)/tickmaker bench sim --out bench/results/sim.json
 	@$(BIN)/tickmaker bench wire --out bench/results/wire.json
 	@$(BIN)/tickmaker bench exchange --out bench/results/exchange.json
 

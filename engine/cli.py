@@ -203,12 +203,14 @@ def sim(
     as_json: JsonFlag = False,
 ) -> None:
     """Run the engine against the exchange in virtual time, seed after seed, and check it."""
-    from engine.sim.command import SimOptions, simulate
+    from engine.sim.command import SimOptions, simulate, story
     from engine.sim.outcome import Scenario
 
     scenario = Scenario(venue, seconds, strategy, pace, strict)
     with progress_bar("simulating", as_json) as advance:
         result = simulate(SimOptions(seeds, scenario, schedule, only, jobs), progress=advance)
+    if not as_json:
+        print("\n".join(story(result)))
     print_result(result, as_json)
     raise typer.Exit(EXIT_FAILED if result["failed"] else EXIT_OK)
 

@@ -96,6 +96,23 @@ def bench_soak(
         raise typer.Exit(1)
 
 
+@bench_app.command("sim")
+def bench_sim(
+    seconds: Annotated[float, typer.Option(min=5.0, help="Of virtual time, calm.")] = 600.0,
+    seeds: Annotated[int, typer.Option(min=1, help="Of the swarm.")] = 200,
+    rounds: Annotated[int, typer.Option(min=1)] = 3,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes of the swarm.")] = 1,
+    out: Annotated[Path | None, typer.Option(help="Also write the result here.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """In process: the simulator's speed against real time, and seeds an hour."""
+    from bench.sim import run
+
+    with progress_bar("measuring", as_json) as advance:
+        result = run(seconds, seeds, rounds, jobs, out, advance)
+    print_result(result, as_json)
+
+
 @bench_app.command("matching")
 def bench_matching(
     events: Annotated[int, typer.Option(min=1, help="Orders a round.")] = 1_000_000,

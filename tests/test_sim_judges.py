@@ -94,12 +94,12 @@ OTHER = words("FILL", trade_id=TRADE + 1, venue_order_id=ORDER, side=0, px_ticks
 HALTED = words("STATE", old_bits=0, new_bits=int(Halt.BOOK))
 OWN = {"intent_id": 1, "state": OrderState.NEW}
 LIES: list[tuple[str, list[Any], list[Record], Belief]] = [
-    ("no intent of it", [TIMER, FILLED], TRUTH, BELIEF),
+    ("no open intent of it", [TIMER, FILLED], TRUTH, BELIEF),
     ("in the journal (ticks, lots)", [placed(price="60000.10"), TIMER, FILLED], TRUTH, BELIEF),
     ("placed twice at the venue", JOURNAL, [NEW, *TRUTH], BELIEF),
     ("was sent twice", [*JOURNAL, placed()], TRUTH, BELIEF),
     ("qty_lots was 10, the journal says 9", [placed(), TIMER, SHORT], TRUTH, BELIEF),
-    ("was booked 2 times", [*JOURNAL, FILLED], TRUTH, BELIEF),
+    ("was booked twice", [*JOURNAL, FILLED], TRUTH, BELIEF),
     ("never happened", [*JOURNAL, OTHER], TRUTH, BELIEF),
     ("not in the journal", [placed()], TRUTH, BELIEF),
     ("left at 1 ns while halted", [TIMER, placed(), HALTED, TIMER, FILLED], TRUTH, BELIEF),
@@ -122,6 +122,30 @@ def test_the_checker_names_a_lie(
 ) -> None:
     breaches = judge(journal, truth, belief)
     assert any(says in breach for breach in breaches), breaches
+
+
+def test_what_has_ended_is_let_go_and_still_known() -> None:
+    """After tidy() an order's second life, its second intent and its fill's second booking are
+    found all the same."""
+    segment = bytearray(1 << 16)
+    writer = JournalWriter(segment)
+    checker = Checker(INSTRUMENT, 0)
+    for kind, arg, payload, now_ns in JOURNAL:
+        writer.append(kind, arg, payload, now_ns)
+    checker.on_segment(bytes(segment))
+    for record in TRUTH:
+        checker.on_truth(record)
+    checker.tidy()
+    again = bytearray(1 << 16)
+    writer = JournalWriter(again)
+    for kind, arg, payload, now_ns in JOURNAL:
+        writer.append(kind, arg, payload, now_ns)
+    checker.on_segment(bytes(again))
+    checker.on_truth(NEW)
+    breaches = "\n".join(checker.finish(BELIEF))
+    assert "was sent twice" in breaches
+    assert "was booked twice" in breaches
+    assert "was placed twice" in breaches
 
 
 def test_an_exit_may_leave_while_halted() -> None:
@@ -197,7 +221,7 @@ AUDIT_LIES = [
     ("of 0 lots", changed(FillRecord, lambda r: r._replace(qty_lots=0))),
     ("its report says", changed(OrderRecord, lambda r: r._replace(cum_lots=3))),
     ("with 0 of", changed(OrderRecord, lambda r: r._replace(status=Status.FILLED))),
-    ("then", lambda records: [*records, next(
+    ("had ended, then", lambda records: [*records, next(
         r for r in reversed(records) if isinstance(r, OrderRecord))]),
     ("make", changed(MoneyRecord, lambda r: r._replace(total_e8=1), which=-1)),
     ("set aside", changed(MoneyRecord, lambda r: r._replace(locked_e8=-1))),

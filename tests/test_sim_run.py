@@ -256,3 +256,13 @@ def test_a_failure_exits_with_code_1(
     assert caught.value.code == EXIT_FAILED
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert result["failures"][0]["breaches"] == ["planted"]
+
+
+def test_the_docs_name_every_kind_of_the_wire_and_what_is_left_out() -> None:
+    from engine.exchange.faults_schedule import KINDS
+    from engine.sim.schedule import ENGINE_KINDS
+
+    text = (ROOT / "docs" / "sim.md").read_text()
+    rest, _, left_out = text.partition("## Left out")
+    assert [kind for kind in WIRE_KINDS if f"`{kind}`" not in rest] == []
+    assert [kind for kind in KINDS if (f"`{kind}`" in left_out) == (kind in ENGINE_KINDS)] == []

@@ -44,10 +44,10 @@ class Audit:
     def __init__(self, instruments: Mapping[str, Instrument]) -> None:
         self.breaches: list[str] = []
         self._instruments = instruments
-        self._orders: dict[int, _OrderBook] = {}
+        self._orders: dict[int, _OrderBook] = {}  # open ones
+        self._ended: set[int] = set()
         self._holdings: dict[tuple[int, str], _Holding] = {}
         self._totals: dict[tuple[int, str], int] = {}
-        self._last_ns = 0
 
     def breach(self, text: str) -> None:
         if len(self.breaches) < BREACHES_MAX:
@@ -66,11 +66,12 @@ class Audit:
                 self.breach(f"funding of {record.position_lots} lots, {held.lots} are held")
 
     def _on_order(self, record: OrderRecord) -> None:
+        name = f"order {record.order_id} ({record.client_order_id})"
+        if record.order_id in self._ended:
+            self.breach(f"{name} had ended, then {record.exec_type.value}")
+            return
         order = self._orders.setdefault(record.order_id, _OrderBook())
-        before, name = order.record, f"order {record.order_id} ({record.client_order_id})"
         order.record = record
-        if before is not None and before.status not in OPEN_STATUSES:
-            self.breach(f"{name} was {before.status.value}, then {record.exec_type.value}")
         if record.cum_lots != order.filled_lots:
             self.breach(f"{name}: filled {order.filled_lots} lots, its report says "
                         f"{record.cum_lots}")
@@ -83,7 +84,8 @@ class Audit:
             self.breach(f"{name}: {record.status.value} with {record.cum_lots} of "
                         f"{record.qty_lots} lots")
         if record.status not in OPEN_STATUSES:
-            self._orders[record.order_id] = order  # kept: nothing may follow
+            del self._orders[record.order_id]
+            self._ended.add(record.order_id)
 
     def _on_fill(self, record: FillRecord) -> None:
         order = self._orders.setdefault(record.order_id, _OrderBook())

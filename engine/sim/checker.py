@@ -16,7 +16,6 @@ What is held against the truth:
 """
 
 import json
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -24,10 +23,11 @@ from engine.exchange.book import Side
 from engine.exchange.instruments import Instrument
 from engine.exchange.terms import OPEN_STATUSES, Exec, Status
 from engine.exchange.truth import FillRecord, OrderRecord, Record
-from fastcore.journal import INPUT_LAST, KIND, OUT_HEADER, read_segment, unpack
+from fastcore.journal import END_OF_SEGMENT, INPUT_LAST, KIND, OUT_HEADER, read_segment, unpack
 from fastcore.types import OrderState
 
 BREACHES_MAX = 20  # the first ones say enough
+REFUSED_AFTER_NS = 600 * 1_000_000_000  # what the venue has not taken by then, it won't
 ENDED = (OrderState.FILLED, OrderState.CANCELED, OrderState.EXPIRED)
 
 
@@ -46,6 +46,7 @@ class _Intent:
     """An order as the journal holds it before it was sent, and its amendments."""
 
     side: str
+    sent_ns: int
     terms: set[tuple[int, int]] = field(default_factory=set)  # (px_ticks, qty_lots)
 
 
@@ -57,13 +58,15 @@ class Checker:
         self.orders = 0
         self.fills = 0
         self.missed = 0  # fills that the engine never heard of
+        self.read_ns = 0  # time of the last journal record that was read
         self._instrument = instrument
         self._account = account
         self._intents: dict[str, _Intent] = {}
         self._status: dict[str, Status] = {}  # at the venue, by client id
         self._happened: dict[tuple[int, int], FillRecord] = {}  # not in the journal (yet)
         self._believed: dict[tuple[int, int], dict[str, int]] = {}  # not in the truth (yet)
-        self._seen: Counter[tuple[int, int]] = Counter()
+        self._seen: set[tuple[int, int]] = set()  # fills of the journal
+        self._seen_before: set[tuple[int, int]] = set()  # ... of the time before the last tidy()
         self._position_lots = 0
         self._cash_ticks_lots = 0
         self._fees_e8 = 0
@@ -92,7 +95,7 @@ class Checker:
         self._status[name] = record.status
         intent = self._intents.get(name)
         if intent is None:
-            self.breach(f"order {name} is at the venue, and no intent of it in the journal")
+            self.breach(f"order {name} is at the venue, and no open intent of it in the journal")
             return
         terms = (record.px_ticks, record.qty_lots)
         if intent.side != record.side.name or terms not in intent.terms:
@@ -132,6 +135,9 @@ class Checker:
     def on_segment(self, data: bytes) -> None:
         """The bytes of one whole file of the journal; files in order."""
         for _, kind, _, _, now_ns, _, payload in read_segment(data):
+            if kind == END_OF_SEGMENT:
+                break
+            self.read_ns = now_ns
             if kind <= INPUT_LAST:
                 self._end_input()
             elif kind == KIND["OUT"]:
@@ -159,19 +165,19 @@ class Checker:
             self._instrument.px.units(params["price"]),
             self._instrument.qty.units(params["quantity"]),
         )
-        if is_place and name in self._intents:
+        if is_place and (name in self._intents or name in self._status):
             self.breach(f"intent {name} was sent twice")
-        intent = self._intents.setdefault(name, _Intent(params["side"]))
+        intent = self._intents.setdefault(name, _Intent(params["side"], now_ns))
         intent.terms.add(terms)
         if params.get("reduceOnly") not in (True, "true", "TRUE"):
             self._quotes.append((now_ns, name))
 
     def _on_believed_fill(self, believed: dict[str, int]) -> None:
         key = (believed["venue_order_id"], believed["trade_id"])
-        self._seen[key] += 1
-        if self._seen[key] > 1:
-            self.breach(f"fill {key[1]} of order {key[0]} was booked {self._seen[key]} times")
+        if key in self._seen or key in self._seen_before:
+            self.breach(f"fill {key[1]} of order {key[0]} was booked twice")
             return
+        self._seen.add(key)
         record = self._happened.pop(key, None)
         if record is None:
             self._believed[key] = believed
@@ -179,6 +185,16 @@ class Checker:
             self._compare(record, believed)
 
     # -- THE END ---
+
+    def tidy(self) -> None:
+        """Let go of what has ended, so that a day needs no more memory than an hour. Call when
+        both logs have been read up to the same moment."""
+        for name, intent in list(self._intents.items()):
+            status = self._status.get(name)
+            is_refused = status is None and intent.sent_ns < self.read_ns - REFUSED_AFTER_NS
+            if is_refused or (status is not None and status not in OPEN_STATUSES):
+                del self._intents[name]
+        self._seen_before, self._seen = self._seen, set()
 
     def finish(self, belief: Belief) -> list[str]:
         self._end_input()

@@ -159,6 +159,23 @@ def _command(options: SimOptions, seed: int) -> str:
     return " ".join([*words, "--strict"] if scenario.is_strict else words)
 
 
+def story(result: dict[str, Any]) -> Iterator[str]:
+    """What a person wants to read of a result, which is taken out of it: what a single seed did,
+    and how others failed."""
+    for line in result.pop("engine", ()):
+        told = ", ".join(
+            f"{name} {value}" for name, value in line.items() if name not in ("event", "at_s")
+        )
+        yield f"{line['at_s']:10.3f} s  {line['event']}  {told}"
+    for number, text in enumerate(result.pop("faults", ())):
+        yield f"fault {number}: {text}"
+    for failure in result.pop("failures"):
+        yield f"seed {failure['seed']} failed:"
+        yield from (f"  {breach}" for breach in failure["breaches"])
+        yield from (f"  with fault {n}: {text}" for n, text in failure["faults"].items())
+        yield f"  repeat: {failure['repeat']}"
+
+
 # -- USAGE ---
 
 

@@ -9,6 +9,7 @@ import gc
 import hashlib
 import shutil
 import tempfile
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -30,7 +31,13 @@ from engine.session import Session
 from engine.sim.audit import Audit
 from engine.sim.checker import Belief, Checker
 from engine.sim.link import Weather
-from engine.sim.loop import START_NS, StandstillError, VirtualLoop, virtual_time
+from engine.sim.loop import (
+    START_NS,
+    UTC_START_NS,
+    StandstillError,
+    VirtualLoop,
+    virtual_time,
+)
 from engine.sim.network import Network
 from engine.sim.outcome import Outcome, Scenario, paced
 from engine.sim.schedule import Plan, WireFault
@@ -40,6 +47,7 @@ ACCOUNT = 0
 SEGMENT_BYTES = 4 << 20
 TURN_S = 0.25  # of the session's housekeeping, which touches no order
 SHUTDOWN_S = 60.0  # of virtual time: the engine's own deadlines are shorter
+LINES_KEPT = 2_000  # of what the engine tells its parent
 TIDY_EVERY_S = 300.0  # of virtual time: what is checked is let go
 MEMORY = Path("/dev/shm")
 FaceOf = Callable[[str, Core], Face]
@@ -51,9 +59,11 @@ class Heard(Output):
     def __init__(self) -> None:
         self.is_broken = False
         self.dropped = 0
-        self.lines: list[dict[str, Any]] = []
+        self.lines: deque[dict[str, Any]] = deque(maxlen=LINES_KEPT)
+        self.has_lost_user = False
 
     def emit(self, event: str, **fields: Any) -> None:
+        self.has_lost_user |= event == "connection" and fields["name"] == "USER"
         self.lines.append({"event": event, "at_s": (clock.monotonic_ns() - START_NS) / 1e9,
                            **fields})
 
@@ -194,7 +204,9 @@ class _Run:
         while True:
             await asyncio.sleep(TIDY_EVERY_S)
             self._read_segments(keep=2)
-            self._read_truth(self.loop.wall_ns() - int(TIDY_EVERY_S * 1e9))
+            # The truth never runs ahead of the journal: an intent is read before its order.
+            self._read_truth(self.checker.read_ns - START_NS + UTC_START_NS)
+            self.checker.tidy()
 
     def _read_segments(self, keep: int) -> None:
         paths = sorted((self.folder / "journal").glob("*.jnl"))
@@ -220,10 +232,10 @@ class _Run:
     # -- THE END ---
 
     def _may_miss(self) -> bool:
-        """The engine has told of a lost user stream: what happened meanwhile it can't know."""
-        return not self.scenario.is_strict and any(
-            line["event"] == "connection" and line["name"] == "USER" for line in self.heard.lines
-        )
+        """Reports of fills may be lost: the engine has told of a lost user stream, or messages
+        of it vanish. What happened meanwhile it can't know."""
+        may_lose = self.heard.has_lost_user or self.plan.may_lose_reports
+        return may_lose and not self.scenario.is_strict
 
     def outcome(self) -> Outcome:
         """Whatever happened: what can be said of it."""
@@ -231,7 +243,7 @@ class _Run:
         self._read_segments(keep=0)
         self._read_truth(1 << 62)
         outcome = Outcome(self.seed, self.plan.texts(), virtual_s=virtual_s)
-        outcome.lines = self.heard.lines
+        outcome.lines = list(self.heard.lines)
         outcome.breaches += self.trouble
         hot = self.session._hot
         if hot is not None and hasattr(self, "exit_code"):
