@@ -5,6 +5,7 @@ are the faults that the failure needs, each alone indispensable.
 """
 
 import hashlib
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -108,8 +109,17 @@ def _outcomes(task: _Task, seeds: range, jobs: int) -> Iterator[Outcome]:
     if jobs == 1 or len(seeds) == 1:
         yield from map(task.run, seeds)
         return
-    with ProcessPoolExecutor(min(jobs, len(seeds)), mp_context=get_context("spawn")) as pool:
+    pool = ProcessPoolExecutor(
+        min(jobs, len(seeds)), get_context("spawn"), initializer=_leave_interrupts_to_the_parent
+    )
+    try:
         yield from pool.map(task.run, seeds, chunksize=max(1, min(8, len(seeds) // jobs)))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _failure(

@@ -100,6 +100,9 @@ def _run(seed: int, plan: Plan, scenario: Scenario, folder: Path, face_of: FaceO
                 loop.run_until_complete(run.whole())
             except StandstillError as error:
                 run.trouble.append(f"virtual time stands still: {error}")
+            except KeyboardInterrupt:
+                loop.set_exception_handler(lambda *_: None)  # what it broke off is no news
+                raise
             return run.outcome()
     finally:
         loop.close()
