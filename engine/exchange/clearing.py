@@ -238,6 +238,23 @@ class Clearing:
             account.lock(paid_asset(order.side, instrument), -freed_e8)
             order.locked_e8 -= freed_e8
 
+    def rescale(self, symbol: str, factor: int) -> None:
+        """The tick became `factor` times finer: what is queried is told in the new one from now
+        on. The truth log stays as it was written."""
+        for (_, of), fills in self.fills.items():
+            if of == symbol:
+                fills[:] = [
+                    fill._replace(
+                        px_ticks=fill.px_ticks * factor, position_cost=fill.position_cost * factor
+                    )
+                    for fill in fills
+                ]
+        for (_, of), fundings in self.fundings.items():
+            if of == symbol:
+                fundings[:] = [
+                    paid._replace(mark_px_ticks=paid.mark_px_ticks * factor) for paid in fundings
+                ]
+
     # -- FUNDING ---
 
     def fund(

@@ -135,6 +135,14 @@ class Triggers:
         self._truth.add(record)
         out.append(TriggerUpdate(t_ns, trigger, trigger.status))
 
+    def rescale(self, symbol: str, factor: int) -> None:
+        """The tick became `factor` times finer; none waits, the ended ones are told in it."""
+        for trigger in self._all.values():
+            if trigger.place.symbol == symbol:
+                trigger.trigger_px_ticks *= factor
+                px_ticks = trigger.place.px_ticks * factor
+                trigger.place = replace(trigger.place, px_ticks=px_ticks)
+
     # -- QUERIES ---
 
     def find(self, account: int, symbol: str, trigger_id: int, client_id: str) -> Trigger | None:
