@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 from engine.exchange.accounts import LEVERAGE_MAX, Account, FeeRates
 from engine.exchange.checks import Checks
-from engine.exchange.clearing import Clearing, paid_asset, trigger_cost_e8
+from engine.exchange.clearing import Clearing
 from engine.exchange.commands import (
     Advance,
     AmendTrigger,
@@ -42,7 +42,7 @@ from engine.exchange.events import (
     Refused,
     Trigger,
 )
-from engine.exchange.instruments import Instrument, Kind
+from engine.exchange.instruments import Instrument
 from engine.exchange.keys import Keyring, derive_keys, derive_management_key
 from engine.exchange.marks import Marks
 from engine.exchange.order_index import OrderIndex, RefusalError
@@ -229,15 +229,9 @@ class Core:
     def _hold_money(
         self, trigger: Trigger, is_waiting: bool, t_ns: int, out: list[Output]
     ) -> None:
-        instrument = self.markets[trigger.place.symbol].instrument
-        if instrument.kind is not Kind.SPOT or not self.rules.locks_triggers:
-            return
-        wanted_e8 = trigger_cost_e8(trigger, instrument) if is_waiting else 0
-        account = self.accounts[trigger.place.account]
-        free_e8 = account.free_e8(paid_asset(trigger.place.side, instrument))
-        if wanted_e8 - trigger.locked_e8 > free_e8:
-            raise RefusalError(Reason.BALANCE)
-        self._clearing.lock_trigger(trigger, instrument, wanted_e8, t_ns, out)
+        if self.rules.locks_triggers:
+            instrument = self.markets[trigger.place.symbol].instrument
+            self._clearing.lock_trigger(trigger, instrument, is_waiting, t_ns, out)
 
     def _amend_trigger(self, command: AmendTrigger, t_ns: int) -> Accepted:
         trigger = self.find_trigger(command.account, command.symbol, command.trigger_id, "")
@@ -254,12 +248,7 @@ class Core:
         return Accepted(trigger=self._triggers.cancel(command, t_ns, self._out))
 
     def _cancel_all_triggers(self, command: CancelAllTriggers, t_ns: int) -> Accepted:
-        closed: list[Trigger] = []
-        for symbol in command.symbols:
-            for trigger in self._triggers.open_of(command.account, symbol):
-                self._triggers.close(trigger, TriggerStatus.CANCELED, t_ns, self._out)
-                closed.append(trigger)
-        return Accepted(triggers=tuple(closed))
+        return Accepted(triggers=self._triggers.cancel_all(command, t_ns, self._out))
 
     def _pull_triggers(self, symbol: str, px_ticks: int, by_mark: bool, t_ns: int) -> None:
         for trigger in self._triggers.due(symbol, px_ticks, by_mark):

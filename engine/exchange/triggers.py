@@ -4,7 +4,12 @@ placed. The core asks for the due ones after trades and marks, and places them."
 from collections.abc import Callable
 from dataclasses import replace
 
-from engine.exchange.commands import AmendTrigger, CancelTrigger, PlaceTrigger
+from engine.exchange.commands import (
+    AmendTrigger,
+    CancelAllTriggers,
+    CancelTrigger,
+    PlaceTrigger,
+)
 from engine.exchange.events import Output, Trigger, TriggerUpdate
 from engine.exchange.order_index import RefusalError
 from engine.exchange.terms import Order, Reason, TriggerStatus
@@ -89,6 +94,14 @@ class Triggers:
             raise RefusalError(Reason.UNKNOWN_ORDER)
         self.close(trigger, TriggerStatus.CANCELED, t_ns, out)
         return trigger
+
+    def cancel_all(
+        self, command: CancelAllTriggers, t_ns: int, out: list[Output]
+    ) -> tuple[Trigger, ...]:
+        waiting = [t for name in command.symbols for t in self.open_of(command.account, name)]
+        for trigger in waiting:
+            self.close(trigger, TriggerStatus.CANCELED, t_ns, out)
+        return tuple(waiting)
 
     def due(self, symbol: str, px_ticks: int, by_mark: bool) -> list[Trigger]:
         """Those that `px_ticks` of the last trade, or the mark, has reached; oldest first."""
