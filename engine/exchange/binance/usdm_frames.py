@@ -66,6 +66,10 @@ class UsdmFrames:
             self._texts[instrument.key] = found
         return found
 
+    def _date(self, gtd_ns: int) -> int:
+        """0: none."""
+        return self._ms(gtd_ns) if gtd_ns else 0
+
     # -- USER DATA EVENTS ---
 
     def order_update(self, instrument: Instrument, update: OrderUpdate, now_ns: int) -> str:
@@ -171,7 +175,7 @@ class UsdmFrames:
             f'"act":"0","tp":"{px(trigger.trigger_px_ticks)}","p":"{px(place.px_ticks)}",'
             f'"V":"{STP[place.stp]}","wt":"{echo["workingType"]}","pm":"NONE",'
             f'"cp":{echo["closePosition"]},"pP":false,"R":{BOOL[place.reduce_only]},'
-            f'"tt":{triggered},"gtd":0{refusal}}}}}'
+            f'"tt":{triggered},"gtd":{self._date(place.gtd_ns)}{refusal}}}}}'
         )
 
     # -- ANSWERS ---
@@ -247,7 +251,7 @@ class UsdmFrames:
             f'"reduceOnly":{BOOL[place.reduce_only]},{trailing}'
             f'"createTime":{self._ms(trigger.create_ns)},'
             f'"updateTime":{self._ms(trigger.update_ns)},"triggerTime":{triggered},'
-            f'"goodTillDate":0}}'
+            f'"goodTillDate":{self._date(place.gtd_ns)}}}'
         )
 
     def user_trade(self, instrument: Instrument, fill: FillRecord) -> str:
