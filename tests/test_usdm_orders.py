@@ -30,6 +30,7 @@ def venue() -> Usdm:
         ({"timeInForce": "DAY"}, -1115),
         ({"timeInForce": "GTD"}, -1102),
         ({"timeInForce": "GTD", "goodTillDate": "1700000050000"}, -1102),
+        ({"timeInForce": "GTD", "goodTillDate": "253402300799001"}, -1102),
         ({"quantity": None}, -1102),
         ({"quantity": ""}, -1102),
         ({"quantity": "abc"}, -1100),
@@ -355,7 +356,9 @@ def test_close_position_of_a_position_that_is_gone_is_rejected(venue: Usdm) -> N
     venue.read(user)
     venue.order(venue.key(1), **sell)
     algo = venue.read(user)[-1]["o"]
-    assert (algo["aid"], algo["X"], "rm" in algo) == (placed["algoId"], "REJECTED", True)
+    assert (algo["aid"], algo["X"], algo["rm"]) == (
+        placed["algoId"], "REJECTED", "Reduce Only reject",
+    )  # fmt: skip
 
 
 def test_leverage_that_the_margin_does_not_cover_is_refused(venue: Usdm) -> None:

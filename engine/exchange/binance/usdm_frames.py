@@ -15,6 +15,7 @@ from engine.exchange.terms import (
     Exec,
     MoneyWhy,
     Order,
+    Reason,
     Status,
     Stp,
     TriggerStatus,
@@ -45,8 +46,8 @@ ALGO_STATUS = {
     TriggerStatus.REJECTED: "REJECTED",
     TriggerStatus.EXPIRED: "EXPIRED",
 }
-
-
+# `rm`, why an order could not be placed when it triggered; the others' words: unverified.
+FAILURE = {Reason.REDUCE_ONLY: "Reduce Only reject"}
 Text = Callable[[int], str]
 
 
@@ -162,7 +163,9 @@ class UsdmFrames:
         trigger = update.trigger
         place, echo, px = trigger.place, trigger.place.echo, instrument.px.text
         order_id = str(trigger.order_id) if trigger.order_id else ""
-        refusal = f',"rm":"{trigger.refusal.value}"' if trigger.refusal else ""
+        refusal = ""
+        if trigger.refusal:
+            refusal = f',"rm":"{FAILURE.get(trigger.refusal, trigger.refusal.value)}"'
         is_done = update.status is TriggerStatus.TRIGGERED
         triggered = self._ms(update.t_ns) if is_done else 0
         return (

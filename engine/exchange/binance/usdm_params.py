@@ -19,6 +19,7 @@ from engine.exchange.terms import OrderType, Stp, Tif
 
 GTD = "GTD"
 GTD_AHEAD_S_MIN = 600
+GTD_MS_MAX = 253_402_300_799_000
 RESP_TYPES = ("ACK", "RESULT")
 WORKING_TYPES = ("CONTRACT_PRICE", "MARK_PRICE")
 # Conditional types: those of a limit order, and whether a BUY waits for a rise.
@@ -89,8 +90,9 @@ def tif_of(params: Params, now_ns: int) -> tuple[Tif, int]:
         raise VenueError(-1115)
     if name != GTD:
         return tif, 0
-    date_ns = integer(params, "goodTillDate") * 1_000_000
-    if date_ns < now_ns + GTD_AHEAD_S_MIN * 1_000_000_000:
+    date_ms = integer(params, "goodTillDate")
+    date_ns = date_ms * 1_000_000
+    if date_ms > GTD_MS_MAX or date_ns < now_ns + GTD_AHEAD_S_MIN * 1_000_000_000:
         raise VenueError(-1102, "goodTillDate")
     return tif, date_ns // 1_000_000_000 * 1_000_000_000
 
