@@ -298,6 +298,7 @@ def test_conditional_orders_are_cancelled_apart_from_others(venue: Usdm) -> None
         ({"workingType": "MOON"}, -4031),
         ({"closePosition": "true"}, -4137),
         ({"closePosition": "true", "quantity": None}, -4509),
+        ({"closePosition": "true", "quantity": None, "reduceOnly": "true"}, -1106),
         ({"closePosition": "true", "quantity": None, "type": "STOP", "price": "59980"}, -4136),
         ({"quantity": "0"}, -4003),
         ({"quantity": "99999"}, -4005),

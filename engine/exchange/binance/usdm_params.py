@@ -215,6 +215,8 @@ def closes_position(params: Params, kind: str, side: Side, position_lots: int) -
         raise UsdmError(-4136, kind)
     if "quantity" in params:
         raise UsdmError(-4137)
+    if "reduceOnly" in params:
+        raise VenueError(-1106, "reduceonly")
     if side.sign * position_lots >= 0:
         raise UsdmError(-4509)
     return True
