@@ -47,7 +47,7 @@ LINEAR: Mapping[Reason, tuple[int, str]] = {
     Reason.REDUCE_ONLY: (110017, "orderQty will be truncated to zero"),
     Reason.ORDERS_MAX: (110020, "Not allowed to have more than 500 active orders."),
     Reason.TRIGGERS_MAX: (110009, "The number of stop orders exceeds the maximum allowable limit"),
-    Reason.TRIGGERS_NOW: (110092, "expect {direction}, but trigger_price is there already"),
+    Reason.TRIGGERS_NOW: (110092, "trigger_price is there already"),
     Reason.NO_CHANGE: (
         10001,
         "The order remains unchanged as the parameters entered match the existing ones.",

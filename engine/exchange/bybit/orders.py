@@ -2,7 +2,8 @@
 connection share it. An answer holds ids only: what became of the order, the topics tell.
 
 "Place Order" and its neighbours in the v5 documents. Take profit and stop loss fields, borrowing
-and slippage limits are refused rather than ignored.
+and slippage limits are refused rather than ignored; so is spot's `tpslOrder`, which would occupy
+assets before it triggers: conditional orders here are `StopOrder`, which doesn't.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,7 +28,7 @@ from engine.exchange.commands import (
 )
 from engine.exchange.events import Trigger
 from engine.exchange.instruments import Instrument, Kind
-from engine.exchange.terms import Order, OrderType, Reason, Stp, Tif
+from engine.exchange.terms import Order, OrderType, Reason, Stp, Tif, TriggerStatus
 
 SIDES = {"Buy": Side.BUY, "Sell": Side.SELL}
 TYPES = {"Limit": OrderType.LIMIT, "Market": OrderType.MARKET}
@@ -175,7 +176,7 @@ class OrderEntry:
             if fields.kind is Kind.SPOT and fields.text("orderFilter", "Order") != "Order":
                 raise VenueError(170202, "Please enter the TP/SL price.")
             return False
-        if fields.kind is Kind.SPOT and fields.text("orderFilter") not in FILTERS[1:3]:
+        if fields.kind is Kind.SPOT and fields.text("orderFilter") != "StopOrder":
             raise VenueError(170201, "Invalid orderFilter parameter")
         return True
 
@@ -184,19 +185,15 @@ class OrderEntry:
         by = fields.text("triggerBy", "LastPrice")
         if by not in ("LastPrice", "MarkPrice", "IndexPrice"):
             raise fields.invalid("triggerBy")
-        now_ticks = self._watched_ticks(instrument, by)
         if fields.kind is Kind.LINEAR:
             direction = fields.integer("triggerDirection", 0, 0, 2)
             if not direction:
                 raise VenueError(10001, "TriggerDirection invalid")
             is_rising = direction == 1
-            if now_ticks and (px_ticks <= now_ticks if is_rising else px_ticks >= now_ticks):
-                raise _triggers_now(instrument, is_rising, px_ticks, now_ticks, by)
         else:
-            is_rising = px_ticks > now_ticks
-        filter_name = fields.text("orderFilter", "StopOrder")
-        stop = "tpslOrder" if filter_name == "tpslOrder" else "Stop"
-        place = _with_echo(place, {"stop": stop, "by": by})
+            is_rising = px_ticks > self._watched_ticks(instrument, by)
+        self._refuse_reached(instrument, is_rising, px_ticks, by)
+        place = _with_echo(place, {"stop": "Stop", "by": by})
         command = PlaceTrigger(place, px_ticks, is_rising, by_mark=by != "LastPrice")
         trigger = self._venue.do(fields.kind, command).trigger
         assert trigger is not None
@@ -209,6 +206,13 @@ class OrderEntry:
         if by != "LastPrice":
             return mark_ticks
         return core.markets[instrument.key].last_px_ticks() or mark_ticks
+
+    def _refuse_reached(
+        self, instrument: Instrument, is_rising: bool, px_ticks: int, by: str
+    ) -> None:
+        now_ticks = self._watched_ticks(instrument, by)
+        if now_ticks and (px_ticks <= now_ticks if is_rising else px_ticks >= now_ticks):
+            raise _triggers_now(instrument, is_rising, px_ticks, now_ticks, by)
 
     # -- AMEND ---
 
@@ -235,11 +239,12 @@ class OrderEntry:
         trigger_ticks = 0
         if fields.has("triggerPrice"):
             trigger_ticks = fields.price(instrument, "triggerPrice")
-        account, direction = found.place.account, "Rising" if found.is_rising else "Falling"
-        command = AmendTrigger(
-            account, instrument.key, found.trigger_id, trigger_ticks, qty_lots, px_ticks
-        )
-        self._venue.do(fields.kind, command, direction=direction)
+            if trigger_ticks and found.status is TriggerStatus.NEW:
+                by = found.place.echo.get("by", "LastPrice")
+                self._refuse_reached(instrument, found.is_rising, trigger_ticks, by)
+        account, number = found.place.account, found.trigger_id
+        command = AmendTrigger(account, instrument.key, number, trigger_ticks, qty_lots, px_ticks)
+        self._venue.do(fields.kind, command)
         public_id = texts.order_id(fields.kind, found.trigger_id, True)
         return _ids(public_id, found.place.client_order_id)
 
