@@ -1,4 +1,4 @@
-"""engine.exchange.bybit: what a key may from one request to the next, and whose a connection is."""
+"""engine.exchange.bybit: what a key may, request by request, and whose a connection is."""
 
 from typing import Any
 

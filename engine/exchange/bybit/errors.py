@@ -63,6 +63,7 @@ LINEAR: Mapping[Reason, tuple[int, str]] = {
     Reason.HAS_ORDERS: (110028, "Open orders exist, so you cannot change position mode"),
     Reason.HAS_POSITION: (110029, "Hedge mode is not available for this symbol"),
     Reason.LEVERAGE: (10001, "leverage invalid"),  # unverified
+    Reason.LEVERAGE_MARGIN: (110012, "Insufficient available balance."),  # unverified
     Reason.NO_KEY: (10003, TEXTS[10003]),
     Reason.REVOCATION_REFUSED: (10016, TEXTS[10016]),
 }

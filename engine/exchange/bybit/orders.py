@@ -116,7 +116,7 @@ class OrderEntry:
         if not is_spot and fields.flag("closeOnTrigger"):
             echo["close"] = "true"
         if is_reduce_only and not self._is_conditional(fields):
-            qty_lots = self._reduced(account, instrument, side, qty_lots, "close" in echo)
+            self._refuse_without_position(account, instrument, side)
         return Place(
             account=account,
             symbol=instrument.key,
@@ -129,6 +129,8 @@ class OrderEntry:
             reduce_only=is_reduce_only,
             stp=stp,
             quote_e8=quote_e8,
+            # As much as there is, within the instrument's maximum at the venue.
+            closes_position=is_reduce_only and "close" in echo and not qty_lots,
             echo=echo,
         )
 
@@ -141,23 +143,11 @@ class OrderEntry:
             raise fields.invalid("marketUnit")
         return unit
 
-    def _reduced(
-        self, account: int, instrument: Instrument, side: Side, qty_lots: int, is_close: bool
-    ) -> int:
-        """A reduce-only order is cut down to what there is to reduce; "0" closes all."""
-        position = self._venue.core.accounts[account].positions.get(instrument.key)
-        held_lots = max(0, -side.sign * position.lots) if position else 0
-        if not held_lots:
+    def _refuse_without_position(self, account: int, instrument: Instrument, side: Side) -> None:
+        """Where there is something to reduce, the core cuts the order to it."""
+        if not self._venue.core.checks.closable_lots(account, instrument.key, side):
             text = "current position is zero, cannot fix reduce-only order qty"
             raise VenueError(110017, text)
-        for order in self._venue.core.open_orders(account, instrument.key):
-            if order.reduce_only and order.side is side:
-                held_lots -= order.leaves_lots
-        if held_lots <= 0:
-            raise refusal(Kind.LINEAR, Reason.REDUCE_ONLY, {})
-        if not qty_lots and is_close:
-            return held_lots
-        return min(qty_lots, held_lots)
 
     def _words(self, instrument: Instrument, side: Side) -> dict[str, object]:
         """For the texts of refusals that name a number."""
