@@ -6,7 +6,6 @@ within the depth (a level pushed out of it is deleted, as recorded). `u` counts 
 topic; it starts anew from 1, with a snapshot, when the service does.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from engine.exchange.book import Quote
@@ -23,12 +22,10 @@ FIRST_U = 18_000_000
 
 @dataclass(slots=True)
 class BookChain:
-    """What the subscribers of one topic have been told. `is_taped`: a recording speaks instead.
-    The market is looked up each time: a fault may stand in for it meanwhile."""
+    """What the subscribers of one topic have been told. `is_taped`: a recording speaks instead."""
 
     topic: str
-    markets: Mapping[str, Market]
-    key: str
+    market: Market
     depth: int
     u: int
     update_id: int = 0
@@ -41,11 +38,9 @@ class BookChain:
     asks: list[Quote] = field(default_factory=list)
 
     @classmethod
-    def opened(
-        cls, topic: str, markets: Mapping[str, Market], key: str, depth: int, u: int, now_ns: int
-    ) -> "BookChain":
-        chain = cls(topic, markets, key, depth, u, change_ns=now_ns, sent_ns=now_ns)
-        chain._take(markets[key].snapshot(depth))
+    def opened(cls, topic: str, market: Market, depth: int, u: int, now_ns: int) -> "BookChain":
+        chain = cls(topic, market, depth, u, change_ns=now_ns, sent_ns=now_ns)
+        chain._take(market.snapshot(depth))
         if depth == 1:
             chain.due_ns = now_ns + RESEND_NS
         return chain
@@ -63,7 +58,7 @@ class BookChain:
     def push(self, now_ns: int, skew_ns: int) -> str:
         """The message that is due; empty when nothing changed after all."""
         self.due_ns = self.sent_ns + RESEND_NS if self.depth == 1 else NEVER_NS
-        depth = self.markets[self.key].snapshot(self.depth)
+        depth = self.market.snapshot(self.depth)
         if depth.update_id < self.update_id:
             self.u, self.needs_snapshot = 0, True  # the sequence starts anew
         before = (self.bids, self.asks)
@@ -88,7 +83,7 @@ class BookChain:
     def _text(
         self, kind: str, bids: list[Quote], asks: list[Quote], now_ns: int, skew_ns: int
     ) -> str:
-        instrument = self.markets[self.key].instrument
+        instrument = self.market.instrument
         ts, cts = (now_ns + skew_ns) // MS, (self.change_ns + skew_ns) // MS
         head = f'"type":"{kind}","ts":{ts}'
         if self.depth == 1 or instrument.kind is Kind.SPOT:

@@ -102,8 +102,7 @@ class PublicStreams:
         assert parsed is not None
         name, argument, symbol = parsed
         key, topic_key = self._venue.key(kind, symbol), (kind, topic)
-        markets = self._venue.core.markets
-        market = markets[key]
+        market = self._venue.core.markets[key]
         market.on_public_subscriber(now_ns)
         self._conns.setdefault(topic_key, {})[conn] = None
         if name == "orderbook":
@@ -112,15 +111,16 @@ class PublicStreams:
                 u = self._us.setdefault(topic_key, FIRST_U + int(argument))
                 if self._taped[key]:
                     u = market.snapshot(0).update_id  # what the recording goes on from
-                chain = BookChain.opened(topic, markets, key, int(argument), u, now_ns)
+                chain = BookChain.opened(topic, market, int(argument), u, now_ns)
                 self._chains[topic_key] = chain
                 self._chains_of[key].append(chain)
             if _begins(market, f"{kind.value}/{topic}"):
                 chain.is_taped, chain.due_ns = True, NEVER_NS
                 return ""  # the recording's own snapshot is about to come
             if chain.is_taped:
-                u = market.snapshot(0).update_id
-                chain = BookChain.opened(topic, markets, key, chain.depth, u, now_ns)
+                chain = BookChain.opened(
+                    topic, market, chain.depth, market.snapshot(0).update_id, now_ns
+                )
             self._due_ns = min(self._due_ns, chain.due_ns)
             return chain.snapshot_text(now_ns, self._venue.skew_ns)
         if name == "tickers":
@@ -150,7 +150,7 @@ class PublicStreams:
         self._klines.pop(topic_key, None)
         if chain := self._chains.pop(topic_key, None):
             self._us[topic_key] = chain.u
-            self._chains_of[chain.key].remove(chain)
+            self._chains_of[chain.market.instrument.key].remove(chain)
 
     def drop(self, conn: int) -> None:
         for kind, topic in [key for key, conns in self._conns.items() if conn in conns]:
@@ -200,8 +200,13 @@ class PublicStreams:
         if now_ns < self._due_ns:
             return
         skew_ns = self._venue.skew_ns
+        markets = self._venue.core.markets
         for topic_key, chain in self._chains.items():
-            if chain.due_ns <= now_ns and (text := chain.push(now_ns, skew_ns)):
+            if chain.due_ns > now_ns:
+                continue
+            # A stand-in may have had its place when the topic was opened.
+            chain.market = markets[chain.market.instrument.key]
+            if text := chain.push(now_ns, skew_ns):
                 self._tell(topic_key, text, told)
         for topic_key, ticker in self._tickers.items():
             if ticker.due_ns <= now_ns:
