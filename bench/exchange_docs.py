@@ -65,7 +65,9 @@ Each account trades in one-way position mode, cross margin, one margin asset; no
 nothing can be withdrawn. Order lists (OCO), SBE streams and the venues' non-trading endpoints are
 not there: they answer as an unknown path does. An order that the venue would refuse is refused
 with the venue's code and text; where the documents leave one open it is marked `unverified` in the
-code. Rate limits are the venue's; `--limit-factor N` makes room for load tests.
+code. Bybit's take profit and stop loss fields, and spot's `tpslOrder`, which occupies assets before
+it triggers, are refused (`StopOrder` works). Rate limits are the venue's; `--limit-factor N` makes
+room for load tests.
 """
 
 
