@@ -7,6 +7,8 @@ import pytest
 from bybit_client import BTC, SPOT_BTC, Client, quiet_core
 
 from engine.exchange.book import Side
+from engine.exchange.bybit.errors import LINEAR, SPOT
+from engine.exchange.terms import Reason
 
 CLOSED = "/v5/order/history"
 EXECUTIONS = "/v5/execution/list"
@@ -137,6 +139,20 @@ def test_spot_take_profit_order_is_refused_as_it_would_occupy_assets(client: Cli
     assert client.core.accounts[0].locked.get("BTC", 0) == 0
 
 
+def test_spot_conditional_order_for_money_spends_it_when_it_triggers(client: Client) -> None:
+    stop = {"category": "spot", "orderFilter": "StopOrder", "triggerPrice": "60000.1"}
+    money = {**stop, "orderType": "Market", "price": None, "qty": "600", "orderLinkId": "money"}
+    assert client.order(**money)["retCode"] == 0
+    where: dict[str, Any] = {"category": "spot", "symbol": "BTCUSDT", "orderLinkId": "money"}
+    (row,) = client.get("/v5/order/realtime", **where)["result"]["list"]
+    assert (row["orderStatus"], row["qty"], row["leavesQty"]) == ("Untriggered", "600", "0.009999")
+    assert client.post("/v5/order/amend", **where, qty="0.02")["retCode"] == 170130
+    client.cross(SPOT_BTC, Side.BUY, 10_000, 600_001)
+    (row,) = client.get("/v5/order/realtime", **where)["result"]["list"]
+    assert row["orderStatus"] in ("Filled", "PartiallyFilledCanceled")
+    assert 599 < float(row["cumExecValue"]) <= 600
+
+
 # -- ORDERS THAT ONLY REDUCE ---
 
 CLOSE = {"side": "Sell", "reduceOnly": True, "price": "61000"}
@@ -200,3 +216,10 @@ def test_leverage_that_the_money_does_not_cover_is_refused(client: Client) -> No
     refused = client.post(path, **where, buyLeverage="1", sellLeverage="1")
     assert (refused["retCode"], refused["retMsg"]) == (110012, "Insufficient available balance.")
     assert client.post(path, **where, buyLeverage="50", sellLeverage="50")["retCode"] == 0
+
+
+def test_every_reason_of_the_core_has_a_code_and_words_on_both_lines() -> None:
+    for reason in Reason:
+        for table in (LINEAR, SPOT):
+            code, text = table[reason]
+            assert (code >= 10_000, bool(text)) == (True, True)

@@ -183,6 +183,9 @@ class OrderEntry:
         else:
             is_rising = px_ticks > self._watched_ticks(instrument, by)
         self._refuse_reached(instrument, is_rising, px_ticks, by)
+        if place.quote_e8:  # shown while it waits; what it buys is counted when it triggers
+            cost_e8 = max(1, px_ticks * instrument.notional_e8)
+            place = replace(place, qty_lots=max(1, place.quote_e8 // cost_e8))
         place = _with_echo(place, {"stop": "Stop", "by": by})
         command = PlaceTrigger(place, px_ticks, is_rising, by_mark=by != "LastPrice")
         trigger = self._venue.do(fields.kind, command).trigger
@@ -227,6 +230,8 @@ class OrderEntry:
         self, fields: Fields, found: Trigger, instrument: Instrument, qty_lots: int, px_ticks: int
     ) -> Result:
         trigger_ticks = 0
+        if qty_lots and found.place.quote_e8:
+            raise fields.invalid("qty")  # the core amends lots, not money  # unverified
         if fields.has("triggerPrice"):
             trigger_ticks = fields.price(instrument, "triggerPrice")
             if trigger_ticks and found.status is TriggerStatus.NEW:
