@@ -9,7 +9,7 @@ from support_face import TinyFace, run_until
 
 from engine.exchange.book import Side
 from engine.exchange.commands import CancelAll, DeleteKey
-from engine.exchange.events import Refused
+from engine.exchange.events import Refused, stale_snapshot, told_snapshot
 from engine.exchange.face import (
     Action,
     Event,
@@ -277,10 +277,27 @@ def test_snapshots_stand_still_while_the_book_moves() -> None:
     old = core.markets["BTCUSDT"].snapshot(5)
     order = place(0, Side.BUY, 10, core.markets["BTCUSDT"].touch()[0])
     accepted(core.step(order, S))
-    assert core.markets["BTCUSDT"].snapshot(5) == old
+    market = core.markets["BTCUSDT"]
+    assert told_snapshot(market, 5) == old
+    assert market.snapshot(5).update_id > old.update_id  # what orders and streams read
     assert len(core.open_orders(0, "BTCUSDT")) == 1
     world.step(Tick(), 2 * S)
-    assert core.markets["BTCUSDT"].snapshot(5).update_id > old.update_id
+    assert told_snapshot(market, 5) == market.snapshot(5)
+
+
+def test_stale_snapshots_overlap_and_none_outlives_a_tick_change() -> None:
+    world = World(
+        fault("stale_snapshot", for_="2s"),
+        fault("stale_snapshot", at="1s", for_="2s"),
+        fault("stale_snapshot", at="5s", for_="9s"),
+        fault("tick_change", at="6s"),
+    )
+    core = world.faulty.core
+    stale = []
+    for t_s in (0, 1, 2, 3, 5, 6):
+        world.step(Tick(), t_s * S)
+        stale.append(stale_snapshot(core.markets["BTCUSDT"], 5) is not None)
+    assert stale == [True, True, True, False, True, False]
 
 
 def test_refusals_of_the_venue_add_up_and_end() -> None:
