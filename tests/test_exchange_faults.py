@@ -111,8 +111,44 @@ def test_reorder_lets_the_next_message_pass_and_waits_for_none_for_ever() -> Non
     texts = [text for conn, text in world.heard("second", MS) if conn == MARKET]
     assert texts == ["second", "first"]
     world.rest("/all", 2 * MS, "third")
-    assert world.faulty.next_due_ns() == 102 * MS
-    assert sent(world.step(Tick(), 102 * MS)) == [(MARKET, "third")]
+    assert world.faulty.next_due_ns() == 2 * S  # the fault's end, and then the message
+    world.step(Tick(), 2 * S)
+    assert world.faulty.next_due_ns() == 2_002 * MS
+    assert sent(world.step(Tick(), 2_002 * MS)) == [(MARKET, "third")]
+    assert world.phases("reorder") == ["begin", "hit", "end"]  # the third was never overtaken
+
+
+def test_reorder_waits_for_a_slow_streams_own_follower() -> None:
+    world = World(fault("reorder", for_="5s", conn="market", stream="depth"))
+    texts = []
+    for t_ms, text in ((0, "depth1"), (100, "trade"), (400, "depth2"), (800, "depth3")):
+        texts += [t for conn, t in world.heard(text, t_ms * MS) if conn == MARKET]
+    assert texts == ["trade", "depth2", "depth1"]
+    assert world.faulty.hits["reorder"] == 1
+
+
+def test_reorder_keeps_nothing_from_a_connection_that_ends() -> None:
+    world = World(fault("reorder", conn="trade"))
+    done = world.step(WsText(TRADE, "order"), 0) + world.step(WsText(TRADE, "close"), MS)
+    own = [a for a in done if isinstance(a, WsSend | WsClose)]
+    assert [type(action) for action in own] == [WsSend, WsSend, WsClose]
+    world = World(fault("reorder", conn="trade"))
+    world.step(WsText(TRADE, "hello"), 0)
+    done = world.step(WsText(TRADE, "drop"), MS)
+    assert done == [WsSend((TRADE,), "got hello"), WsDrop(TRADE)]
+
+
+def test_muted_connections_are_chosen_once_and_every_lost_message_is_told() -> None:
+    world = World(fault("heartbeat_only", for_="5s", probability=0.5), seed=5)
+    heard = [world.heard("x", t_s * S) for t_s in range(5)]
+    assert 0 < len(heard[0]) < 3
+    assert heard == heard[:1] * 5
+    lost = 3 - len(heard[0])
+    assert world.phases("heartbeat_only").count("hit") == 5 * lost
+    assert len(world.heard("x", 5 * S)) == 3
+    late = World(fault("heartbeat_only", for_="5s", conn="user"))
+    late.step(WsOpen(9, "/user", {}), 1)
+    assert {conn for conn, _ in late.heard("x", 2)} == {MARKET, TRADE}
 
 
 def test_delay_keeps_the_order_of_each_connection() -> None:
