@@ -17,6 +17,7 @@ from engine.exchange.face import (
     HttpDrop,
     HttpRequest,
     Tick,
+    WsAccept,
     WsClose,
     WsClosed,
     WsDrop,
@@ -24,6 +25,7 @@ from engine.exchange.face import (
     WsOpen,
     WsPing,
     WsPingOut,
+    WsRefuse,
     WsSend,
     WsText,
 )
@@ -275,6 +277,47 @@ def test_limits_answer_for_the_venue_with_retry_after() -> None:
     (answer,) = of(world.rest(t_ns=5 * S), HttpAnswer)
     assert (answer.status, answer.headers) == (418, (("Retry-After", "90"),))
     assert world.face.orders == 0
+
+
+def test_told_time_is_kept_for_the_address_that_heard_it_after_the_fault() -> None:
+    world = World(fault("throttled", for_="1s", match="/order", retry_after="10s"))
+    other = HttpRequest(99, "POST", "/order", "", "", {}, "10.0.0.2")
+
+    def statuses(t_ms: int) -> list[int]:
+        done = world.rest("/order", t_ms * MS) + world.rest("/x", t_ms * MS)
+        return [answer.status for answer in of(done, HttpAnswer)]
+
+    assert statuses(0) == [429, 203]
+    assert [a.headers for a in of(world.rest("/order", 9_500 * MS), HttpAnswer)] == [
+        (("Retry-After", "1"),)
+    ]
+    assert [a.status for a in of(world.step(other, 9_600 * MS), HttpAnswer)] == [200]
+    assert statuses(9_999) == [429, 203]
+    assert statuses(10_000) == [200, 203]
+
+
+def test_ban_concerns_all_of_its_address_and_refuses_handshakes() -> None:
+    world = World(fault("banned", for_="1s", match="/order", retry_after="10s"))
+
+    def refused(conn: int, t_ms: int, ip: str = "127.0.0.1") -> list[int]:
+        done = world.step(WsOpen(conn, "/market", {}, ip), t_ms * MS)
+        assert not of(done, WsRefuse) or not of(done, WsAccept)
+        return [action.status for action in of(done, WsRefuse)]
+
+    assert refused(11, 0) == []  # nobody of this address has been told
+    world.rest("/order", 100 * MS)
+    assert [a.status for a in of(world.rest("/x", 200 * MS), HttpAnswer)] == [418]
+    assert sent(world.step(WsText(TRADE, "order"), 300 * MS)) == [(TRADE, "banned 10")]
+    assert refused(12, 10_099) == [418]
+    assert refused(13, 10_099, "10.0.0.2") == []
+    assert refused(14, 10_100) == []
+    assert world.face.orders == 0
+    assert world.phases("banned") == ["begin", "hit", "hit", "hit", "end", "hit"]
+    world = World(fault("banned", at="100ms", for_="1s"))
+    assert refused(15, 500) == [418]
+    assert refused(16, 1_400) == [418]
+    assert refused(17, 1_500) == []
+    assert world.face.conns.keys() == {1, 2, 3, 17}
 
 
 # -- THE VENUE ---
