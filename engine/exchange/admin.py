@@ -33,7 +33,7 @@ COMMANDS: dict[str, type[Command]] = {
     kind.__name__: kind for kind in (SetState, Shock, SetTick, ResetSequence, SetRefusals)
 }
 TRUTH_ROWS_MAX = 10_000
-TRUTH_ROWS_A_TURN = 200  # about two milliseconds
+TRUTH_ROWS_A_TURN = 100  # two milliseconds or so
 BOOK_LEVELS_MAX = 5_000
 JSON, LINES = "application/json", "application/x-ndjson"
 PATHS = {
