@@ -28,7 +28,7 @@ PATIENCE_S = 10.0
 RESET = "reset"
 SILENT = "silent"
 PRICE = "59000.00"
-# fault, its fields, was it done; what a REST client sees: Binance's, Bybit's; on a trade connection
+# Fields, was it done; what a client of Binance and of Bybit sees: by REST, on a trade connection.
 CASES: dict[str, tuple[dict[str, Any], bool, object, object, object, object]] = {
     "ack_lost": ({}, True, RESET, RESET, SILENT, SILENT),
     "error_after_effect": ({}, True, (502, None), (502, None), (503, -1001), 10016),
