@@ -1,8 +1,8 @@
 """`tickmaker exchange`: the local exchange as a process of its own.
 
 When ready it says on stdout where it is and with which keys: for people, or as one JSON line with
---json. Progress goes to stderr, without keys. SIGTERM or SIGINT: exit 0; with --until-stdin-closes
-also at the end of standard input. Exit 2: an argument that can't be used.
+--json. Progress goes to stderr, without keys. SIGTERM or SIGINT: exit 0, or 1 after a bug of ours;
+at the end of standard input too, with --until-stdin-closes. Exit 2: an unusable argument.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from typing import TextIO
 import uvloop
 
 from engine import clock
-from engine.errors import EXIT_OK, EXIT_USAGE, TickmakerError
+from engine.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, TickmakerError
 from engine.exchange.accounts import FeeRates
 from engine.exchange.admin import Admin
 from engine.exchange.core import Core
@@ -48,6 +48,7 @@ CLIENTS_LEAVE_S = 20.0  # an engine that lost the same parent cancels its orders
 TURN_S = 0.05
 TRUTH_S = 0.2  # the file is behind by this at most
 TRUTH_KEPT = 100_000  # records that stay readable through the admin port beside a file
+TRUTH_KEPT_ALONE = 1_000_000  # and without one; some hundred bytes each
 PROGRESS_S = 10.0
 GC_THRESHOLD = (20_000, 20, 50)  # an order leaves hardly a cycle; the default looks all the time
 log = logging.getLogger("tickmaker.exchange")
@@ -104,8 +105,8 @@ def build_fees(args: argparse.Namespace) -> FeeRates | None:
     )
 
 
-async def serve(args: argparse.Namespace, emit: Callable[[str], object]) -> None:
-    """Run until SIGTERM or SIGINT."""
+async def serve(args: argparse.Namespace, emit: Callable[[str], object]) -> int:
+    """Run until SIGTERM or SIGINT; how often we failed."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
@@ -121,6 +122,8 @@ async def serve(args: argparse.Namespace, emit: Callable[[str], object]) -> None
         truth = None
         if args.truth:
             truth = TruthFile(core, stack.enter_context(_open_truth(args.truth)))
+        else:
+            core.truth.kept_max = TRUTH_KEPT_ALONE
         server = ExchangeServer(faulty, tls, args.busy)
         await server.start_admin(Admin(faulty, server.facts), args.admin_port)
         await server.start(args.rest_port, args.ws_port)
@@ -145,6 +148,7 @@ async def serve(args: argparse.Namespace, emit: Callable[[str], object]) -> None
         if truth is not None:
             truth.write()
     log.info("stopped; %s", _summary(server))
+    return server.counters.bugs
 
 
 def _tls(stack: ExitStack) -> tuple[ssl.SSLContext, Path]:
@@ -242,13 +246,14 @@ def main(argv: list[str] | None = None) -> int:
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
     )
     logging.getLogger("aiohttp").setLevel(logging.ERROR)
+    bugs = 0
     try:
         with suppress(KeyboardInterrupt):
-            uvloop.run(serve(args, lambda text: print(text, flush=True)))
+            bugs = uvloop.run(serve(args, lambda text: print(text, flush=True)))
     except TickmakerError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    return EXIT_OK
+    return EXIT_FAILED if bugs else EXIT_OK
 
 
 if __name__ == "__main__":
