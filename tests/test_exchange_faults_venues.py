@@ -44,6 +44,11 @@ MARKET_TARGET = {
     "binance_spot": "/stream?streams=btcusdt@depth@100ms",
     "bybit": "/v5/public/linear",
 }
+PARTIAL_TARGET = {
+    "binance_usdm": "/public/ws/btcusdt@depth5@100ms",
+    "binance_spot": "/ws/btcusdt@depth5@100ms",
+    "bybit": "/v5/public/linear",
+}
 TRADE_TARGET = {
     "binance_usdm": "/ws-fapi/v1",
     "binance_spot": "/ws-api/v3",
@@ -101,6 +106,10 @@ class Venue:
 
     def phases(self) -> list[str]:
         return [record.phase for record in self.faulty.core.truth.of(FaultRecord)]
+
+
+def sends_to(conn: int, actions: list[Action]) -> list[str]:
+    return [a.text for a in actions if isinstance(a, WsSend) and conn in a.conns]
 
 
 def depth(actions: list[Action]) -> list[str]:
@@ -169,6 +178,33 @@ def test_stale_snapshots_are_older_than_the_stream(venue: str) -> None:
         return int(data.get("seq", data.get("u")))
 
     assert update_id(before.body) == update_id(after.body) < last_id(moved[-1])
+
+
+@pytest.mark.parametrize("venue", VENUES)
+def test_stale_snapshots_stop_no_stream_and_move_no_money(venue: str) -> None:
+    """Streams of whole books go on; a client that subscribes now gets a book that a later delta
+    does not join."""
+    world = Venue(venue)
+    world.run(0.5)
+    symbol = next(iter(world.faulty.core.markets))
+    market = world.faulty.core.markets[symbol]
+    world.start("stale_snapshot", for_="5s", symbol=symbol)
+    frozen = market.snapshot(1).update_id
+    world.run(0.5)
+    late = TRADE + 1
+    world.step(WsOpen(late, PARTIAL_TARGET[venue], {}))
+    if venue == "bybit":
+        (first,) = sends_to(late, world.step(WsText(late, SUBSCRIBE)))[-1:]
+        data = json.loads(first)["data"]
+        told = sends_to(late, world.run(0.5))
+        assert data["seq"] == frozen
+        assert json.loads(told[0])["data"]["u"] > data["u"] + 1
+    else:
+        told = sends_to(late, world.run(0.5))
+    assert len(told) > 2
+    assert len(set(told)) == len(told)
+    assert market.snapshot(1).update_id > frozen
+    assert world.faulty.core.markets[symbol] is market
 
 
 @pytest.mark.parametrize("venue", VENUES)

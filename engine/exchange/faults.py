@@ -172,6 +172,7 @@ class Faulty:
     def _troubled_step(self, event: Event, t_ns: int) -> list[Action]:
         self._t_ns = t_ns
         self._world.run(t_ns)
+        self._requests.forget(t_ns)
         done: list[Action] = []
         while self._agenda and self._agenda[0][0] <= t_ns:
             at_ns, _, due = heapq.heappop(self._agenda)
@@ -179,6 +180,9 @@ class Faulty:
         done += self._frames.release(t_ns)
         if not self._note(event):
             event = Tick()
+        if isinstance(event, WsOpen) and (refusal := self._requests.limited(event, t_ns)):
+            done += self._frames.out(self.face.step(Tick(), t_ns), t_ns)
+            return done + refusal
         if isinstance(event, HttpRequest | WsText):
             # What time caused goes first, so that what is left is the event's own.
             done += self._frames.out(self.face.step(Tick(), t_ns), t_ns)
@@ -191,6 +195,8 @@ class Faulty:
     def _answered(self, event: HttpRequest | WsText, t_ns: int) -> list[Action]:
         if isinstance(event, WsText) and self._frames.kind_of(event.conn) is not ConnKind.TRADE:
             return self.face.step(event, t_ns)
+        if (refusal := self._requests.limited(event, t_ns)) is not None:
+            return refusal
         live = self._requests.struck(event)
         if live is None:
             return self.face.step(event, t_ns)
@@ -203,7 +209,10 @@ class Faulty:
         """Keep up with connections; False: nobody may hear of this event."""
         if isinstance(event, WsOpen):
             self._frames.opened(event, self.face.kind_of(event.target))
+            self._requests.opened(event)
             return True
+        if isinstance(event, WsClosed):
+            self._requests.closed(event.conn)
         if isinstance(event, WsClosed) or not self._frames.is_idle:
             return self._frames.note(event)
         return True

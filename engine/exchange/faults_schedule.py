@@ -129,7 +129,9 @@ class TimeoutFault(FateFault):
 
 class LimitFault(RequestFault):
     kind: Literal["throttled", "banned"]  # type: ignore[assignment]
-    retry_ns: Span = Field(0, alias="retry_after", description="told to clients; 0s: what is left")
+    retry_ns: Span = Field(
+        0, alias="retry_after", description="told to clients, and kept; 0s: what is left"
+    )
 
 
 class InstantFault(Fault):
@@ -216,8 +218,8 @@ MEANING = {
     "unavailable": "not done; the answer is the venue's 503",
     "unknown": "the venue's “fate unknown” (−1007); `effect` says what is true",
     "timeout": "no answer, or a late one",
-    "throttled": "429 with Retry-After, or the venue's like",
-    "banned": "418 with Retry-After, or the venue's like",
+    "throttled": "429 with Retry-After, or the venue's like, until the told time",
+    "banned": "418 with Retry-After, or the venue's like, and no handshake, until the told time",
     "listen_key_expiry": "what keeps user streams alive runs out",
     "clock_skew": "the venue's clock is off",
     "clock_step": "the venue's clock jumps, for good",

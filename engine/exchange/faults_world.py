@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 from random import Random
-from typing import Any, cast
 
 from engine.exchange.book import Side
 from engine.exchange.commands import Command, ResetSequence, SetRefusals, SetState, SetTick, Shock
 from engine.exchange.core import Core
-from engine.exchange.events import DepthSnapshot, Market, Refused
+from engine.exchange.events import Refused, StaleBook
 from engine.exchange.face import Action, Face
 from engine.exchange.faults_schedule import (
     CrashFault,
@@ -25,22 +24,7 @@ from engine.exchange.faults_schedule import (
 )
 from engine.exchange.terms import MarketState
 
-LEVELS_KEPT = 5_000
-
-
-class StaleMarket:
-    """A market whose snapshots are those of the time when this was made."""
-
-    def __init__(self, market: Market) -> None:
-        self.market = market
-        self._snapshot = market.snapshot(LEVELS_KEPT)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.market, name)
-
-    def snapshot(self, count: int) -> DepthSnapshot:
-        update_id, bids, asks = self._snapshot
-        return DepthSnapshot(update_id, bids[:count], asks[:count])
+LEVELS_KEPT = 5_000  # no answer tells more
 
 
 class World:
@@ -54,6 +38,7 @@ class World:
         self._clocks: dict[int, Live] = {}
         self._refusals: dict[int, Fault] = {}
         self._symbols: dict[int, str] = {}  # of live faults, by number
+        self._stale: dict[int, str] = {}  # of them, those with stale snapshots
 
     @property
     def is_idle(self) -> bool:
@@ -104,8 +89,9 @@ class World:
             return
         self._symbols[number] = symbol
         if fault.kind == "stale_snapshot":
-            markets = self.core.markets
-            markets[symbol] = cast(Market, StaleMarket(_bare(markets[symbol])))
+            market = self.core.markets[symbol]
+            market.stale = StaleBook(market.instrument, market.snapshot(LEVELS_KEPT))
+            self._stale[number] = symbol
             return
         self._do(fault, self._command(fault, symbol), t_ns)
 
@@ -138,7 +124,9 @@ class World:
         if not symbol:
             return
         if fault.kind == "stale_snapshot":
-            self.core.markets[symbol] = _bare(self.core.markets[symbol])
+            del self._stale[live.number]
+            if symbol not in self._stale.values():
+                self.core.markets[symbol].stale = None
         elif (
             fault.kind == "halt_instrument" and self.core.state(symbol) is MarketState.HALTED
         ):
@@ -153,7 +141,3 @@ class World:
         answer = self.core.operate(command, t_ns)
         if isinstance(answer, Refused):
             self._refused(fault, answer.reason.value)
-
-
-def _bare(market: Market) -> Market:
-    return market.market if isinstance(market, StaleMarket) else market
