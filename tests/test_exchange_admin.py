@@ -167,6 +167,9 @@ def test_fault_begins_at_once() -> None:
     assert rig("GET", "/faults")["hits"] == {"throttled": 1}
 
 
+SHOCK = '{"command":"Shock","symbol":"BTCUSDT",%s}'
+
+
 @pytest.mark.parametrize(
     ("method", "target", "body", "words"),
     [
@@ -182,10 +185,21 @@ def test_fault_begins_at_once() -> None:
         ("POST", "/command", '{"command":["Fly"]}', "SetState"),
         ("POST", "/command", '{"command":"SetState"}', "symbol"),
         ("POST", "/command", '{"command":"SetState","symbol":"BTCUSDT","state":"X"}', "HALTED"),
-        ("POST", "/command", '{"command":"SetTick","symbol":"BTCUSDT","factor":"2"}', "int"),
-        ("POST", "/command", '{"command":"SetTick","symbol":"BTCUSDT","factor":true}', "int"),
+        ("POST", "/command", '{"command":"SetTick","symbol":"BTCUSDT","factor":"2"}', "integer"),
+        ("POST", "/command", '{"command":"SetTick","symbol":"BTCUSDT","factor":true}', "integer"),
         ("POST", "/command", '{"command":"Shock","symbol":"BTCUSDT","empty_side":7}', "BUY"),
         ("POST", "/command", '{"command":"SetRefusals","is_revocation_refused":1}', "bool"),
+        ("POST", "/command", '{"command":"SetTick","symbol":"X","factor":2}', "BTCUSDT"),
+        ("POST", "/command", '{"command":"SetTick","symbol":"BTCUSDT","factor":0}', "factor: gr"),
+        ("POST", "/command", '{"command":"SetTick","symbol":"BTCUSDT"}', "needs 'factor'"),
+        ("POST", "/command", '{"command":"SetRefusals","tick":2}', "has no 'tick'"),
+        ("POST", "/command", '{"command":"SetRefusals","cancel_all_max":-1}', "cancel_all_max: g"),
+        ("POST", "/command", '{"command":"Shock","symbol":"BTCUSDT"}', "wants ticks"),
+        ("POST", "/command", SHOCK % '"ticks":1000000000000000', "half of the price"),
+        ("POST", "/command", SHOCK % '"ticks":-1000000000000000', "half of the price"),
+        ("POST", "/command", SHOCK % '"ticks":1e15', "ticks: a valid integer"),
+        ("POST", "/command", SHOCK % '"spread_ticks":-1', "spread_ticks: greater"),
+        ("POST", "/command", SHOCK % '"ticks":5,"for_ns":-1', "for_ns: greater"),
         ("POST", "/command", '{"command":"DeleteKey","api_key":"x"}', "SetState"),
     ],
 )
@@ -193,7 +207,7 @@ def test_what_makes_no_sense_is_answered_in_words(
     method: str, target: str, body: str, words: str
 ) -> None:
     answer = Rig().admin.answer(method, target, body, S)
-    assert 400 <= answer.status < 500
+    assert answer.status == (404 if words.startswith("no ") and not body else 400)
     assert words in json.loads(answer.body)["error"]
 
 

@@ -6,32 +6,18 @@ through the venue's protocol; no answer holds a key or a secret.
 
 import json
 from collections.abc import Callable
-from dataclasses import MISSING, fields
-from enum import Enum
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from engine.errors import TickmakerError
-from engine.exchange.book import Side
-from engine.exchange.commands import (
-    Command,
-    ResetSequence,
-    SetRefusals,
-    SetState,
-    SetTick,
-    Shock,
-)
 from engine.exchange.core import Core
 from engine.exchange.events import Refused
 from engine.exchange.face import Action, Tick
 from engine.exchange.faults import Faulty
 from engine.exchange.faults_file import parse_fault
-from engine.exchange.terms import MarketState
+from engine.exchange.operations import BadRequestError, command_of
 from engine.exchange.truth import record_fields
 
-COMMANDS: dict[str, type[Command]] = {
-    kind.__name__: kind for kind in (SetState, Shock, SetTick, ResetSequence, SetRefusals)
-}
 TRUTH_ROWS_MAX = 10_000
 BOOK_LEVELS_MAX = 5_000
 JSON, LINES = "application/json", "application/x-ndjson"
@@ -51,10 +37,6 @@ class AdminAnswer(NamedTuple):
     body: str
     content_type: str = JSON
     actions: tuple[Action, ...] = ()  # what clients hear of it
-
-
-class BadRequestError(Exception):
-    """Says what is wrong with a request; leaves this file as a 400."""
 
 
 class Admin:
@@ -205,45 +187,12 @@ class Admin:
         return AdminAnswer(200, json.dumps({"started": number}), JSON, actions)
 
     def _command(self, query: dict[str, str], body: str, t_ns: int) -> AdminAnswer:
-        command = _command_of(_document(body))
+        command = command_of(_document(body), self._core)
         answer = self._core.operate(command, t_ns)
         if isinstance(answer, Refused):
             return _json({"refused": answer.reason.name, "why": answer.reason.value}, 409)
         actions = tuple(self._faulty.step(Tick(), t_ns))
         return AdminAnswer(200, json.dumps({"done": type(command).__name__}), JSON, actions)
-
-
-def _command_of(document: dict[str, Any]) -> Command:
-    """BadRequestError names what doesn't fit."""
-    name = document.pop("command", None)
-    kind = COMMANDS.get(name) if isinstance(name, str) else None
-    if kind is None:
-        raise BadRequestError(f"command: one of {', '.join(COMMANDS)}")
-    known = {each.name: each for each in fields(kind)}
-    for key in document:
-        if key not in known:
-            raise BadRequestError(f"{name} has no {key!r}; it has {', '.join(known)}")
-    missing = [key for key, each in known.items() if each.default is MISSING]
-    for key in missing:
-        if key not in document:
-            raise BadRequestError(f"{name} needs {key!r}")
-    hints = get_type_hints(kind)
-    return kind(**{key: _value(key, hints[key], value) for key, value in document.items()})
-
-
-def _value(key: str, wanted: Any, value: object) -> Any:
-    enum: type[Enum] | None = MarketState if wanted is MarketState else None
-    if wanted not in (str, int, bool) and enum is None:
-        enum = Side  # the one optional field
-        if value is None:
-            return None
-    if enum is not None:
-        if isinstance(value, str) and value.upper() in enum.__members__:
-            return enum[value.upper()]
-        raise BadRequestError(f"{key}: one of {', '.join(enum.__members__)}")
-    if type(value) is not wanted or (wanted is int and abs(int(value)) > 1 << 62):  # type: ignore[call-overload]
-        raise BadRequestError(f"{key}: wants {wanted.__name__}")
-    return value
 
 
 def _document(body: str) -> dict[str, Any]:
