@@ -10,7 +10,7 @@ from support_face import TinyFace
 from support_sources import ROOT
 
 from engine.errors import EXIT_USAGE, TickmakerError
-from engine.exchange.admin import PATHS, Admin
+from engine.exchange.admin import PATHS, TRUTH_ROWS_A_TURN, Admin
 from engine.exchange.book import Side
 from engine.exchange.commands import DeleteKey
 from engine.exchange.events import Refused
@@ -20,6 +20,7 @@ from engine.exchange.faults_docs import tables
 from engine.exchange.faults_file import parse_schedule, read_schedule
 from engine.exchange.faults_schedule import CLASS_OF, KINDS, ONE, fault
 from engine.exchange.terms import MarketState
+from engine.exchange.truth import KEPT_SLACK, FaultRecord
 
 S = 1_000_000_000
 
@@ -131,6 +132,44 @@ def test_truth_is_read_on_from_any_number() -> None:
     assert part == rows[2:4]
     assert rig("GET", f"/truth?after={len(rows) - 1}") == []
     assert {"order", "money"} >= {row["kind"] for row in rows}
+
+
+def test_long_truth_is_made_in_turns_and_says_how_to_go_on() -> None:
+    rig = Rig()
+    truth = rig.faulty.core.truth
+    opening, sizes = len(truth), []
+    for number in range(2_000):
+        truth.add(FaultRecord(number, "drop", "hit", ""))
+    rows, after = [], -1
+    while True:
+        answer = rig.admin.answer("GET", f"/truth?after={after}&limit=900", "", S)
+        pieces = [answer.body, *(answer.more or ())]
+        sizes += [piece.count("\n") for piece in pieces]
+        page = [json.loads(line) for line in "".join(pieces).splitlines()]
+        headers = dict(answer.headers)
+        after = int(headers["Truth-Next"])
+        if not page:
+            break
+        rows += page
+    assert [row["number"] for row in rows] == list(range(opening + 2_000))
+    assert headers == {
+        "Truth-First": "0", "Truth-Length": str(len(rows)), "Truth-Next": str(len(rows) - 1)
+    }  # fmt: skip
+    assert max(sizes) == TRUTH_ROWS_A_TURN
+
+
+def test_truth_without_a_file_keeps_its_last_records_only() -> None:
+    rig = Rig()
+    truth = rig.faulty.core.truth
+    truth.kept_max = 1_000
+    for number in range(20_000):
+        truth.add(FaultRecord(number, "drop", "hit", ""))
+    first = rig("GET", "/state")["truth_first"]
+    assert len(truth) - 1_000 - KEPT_SLACK < first <= len(truth) - 1_000
+    (row,) = rig("GET", "/truth?limit=1")
+    assert row["number"] == first
+    answer = rig.admin.answer("GET", "/truth?limit=1", "", S)
+    assert dict(answer.headers)["Truth-First"] == str(first)
 
 
 def test_book_is_the_markets_with_its_update_id() -> None:

@@ -27,6 +27,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from engine import clock
+from engine.exchange import process as exchange_process
 from engine.exchange.__main__ import main
 from engine.exchange.greeting import ready_document, ready_json, ready_text
 from engine.exchange.instruments import CATALOGUE
@@ -344,6 +345,17 @@ def test_process_with_everything_tells_its_authority_and_writes_the_truth(
         assert b"records of what happened" in err
 
     asyncio.run(body())
+
+
+@pytest.mark.parametrize(("bugs", "code"), [(0, 0), (3, 1)])
+def test_process_that_had_a_bug_ends_with_a_1(
+    bugs: int, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def serve(*_: Any) -> int:
+        return bugs
+
+    monkeypatch.setattr(exchange_process, "serve", serve)
+    assert main([]) == code
 
 
 def test_ready_text_tells_people_what_the_line_tells_programs() -> None:

@@ -5,7 +5,7 @@ through the venue's protocol; no answer holds a key or a secret.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
@@ -16,9 +16,10 @@ from engine.exchange.face import Action, Tick
 from engine.exchange.faults import Faulty
 from engine.exchange.faults_file import parse_fault
 from engine.exchange.operations import BadRequestError, command_of
-from engine.exchange.truth import record_fields
+from engine.exchange.truth import Record, record_fields
 
 TRUTH_ROWS_MAX = 10_000
+TRUTH_ROWS_A_TURN = 200  # about two milliseconds
 BOOK_LEVELS_MAX = 5_000
 JSON, LINES = "application/json", "application/x-ndjson"
 PATHS = {
@@ -37,6 +38,8 @@ class AdminAnswer(NamedTuple):
     body: str
     content_type: str = JSON
     actions: tuple[Action, ...] = ()  # what clients hear of it
+    headers: tuple[tuple[str, str], ...] = ()
+    more: Iterator[str] | None = None  # of the body: a piece a turn, so that nobody waits for it
 
 
 class Admin:
@@ -90,6 +93,7 @@ class Admin:
             "accounts": [self._account(index) for index in range(len(core.accounts))],
             "markets": {symbol: self._market(symbol) for symbol in core.markets},
             "truth_length": len(core.truth),
+            "truth_first": core.truth.first,
             "faults_live": [live.fault.kind for live in self._faulty.live.values()],
             **self._facts(),
         }
@@ -137,12 +141,20 @@ class Admin:
         }
 
     def _truth(self, query: dict[str, str], body: str, t_ns: int) -> AdminAnswer:
-        """`after`: the number of the last record that the reader has; -1, or nothing: none."""
+        """`after`: the number of the last record that the reader has; -1, or nothing: none. The
+        headers tell the first record that is still kept, how many there ever were, and with which
+        `after` to go on."""
         after = _whole(query, "after", -1, -1)
         limit = min(_whole(query, "limit", TRUTH_ROWS_MAX, 1), TRUTH_ROWS_MAX)
-        rows = self._core.truth.since(after + 1, limit)
-        lines = [json.dumps(record_fields(number, record)) + "\n" for number, record in rows]
-        return AdminAnswer(200, "".join(lines), LINES)
+        truth = self._core.truth
+        rows = list(truth.since(after + 1, limit))
+        headers = (
+            ("Truth-First", str(truth.first)),
+            ("Truth-Length", str(len(truth))),
+            ("Truth-Next", str(rows[-1][0] if rows else max(after, truth.first - 1))),
+        )
+        pieces = _pieces(rows)
+        return AdminAnswer(200, next(pieces, ""), LINES, headers=headers, more=pieces)
 
     def _book(self, query: dict[str, str], body: str, t_ns: int) -> AdminAnswer:
         symbol = query.get("symbol", "")
@@ -193,6 +205,12 @@ class Admin:
             return _json({"refused": answer.reason.name, "why": answer.reason.value}, 409)
         actions = tuple(self._faulty.step(Tick(), t_ns))
         return AdminAnswer(200, json.dumps({"done": type(command).__name__}), JSON, actions)
+
+
+def _pieces(rows: Sequence[tuple[int, Record]]) -> Iterator[str]:
+    for start in range(0, len(rows), TRUTH_ROWS_A_TURN):
+        turn = rows[start : start + TRUTH_ROWS_A_TURN]
+        yield "".join(json.dumps(record_fields(*row)) + "\n" for row in turn)
 
 
 def _document(body: str) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from engine.exchange.stack import VENUES
 ABOUT = """The local exchange as a process of its own.
 
 When ready it says on stdout where it is and with which keys: for people, or as one JSON line with
---json. Progress goes to stderr, without keys. SIGTERM or SIGINT: exit 0; with --until-stdin-closes
-also at the end of standard input. Exit 2: an argument that can't be used."""
+--json. Progress goes to stderr, without keys. SIGTERM or SIGINT: exit 0, or 1 after a bug of ours;
+at the end of standard input too, with --until-stdin-closes. Exit 2: an unusable argument."""
 PORTS = ("rest", "ws", "admin")
 PORT_MAX = 65_535
 FEE_BP_MAX = 1_000.0  # a tenth of what is traded; a rebate of more is nonsense, too

@@ -23,8 +23,11 @@ from engine.exchange.face import (
     Log,
     Tick,
     Trouble,
+    WsClose,
     WsClosed,
+    WsDrop,
     WsOpen,
+    WsSend,
     WsText,
 )
 from engine.exchange.faults_frames import Frames
@@ -144,7 +147,10 @@ class Faulty:
         if isinstance(fault, RequestFault):
             self._requests.begin(live)
             return [said]
-        return [said, *self._frames.out(self._world.begin(live), t_ns)]
+        caused = self._world.begin(live)
+        for conn in dict.fromkeys(conn for action in caused for conn in _conns(action)):
+            self._hit(fault, f"connection {conn}")
+        return [said, *self._frames.out(caused, t_ns)]
 
     def _end(self, live: Live, t_ns: int) -> list[Action]:
         del self.live[live.number]
@@ -216,6 +222,12 @@ class Faulty:
         if isinstance(event, WsClosed) or not self._frames.is_idle:
             return self._frames.note(event)
         return True
+
+
+def _conns(action: Action) -> tuple[int, ...]:
+    if isinstance(action, WsSend):
+        return action.conns
+    return (action.conn,) if isinstance(action, WsClose | WsDrop) else ()
 
 
 def _plain(name: str, value: object) -> str:

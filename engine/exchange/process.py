@@ -17,7 +17,7 @@ from typing import TextIO
 import uvloop
 
 from engine import clock
-from engine.errors import EXIT_OK, EXIT_USAGE, TickmakerError
+from engine.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, TickmakerError
 from engine.exchange.accounts import FeeRates
 from engine.exchange.admin import Admin
 from engine.exchange.arguments import checked, parser
@@ -42,6 +42,7 @@ CLIENTS_LEAVE_S = 20.0  # an engine that lost the same parent cancels its orders
 LOOK_S = 0.05  # how often it looks whether they have
 TRUTH_S = 0.2  # the file is behind by this at most
 TRUTH_KEPT = 100_000  # records that stay readable through the admin port beside a file
+TRUTH_KEPT_ALONE = 1_000_000  # and without one; some hundred bytes each
 PROGRESS_S = 10.0
 GC_THRESHOLD = (20_000, 20, 50)  # an order leaves hardly a cycle; the default looks all the time
 log = logging.getLogger("tickmaker.exchange")
@@ -70,8 +71,8 @@ def build_fees(args: argparse.Namespace) -> FeeRates | None:
     )
 
 
-async def serve(args: argparse.Namespace, emit: Callable[[str], object]) -> None:
-    """Run until SIGTERM or SIGINT."""
+async def serve(args: argparse.Namespace, emit: Callable[[str], object]) -> int:
+    """Run until SIGTERM or SIGINT; how often we failed."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
@@ -88,6 +89,8 @@ async def serve(args: argparse.Namespace, emit: Callable[[str], object]) -> None
         if args.truth:
             truth = TruthFile(core, stack.enter_context(_open_truth(args.truth)))
             truth.write_head(args.venue, args.seed, clock.wall_ns())
+        else:
+            core.truth.kept_max = TRUTH_KEPT_ALONE
         server = ExchangeServer(faulty, tls, args.busy)
         await server.start_admin(Admin(faulty, server.facts), args.admin_port)
         await server.start(args.rest_port, args.ws_port)
@@ -112,6 +115,7 @@ async def serve(args: argparse.Namespace, emit: Callable[[str], object]) -> None
         if truth is not None:
             truth.write()
     log.info("stopped; %s", _summary(server))
+    return server.counters.bugs
 
 
 def _tls(stack: ExitStack) -> tuple[ssl.SSLContext, Path]:
@@ -215,11 +219,13 @@ def main(argv: list[str] | None = None) -> int:
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
     )
     logging.getLogger("aiohttp").setLevel(logging.ERROR)
+    bugs = 0
+    bugs = 0
     try:
         args = checked(parser().parse_args(argv))
         with suppress(KeyboardInterrupt):
-            uvloop.run(serve(args, lambda text: print(text, flush=True)))
+            bugs = uvloop.run(serve(args, lambda text: print(text, flush=True)))
     except TickmakerError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    return EXIT_OK
+    return EXIT_FAILED if bugs else EXIT_OK

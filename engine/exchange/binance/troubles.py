@@ -11,6 +11,7 @@ GATEWAY_HTML = (
     "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n"
     "<center><h1>502 Bad Gateway</h1></center>\r\n</body>\r\n</html>\r\n"
 )
+REFUSED_STATUS = {Trouble.TOO_LARGE: 413, Trouble.MALFORMED: 400}
 
 
 def error_of(kind: Trouble, retry_s: int, now_ns: int, limits: RateLimits) -> VenueError:
@@ -23,6 +24,8 @@ def error_of(kind: Trouble, retry_s: int, now_ns: int, limits: RateLimits) -> Ve
         return throttled(limits.weight, retry_s, now_ns, limits.texts)
     if kind is Trouble.BANNED:
         return banned(retry_s, now_ns, limits.texts)
+    if kind in REFUSED_STATUS:
+        return VenueError(-1000, status=REFUSED_STATUS[kind])  # unverified
     text = "Internal error; unable to process your request. Please try again."
     return VenueError(-1001, text=text, status=503)
 
