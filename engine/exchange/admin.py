@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from engine.errors import TickmakerError
+from engine.exchange.commands import SetState
 from engine.exchange.core import Core
 from engine.exchange.events import Refused
 from engine.exchange.face import Action, Tick
@@ -183,6 +184,9 @@ class Admin:
                     {"number": live.number, "end_ns": live.end_ns, **live.fault.model_dump()}
                     for live in faulty.live.values()
                 ],
+                "refused": [
+                    {"number": number, "why": why} for number, why in faulty.refusals.items()
+                ],
                 "hits": dict(faulty.hits),
             }
         )
@@ -196,10 +200,14 @@ class Admin:
             raise BadRequestError(f"symbol: one of {', '.join(self._core.markets)}")
         number = self._faulty.start(fault, t_ns)
         actions = tuple(self._faulty.step(Tick(), t_ns))
-        return AdminAnswer(200, json.dumps({"started": number}), JSON, actions)
+        if refusal := self._faulty.refusals.get(number):
+            return _json({"refused": refusal, "number": number}, 409)._replace(actions=actions)
+        return _json({"started": number})._replace(actions=actions)
 
     def _command(self, query: dict[str, str], body: str, t_ns: int) -> AdminAnswer:
         command = command_of(_document(body), self._core)
+        if isinstance(command, SetState):
+            self._faulty.operator_sets(command.symbol)
         answer = self._core.operate(command, t_ns)
         if isinstance(answer, Refused):
             return _json({"refused": answer.reason.name, "why": answer.reason.value}, 409)
