@@ -77,6 +77,7 @@ bench: build $(VENV)/.dev ## measure all into bench/results (TAPE=raw capture); 
 	@$(BIN)/tickmaker bench sim --out bench/results/sim.json
 	@$(BIN)/tickmaker bench wire --out bench/results/wire.json
 	@$(BIN)/tickmaker bench exchange --out bench/results/exchange.json
+	@$(if $(TAPE),$(BIN)/tickmaker bench tape --tape $(TAPE) --out bench/results/tape_serving.json)
 
 builds: build $(SAFE_BUILT) $(VENV)/.dev clients ## all that tests stand on (with -j2 side by side)
 

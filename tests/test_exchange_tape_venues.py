@@ -483,7 +483,7 @@ def test_a_recorded_trade_pulls_conditional_orders(tmp_path: Path) -> None:
 def test_a_tape_says_what_it_can_not_do(tmp_path: Path) -> None:
     _, market = quiet(tmp_path)
     assert not market.disturb(Shock("BTCUSDT", 5), 1)
-    assert not market.set_tick(10, 1)
+    assert not market.can_set_tick(10)
     market.reset_sequence(1)
     (notice,) = market.drain()
     assert isinstance(notice, Notice)

@@ -4,9 +4,10 @@ from engine.exchange.accounts import Account
 from engine.exchange.book import Side
 from engine.exchange.events import Market
 from engine.exchange.instruments import E8, Kind
+from engine.exchange.marks import Marks
 from engine.exchange.order_index import OrderIndex, RefusalError
 from engine.exchange.rules import Rules
-from engine.exchange.terms import Order, OrderType, Reason, Tif
+from engine.exchange.terms import Order, OrderType, Reason, Stp, Tif
 
 WALK_LEVELS = 1_000  # of the book, to price a market order
 
@@ -20,11 +21,13 @@ class Checks:
         accounts: list[Account],
         rules: Rules,
         index: OrderIndex,
+        marks: Marks,
     ) -> None:
         self.markets = markets
         self._accounts = accounts
         self._rules = rules
         self._index = index
+        self._marks = marks
         self._open_orders = index.open_orders
 
     def place(self, order: Order, market: Market) -> None:
@@ -39,7 +42,8 @@ class Checks:
             self.money(order, market, order.leaves_lots, order.px_ticks)
         if order.tif is Tif.GTX and self._rules.refuses_post_only and market.would_take(order):
             raise RefusalError(Reason.WOULD_TAKE)
-        if order.tif is Tif.FOK and self._rules.refuses_fok and not is_fillable(order, market):
+        is_refused = order.tif is Tif.FOK and self._rules.refuses_fok
+        if is_refused and not self.is_fillable(order, market):
             raise RefusalError(Reason.UNFILLABLE)
 
     def amounts(self, qty_lots: int, px_ticks: int, order: Order, market: Market) -> None:
@@ -69,25 +73,60 @@ class Checks:
         if side is Side.SELL and px_ticks * 100 < bid * (100 - collar):
             raise RefusalError(Reason.PX_FAR_LOW)
 
+    def closable_lots(self, account: int, symbol: str, side: Side) -> int:
+        """Lots of the position that an order of `side` would close."""
+        position = self._accounts[account].positions.get(symbol)
+        return max(0, -side.sign * position.lots) if position else 0
+
     def reducible_lots(self, order: Order) -> int:
-        """Lots of the position that no other reduce-only order stands for yet."""
-        position = self._accounts[order.account].positions.get(order.symbol)
-        open_lots = max(0, -order.side.sign * position.lots) if position else 0
+        """Lots of the position that no other reduce-only order stands for yet. Market orders, and
+        all where the venue cuts each to the position, have the whole of it."""
+        open_lots = self.closable_lots(order.account, order.symbol, order.side)
+        if order.order_type is OrderType.MARKET or self._rules.truncates_reduce_only:
+            return open_lots
         for other in self._open_orders(order.account, order.symbol):
             if other.reduce_only and other.side is order.side and other is not order:
                 open_lots -= other.leaves_lots
         return open_lots
 
+    def is_fillable(self, order: Order, market: Market) -> bool:
+        """Whether all of it can be taken now. Own orders don't count where self-trade prevention
+        would end them; where it would end the taker, none may be in reach."""
+        own_lots = 0
+        if order.stp is not Stp.NONE:
+            own_lots = sum(
+                other.leaves_lots
+                for other in self._open_orders(order.account, order.symbol)
+                if other.side is not order.side
+                and (not order.px_ticks or _reaches(order, other.px_ticks))
+            )
+            if own_lots and order.stp is not Stp.EXPIRE_MAKER:
+                return False
+        order.leaves_lots += own_lots
+        is_enough = market.fillable_lots(order) >= order.leaves_lots
+        order.leaves_lots -= own_lots
+        return is_enough
+
     # -- MONEY ---
+
+    def free_e8(self, account: int, asset: str) -> int:
+        return self._accounts[account].free_e8(asset)
 
     def money(self, order: Order, market: Market, leaves_lots: int, px_ticks: int) -> None:
         """Whether the account can pay for `leaves_lots` of `order` at `px_ticks`."""
         if market.instrument.kind is Kind.SPOT:
             self._spot_money(order, market, leaves_lots, px_ticks)
-        elif self._margin_wanted_e8(order, leaves_lots, px_ticks) > self.equity_e8(
-            order.account, market.instrument.quote
-        ):
-            raise RefusalError(Reason.MARGIN)
+            return
+        cost = leaves_lots * (px_ticks or self._near_px_ticks(market))
+        wanted_e8 = self._margin_wanted_e8(order.account, order.symbol, order.side, cost, order)
+        if wanted_e8 <= self.equity_e8(order.account, market.instrument.quote):
+            return
+        if wanted_e8 > self._margin_wanted_e8(order.account):
+            raise RefusalError(Reason.MARGIN)  # else it asks for no more than is there already
+
+    def is_margin_covered(self, account: int, asset: str = "USDT") -> bool:
+        """Whether the account's money stands for all that is open, at the leverages now."""
+        return self._margin_wanted_e8(account) <= self.equity_e8(account, asset)
 
     def _spot_money(self, order: Order, market: Market, leaves_lots: int, px_ticks: int) -> None:
         account, instrument = self._accounts[order.account], market.instrument
@@ -100,47 +139,55 @@ class Checks:
         if wanted_e8 - order.locked_e8 > account.free_e8(asset):
             raise RefusalError(Reason.BALANCE)
 
-    def _margin_wanted_e8(self, new: Order, leaves_lots: int, px_ticks: int) -> int:
-        """Initial margin if every open order filled on its worse side, `new` included."""
-        account = self._accounts[new.account]
+    def _near_px_ticks(self, market: Market) -> int:
+        bid, _, ask, _ = market.touch()
+        return ask or bid or self._marks.px_ticks(market.instrument.key)
+
+    def _margin_wanted_e8(
+        self, index: int, new_symbol: str = "", new_side: Side = Side.BUY, new_cost: int = 0,
+        instead_of: Order | None = None,
+    ) -> int:  # fmt: skip
+        """Initial margin if every open order filled on its worse side; and one more, which costs
+        `new_cost` (tick x lot) and stands for `instead_of` where that is open."""
+        account = self._accounts[index]
         total_e8 = 0
-        symbols = [*account.positions, *self._index.symbols_of(new.account), new.symbol]
+        symbols = [*account.positions, *self._index.symbols_of(index)]
+        if new_symbol:
+            symbols.append(new_symbol)
         for symbol in dict.fromkeys(symbols):
             market = self.markets[symbol]
             if market.instrument.kind is not Kind.LINEAR:
                 continue
-            bid, _, ask, _ = market.touch()
+            default_px = self._near_px_ticks(market)
             lots = account.positions[symbol].lots if symbol in account.positions else 0
-            default_px = ask or bid
             # Of every order placed, over all that are open: plain ints, no dict.
-            buys, sells = max(0, lots) * default_px, max(0, -lots) * default_px
-            for order in self._open_orders(new.account, symbol):
-                if order.reduce_only or order is new:
+            held = lots * default_px
+            buys = sells = 0
+            for order in self._open_orders(index, symbol):
+                if order.reduce_only or order is instead_of:
                     continue
                 cost = order.leaves_lots * (order.px_ticks or default_px)
                 if order.side is Side.BUY:
                     buys += cost
                 else:
                     sells += cost
-            if symbol == new.symbol:
-                cost = leaves_lots * (px_ticks or default_px)
-                if new.side is Side.BUY:
-                    buys += cost
+            if symbol == new_symbol:
+                if new_side is Side.BUY:
+                    buys += new_cost
                 else:
-                    sells += cost
-            notional_e8 = max(buys, sells) * market.instrument.notional_e8
+                    sells += new_cost
+            exposed = max(held + buys, sells - held, abs(held))
+            notional_e8 = exposed * market.instrument.notional_e8
             total_e8 += notional_e8 // account.leverage(symbol)
         return total_e8
 
     def unrealized_e8(self, account: int, symbol: str) -> int:
-        """At the mid, rounded down to 1e-8."""
+        """At the mark."""
         position = self._accounts[account].positions.get(symbol)
         if position is None:
             return 0
-        market = self.markets[symbol]
-        bid, _, ask, _ = market.touch()
-        half_value = position.lots * (bid + ask) - 2 * position.cost
-        return half_value * market.instrument.notional_e8 // 2
+        value = position.lots * self._marks.px_ticks(symbol) - position.cost
+        return value * self.markets[symbol].instrument.notional_e8
 
     def equity_e8(self, account: int, asset: str = "USDT") -> int:
         """Free balance of `asset` and open P&L of what settles in it."""
@@ -152,18 +199,17 @@ class Checks:
         return self._accounts[account].free_e8(asset) + open_e8
 
     def margin_e8(self, account: int, symbol: str) -> int:
-        """Initial margin of the open position, at the mid."""
+        """Initial margin of the open position, at the mark."""
         position = self._accounts[account].positions.get(symbol)
         if position is None:
             return 0
-        market = self.markets[symbol]
-        bid, _, ask, _ = market.touch()
-        value_e8 = abs(position.lots) * (bid + ask) * market.instrument.notional_e8 // 2
+        value = abs(position.lots) * self._marks.px_ticks(symbol)
+        value_e8 = value * self.markets[symbol].instrument.notional_e8
         return value_e8 // self._accounts[account].leverage(symbol)
 
 
-def is_fillable(order: Order, market: Market) -> bool:
-    return market.fillable_lots(order) >= order.leaves_lots
+def _reaches(order: Order, px_ticks: int) -> bool:
+    return (order.px_ticks - px_ticks) * order.side.sign >= 0
 
 
 def take_cost_e8(market: Market, lots: int) -> int:

@@ -17,7 +17,8 @@ from engine.exchange.events import (
     Trigger,
 )
 from engine.exchange.instruments import Instrument, Kind
-from engine.exchange.terms import Exec, MoneyWhy, Order, OrderType, Status, Why
+from engine.exchange.order_index import RefusalError
+from engine.exchange.terms import Exec, MoneyWhy, Order, OrderType, Reason, Status, Why
 from engine.exchange.truth import FillRecord, FundingRecord, MoneyRecord, OrderRecord, Truth
 
 RecordT = TypeVar("RecordT", FillRecord, FundingRecord)
@@ -218,14 +219,20 @@ class Clearing:
             self._tell_money(account, {asset: 0}, t_ns, MoneyWhy.LOCK, out)
 
     def lock_trigger(
-        self, trigger: Trigger, instrument: Instrument, wanted_e8: int, t_ns: int,
+        self, trigger: Trigger, instrument: Instrument, is_waiting: bool, t_ns: int,
         out: list[Output],
     ) -> None:  # fmt: skip
-        """Set aside so much for a conditional order that waits; 0 frees it."""
+        """Set aside what a conditional spot order may cost while it waits, or free it again.
+        RefusalError when there is less."""
+        if instrument.kind is not Kind.SPOT:
+            return
+        account = self.accounts[trigger.place.account]
+        asset = paid_asset(trigger.place.side, instrument)
+        wanted_e8 = trigger_cost_e8(trigger, instrument) if is_waiting else 0
         change_e8 = wanted_e8 - trigger.locked_e8
+        if change_e8 > account.free_e8(asset):
+            raise RefusalError(Reason.BALANCE)
         if change_e8:
-            account = self.accounts[trigger.place.account]
-            asset = paid_asset(trigger.place.side, instrument)
             account.lock(asset, change_e8)
             trigger.locked_e8 = wanted_e8
             self._tell_money(account, {asset: 0}, t_ns, MoneyWhy.LOCK, out)
@@ -237,6 +244,23 @@ class Clearing:
             freed_e8 = min(order.locked_e8, lots * _lot_cost_e8(order, instrument))
             account.lock(paid_asset(order.side, instrument), -freed_e8)
             order.locked_e8 -= freed_e8
+
+    def rescale(self, symbol: str, factor: int) -> None:
+        """The tick became `factor` times finer: what is queried is told in the new one from now
+        on. The truth log stays as it was written."""
+        for (_, of), fills in self.fills.items():
+            if of == symbol:
+                fills[:] = [
+                    fill._replace(
+                        px_ticks=fill.px_ticks * factor, position_cost=fill.position_cost * factor
+                    )
+                    for fill in fills
+                ]
+        for (_, of), fundings in self.fundings.items():
+            if of == symbol:
+                fundings[:] = [
+                    paid._replace(mark_px_ticks=paid.mark_px_ticks * factor) for paid in fundings
+                ]
 
     # -- FUNDING ---
 

@@ -16,7 +16,8 @@ class Advance:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """`quote_e8` > 0: a spot market order for so much quote money, `qty_lots` ignored."""
+    """`quote_e8` > 0: a spot market order for so much quote money, `qty_lots` ignored.
+    `closes_position`: reduce-only, as large as the position is then, `qty_lots` ignored."""
 
     account: int
     symbol: str
@@ -30,6 +31,7 @@ class Place:
     stp: Stp = Stp.NONE
     gtd_ns: int = 0
     quote_e8: int = 0
+    closes_position: bool = False
     echo: Mapping[str, str] = field(default_factory=lambda: NO_ECHO)
 
 
@@ -67,6 +69,7 @@ class Modify:
     side: Side | None = None  # when given it must be the order's
     keeps_priority: bool = False
     new_client_order_id: str = ""
+    stp: Stp | None = None  # replaces the order's
     echo: Mapping[str, str] | None = None  # replaces the order's
 
 

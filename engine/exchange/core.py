@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 from engine.exchange.accounts import LEVERAGE_MAX, Account, FeeRates
 from engine.exchange.checks import Checks
-from engine.exchange.clearing import Clearing, paid_asset, trigger_cost_e8
+from engine.exchange.clearing import Clearing
 from engine.exchange.commands import (
     Advance,
     AmendTrigger,
@@ -42,10 +42,11 @@ from engine.exchange.events import (
     Refused,
     Trigger,
 )
-from engine.exchange.instruments import Instrument, Kind
+from engine.exchange.instruments import Instrument
 from engine.exchange.keys import Keyring, derive_keys, derive_management_key
 from engine.exchange.marks import Marks
 from engine.exchange.order_index import OrderIndex, RefusalError
+from engine.exchange.retick import in_finer_ticks
 from engine.exchange.rules import Rules, rules_of
 from engine.exchange.terms import (
     NEVER_NS,
@@ -82,12 +83,12 @@ class Core:
         self._fees = fees
         self._clearing = Clearing(self.accounts, self._rates, self.truth)
         self._index = OrderIndex()
-        self.checks = Checks(self.markets, self.accounts, self.rules, self._index)
+        self._marks = Marks(self.markets, self.rules)
+        self.checks = Checks(self.markets, self.accounts, self.rules, self._index, self._marks)
         self._desk = Desk(
             self.rules, self.checks, self._clearing, self._index, seed, self._on_last_px
         )
         self._triggers = Triggers(self.rules.triggers_max, self.truth, self._hold_money)
-        self._marks = Marks(self.markets, self.rules)
         self._states = dict.fromkeys(self.markets, MarketState.TRADING)
         self._halted_ns: dict[str, int] = {}
         self._countdowns: dict[tuple[int, str], int] = {}
@@ -137,6 +138,8 @@ class Core:
         untold, self._untold = self._untold, []
         answer, *effects = self.step(command, t_ns)
         assert isinstance(answer, Accepted | Refused)
+        if isinstance(command, SetTick) and isinstance(answer, Accepted):
+            untold = [in_finer_ticks(told, command.symbol, command.factor) for told in untold]
         self._untold = [*untold, *effects]
         return answer
 
@@ -203,7 +206,9 @@ class Core:
         for symbol in command.symbols:
             self._market(symbol)
             orders += self.open_orders(command.account, symbol)
-        limits = (command.count_max, self._switches.cancel_all_max)
+        # The fault is of users' cancel-all; the dead-man switch takes all.
+        switch = self._switches.cancel_all_max if command.why is Why.NONE else 0
+        limits = (command.count_max, switch)
         orders = orders[: min((limit for limit in limits if limit), default=len(orders))]
         for order in orders:
             market = self.markets[order.symbol]
@@ -217,22 +222,16 @@ class Core:
 
     def _place_trigger(self, command: PlaceTrigger, t_ns: int) -> Accepted:
         px_ticks = self._watched_ticks(command.place.symbol, command.by_mark)
-        if command.place.qty_lots <= 0:
+        if command.place.qty_lots <= 0 and not command.place.closes_position:
             raise RefusalError(Reason.QTY_ZERO)
         return Accepted(trigger=self._triggers.place(command, px_ticks, t_ns, self._out))
 
     def _hold_money(
         self, trigger: Trigger, is_waiting: bool, t_ns: int, out: list[Output]
     ) -> None:
-        instrument = self.markets[trigger.place.symbol].instrument
-        if instrument.kind is not Kind.SPOT or not self.rules.locks_triggers:
-            return
-        wanted_e8 = trigger_cost_e8(trigger, instrument) if is_waiting else 0
-        account = self.accounts[trigger.place.account]
-        free_e8 = account.free_e8(paid_asset(trigger.place.side, instrument))
-        if wanted_e8 - trigger.locked_e8 > free_e8:
-            raise RefusalError(Reason.BALANCE)
-        self._clearing.lock_trigger(trigger, instrument, wanted_e8, t_ns, out)
+        if self.rules.locks_triggers:
+            instrument = self.markets[trigger.place.symbol].instrument
+            self._clearing.lock_trigger(trigger, instrument, is_waiting, t_ns, out)
 
     def _amend_trigger(self, command: AmendTrigger, t_ns: int) -> Accepted:
         trigger = self.find_trigger(command.account, command.symbol, command.trigger_id, "")
@@ -249,12 +248,7 @@ class Core:
         return Accepted(trigger=self._triggers.cancel(command, t_ns, self._out))
 
     def _cancel_all_triggers(self, command: CancelAllTriggers, t_ns: int) -> Accepted:
-        closed: list[Trigger] = []
-        for symbol in command.symbols:
-            for trigger in self._triggers.open_of(command.account, symbol):
-                self._triggers.close(trigger, TriggerStatus.CANCELED, t_ns, self._out)
-                closed.append(trigger)
-        return Accepted(triggers=tuple(closed))
+        return Accepted(triggers=self._triggers.cancel_all(command, t_ns, self._out))
 
     def _pull_triggers(self, symbol: str, px_ticks: int, by_mark: bool, t_ns: int) -> None:
         for trigger in self._triggers.due(symbol, px_ticks, by_mark):
@@ -288,7 +282,11 @@ class Core:
             raise RefusalError(Reason.LEVERAGE)
         if command.leverage == account.leverage(command.symbol):
             raise RefusalError(Reason.NO_CHANGE)
+        before = account.leverage(command.symbol)
         account.leverages[command.symbol] = command.leverage
+        if command.leverage < before and not self.checks.is_margin_covered(command.account):
+            account.leverages[command.symbol] = before
+            raise RefusalError(Reason.LEVERAGE_MARGIN)
         return Accepted()
 
     def _set_position_mode(self, command: SetPositionMode, t_ns: int) -> Accepted:
@@ -340,14 +338,19 @@ class Core:
 
     def _set_tick(self, command: SetTick, t_ns: int) -> Accepted:
         market = self._market(command.symbol)
-        self._expire_all(command.symbol, t_ns)
-        if command.factor < 2 or not market.set_tick(command.factor, t_ns):
+        symbol, factor = command.symbol, command.factor
+        if factor < 2 or not market.can_set_tick(factor):
             raise RefusalError(Reason.NO_CHANGE)
+        self._expire_all(symbol, t_ns)
+        market.set_tick(factor, t_ns)
         for account in self.accounts:
-            if position := account.positions.get(command.symbol):
-                position.cost *= command.factor
-        self._marks.rescale(command.symbol, command.factor)
-        self._tell_instrument(command.symbol, t_ns)
+            if position := account.positions.get(symbol):
+                position.cost *= factor
+        for part in (self._marks, self._index, self._clearing, self._triggers):
+            part.rescale(symbol, factor)
+        # Told after the change, with the instrument as it is then.
+        self._out[:] = [in_finer_ticks(output, symbol, factor) for output in self._out]
+        self._tell_instrument(symbol, t_ns)
         self._desk.settle(market, t_ns)
         return Accepted()
 
@@ -417,10 +420,7 @@ class Core:
 
     def mark_px_ticks(self, symbol: str) -> int:
         """The mark, or the mid where there is none yet."""
-        if mark := self.mark(symbol):
-            return mark.mark_px_ticks
-        bid, _, ask, _ = self.markets[symbol].touch()
-        return (bid + ask) // 2
+        return self._marks.px_ticks(symbol)
 
     def state(self, symbol: str) -> MarketState:
         return self._states[symbol]

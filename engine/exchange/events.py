@@ -236,9 +236,11 @@ class Market(Protocol):
     def reset_sequence(self, now_ns: int) -> None:
         """Update ids start anew."""
 
-    def set_tick(self, factor: int, now_ns: int) -> bool:
-        """`instrument` gets a tick `factor` times finer, the book with it; no user's order rests.
-        False: this market can't."""
+    def can_set_tick(self, factor: int) -> bool:
+        """Whether a tick `factor` times finer is possible here."""
+
+    def set_tick(self, factor: int, now_ns: int) -> None:
+        """`instrument` gets it, the book with it; possible, and no user's order rests."""
 
     def pause(self, for_ns: int) -> None:
         """Time stood still for so long: what is due in the background is due so much later."""

@@ -115,19 +115,19 @@ class AgentMarket:
         """The next change has update id 1."""
         self._log.update_id = 0
 
-    def set_tick(self, factor: int, now_ns: int) -> bool:
+    def can_set_tick(self, factor: int) -> bool:
+        """Money must not become finer than 1e-8."""
+        finer = self.instrument.with_finer_tick(factor)
+        return not finer.px.step * finer.qty.step * E8 % 1
+
+    def set_tick(self, factor: int, now_ns: int) -> None:
         """Every price is `factor` times as many ticks now: the same prices, so there is nothing to
-        tell of the book. False where money would be finer than 1e-8. ValueError while users'
-        orders rest."""
+        tell of the book. ValueError while users' orders rest."""
         if self._users:
             raise ValueError(f"{len(self._users)} users' orders rest: they must end first")
-        finer = self.instrument.with_finer_tick(factor)
-        if finer.px.step * finer.qty.step * E8 % 1:
-            return False
-        self.instrument = finer
+        self.instrument = self.instrument.with_finer_tick(factor)
         self.settings = self.settings.with_finer_tick(factor)
         self._crowd.rescale(self.settings, factor, self.instrument.px_ticks_max)
-        return True
 
     def withdraw(self, now_ns: int) -> None:
         """Every agent cancels all that it has in the book; a quiet market is empty then."""

@@ -33,15 +33,27 @@ class Marks:
         self._next_funding_ns = (t_ns // every_ns + 1) * every_ns
         updates: list[tuple[MarkUpdate, bool]] = []
         for symbol in self._symbols:
-            bid, _, ask, _ = self._markets[symbol].touch()
-            if not bid or not ask:
-                continue  # one-sided: the last mark stands
-            px_ticks = (bid + ask) // 2
+            px_ticks = self._mid_ticks(symbol) or self.px_ticks(symbol)
+            if not px_ticks:
+                continue  # never had a price
             rate_e8 = self._rules.funding_rate_e8
             update = MarkUpdate(t_ns, symbol, px_ticks, px_ticks, rate_e8, self._next_funding_ns)
             self.last[symbol] = update
             updates.append((update, is_funding))
         return updates
+
+    def px_ticks(self, symbol: str) -> int:
+        """What a position is worth: the last mark; before the first one the mid, or what there is
+        of it."""
+        if last := self.last.get(symbol):
+            return last.mark_px_ticks
+        bid, _, ask, _ = self._markets[symbol].touch()
+        return self._mid_ticks(symbol) or bid or ask
+
+    def _mid_ticks(self, symbol: str) -> int:
+        """0 while a side is empty: the last mark stands then."""
+        bid, _, ask, _ = self._markets[symbol].touch()
+        return (bid + ask) // 2 if bid and ask else 0
 
     def rescale(self, symbol: str, factor: int) -> None:
         """The tick became `factor` times finer."""

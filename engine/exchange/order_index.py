@@ -36,6 +36,9 @@ class OrderIndex:
         named = self._by_client_id.get((order.account, order.symbol, client_id))
         if named is not None and named is not order and named.is_open:
             raise RefusalError(Reason.DUPLICATE_CLIENT_ID)
+        old_name = order.account, order.symbol, order.client_order_id
+        if self._by_client_id.get(old_name) is order:
+            del self._by_client_id[old_name]
         order.client_order_id = client_id
         self._by_client_id[order.account, order.symbol, client_id] = order
 
@@ -51,6 +54,13 @@ class OrderIndex:
             name = (old.account, old.symbol, old.client_order_id)
             if self._by_client_id.get(name) is old:
                 del self._by_client_id[name]
+
+    def rescale(self, symbol: str, factor: int) -> None:
+        """The tick became `factor` times finer: every order is told in the new one from now on."""
+        for order in self._orders.values():
+            if order.symbol == symbol:
+                order.px_ticks *= factor
+                order.cum_cost *= factor
 
     def find(self, account: int, symbol: str, order_id: int, client_id: str) -> Order | None:
         """By venue id (not 0), else the last one placed under the client id."""

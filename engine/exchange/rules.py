@@ -18,6 +18,7 @@ class Rules:
     are_client_ids_for_ever: bool  # else unique among open orders
     orders_max: int  # open, a symbol and account
     triggers_max: int  # conditional, a symbol and account
+    truncates_reduce_only: bool  # cut to the position; else they share it, or are refused
     locks_triggers: bool  # spot: a waiting conditional order sets aside what it may cost
     collar_percent: int  # a limit price this far beyond the touch is refused
     funding_every_ns: int
@@ -34,6 +35,7 @@ RULES = {
         are_client_ids_for_ever=False,
         orders_max=200,
         triggers_max=10,
+        truncates_reduce_only=False,
         locks_triggers=False,
         collar_percent=5,
         funding_every_ns=8 * HOUR_NS,
@@ -47,6 +49,7 @@ RULES = {
         are_client_ids_for_ever=False,
         orders_max=200,
         triggers_max=5,
+        truncates_reduce_only=False,
         locks_triggers=True,
         collar_percent=20,
         funding_every_ns=0,
@@ -60,6 +63,7 @@ RULES = {
         are_client_ids_for_ever=True,
         orders_max=500,
         triggers_max=10,
+        truncates_reduce_only=True,
         locks_triggers=False,
         collar_percent=5,
         funding_every_ns=8 * HOUR_NS,

@@ -97,6 +97,7 @@ class Reason(Enum):
     HAS_ORDERS = "not while orders are open"
     HAS_POSITION = "not while a position is open"
     LEVERAGE = "leverage out of range"
+    LEVERAGE_MARGIN = "margin would not cover what is open at that leverage"
     NO_KEY = "key does not exist"
     REVOCATION_REFUSED = "revocation refused (a fault)"
 

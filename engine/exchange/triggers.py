@@ -4,7 +4,12 @@ placed. The core asks for the due ones after trades and marks, and places them."
 from collections.abc import Callable
 from dataclasses import replace
 
-from engine.exchange.commands import AmendTrigger, CancelTrigger, PlaceTrigger
+from engine.exchange.commands import (
+    AmendTrigger,
+    CancelAllTriggers,
+    CancelTrigger,
+    PlaceTrigger,
+)
 from engine.exchange.events import Output, Trigger, TriggerUpdate
 from engine.exchange.order_index import RefusalError
 from engine.exchange.terms import Order, Reason, TriggerStatus
@@ -90,6 +95,14 @@ class Triggers:
         self.close(trigger, TriggerStatus.CANCELED, t_ns, out)
         return trigger
 
+    def cancel_all(
+        self, command: CancelAllTriggers, t_ns: int, out: list[Output]
+    ) -> tuple[Trigger, ...]:
+        waiting = [t for name in command.symbols for t in self.open_of(command.account, name)]
+        for trigger in waiting:
+            self.close(trigger, TriggerStatus.CANCELED, t_ns, out)
+        return tuple(waiting)
+
     def due(self, symbol: str, px_ticks: int, by_mark: bool) -> list[Trigger]:
         """Those that `px_ticks` of the last trade, or the mark, has reached; oldest first."""
         waiting = self._open.get(symbol)
@@ -134,6 +147,14 @@ class Triggers:
         )  # fmt: skip
         self._truth.add(record)
         out.append(TriggerUpdate(t_ns, trigger, trigger.status))
+
+    def rescale(self, symbol: str, factor: int) -> None:
+        """The tick became `factor` times finer; none waits, the ended ones are told in it."""
+        for trigger in self._all.values():
+            if trigger.place.symbol == symbol:
+                trigger.trigger_px_ticks *= factor
+                px_ticks = trigger.place.px_ticks * factor
+                trigger.place = replace(trigger.place, px_ticks=px_ticks)
 
     # -- QUERIES ---
 

@@ -215,9 +215,12 @@ class TapeMarket:
         text = f"{self.instrument.key} is a tape: its update ids can't start anew"
         self._events.append(Notice(True, text))
 
-    def set_tick(self, factor: int, now_ns: int) -> bool:
+    def can_set_tick(self, factor: int) -> bool:
         """Recorded prices have the recorded tick."""
         return False
+
+    def set_tick(self, factor: int, now_ns: int) -> None:
+        raise ValueError("recorded prices have the recorded tick")
 
     def _emit(self, fills: Iterable[QueueFill], now_ns: int) -> None:
         """Fills that the recording doesn't know: for users only, not on the trade stream."""
