@@ -6,32 +6,19 @@ through the venue's protocol; no answer holds a key or a secret.
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import MISSING, fields
-from enum import Enum
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from engine.errors import TickmakerError
-from engine.exchange.book import Side
-from engine.exchange.commands import (
-    Command,
-    ResetSequence,
-    SetRefusals,
-    SetState,
-    SetTick,
-    Shock,
-)
+from engine.exchange.commands import SetState
 from engine.exchange.core import Core
 from engine.exchange.events import Refused
 from engine.exchange.face import Action, Tick
 from engine.exchange.faults import Faulty
 from engine.exchange.faults_file import parse_fault
-from engine.exchange.terms import MarketState
+from engine.exchange.operations import BadRequestError, command_of
 from engine.exchange.truth import Record, record_fields
 
-COMMANDS: dict[str, type[Command]] = {
-    kind.__name__: kind for kind in (SetState, Shock, SetTick, ResetSequence, SetRefusals)
-}
 TRUTH_ROWS_MAX = 10_000
 TRUTH_ROWS_A_TURN = 100  # two milliseconds or so
 BOOK_LEVELS_MAX = 5_000
@@ -54,10 +41,6 @@ class AdminAnswer(NamedTuple):
     actions: tuple[Action, ...] = ()  # what clients hear of it
     headers: tuple[tuple[str, str], ...] = ()
     more: Iterator[str] | None = None  # of the body: a piece a turn, so that nobody waits for it
-
-
-class BadRequestError(Exception):
-    """Says what is wrong with a request; leaves this file as a 400."""
 
 
 class Admin:
@@ -201,6 +184,9 @@ class Admin:
                     {"number": live.number, "end_ns": live.end_ns, **live.fault.model_dump()}
                     for live in faulty.live.values()
                 ],
+                "refused": [
+                    {"number": number, "why": why} for number, why in faulty.refusals.items()
+                ],
                 "hits": dict(faulty.hits),
             }
         )
@@ -214,10 +200,14 @@ class Admin:
             raise BadRequestError(f"symbol: one of {', '.join(self._core.markets)}")
         number = self._faulty.start(fault, t_ns)
         actions = tuple(self._faulty.step(Tick(), t_ns))
-        return AdminAnswer(200, json.dumps({"started": number}), JSON, actions)
+        if refusal := self._faulty.refusals.get(number):
+            return _json({"refused": refusal, "number": number}, 409)._replace(actions=actions)
+        return _json({"started": number})._replace(actions=actions)
 
     def _command(self, query: dict[str, str], body: str, t_ns: int) -> AdminAnswer:
-        command = _command_of(_document(body))
+        command = command_of(_document(body), self._core)
+        if isinstance(command, SetState):
+            self._faulty.operator_sets(command.symbol)
         answer = self._core.operate(command, t_ns)
         if isinstance(answer, Refused):
             return _json({"refused": answer.reason.name, "why": answer.reason.value}, 409)
@@ -229,39 +219,6 @@ def _pieces(rows: Sequence[tuple[int, Record]]) -> Iterator[str]:
     for start in range(0, len(rows), TRUTH_ROWS_A_TURN):
         turn = rows[start : start + TRUTH_ROWS_A_TURN]
         yield "".join(json.dumps(record_fields(*row)) + "\n" for row in turn)
-
-
-def _command_of(document: dict[str, Any]) -> Command:
-    """BadRequestError names what doesn't fit."""
-    name = document.pop("command", None)
-    kind = COMMANDS.get(name) if isinstance(name, str) else None
-    if kind is None:
-        raise BadRequestError(f"command: one of {', '.join(COMMANDS)}")
-    known = {each.name: each for each in fields(kind)}
-    for key in document:
-        if key not in known:
-            raise BadRequestError(f"{name} has no {key!r}; it has {', '.join(known)}")
-    missing = [key for key, each in known.items() if each.default is MISSING]
-    for key in missing:
-        if key not in document:
-            raise BadRequestError(f"{name} needs {key!r}")
-    hints = get_type_hints(kind)
-    return kind(**{key: _value(key, hints[key], value) for key, value in document.items()})
-
-
-def _value(key: str, wanted: Any, value: object) -> Any:
-    enum: type[Enum] | None = MarketState if wanted is MarketState else None
-    if wanted not in (str, int, bool) and enum is None:
-        enum = Side  # the one optional field
-        if value is None:
-            return None
-    if enum is not None:
-        if isinstance(value, str) and value.upper() in enum.__members__:
-            return enum[value.upper()]
-        raise BadRequestError(f"{key}: one of {', '.join(enum.__members__)}")
-    if type(value) is not wanted or (wanted is int and abs(int(value)) > 1 << 62):  # type: ignore[call-overload]
-        raise BadRequestError(f"{key}: wants {wanted.__name__}")
-    return value
 
 
 def _document(body: str) -> dict[str, Any]:

@@ -48,7 +48,7 @@ log = logging.getLogger("tickmaker.exchange")
 
 HOST = "127.0.0.1"
 IDLE_S_MAX = 1.0
-TURN_S = 0.001  # uvloop's timers count milliseconds; less than one is a busy loop
+TIMER_S_MIN = 0.001  # uvloop's timers count milliseconds; less than one is a busy loop
 POLICY_VIOLATION = 1011  # close code of a server that failed, RFC 6455 7.4.1
 TROUBLE = '{"error":"the exchange has a bug; its log has the traceback"}'
 
@@ -292,7 +292,7 @@ class ExchangeServer:
             self._timer.cancel()
         self._armed_ns = due_ns
         delay_s = (due_ns - self.now_ns()) / 1e9
-        delay_s = 0.0 if delay_s <= 0 else min(max(TURN_S, delay_s), IDLE_S_MAX)
+        delay_s = 0.0 if delay_s <= 0 else min(max(TIMER_S_MIN, delay_s), IDLE_S_MAX)
         self._timer = asyncio.get_running_loop().call_later(delay_s, self._on_timer)
 
     def _on_timer(self) -> None:

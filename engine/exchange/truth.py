@@ -104,12 +104,14 @@ class InstrumentRecord(NamedTuple):
 
 
 class FaultRecord(NamedTuple):
-    """Something went wrong on purpose: `phase` of begin, hit, end, refused."""
+    """Something went wrong on purpose: `phase` of begin, hit, end, refused. `fault_number`: the
+    one of its log lines; 0 for a hit after the fault's end."""
 
     t_ns: int
     fault: str
     phase: str
     detail: str
+    fault_number: int = 0
 
 
 Record = (
