@@ -6,7 +6,8 @@
  *
  * x = n ln2/32 + r, |r| <= ln2/64; e^-x = 2^-(n/32) (1 + p), p = e^-r - 1 by its series: the first
  * term left out is under 4e-16 of p. While n = 0 the answer 1 - e^-x = -p keeps all its digits,
- * where 1 - exp(-x) would lose them. Within 2 ulp of the true value (tested). */
+ * where 1 - exp(-x) would lose them. e^-x is within 2 ulp of the true value, 1 - e^-x too while
+ * n = 0 and within 2^-53 from there (tested). */
 #ifndef FC_DECAY_H
 #define FC_DECAY_H
 
