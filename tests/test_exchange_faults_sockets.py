@@ -28,7 +28,7 @@ PATIENCE_S = 10.0
 RESET = "reset"
 SILENT = "silent"
 PRICE = "59000.00"
-# Fields, was it done; what a client of spot and of Bybit sees: by REST, on a trade connection.
+# Fields, was it done; what a client of Binance and of Bybit sees: by REST, on a trade connection.
 CASES: dict[str, tuple[dict[str, Any], bool, object, object, object, object]] = {
     "ack_lost": ({}, True, RESET, RESET, SILENT, SILENT),
     "error_after_effect": ({}, True, (502, None), (502, None), (503, -1001), 10016),
@@ -40,8 +40,8 @@ CASES: dict[str, tuple[dict[str, Any], bool, object, object, object, object]] = 
     "throttled": ({"for_": "60s"}, False, (429, -1003), (200, 10006), (429, -1003), 10429),
     "banned": ({"for_": "60s"}, False, (418, -1003), (403, None), (418, -1003), 10403),
 }
-# What USD-M says otherwise than spot.
-USDM: dict[str, tuple[object, object]] = {
+# Where USD-M differs from spot.
+USDM = {
     "error_after_effect": ((503, -1000), (503, -1000)),
     "unknown": ((408, -1007), (408, -1007)),
 }
@@ -173,8 +173,8 @@ def test_the_effect_is_as_told_and_the_client_sees_what_the_venue_would_say(
     fields, is_done, rest, bybit_rest, api, bybit_api = CASES[case]
     if venue == "bybit":
         rest, api = bybit_rest, bybit_api
-    elif venue == "binance_usdm":
-        rest, api = USDM.get(case, (rest, api))
+    elif venue == "binance_usdm" and case in USDM:
+        rest, api = USDM[case]
 
     async def body() -> None:
         async with trading(venue) as trader:
