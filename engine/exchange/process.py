@@ -220,7 +220,6 @@ def main(argv: list[str] | None = None) -> int:
     )
     logging.getLogger("aiohttp").setLevel(logging.ERROR)
     bugs = 0
-    bugs = 0
     try:
         args = checked(parser().parse_args(argv))
         with suppress(KeyboardInterrupt):
