@@ -265,6 +265,36 @@ def test_one_message_goes_to_each_of_many_whatever_its_size() -> None:
     run(body)
 
 
+@pytest.mark.parametrize(
+    ("request_", "answer"),
+    [
+        (f"GET /{SECRET} HTTP/1.1\r\nHost: x\r\n\r\n", "426 malformed 0"),
+        (f"GET /{SECRET}{'x' * 9_000} HTTP/1.1\r\nHost: x\r\n\r\n", "414 too large 0"),
+        (
+            "GET /market HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Key: {SECRET}\r\nSec-WebSocket-Version: 13\r\n\r\n",
+            "400 malformed 0",
+        ),
+    ],
+)
+def test_what_is_no_handshake_is_refused_in_the_faces_words_and_never_quoted(
+    request_: str, answer: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def body() -> None:
+        async with rigged() as rig:
+            port = URL(rig.server.ws_root).port
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(request_.encode())
+            head, _, text = (await reader.read()).decode().partition("\r\n\r\n")
+            writer.close()
+            assert f"{head.split()[1]} {text}" == answer
+            assert not [event for event in rig.face.events if isinstance(event, WsOpen)]
+
+    with caplog.at_level(logging.INFO):
+        run(body)
+    assert SECRET[:8] not in caplog.text
+
+
 def test_handshake_may_be_refused() -> None:
     async def body() -> None:
         async with rigged() as rig:

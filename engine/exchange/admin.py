@@ -20,7 +20,7 @@ from engine.exchange.operations import BadRequestError, command_of
 from engine.exchange.truth import Record, record_fields
 
 TRUTH_ROWS_MAX = 10_000
-TRUTH_ROWS_A_TURN = 200  # about two milliseconds
+TRUTH_ROWS_A_TURN = 100  # two milliseconds or so
 BOOK_LEVELS_MAX = 5_000
 JSON, LINES = "application/json", "application/x-ndjson"
 PATHS = {

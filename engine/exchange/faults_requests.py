@@ -162,13 +162,13 @@ def _text(event: Asked) -> str:
 
 
 def _where(event: Asked) -> str:
-    is_rest = isinstance(event, HttpRequest)
-    return _text(event) if is_rest else f"connection {event.conn}"
+    return _text(event) if isinstance(event, HttpRequest) else f"connection {event.conn}"
 
 
 def _concerns(fault: RequestFault, event: Asked) -> bool:
     """Handshakes hear of nothing but bans."""
-    if isinstance(event, WsOpen) and fault.kind != "banned":
+    is_ban = isinstance(fault, LimitFault) and fault.kind == "banned"
+    if isinstance(event, WsOpen) and not is_ban:
         return False
     way = "rest" if isinstance(event, HttpRequest) else "ws"
     return fault.via in ("any", way) and fault.match in _text(event)

@@ -324,14 +324,16 @@ class ExchangeServer:
         return _response(answer, http)
 
     def _refuse(self, http: web.BaseRequest, kind: Trouble) -> web.StreamResponse:
-        """What never became an event, in the venue's words."""
         self.counters.requests += 1
         self.counters.bugs += kind is Trouble.INTERNAL
-        path = http.raw_path.partition("?")[0]
-        event = HttpRequest(next(self._request_numbers), http.method, path, "", "", {})
+        return _response(self.refusal(kind), http)
+
+    def refusal(self, kind: Trouble) -> HttpAnswer:
+        """The answer to what never became an event, in the venue's words."""
+        event = HttpRequest(next(self._request_numbers), "GET", "/", "", "", {})
         (answer,) = self.face.trouble(event, kind, 0)
         assert isinstance(answer, HttpAnswer)
-        return _response(answer, http)
+        return answer
 
     # -- WEBSOCKETS ---
 
