@@ -71,7 +71,8 @@ def exchange(venue: str, *arguments: str, log_errors: int = 0) -> Iterator[Venue
     the exchange would wait for its reader."""
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
-            [PYTHON, "-m", "engine.exchange", "--venue", venue, "--seed", "7", "--json", *arguments],
+            [PYTHON, "-m", "engine.exchange", "--venue", venue, "--seed", "7", "--json",
+             *arguments],
             cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
             env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True,
         )  # fmt: skip
