@@ -58,6 +58,6 @@ def print_figures(result: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(result)
         return
-    from engine.report.bench_terminal import print_bench
+    from engine.view import print_bench
 
     print_bench(result)

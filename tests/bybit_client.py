@@ -37,12 +37,10 @@ BTC, SPOT_BTC = "linear/BTCUSDT", "spot/BTCUSDT"
 UNLIMITED = LimitRules(is_on=False)
 
 
-def quiet_core(seed: int = 1) -> Core:
+def quiet_core(seed: int = 1, keys: tuple[str, ...] = (BTC, SPOT_BTC)) -> Core:
     """The opening books: only users move them."""
     listings = catalogue("bybit")
-    markets = [
-        AgentMarket(listings[key], seed, START_NS, is_quiet=True) for key in (BTC, SPOT_BTC)
-    ]
+    markets = [AgentMarket(listings[key], seed, START_NS, is_quiet=True) for key in keys]
     return Core(markets, seed, rules=rules_of("bybit"))
 
 

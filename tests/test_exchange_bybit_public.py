@@ -1,7 +1,7 @@
 """engine.exchange.bybit's public WebSockets: control, books, trades, tickers, candles, tapes."""
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from bybit_client import (
@@ -13,7 +13,7 @@ from bybit_client import (
 
 from engine.exchange.commands import ResetSequence, SetTick
 from engine.exchange.core import Core
-from engine.exchange.events import DepthSnapshot, TapeFrame
+from engine.exchange.events import DepthSnapshot, Market, TapeFrame
 from engine.exchange.face import (
     Log,
     WsSend,
@@ -288,6 +288,34 @@ def test_rest_book_is_the_deepest_topics_book(client: Client) -> None:
     assert len(spot["a"]) == 1
     for limit in (0, 1_001, "x"):
         assert client.public("/v5/market/orderbook", **where, limit=limit)["retCode"] == 10001
+
+
+class StandIn:
+    """A market whose snapshots are old, as a fault puts it in the core for a while."""
+
+    def __init__(self, market: Market) -> None:
+        self._market = market
+        self._old = market.snapshot(1_000)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._market, name)
+
+    def snapshot(self, count: int) -> DepthSnapshot:
+        return DepthSnapshot(self._old[0], self._old[1][:count], self._old[2][:count])
+
+
+def test_topic_opened_on_a_stand_in_follows_the_market_afterwards(client: Client) -> None:
+    market = client.core.markets[BTC]
+    client.core.markets[BTC] = cast(Market, StandIn(market))
+    conn, book = client.open(LINEAR), Rebuilt()
+    book.apply(client.say(conn, op="subscribe", args=["orderbook.50.BTCUSDT"])[1])
+    client.core.markets[BTC] = market
+    client.order(price="60000.00", qty="0.001")
+    client.wait(0.1)
+    (delta,) = client.take(conn)
+    book.apply(delta)
+    assert book.levels()[0][0] == ("60000.00", "0.001")
+    assert book.levels() == as_text(client.core, BTC, market.snapshot(50))
 
 
 # -- TRADES, TICKERS, CANDLES ---

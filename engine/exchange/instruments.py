@@ -182,7 +182,7 @@ CATALOGUES = {
         _bybit_linear("SOL", "0.010", "0.1", 150),
         _spot("BTC", "0.1", "0.000001", 60_000, (1, 6), "spot/BTCUSDT"),
         _spot("ETH", "0.01", "0.00001", 3_000, (2, 5), "spot/ETHUSDT"),
-        _spot("SOL", "0.01", "0.001", 150, (2, 3), "spot/SOLUSDT"),
+        _spot("SOL", "0.01", "0.0001", 150, (2, 4), "spot/SOLUSDT"),
     ),
 }
 CATALOGUE = CATALOGUES["binance_usdm"]

@@ -29,9 +29,8 @@ def make_face(venue: str, core: Core, limit_factor: int = 1) -> Face:
 
         return BinanceSpot(core, limit_factor)
     from engine.exchange.bybit.face import Bybit
-    from engine.exchange.bybit.limits import LimitRules
 
-    return Bybit(core, LimitRules(is_on=limit_factor == 1))
+    return Bybit(core, limit_factor)
 
 
 def make_core(

@@ -70,6 +70,15 @@ def session_key_of(venue: Venue, args: list[Any], ip: str) -> Key:
     return key
 
 
+def key_now(venue: Venue, key: Key, ip: str) -> Key:
+    """The key of a logon as it is by now: it may be gone, bound to other addresses, read-only."""
+    found = venue.core.keyring.find(key.api_key)
+    if found is None:
+        raise VenueError(10003)  # unverified
+    _check_address(found, ip)
+    return found
+
+
 def may(key: Key, permission: str) -> None:
     if permission not in key.permissions:
         raise VenueError(10005)

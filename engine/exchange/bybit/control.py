@@ -7,7 +7,7 @@ subscription with one bad topic fails whole; a topic that is already subscribed 
 from collections.abc import Callable
 from typing import Any
 
-from engine.exchange.bybit.auth import session_key_of
+from engine.exchange.bybit.auth import account_of, key_now, may, session_key_of
 from engine.exchange.bybit.dcp import DeadMan
 from engine.exchange.bybit.errors import VenueError
 from engine.exchange.bybit.params import parse_body
@@ -21,6 +21,7 @@ from engine.exchange.instruments import Kind
 SPOT_ARGS_MAX = 10  # a request
 ARGS_CHARS_MAX = 21_000  # a connection
 REQ_ID_LENGTH_MAX = 64
+NOT_AUTHORIZED = "Request not authorized"
 
 Reply = dict[str, Any]
 
@@ -83,11 +84,13 @@ class Control:
         return dumps({"req_id": req_id, **reply} if req_id else reply)
 
     def _auth(self, session: Session, request: Reply, args: list[Any]) -> Reply:
+        """Once: topics and the disconnection protection belong to the account that logged on."""
         try:
-            key = session_key_of(self._venue, args, session.ip)
+            if session.key is not None:
+                raise VenueError(20001)
+            session.key = session_key_of(self._venue, args, session.ip)
         except VenueError as error:
             return self._reply(session, request, "auth", False, error.text)
-        session.key = key
         return self._reply(session, request, "auth", True)
 
     # -- SUBSCRIPTIONS ---
@@ -117,9 +120,7 @@ class Control:
         if session.args_size + sum(map(len, args)) > ARGS_CHARS_MAX:
             return f"args size >{ARGS_CHARS_MAX}"  # unverified
         if session.endpoint is Endpoint.PRIVATE:
-            if session.key is None or session.is_revoked:
-                return "Request not authorized"
-            return topics_problem(args)
+            return topics_problem(args) if self._may_listen(session) else NOT_AUTHORIZED
         product = session.endpoint.product
         if product is Kind.SPOT and len(args) > SPOT_ARGS_MAX:
             return f"args size >{SPOT_ARGS_MAX}"
@@ -129,6 +130,17 @@ class Control:
                     return f"Invalid symbol :[{topic}]"
                 return f"error:handler not found,topic:{topic}"
         return ""
+
+    def _may_listen(self, session: Session) -> bool:
+        if session.key is None:
+            return False
+        try:
+            key = key_now(self._venue, session.key, session.ip)
+            may(key, "read")
+            account_of(key)
+        except VenueError:
+            return False
+        return True
 
     def _unsubscribe(self, session: Session, request: Reply, args: list[Any]) -> list[str]:
         for topic in args:

@@ -47,7 +47,7 @@ LINEAR: Mapping[Reason, tuple[int, str]] = {
     Reason.REDUCE_ONLY: (110017, "orderQty will be truncated to zero"),
     Reason.ORDERS_MAX: (110020, "Not allowed to have more than 500 active orders."),
     Reason.TRIGGERS_MAX: (110009, "The number of stop orders exceeds the maximum allowable limit"),
-    Reason.TRIGGERS_NOW: (110092, "expect {direction}, but trigger_price is there already"),
+    Reason.TRIGGERS_NOW: (110092, "trigger_price is there already"),
     Reason.NO_CHANGE: (
         10001,
         "The order remains unchanged as the parameters entered match the existing ones.",
@@ -63,6 +63,7 @@ LINEAR: Mapping[Reason, tuple[int, str]] = {
     Reason.HAS_ORDERS: (110028, "Open orders exist, so you cannot change position mode"),
     Reason.HAS_POSITION: (110029, "Hedge mode is not available for this symbol"),
     Reason.LEVERAGE: (10001, "leverage invalid"),  # unverified
+    Reason.LEVERAGE_MARGIN: (110012, "Insufficient available balance."),  # unverified
     Reason.NO_KEY: (10003, TEXTS[10003]),
     Reason.REVOCATION_REFUSED: (10016, TEXTS[10016]),
 }

@@ -177,7 +177,7 @@ class Bybit:
             if session := self._sessions.close(event.conn):
                 self._forget(session, t_ns)
         elif isinstance(event, WsPing | WsPong):
-            self._sessions.on_data((event.conn,), t_ns)
+            self._sessions.on_heard(event.conn, t_ns)
         return []
 
     def _failed(self, event: Event, error: Exception) -> list[Action]:
@@ -199,7 +199,7 @@ class Bybit:
         if not self._limits.may_connect(event.ip, t_ns):
             return WsRefuse(event.conn, 403, "")
         conn_id, idle_ns = texts.conn_id(event.conn), idle_ns_of(event.target)
-        session = Session(event.conn, endpoint, conn_id, event.ip, t_ns, idle_ns)
+        session = Session(event.conn, endpoint, conn_id, event.ip, t_ns, t_ns, idle_ns)
         self._sessions.open(session, t_ns)
         return WsAccept(event.conn)
 
@@ -207,7 +207,7 @@ class Bybit:
         session = self._sessions.get(event.conn)
         if session is None:
             return []  # cut off; its last words come late
-        session.active_ns = t_ns
+        self._sessions.on_heard(event.conn, t_ns)
         if session.endpoint is Endpoint.TRADE:
             return [WsSend((event.conn,), self._desk.on_text(session, event.text))]
         replies = self._control.on_text(session, event.text)
@@ -215,7 +215,7 @@ class Bybit:
 
     def _sends(self, told: list[Delivery], t_ns: int) -> list[Action]:
         for conns, _ in told:
-            self._sessions.on_data(conns, t_ns)
+            self._sessions.on_told(conns, t_ns)
         return [WsSend(conns, text) for conns, text in told]
 
     def _end(self, session: Session, code: int, reason: str, t_ns: int) -> list[Action]:
@@ -234,10 +234,8 @@ class Bybit:
         """Streams of a deleted key end; its trade connections are answered 10003.  # unverified"""
         actions: list[Action] = []
         for session in self._sessions.all():
-            if session.key is None or session.key.api_key != api_key:
-                continue
-            session.is_revoked = True
-            if session.endpoint is Endpoint.PRIVATE:
+            is_theirs = session.key is not None and session.key.api_key == api_key
+            if is_theirs and session.endpoint is Endpoint.PRIVATE:
                 actions += self._end(session, NORMAL, "", t_ns)
         return actions
 

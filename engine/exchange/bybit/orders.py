@@ -2,7 +2,8 @@
 connection share it. An answer holds ids only: what became of the order, the topics tell.
 
 "Place Order" and its neighbours in the v5 documents. Take profit and stop loss fields, borrowing
-and slippage limits are refused rather than ignored.
+and slippage limits are refused rather than ignored; so is spot's `tpslOrder`, which would occupy
+assets before it triggers: conditional orders here are `StopOrder`, which doesn't.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,7 +28,7 @@ from engine.exchange.commands import (
 )
 from engine.exchange.events import Trigger
 from engine.exchange.instruments import Instrument, Kind
-from engine.exchange.terms import Order, OrderType, Reason, Stp, Tif
+from engine.exchange.terms import Order, OrderType, Reason, Stp, Tif, TriggerStatus
 
 SIDES = {"Buy": Side.BUY, "Sell": Side.SELL}
 TYPES = {"Limit": OrderType.LIMIT, "Market": OrderType.MARKET}
@@ -115,7 +116,7 @@ class OrderEntry:
         if not is_spot and fields.flag("closeOnTrigger"):
             echo["close"] = "true"
         if is_reduce_only and not self._is_conditional(fields):
-            qty_lots = self._reduced(account, instrument, side, qty_lots, "close" in echo)
+            self._refuse_without_position(account, instrument, side)
         return Place(
             account=account,
             symbol=instrument.key,
@@ -128,6 +129,8 @@ class OrderEntry:
             reduce_only=is_reduce_only,
             stp=stp,
             quote_e8=quote_e8,
+            # As much as there is, within the instrument's maximum at the venue.
+            closes_position=is_reduce_only and "close" in echo and not qty_lots,
             echo=echo,
         )
 
@@ -140,23 +143,11 @@ class OrderEntry:
             raise fields.invalid("marketUnit")
         return unit
 
-    def _reduced(
-        self, account: int, instrument: Instrument, side: Side, qty_lots: int, is_close: bool
-    ) -> int:
-        """A reduce-only order is cut down to what there is to reduce; "0" closes all."""
-        position = self._venue.core.accounts[account].positions.get(instrument.key)
-        held_lots = max(0, -side.sign * position.lots) if position else 0
-        if not held_lots:
+    def _refuse_without_position(self, account: int, instrument: Instrument, side: Side) -> None:
+        """Where there is something to reduce, the core cuts the order to it."""
+        if not self._venue.core.checks.closable_lots(account, instrument.key, side):
             text = "current position is zero, cannot fix reduce-only order qty"
             raise VenueError(110017, text)
-        for order in self._venue.core.open_orders(account, instrument.key):
-            if order.reduce_only and order.side is side:
-                held_lots -= order.leaves_lots
-        if held_lots <= 0:
-            raise refusal(Kind.LINEAR, Reason.REDUCE_ONLY, {})
-        if not qty_lots and is_close:
-            return held_lots
-        return min(qty_lots, held_lots)
 
     def _words(self, instrument: Instrument, side: Side) -> dict[str, object]:
         """For the texts of refusals that name a number."""
@@ -175,7 +166,7 @@ class OrderEntry:
             if fields.kind is Kind.SPOT and fields.text("orderFilter", "Order") != "Order":
                 raise VenueError(170202, "Please enter the TP/SL price.")
             return False
-        if fields.kind is Kind.SPOT and fields.text("orderFilter") not in FILTERS[1:3]:
+        if fields.kind is Kind.SPOT and fields.text("orderFilter") != "StopOrder":
             raise VenueError(170201, "Invalid orderFilter parameter")
         return True
 
@@ -184,19 +175,18 @@ class OrderEntry:
         by = fields.text("triggerBy", "LastPrice")
         if by not in ("LastPrice", "MarkPrice", "IndexPrice"):
             raise fields.invalid("triggerBy")
-        now_ticks = self._watched_ticks(instrument, by)
         if fields.kind is Kind.LINEAR:
             direction = fields.integer("triggerDirection", 0, 0, 2)
             if not direction:
                 raise VenueError(10001, "TriggerDirection invalid")
             is_rising = direction == 1
-            if now_ticks and (px_ticks <= now_ticks if is_rising else px_ticks >= now_ticks):
-                raise _triggers_now(instrument, is_rising, px_ticks, now_ticks, by)
         else:
-            is_rising = px_ticks > now_ticks
-        filter_name = fields.text("orderFilter", "StopOrder")
-        stop = "tpslOrder" if filter_name == "tpslOrder" else "Stop"
-        place = _with_echo(place, {"stop": stop, "by": by})
+            is_rising = px_ticks > self._watched_ticks(instrument, by)
+        self._refuse_reached(instrument, is_rising, px_ticks, by)
+        if place.quote_e8:  # shown while it waits; what it buys is counted when it triggers
+            cost_e8 = max(1, px_ticks * instrument.notional_e8)
+            place = replace(place, qty_lots=max(1, place.quote_e8 // cost_e8))
+        place = _with_echo(place, {"stop": "Stop", "by": by})
         command = PlaceTrigger(place, px_ticks, is_rising, by_mark=by != "LastPrice")
         trigger = self._venue.do(fields.kind, command).trigger
         assert trigger is not None
@@ -209,6 +199,13 @@ class OrderEntry:
         if by != "LastPrice":
             return mark_ticks
         return core.markets[instrument.key].last_px_ticks() or mark_ticks
+
+    def _refuse_reached(
+        self, instrument: Instrument, is_rising: bool, px_ticks: int, by: str
+    ) -> None:
+        now_ticks = self._watched_ticks(instrument, by)
+        if now_ticks and (px_ticks <= now_ticks if is_rising else px_ticks >= now_ticks):
+            raise _triggers_now(instrument, is_rising, px_ticks, now_ticks, by)
 
     # -- AMEND ---
 
@@ -233,13 +230,16 @@ class OrderEntry:
         self, fields: Fields, found: Trigger, instrument: Instrument, qty_lots: int, px_ticks: int
     ) -> Result:
         trigger_ticks = 0
+        if qty_lots and found.place.quote_e8:
+            raise fields.invalid("qty")  # the core amends lots, not money  # unverified
         if fields.has("triggerPrice"):
             trigger_ticks = fields.price(instrument, "triggerPrice")
-        account, direction = found.place.account, "Rising" if found.is_rising else "Falling"
-        command = AmendTrigger(
-            account, instrument.key, found.trigger_id, trigger_ticks, qty_lots, px_ticks
-        )
-        self._venue.do(fields.kind, command, direction=direction)
+            if trigger_ticks and found.status is TriggerStatus.NEW:
+                by = found.place.echo.get("by", "LastPrice")
+                self._refuse_reached(instrument, found.is_rising, trigger_ticks, by)
+        account, number = found.place.account, found.trigger_id
+        command = AmendTrigger(account, instrument.key, number, trigger_ticks, qty_lots, px_ticks)
+        self._venue.do(fields.kind, command)
         public_id = texts.order_id(fields.kind, found.trigger_id, True)
         return _ids(public_id, found.place.client_order_id)
 

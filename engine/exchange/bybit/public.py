@@ -84,6 +84,7 @@ class PublicStreams:
         self._due_ns = NEVER_NS  # of all of them; may be early
         self.histories = {key: History() for key in venue.core.markets}
         self._chains_of: dict[str, list[BookChain]] = {key: [] for key in venue.core.markets}
+        self._markets = dict(venue.core.markets)
         self._steps = {key: venue.instrument(key).px.step for key in venue.core.markets}
         self._taped = {
             key: bool(getattr(market, "is_recorded", False))
@@ -112,6 +113,7 @@ class PublicStreams:
                 if self._taped[key]:
                     u = market.snapshot(0).update_id  # what the recording goes on from
                 chain = BookChain.opened(topic, market, int(argument), u, now_ns)
+                chain.market = self._markets[key]  # `market` may be a fault's, for a while
                 self._chains[topic_key] = chain
                 self._chains_of[key].append(chain)
             if _begins(market, f"{kind.value}/{topic}"):

@@ -1,6 +1,8 @@
 """Signed REST of Bybit v5 that reads: orders, executions, positions, wallet, fees, settings."""
 
-from collections.abc import Mapping
+import heapq
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice, takewhile
 from typing import Any, TypeVar
 
 from engine.exchange.bybit.account import Wallet, position_list_row
@@ -25,6 +27,7 @@ from engine.exchange.truth import FillRecord, FundingRecord
 
 CONDITIONAL = ("StopOrder", "tpslOrder")
 CLOSED_MAX = 500  # of realtime with openOnly=1
+INSTRUMENTS_MAX = 1_000  # that one exchange trades
 ItemT = TypeVar("ItemT")
 Values = Mapping[str, Any]
 Sortable = tuple[int, int, ItemT]  # time, number within it, what it is
@@ -52,7 +55,7 @@ class AccountRest:
         open_only = fields.integer("openOnly", 0, 0, 2)
         is_open = open_only == 0
         items = self._orders_of(account, keys, fields, is_open)
-        return self._order_page(fields, items if is_open else items[:CLOSED_MAX], 20)
+        return self._order_page(fields, items if is_open else islice(items, CLOSED_MAX), 20)
 
     def order_history(self, account: int, query: Values) -> Any:
         """What is closed, newest first."""
@@ -63,9 +66,7 @@ class AccountRest:
             return self._one(account, fields)
         keys = self._keys(fields, is_scope_needed=False)
         items = self._orders_of(account, keys, fields, is_open=False)
-        first_ms, last_ms = _times(fields)
-        items = [own for own in items if first_ms <= self._venue.ms(own[0]) <= last_ms]
-        return self._order_page(fields, items, 20)
+        return self._order_page(fields, self._within(fields, items), 20)
 
     def _one(self, account: int, fields: Fields) -> Any:
         keys = self._venue.keys(fields.kind)
@@ -77,38 +78,47 @@ class AccountRest:
 
     def _orders_of(
         self, account: int, keys: list[str], fields: Fields, is_open: bool
-    ) -> list[Sortable[Order | Trigger]]:
-        """Newest first. A conditional order that became an order is listed as that order."""
+    ) -> Iterator[Sortable[Order | Trigger]]:
+        """Newest first, and no further than is asked for: the closed ones are many. A conditional
+        order that became an order is listed as that order."""
         wanted = fields.text("orderFilter")
-        items: list[Sortable[Order | Trigger]] = []
+        parts: list[Iterator[Sortable[Order | Trigger]]] = []
         for key in keys:
-            for order in self._orders_at(account, key, is_open):
-                is_plain = not order.trigger_id
-                if wanted in ("", "Order") or (wanted in CONDITIONAL and not is_plain):
-                    items.append((order.create_ns, order.order_id, order))
+            if wanted in ("", "Order", *CONDITIONAL):
+                parts.append(self._orders_at(account, key, is_open, wanted in CONDITIONAL))
             if wanted == "" or wanted in CONDITIONAL:
-                for trigger in self._triggers_at(account, key, is_open):
-                    items.append((trigger.create_ns, trigger.trigger_id, trigger))
-        items.sort(key=lambda own: own[:2], reverse=True)
-        return items
+                parts.append(self._triggers_at(account, key, is_open))
+        return heapq.merge(*parts, key=_place_in_list, reverse=True)
 
-    def _orders_at(self, account: int, key: str, is_open: bool) -> list[Order]:
-        """The closed ones are many: they are walked only when they are asked for."""
+    def _orders_at(
+        self, account: int, key: str, is_open: bool, is_triggered_only: bool
+    ) -> Iterator[Sortable[Order | Trigger]]:
         core = self._venue.core
-        if is_open:
-            return core.open_orders(account, key)
-        return [order for order in core.orders_of(account, key) if not order.is_open]
+        found = core.open_orders(account, key) if is_open else core.orders_of(account, key)
+        for order in reversed(found):
+            if order.is_open is is_open and (order.trigger_id or not is_triggered_only):
+                yield order.create_ns, order.order_id, order
 
-    def _triggers_at(self, account: int, key: str, is_open: bool) -> list[Trigger]:
+    def _triggers_at(
+        self, account: int, key: str, is_open: bool
+    ) -> Iterator[Sortable[Order | Trigger]]:
         core = self._venue.core
-        if is_open:
-            return core.open_triggers(account, key)
+        found = core.open_triggers(account, key) if is_open else core.triggers_of(account, key)
         told_as_orders = (TriggerStatus.NEW, TriggerStatus.TRIGGERED)
-        found = core.triggers_of(account, key)
-        return [trigger for trigger in found if trigger.status not in told_as_orders]
+        for trigger in reversed(found):
+            if is_open or trigger.status not in told_as_orders:
+                yield trigger.create_ns, trigger.trigger_id, trigger
+
+    def _within(
+        self, fields: Fields, items: Iterable[Sortable[ItemT]]
+    ) -> Iterator[Sortable[ItemT]]:
+        """Those between startTime and endTime of items that are newest first."""
+        first_ms, last_ms = _times(fields)
+        not_older = takewhile(lambda own: self._venue.ms(own[0]) >= first_ms, items)
+        return (own for own in not_older if self._venue.ms(own[0]) <= last_ms)
 
     def _order_page(
-        self, fields: Fields, items: list[Sortable[Order | Trigger]], default: int
+        self, fields: Fields, items: Iterable[Sortable[Order | Trigger]], default: int
     ) -> Any:
         limit = fields.integer("limit", default, 1, 50)
         page, cursor = _page_of(fields, items, limit)
@@ -139,16 +149,13 @@ class AccountRest:
             keys = self._venue.keys(fields.kind)
             found = self._orders.find(account, fields, keys)
             order_id = found.order_id if found is not None else -1
-        first_ms, last_ms = _times(fields)
-        items: list[Sortable[Execution]] = []
+        parts: list[Iterator[Sortable[Execution]]] = []
         for key in keys:
             if exec_type in ("", "Trade"):
-                items += self._fills(account, key, order_id)
+                parts.append(self._fills(account, key, order_id))
             if exec_type in ("", "Funding") and not is_one:
-                for index, record in enumerate(self._venue.core.funding_of(account, key)):
-                    items.append((record.t_ns, index, (record, 0)))
-        items = [own for own in items if first_ms <= self._venue.ms(own[0]) <= last_ms]
-        items.sort(key=lambda own: own[:2], reverse=True)
+                parts.append(self._fundings(account, key))
+        items = self._within(fields, heapq.merge(*parts, key=_place_in_list, reverse=True))
         page, cursor = _page_of(fields, items, fields.integer("limit", 50, 1, 100))
         rows = [self._execution_row(record, leaves_lots) for record, leaves_lots in page]
         return {"nextPageCursor": cursor, "category": fields.kind.value, "list": rows}
@@ -160,18 +167,27 @@ class AccountRest:
             return fill_row(self._venue, record, leaves_lots)
         return funding_row(self._venue, record)
 
-    def _fills(self, account: int, key: str, order_id: int) -> list[Sortable[Execution]]:
+    def _fills(self, account: int, key: str, order_id: int) -> Iterator[Sortable[Execution]]:
+        """Newest first; what an order has left by now grows by each fill on the way back."""
+        core = self._venue.core
+        rank = self._venue.rank(key)
         left: dict[int, int] = {}
-        items: list[Sortable[Execution]] = []
-        for fill in self._venue.core.fills_of(account, key):
+        for fill in reversed(core.fills_of(account, key)):
             if order_id not in (0, fill.order_id):
                 continue
             if fill.order_id not in left:
-                order = self._venue.core.find_order(account, key, fill.order_id, "")
-                left[fill.order_id] = order.qty_lots if order else fill.qty_lots
-            left[fill.order_id] -= fill.qty_lots
-            items.append((fill.t_ns, fill.trade_id, (fill, left[fill.order_id])))
-        return items
+                order = core.find_order(account, key, fill.order_id, "")
+                left[fill.order_id] = order.qty_lots - order.cum_lots if order else 0
+            # Both sides of a trade may be the account's own.
+            number = _number(2 * fill.trade_id + fill.is_maker, rank, is_funding=False)
+            yield fill.t_ns, number, (fill, left[fill.order_id])
+            left[fill.order_id] += fill.qty_lots
+
+    def _fundings(self, account: int, key: str) -> Iterator[Sortable[Execution]]:
+        rank = self._venue.rank(key)
+        number = _number(0, rank, is_funding=True)  # one instrument's never come together
+        for record in reversed(self._venue.core.funding_of(account, key)):
+            yield record.t_ns, number, (record, 0)
 
     # -- POSITIONS AND MONEY ---
 
@@ -219,12 +235,14 @@ class AccountRest:
         return result
 
     def info(self, account: int, query: Values) -> Any:
+        """What the documents call deprecated has its fixed value: query-dcp-info tells of the
+        protection that is set."""
         return {
             "marginMode": "REGULAR_MARGIN",
             "updatedTime": "1697078946000",
             "unifiedMarginStatus": 6,
             "dcpStatus": "OFF",
-            "timeWindow": 10,
+            "timeWindow": 0,
             "smpGroup": 0,
             "isMasterTrader": False,
             "spotHedgingStatus": "OFF",
@@ -260,11 +278,22 @@ def _times(fields: Fields) -> tuple[int, int]:
     return first_ms, fields.integer("endTime", 1 << 50, 0, 1 << 50)
 
 
-def _page_of(fields: Fields, items: list[Sortable[ItemT]], limit: int) -> tuple[list[ItemT], str]:
+def _place_in_list(own: Sortable[Any]) -> tuple[int, int]:
+    return own[:2]
+
+
+def _number(count: int, rank: int, is_funding: bool) -> int:
+    """Tells executions of one instant apart, of several instruments too."""
+    return (2 * count + is_funding) * INSTRUMENTS_MAX + rank
+
+
+def _page_of(
+    fields: Fields, items: Iterable[Sortable[ItemT]], limit: int
+) -> tuple[list[ItemT], str]:
     """What comes after the cursor, and the next one; empty when nothing is left."""
     after = cursor_of(fields.text("cursor"))
     if after is not None:
-        items = [own for own in items if own[:2] < after]
-    page = items[:limit]
-    cursor = cursor_text(*page[-1][:2]) if len(items) > limit else ""
-    return [own[2] for own in page], cursor
+        items = (own for own in items if own[:2] < after)
+    page = list(islice(items, limit + 1))
+    cursor = cursor_text(*page[limit - 1][:2]) if len(page) > limit else ""
+    return [own[2] for own in page[:limit]], cursor

@@ -17,7 +17,7 @@ from engine.exchange.bybit.params import Fields
 from engine.exchange.bybit.venue import FIRST_UID, Venue
 from engine.exchange.commands import DeleteKey, SetLeverage, SetPositionMode, UpdateKey
 from engine.exchange.instruments import Kind
-from engine.exchange.keys import Key
+from engine.exchange.keys import TRADING, Key
 
 DCP_WINDOW_S = (3, 300)
 HEDGE_MODE = 3
@@ -131,16 +131,18 @@ class KeyRest:
         return {}
 
     def _update(self, key: Key, values: Values) -> Any:
-        """Only whether it may trade, and from where."""
+        """Only whether it may trade, and from where. Both calls of the documents ("Modify Sub API
+        Key", "Modify Master API Key"): an absent `readOnly` is 0, read and write. That gives back
+        what the key was made with, and the management key was made without trading."""
         fields = Fields(values, Kind.LINEAR)
-        permissions = key.permissions | {"trade"}
-        if fields.integer("readOnly", 0, 0, 1):
-            permissions = key.permissions - {"trade"}
+        permissions = key.permissions - {"trade"}
+        if not fields.integer("readOnly", 0, 0, 1) and key.account >= 0:
+            permissions |= TRADING
         addresses = values.get("ips")
         ips = key.ips
         if addresses is not None:
             ips = _addresses(fields, addresses)
-        key = replace(key, permissions=frozenset(permissions), ips=ips)
+        key = replace(key, permissions=permissions, ips=ips)
         self._venue.do(Kind.LINEAR, UpdateKey(key))
         return self._key_fields(key)
 

@@ -3,6 +3,8 @@
 "Connect" of the v5 documents: a private or trade connection without ping, pong or data for
 `max_active_time` (10 minutes unless the URL says otherwise, 30 s to 10 min) is cut off; it is
 looked for every 30 s. The same is held against public ones.  # unverified
+What the venue sends is data too, except on connections that the disconnection protection relies
+on: their client must have been heard of, or a dead one that is told much would live for ever.
 """
 
 import re
@@ -46,10 +48,10 @@ class Session:
     endpoint: Endpoint
     conn_id: str
     ip: str
-    active_ns: int
+    active_ns: int  # when anything last went either way
+    heard_ns: int  # when the client last said anything
     idle_ns: int
     key: Key | None = None  # who logged on
-    is_revoked: bool = False
     topics: dict[str, None] = field(default_factory=dict)
     args_size: int = 0  # characters of all topics
     request_ids: dict[str, None] = field(default_factory=dict)  # of a trade connection
@@ -58,6 +60,11 @@ class Session:
     def account(self) -> int:
         assert self.key is not None
         return self.key.account
+
+    @property
+    def silent_since_ns(self) -> int:
+        is_guarded = any(topic.startswith("dcp") for topic in self.topics)
+        return self.heard_ns if is_guarded else self.active_ns
 
 
 class Sessions:
@@ -82,7 +89,11 @@ class Sessions:
             self.scan_ns = NEVER_NS
         return session
 
-    def on_data(self, conns: tuple[int, ...], t_ns: int) -> None:
+    def on_heard(self, conn: int, t_ns: int) -> None:
+        if session := self._all.get(conn):
+            session.active_ns = session.heard_ns = t_ns
+
+    def on_told(self, conns: tuple[int, ...], t_ns: int) -> None:
         for conn in conns:
             if session := self._all.get(conn):
                 session.active_ns = t_ns
@@ -92,7 +103,7 @@ class Sessions:
         if t_ns < self.scan_ns:
             return []
         self.scan_ns = t_ns + SCAN_NS
-        return [own for own in self._all.values() if t_ns - own.active_ns >= own.idle_ns]
+        return [own for own in self._all.values() if t_ns - own.silent_since_ns >= own.idle_ns]
 
 
 def endpoint_of(target: str) -> Endpoint | None:

@@ -7,7 +7,7 @@ time. The account's rate limits are those of REST. An order's fate is told by th
 from typing import Any
 
 from engine.exchange.bybit import texts
-from engine.exchange.bybit.auth import account_of, check_time, may, session_key_of
+from engine.exchange.bybit.auth import account_of, check_time, key_now, may, session_key_of
 from engine.exchange.bybit.errors import OK, OK_TEXT, VenueError
 from engine.exchange.bybit.limits import Limits, Quota
 from engine.exchange.bybit.orders import OrderEntry
@@ -91,9 +91,8 @@ class TradeDesk:
     def _order(self, session: Session, request: Reply, op: str) -> Reply:
         quota: Quota | None = None
         try:
-            verb, kind, fields = self._checked(session, request, op)
-            assert session.key is not None
-            account = account_of(session.key)
+            account, kind, fields = self._checked(session, request, op)
+            verb = OPS[op]
             path = f"/v5/{op.replace('.', '/')}"
             now_ns, now_ms = self._venue.now_ns, self._venue.now_ms
             if op.endswith("-batch"):
@@ -124,28 +123,29 @@ class TradeDesk:
 
     def _checked(
         self, session: Session, request: Reply, op: str
-    ) -> tuple[str, Kind, dict[str, Any]]:
-        """(verb, product line, the order's fields) of a request that may go on."""
+    ) -> tuple[int, Kind, dict[str, Any]]:
+        """(account, product line, the order's fields) of a request that may go on."""
         if not self._limits.may_trade(session.ip, self._venue.now_ns):
             raise VenueError(10403)
         if op not in OPS:
             raise VenueError(10404)
-        if session.key is None or session.is_revoked:
+        if session.key is None:
             raise VenueError(10003)  # unverified
+        key = key_now(self._venue, session.key, session.ip)
         self._check_req_id(session, request.get("reqId"))
         header = request.get("header")
         if not isinstance(header, dict):
             raise VenueError(10001)
         stamp, window = header.get("X-BAPI-TIMESTAMP"), header.get("X-BAPI-RECV-WINDOW")
         check_time(self._venue, _text(stamp), _text(window))
-        may(session.key, "trade")
+        may(key, "trade")
         args = request.get("args")
         if not isinstance(args, list) or len(args) != 1 or not isinstance(args[0], dict):
             raise VenueError(10001)
         category = args[0].get("category")
         if not isinstance(category, str) or category not in CATEGORIES:
             raise VenueError(10404, "category is not correct")
-        return OPS[op], CATEGORIES[category], args[0]
+        return account_of(key), CATEGORIES[category], args[0]
 
     def _check_req_id(self, session: Session, value: object) -> None:
         if value is None:

@@ -29,6 +29,8 @@ class Venue:
             for key, market in core.markets.items()
         }
 
+        self._ranks = {key: rank for rank, key in enumerate(core.markets)}
+
     # -- TIME AS CLIENTS SEE IT ---
 
     def ms(self, t_ns: int) -> int:
@@ -55,6 +57,10 @@ class Venue:
 
     def keys(self, kind: Kind) -> list[str]:
         return [key for (own, _), key in self._keys.items() if own is kind]
+
+    def rank(self, key: str) -> int:
+        """A number of the instrument's own."""
+        return self._ranks[key]
 
     def kinds_of(self, symbol: str) -> list[Kind]:
         return [kind for kind, own in self._keys if own == symbol]
