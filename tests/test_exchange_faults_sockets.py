@@ -40,6 +40,11 @@ CASES: dict[str, tuple[dict[str, Any], bool, object, object, object, object]] = 
     "throttled": ({"for_": "60s"}, False, (429, -1003), (200, 10006), (429, -1003), 10429),
     "banned": ({"for_": "60s"}, False, (418, -1003), (403, None), (418, -1003), 10403),
 }
+# Where USD-M differs from spot.
+USDM = {
+    "error_after_effect": ((503, -1000), (503, -1000)),
+    "unknown": ((408, -1007), (408, -1007)),
+}
 KIND = {"late": "timeout", "lost": "timeout"}
 
 
@@ -168,6 +173,8 @@ def test_the_effect_is_as_told_and_the_client_sees_what_the_venue_would_say(
     fields, is_done, rest, bybit_rest, api, bybit_api = CASES[case]
     if venue == "bybit":
         rest, api = bybit_rest, bybit_api
+    elif venue == "binance_usdm" and case in USDM:
+        rest, api = USDM[case]
 
     async def body() -> None:
         async with trading(venue) as trader:
