@@ -49,7 +49,7 @@ def run(
 ) -> dict[str, Any]:
     """Measure; the result is JSON and is written to `out` too. Raises TickmakerError."""
     if min(orders, rate) < 1 or pump_s <= 0:
-        raise TickmakerError("--orders, --rate and --pump-s want more than 0", "", EXIT_USAGE)
+        raise TickmakerError("orders, rate and pump_s want more than 0", "", EXIT_USAGE)
     server_cpu, client_cpu = machine.choose_cpus(2)
     described = machine.describe([server_cpu, client_cpu])
     with exchange_on(server_cpu) as ready:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from engine.cli_output import JsonFlag, print_result, progress_bar
+from engine.cli_output import JsonFlag, print_figures, progress_bar
 from engine.errors import EXIT_USAGE, TickmakerError
 
 bench_app = typer.Typer(help="Measure latency and throughput.", no_args_is_help=True)
@@ -25,7 +25,7 @@ def bench_core(
     """In process: raw frame to signed order, per order-causing frame and per stage."""
     from bench.core import run
 
-    print_result(run(tape or _shared_capture(), rounds=rounds, out=out), as_json)
+    print_figures(run(tape or _shared_capture(), rounds=rounds, out=out), as_json)
 
 
 @bench_app.command("book")
@@ -47,7 +47,7 @@ def bench_book(
     capture = tape or _shared_capture()
     with progress_bar("measuring", as_json) as advance:
         result = run(capture, rounds=rounds, out=out, with_peers=peers, progress=advance)
-    print_result(result, as_json)
+    print_figures(result, as_json)
     if peers and result["peers"] is None:
         raise TickmakerError(
             str(result["peers_note"]),
@@ -72,7 +72,7 @@ def bench_parts(
     from bench.parts import run
 
     result = run(tape or _shared_capture(), rounds=rounds, peers=peers, out=out)
-    print_result(result, as_json)
+    print_figures(result, as_json)
     if result["peers_problem"]:
         raise typer.Exit(1)
 
@@ -91,7 +91,7 @@ def bench_soak(
     from bench.soak import run
 
     result = run(tape or _shared_capture(), events=events, strategy=strategy, out=out)
-    print_result(result, as_json)
+    print_figures(result, as_json)
     if result["allocations"]:
         raise typer.Exit(1)
 
@@ -110,7 +110,7 @@ def bench_sim(
 
     with progress_bar("measuring", as_json) as advance:
         result = run(seconds, seeds, rounds, jobs, out, advance)
-    print_result(result, as_json)
+    print_figures(result, as_json)
 
 
 @bench_app.command("matching")
@@ -123,7 +123,7 @@ def bench_matching(
     """In process: orders into the local exchange's book; place, cancel, shrink, take."""
     from bench.matching import run
 
-    print_result(run(events=events, rounds=rounds, out=out), as_json)
+    print_figures(run(events=events, rounds=rounds, out=out), as_json)
 
 
 @bench_app.command("agents")
@@ -135,7 +135,7 @@ def bench_agents(
     """In process: a day of the agents' market, as fast as it goes; memory after each hour."""
     from bench.agents_day import run
 
-    print_result(run(hours=hours, out=out), as_json)
+    print_figures(run(hours=hours, out=out), as_json)
 
 
 @bench_app.command("tape")
@@ -152,7 +152,7 @@ def bench_tape(
     """The local exchange serving a recording: in process and over sockets, times its pace."""
     from bench.tape_serving import run
 
-    print_result(run(tape or _shared_capture(), venue, rounds=rounds, out=out), as_json)
+    print_figures(run(tape or _shared_capture(), venue, rounds=rounds, out=out), as_json)
 
 
 @bench_app.command("wire")
@@ -166,7 +166,7 @@ def bench_wire(
     """Over loopback: round trip of ours, a C busy-poll client and plain `websockets`."""
     from bench.wire import run
 
-    print_result(run(rounds=rounds, messages=messages, rate=rate, out=out), as_json)
+    print_figures(run(rounds=rounds, messages=messages, rate=rate, out=out), as_json)
 
 
 @bench_app.command("exchange")
@@ -179,7 +179,7 @@ def bench_exchange(
     """Over loopback: orders a second, order to answer, and messages a second of the load pump."""
     from bench.exchange import run
 
-    print_result(run(orders=orders, rate=rate, out=out), as_json)
+    print_figures(run(orders=orders, rate=rate, out=out), as_json)
 
 
 def _shared_capture() -> Path:

@@ -51,3 +51,13 @@ def print_result(result: dict[str, Any], as_json: bool) -> None:
     from engine.view import print_result as print_view
 
     print_view(result)
+
+
+def print_figures(result: dict[str, Any], as_json: bool) -> None:
+    """A bench's result."""
+    if as_json:
+        print_json(result)
+        return
+    from engine.view import print_bench
+
+    print_bench(result)

@@ -17,6 +17,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from engine.report.bench_terminal import print_bench
 from engine.report.terminal import (
     BAD,
     EDGE,
@@ -30,7 +31,9 @@ from engine.report.terminal import (
 )
 from engine.report.text import NONE, fee_text, money, plain, quantity, quote_name, us
 
-__all__ = ["LiveView", "plain_line", "print_result", "print_summary", "render", "summary"]
+__all__ = [
+    "LiveView", "plain_line", "print_bench", "print_result", "print_summary", "render", "summary",
+]  # fmt: skip
 
 LEVELS = 5  # of each side of the book
 EVENTS_SHOWN = 3

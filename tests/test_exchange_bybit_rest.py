@@ -19,6 +19,7 @@ from engine.exchange.commands import SetRefusals, SetState
 from engine.exchange.face import HttpAnswer
 from engine.exchange.keys import Key
 from engine.exchange.terms import MarketState
+from engine.exchange.truth import KeyRecord
 
 
 @pytest.fixture
@@ -103,6 +104,10 @@ def test_key_may_be_bound_to_addresses_and_to_reading(client: Client) -> None:
     fields = {"apikey": name, "readOnly": 0, "ips": ["*"]}
     client.post("/v5/user/update-sub-api", management, **fields)
     assert client.order()["retCode"] == 0
+    records = client.core.truth.of(KeyRecord)
+    assert [(r.is_deleted, r.permissions, r.ips) for r in records] == [
+        (False, ("read",), ("10.0.0.1", "10.0.0.2")), (False, ("read", "trade"), ()),
+    ]  # fmt: skip
 
 
 def test_unknown_path_and_broken_body(client: Client) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import random
+from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -16,17 +17,21 @@ from engine.exchange.commands import (
     Cancel,
     CancelAll,
     CancelTrigger,
+    Countdown,
     DeleteKey,
     Modify,
     PlaceTrigger,
     SetLeverage,
     SetPositionMode,
     SetRefusals,
+    SetState,
+    UpdateKey,
 )
 from engine.exchange.core import Core
 from engine.exchange.events import Accepted, AccountUpdate, KeyDeleted, MarkUpdate
 from engine.exchange.terms import (
     Exec,
+    MarketState,
     MoneyWhy,
     OrderType,
     Reason,
@@ -35,7 +40,15 @@ from engine.exchange.terms import (
     TriggerStatus,
     Why,
 )
-from engine.exchange.truth import FundingRecord, KeyRecord, MoneyRecord, record_fields
+from engine.exchange.truth import (
+    CountdownRecord,
+    FundingRecord,
+    InstrumentRecord,
+    KeyRecord,
+    MoneyRecord,
+    SettingRecord,
+    record_fields,
+)
 
 HOUR_NS = 3_600_000_000_000
 
@@ -232,6 +245,32 @@ def test_leverage_and_position_mode_have_the_venues_refusals() -> None:
 
 
 # -- KEYS ---
+
+
+def test_settings_switches_and_keys_are_told_by_the_truth() -> None:
+    core = quiet_core()
+    core.step(SetLeverage(0, "BTCUSDT", 50), 1)
+    core.step(SetLeverage(0, "BTCUSDT", 500), 2)  # refused: not told
+    assert core.truth.of(SettingRecord) == [SettingRecord(1, 0, "BTCUSDT", "leverage", 50)]
+    for window_ns, t_ns in ((100, 10), (200, 20), (0, 30), (0, 31), (100, 40)):
+        core.step(Countdown(1, "BTCUSDT", window_ns), t_ns)
+    core.step(Advance(), 139)
+    core.step(Advance(), 141)
+    told = [(r.t_ns, r.account, r.phase, r.due_ns) for r in core.truth.of(CountdownRecord)]
+    assert told == [
+        (10, 1, "armed", 110), (20, 1, "armed", 220), (30, 1, "stopped", 220),
+        (40, 1, "armed", 140), (141, 1, "fired", 140),
+    ]  # fmt: skip
+    key = core.keys[0].keys[0]
+    key = replace(key, permissions=frozenset({"trade", "read"}), ips=("10.0.0.1",))
+    core.step(UpdateKey(key), 200)
+    assert core.keyring.find(key.api_key) == key
+    (record,) = core.truth.of(KeyRecord)
+    assert record[3:] == (False, ("read", "trade"), ("10.0.0.1",))
+    assert key.api_key not in str(record_fields(0, record))
+    core.step(SetState("BTCUSDT", MarketState.HALTED), 300)
+    core.step(SetState("BTCUSDT", MarketState.TRADING), 301)
+    assert [r.state.name for r in core.truth.of(InstrumentRecord)] == ["HALTED", "TRADING"]
 
 
 def test_deleted_key_is_gone_and_the_management_key_stays() -> None:

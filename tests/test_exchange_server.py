@@ -221,6 +221,11 @@ def test_http_face_answers_as_the_venue() -> None:
             form += f"&signature={digest(client.key.secret, form)}"
             status, body = await client.raw("POST", "/fapi/v1/order", form)
             assert (status, body["clientOrderId"]) == (200, "a:b")
+            async with (
+                aiohttp.ClientSession() as http,
+                http.get(server.rest_url + "/fapi/v1/ping") as answer,
+            ):
+                assert int(answer.headers["X-MBX-USED-WEIGHT-1M"]) > 1
             for path in ("/nowhere", "/public/fly", "/private/ws?listenKey=x"):
                 with pytest.raises(InvalidStatus) as refused:
                     await connect(server.ws_root + path)

@@ -235,7 +235,7 @@ def test_subscription_wants_a_session_of_a_key_that_may_read(venue: Venue) -> No
     conn = venue.open("/ws-api/v3")
     assert venue.api(conn, "userDataStream.subscribe")["error"]["code"] == -2015
     conn, key = logged_on(venue), venue.core.keys[0].ed25519
-    venue.core.keyring.replace(replace(key, permissions=frozenset({"trade"})))
+    venue.core.keyring.replace(replace(key, permissions=frozenset({"trade"})), 1)
     assert venue.api(conn, "userDataStream.subscribe")["error"]["code"] == -2015
 
 

@@ -273,7 +273,7 @@ def test_addresses_and_permissions_of_a_key(venue: Usdm) -> None:
     bound = type(key)(
         key.api_key, key.secret, key.kind, key.account, frozenset({"read"}), ("10.0.0.1",)
     )
-    venue.core.keyring.replace(bound)
+    venue.core.keyring.replace(bound, 1)
     assert venue.signed("GET", "openOrders")[1]["code"] == -2015
     assert venue.signed("GET", "openOrders", ip="10.0.0.1")[0] == 200
     assert venue.signed("POST", "order", ip="10.0.0.1", **ORDER)[1]["code"] == -2015

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
+from engine.report.bench_terminal import print_bench
 from engine.view import LiveView, plain_line, print_result, render, summary
 
 STATUS: dict[str, Any] = {
@@ -345,3 +346,33 @@ def test_summary_names_denials_and_refused_calls() -> None:
     assert "denied for RATE 380, SELF_CROSS 2" in text
     assert "refused calls of the strategy 3" in text
     assert "refused" not in "\n".join(lines(summary(REPORT)))
+
+
+def test_a_benchs_result_is_one_figure_a_line_beside_its_target() -> None:
+    result = {
+        "orders": {"ws": {"orders_per_s": 7_000}, "rest": {"orders_per_s": 900}},
+        "order_to_ack": {"ws": {"p50_us": 80.5, "n": 9}, "rest": {"p50_us": 300}},
+        "books": [{"name": "ours", "ns": 5}, {"name": "theirs", "ns": None}],
+        "rounds": [1, 2.5],
+        "allocations": 0,
+        "targets": {
+            "orders_per_s": ">= 5000", "order_to_ack_p50_us": "< 100", "allocations": "0",
+            "absent_per_s": "> 1",
+        },
+        "method": "long words", "machine": {"cpus_used": [1]}, "commit": "abc",
+    }  # fmt: skip
+    console = Console(file=io.StringIO(), width=80, color_system=None)
+    print_bench(result, console)
+    assert isinstance(console.file, io.StringIO)
+    lines = [line.split() for line in console.file.getvalue().splitlines()]
+    assert lines == [
+        ["orders.ws.orders_per_s", "7,000", ">=", "5000", "met"],
+        ["orders.rest.orders_per_s", "900", ">=", "5000", "missed"],
+        ["order_to_ack.ws.p50_us", "80.5", "<", "100", "met"],
+        ["order_to_ack.ws.n", "9"],
+        ["order_to_ack.rest.p50_us", "300", "<", "100", "missed"],
+        ["books.ours.ns", "5"],
+        ["books.theirs.ns", "—"],
+        ["rounds", "1", "2.5"],
+        ["allocations", "0", "0", "met"],
+    ]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from engine.exchange.book import Side
+from engine.exchange.keys import Key
 from engine.exchange.terms import NO_ECHO, MarketState, OrderType, Stp, Tif, Why
 
 # -- USERS ---
@@ -138,6 +139,13 @@ class DeleteKey:
     api_key: str
 
 
+@dataclass(frozen=True, slots=True)
+class UpdateKey:
+    """The key of that name gets these permissions and addresses."""
+
+    key: Key
+
+
 # -- THE OPERATOR, AND FAULTS ---
 
 
@@ -185,6 +193,6 @@ class SetRefusals:
 
 Command = (
     Advance | Place | Cancel | CancelAll | Modify | PlaceTrigger | AmendTrigger | CancelTrigger
-    | CancelAllTriggers | Countdown | SetLeverage | SetPositionMode | DeleteKey | SetState
-    | SetTick | Shock | ResetSequence | SetRefusals
+    | CancelAllTriggers | Countdown | SetLeverage | SetPositionMode | DeleteKey | UpdateKey
+    | SetState | SetTick | Shock | ResetSequence | SetRefusals
 )  # fmt: skip

@@ -30,7 +30,9 @@ from engine.exchange.commands import (
     SetState,
     SetTick,
     Shock,
+    UpdateKey,
 )
+from engine.exchange.countdowns import Countdowns
 from engine.exchange.desk import Desk
 from engine.exchange.events import (
     Accepted,
@@ -59,7 +61,7 @@ from engine.exchange.terms import (
     Why,
 )
 from engine.exchange.triggers import Triggers
-from engine.exchange.truth import FillRecord, FundingRecord, InstrumentRecord, KeyRecord, Truth
+from engine.exchange.truth import FillRecord, FundingRecord, InstrumentRecord, SettingRecord, Truth
 
 
 class Core:
@@ -75,11 +77,11 @@ class Core:
         self.markets = {market.instrument.key: market for market in markets}
         self.rules = rules or rules_of("binance_usdm")
         self.keys = derive_keys(seed)
-        self.keyring = Keyring(self.keys, derive_management_key(seed))
+        self.truth = Truth()
+        self.keyring = Keyring(self.keys, derive_management_key(seed), self.truth)
         self.accounts = [
             Account.opened(i, keys.name, self.rules.purse) for i, keys in enumerate(self.keys)
         ]
-        self.truth = Truth()
         self._fees = fees
         self._clearing = Clearing(self.accounts, self._rates, self.truth)
         self._index = OrderIndex()
@@ -91,7 +93,7 @@ class Core:
         self._triggers = Triggers(self.rules.triggers_max, self.truth, self._hold_money)
         self._states = dict.fromkeys(self.markets, MarketState.TRADING)
         self._halted_ns: dict[str, int] = {}
-        self._countdowns: dict[tuple[int, str], int] = {}
+        self._countdowns = Countdowns(self.truth)
         self._switches = SetRefusals()
         self._on: dict[type, Callable[..., Accepted]] = {
             Place: self._place,
@@ -106,6 +108,7 @@ class Core:
             SetLeverage: self._set_leverage,
             SetPositionMode: self._set_position_mode,
             DeleteKey: self._delete_key,
+            UpdateKey: self._update_key,
             SetState: self._set_state,
             SetTick: self._set_tick,
             Shock: self._shock,
@@ -147,7 +150,7 @@ class Core:
         """When the next Advance has something to do."""
         if self._untold:
             return 0
-        due = [self._marks.due_ns, *self._countdowns.values()]
+        due = [self._marks.due_ns, *self._countdowns.due()]
         due += [order.gtd_ns for order in self._index.dated.values()]
         due += [
             market.next_due_ns()
@@ -162,17 +165,12 @@ class Core:
                 market.advance(t_ns)
                 self._desk.settle(market, t_ns)
         if self._countdowns:
-            self._fire_countdowns(t_ns)
+            for account, symbol in self._countdowns.fired(t_ns):
+                self._cancel_all(CancelAll(account, (symbol,), Why.DEAD_MAN), t_ns)
         if self._index.dated:
             self._expire_dated(t_ns)
         if t_ns >= self._marks.due_ns:
             self._mark(t_ns)
-
-    def _fire_countdowns(self, t_ns: int) -> None:
-        for (account, symbol), due_ns in list(self._countdowns.items()):
-            if t_ns >= due_ns:
-                del self._countdowns[account, symbol]
-                self._cancel_all(CancelAll(account, (symbol,), Why.DEAD_MAN), t_ns)
 
     def _expire_dated(self, t_ns: int) -> None:
         for order in list(self._index.dated.values()):
@@ -270,9 +268,7 @@ class Core:
 
     def _countdown(self, command: Countdown, t_ns: int) -> Accepted:
         self._market(command.symbol)
-        self._countdowns.pop((command.account, command.symbol), None)
-        if command.window_ns:
-            self._countdowns[command.account, command.symbol] = t_ns + command.window_ns
+        self._countdowns.set(command.account, command.symbol, command.window_ns, t_ns)
         return Accepted()
 
     def _set_leverage(self, command: SetLeverage, t_ns: int) -> Accepted:
@@ -284,6 +280,8 @@ class Core:
             raise RefusalError(Reason.NO_CHANGE)
         before = account.leverage(command.symbol)
         account.leverages[command.symbol] = command.leverage
+        changed = (account.index, command.symbol, "leverage", command.leverage)
+        self.truth.add(SettingRecord(t_ns, *changed))
         if command.leverage < before and not self.checks.is_margin_covered(command.account):
             account.leverages[command.symbol] = before
             raise RefusalError(Reason.LEVERAGE_MARGIN)
@@ -299,11 +297,13 @@ class Core:
     def _delete_key(self, command: DeleteKey, t_ns: int) -> Accepted:
         if self._switches.is_revocation_refused:
             raise RefusalError(Reason.REVOCATION_REFUSED)
-        key = self.keyring.delete(command.api_key)
-        if key is None:
+        if (key := self.keyring.delete(command.api_key, t_ns)) is None:
             raise RefusalError(Reason.NO_KEY)
-        self.truth.add(KeyRecord(t_ns, key.account, key.api_key[:6]))
         self._out.append(KeyDeleted(t_ns, key.account, key.api_key))
+        return Accepted()
+
+    def _update_key(self, command: UpdateKey, t_ns: int) -> Accepted:
+        self.keyring.replace(command.key, t_ns)
         return Accepted()
 
     # -- THE OPERATOR'S AND THE FAULTS' ---

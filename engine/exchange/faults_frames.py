@@ -65,11 +65,6 @@ class Frames:
             or self._aside
         )  # fmt: skip
 
-    @property
-    def needs_replies(self) -> bool:
-        """Whether a reply must be told from data."""
-        return bool(self._listening or self._silent)
-
     def next_due_ns(self) -> int:
         due = [queue[0][0] for queue in self._held.values()]
         return min(due + [aside.until_ns for aside in self._aside.values()], default=NEVER_NS)

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
+from engine.exchange.truth import KeyRecord, Truth
+
 ACCOUNT_COUNT = 2
 KEYS_PER_ACCOUNT = 2
 TRADING = frozenset({"read", "trade"})
@@ -98,9 +100,10 @@ def derive_management_key(seed: int) -> Key:
 
 
 class Keyring:
-    """Which keys exist now."""
+    """Which keys exist now; the truth hears of every change."""
 
-    def __init__(self, accounts: Iterable[AccountKeys], management: Key) -> None:
+    def __init__(self, accounts: Iterable[AccountKeys], management: Key, truth: Truth) -> None:
+        self._truth = truth
         self.management = management
         self._keys = {management.api_key: management}
         for account in accounts:
@@ -113,15 +116,20 @@ class Keyring:
     def of_account(self, account: int) -> list[Key]:
         return [key for key in self._keys.values() if key.account == account]
 
-    def replace(self, key: Key) -> None:
+    def replace(self, key: Key, t_ns: int) -> None:
         """The key of that name, with other permissions or addresses."""
         self._keys[key.api_key] = key
+        may = tuple(sorted(key.permissions))
+        self._truth.add(KeyRecord(t_ns, key.account, key.api_key[:6], False, may, key.ips))
 
-    def delete(self, api_key: str) -> Key | None:
+    def delete(self, api_key: str, t_ns: int) -> Key | None:
         """The deleted key; None: there was none, or it is the management key, which stays."""
         if api_key == self.management.api_key:
             return None
-        return self._keys.pop(api_key, None)
+        key = self._keys.pop(api_key, None)
+        if key is not None:
+            self._truth.add(KeyRecord(t_ns, key.account, api_key[:6]))
+        return key
 
 
 def sign(secret: str, text: str) -> str:

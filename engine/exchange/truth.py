@@ -87,11 +87,35 @@ class TriggerRecord(NamedTuple):
 
 
 class KeyRecord(NamedTuple):
-    """A key was deleted. Only its first characters are told: keys stay out of logs."""
+    """A key was deleted, or has other permissions or addresses. Only its first characters are
+    told: keys stay out of logs."""
 
     t_ns: int
     account: int
     key_start: str
+    is_deleted: bool = True
+    permissions: tuple[str, ...] = ()
+    ips: tuple[str, ...] = ()
+
+
+class SettingRecord(NamedTuple):
+    """A user changed it: `setting` is leverage, so far."""
+
+    t_ns: int
+    account: int
+    symbol: str
+    setting: str
+    value: int
+
+
+class CountdownRecord(NamedTuple):
+    """A dead-man switch: `phase` of armed (again, too), stopped, fired."""
+
+    t_ns: int
+    account: int
+    symbol: str
+    phase: str
+    due_ns: int
 
 
 class InstrumentRecord(NamedTuple):
@@ -116,7 +140,7 @@ class FaultRecord(NamedTuple):
 
 Record = (
     OrderRecord | FillRecord | MoneyRecord | FundingRecord | TriggerRecord | KeyRecord
-    | InstrumentRecord | FaultRecord
+    | SettingRecord | CountdownRecord | InstrumentRecord | FaultRecord
 )  # fmt: skip
 
 

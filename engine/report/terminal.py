@@ -99,7 +99,7 @@ def print_result(result: dict[str, Any], console: Console | None = None) -> None
         elif isinstance(value, dict):
             tables.append((name, _row_table([value])))
         else:
-            flat.add_row(Text(name, SOFT), Text(_cell(value)))
+            flat.add_row(Text(name, SOFT), Text(cell_text(value)))
     console.print(flat, highlight=False)
     for name, table in tables:
         console.print(Text(name, "bold"), table, highlight=False, sep="\n")
@@ -112,11 +112,11 @@ def _row_table(rows: list[dict[str, Any]]) -> Table:
         is_text = any(isinstance(row.get(name), str) for row in rows)
         table.add_column(Text(name), justify="left" if is_text else "right")
     for row in rows:
-        table.add_row(*(Text(_cell(row.get(name))) for name in names))
+        table.add_row(*(Text(cell_text(row.get(name))) for name in names))
     return table
 
 
-def _cell(value: Any) -> str:
+def cell_text(value: Any) -> str:
     if value is None:
         return NONE
     if isinstance(value, bool):

@@ -6,6 +6,7 @@ TICKMAKER_PYTHON  the project's interpreter; .venv's when not set.
 import json
 import os
 import subprocess
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -64,25 +65,34 @@ class Venue:
 
 
 @contextmanager
-def exchange(venue: str, *arguments: str) -> Iterator[Venue]:
-    """A running exchange. It must end well, with no bug of its own counted."""
-    process = subprocess.Popen(
-        [PYTHON, "-m", "engine.exchange", "--venue", venue, "--seed", "7", "--json", *arguments],
-        cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True,
-    )  # fmt: skip
-    assert process.stdout is not None
-    try:
-        line = process.stdout.readline()
-        assert line, f"the exchange did not start: {process.communicate()[1][-2000:]}"
-        running = Venue(json.loads(line))
-        yield running
-        health = running.admin("/health")
-    finally:
-        process.terminate()
-        _, said = process.communicate(timeout=PATIENCE_S)
-    assert health["counters"]["bugs"] == 0, said[-4000:]
-    assert process.returncode == 0, said[-4000:]
+def exchange(venue: str, *arguments: str, log_errors: int = 0) -> Iterator[Venue]:
+    """A running exchange. It must end well, with no bug of its own counted and only so many
+    errors logged as are provoked. Its log goes to a file: a pipe that nobody reads fills up, and
+    the exchange would wait for its reader."""
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(
+            [PYTHON, "-m", "engine.exchange", "--venue", venue, "--seed", "7", "--json",
+             *arguments],
+            cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
+            env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True,
+        )  # fmt: skip
+
+        def said() -> str:
+            log.seek(0)
+            return log.read()[-4000:]
+
+        assert process.stdout is not None
+        try:
+            line = process.stdout.readline()
+            assert line, f"the exchange did not start: {said()}"
+            running = Venue(json.loads(line))
+            yield running
+            counters = running.admin("/health")["counters"]
+        finally:
+            process.terminate()
+            process.communicate(timeout=PATIENCE_S)
+        assert (counters["bugs"], counters["log_errors"]) == (0, log_errors), said()
+        assert process.returncode == 0, said()
 
 
 def until(what: str, ask: Any, patience_s: float = 10.0) -> Any:

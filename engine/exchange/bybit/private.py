@@ -74,9 +74,6 @@ class PrivateStreams:
             if owner == account:
                 conns.pop(conn, None)
 
-    def conns_of(self, account: int, topic: str) -> list[int]:
-        return list(self._conns.get((account, topic), ()))
-
     # -- MESSAGES ---
 
     def messages(self, outputs: Iterable[Output]) -> list[Delivery]:

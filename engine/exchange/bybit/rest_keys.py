@@ -15,7 +15,7 @@ from engine.exchange.bybit.errors import VenueError
 from engine.exchange.bybit.instruments import LEVERAGE_MAX
 from engine.exchange.bybit.params import Fields
 from engine.exchange.bybit.venue import FIRST_UID, Venue
-from engine.exchange.commands import DeleteKey, SetLeverage, SetPositionMode
+from engine.exchange.commands import DeleteKey, SetLeverage, SetPositionMode, UpdateKey
 from engine.exchange.instruments import Kind
 from engine.exchange.keys import TRADING, Key
 
@@ -143,7 +143,7 @@ class KeyRest:
         if addresses is not None:
             ips = _addresses(fields, addresses)
         key = replace(key, permissions=permissions, ips=ips)
-        self._venue.core.keyring.replace(key)
+        self._venue.do(Kind.LINEAR, UpdateKey(key))
         return self._key_fields(key)
 
     def _key_fields(self, key: Key) -> dict[str, Any]:
