@@ -15,16 +15,18 @@ from engine.exchange.core import Core
 from engine.exchange.face import Action, Event, Face, WsSend
 from engine.exchange.stack import make_face
 from engine.sim import command
-from engine.sim.command import SimOptions, seeds_of, simulate
+from engine.sim.command import SimOptions, simulate
 from engine.sim.run import Outcome, Scenario, run_seed
 from engine.sim.schedule import WIRE_KINDS, Plan, WireFault, read_plan, swarm
+from engine.sim.usage import seeds_of
 
 USDM = Scenario("binance_usdm", seconds=40.0)
 NOTHING = Plan((), ())
 
 
-def wire(kind: str, at: str, for_: str = "1s", **fields: Any) -> WireFault:
-    return WireFault.model_validate({"kind": kind, "at": at, "for": for_, **fields})
+def wire(kind: str, at: str, **fields: Any) -> WireFault:
+    named = {name.rstrip("_"): value for name, value in fields.items()}
+    return WireFault.model_validate({"kind": kind, "at": at, **named})
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 11, 17, 23, 38, 59])
@@ -58,7 +60,7 @@ def test_every_connection_comes_back_after_a_cut() -> None:
 def test_shutdown_does_not_take_its_own_position_for_the_venues() -> None:
     """A quote is filled while the user stream is half-open: at the end the core was told its own
     position as if the venue had said it, and the missed fill was no difference any more."""
-    outcome = run_seed(26, Plan((), (wire("wire_half_open", "8s", "6s", what="user"),)), USDM)
+    outcome = run_seed(26, Plan((), (wire("wire_half_open", "8s", for_="6s", what="user"),)), USDM)
     assert outcome.figures["missed_fills"] > 0
     assert outcome.breaches == []
 
@@ -230,7 +232,11 @@ def test_seeds_that_make_no_sense_are_refused(text: str) -> None:
 @pytest.mark.parametrize(
     "args",
     [["--jobs", "0"], ["--seconds", "1"], ["--only", "x"], ["--schedule", "missing.toml"],
-     ["--venue", "nowhere"]],
+     ["--venue", "nowhere"], ["--strategy", "nope"], ["--strategy", "stat_arb"],
+     ["--venue", "bybit", "--strategy", "spread"], ["--pace", "0"], ["--pace", "-1"],
+     ["--pace", "nan"], ["--seconds", "nan"], ["--seconds", "inf"], ["--jobs", "9999"],
+     ["--only", "999"], ["--only", "-1"], ["--schedule", "none", "--only", "0"],
+     ["--seeds", "1..2", "--only", "0"], ["--only", "0,,1"]],
 )  # fmt: skip
 def test_usage_is_refused_with_code_2(args: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     from engine import cli

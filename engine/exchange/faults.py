@@ -63,6 +63,7 @@ class Faulty:
         self._count = 0  # of everything that was numbered here
         self._begun: Counter[int] = Counter()
         self._is_started = False
+        self._is_over = False
         self._t_ns = 0
 
     # -- A FACE ---
@@ -114,6 +115,11 @@ class Faulty:
         self._at(t_ns, lambda now_ns: self._begin(fault, number, now_ns))
         return number
 
+    def end_all(self, t_ns: int) -> list[Action]:
+        """Nothing goes wrong any more: live faults end now, none ever begins."""
+        self._is_over = True
+        return [said for live in list(self.live.values()) for said in self._end(live, t_ns)]
+
     def _begin_schedule(self, t_ns: int) -> None:
         """Its times count from here."""
         self._is_started = True
@@ -129,6 +135,8 @@ class Faulty:
         heapq.heappush(self._agenda, (at_ns, self._count, due))
 
     def _begin(self, fault: Fault, number: int, t_ns: int) -> list[Action]:
+        if self._is_over:
+            return []
         self._begun[number] += 1
         if fault.every_ns and (not fault.count or self._begun[number] < fault.count):
             self._plan(fault, number, t_ns + fault.every_ns)
@@ -147,7 +155,8 @@ class Faulty:
         return [said, *self._frames.out(self._world.begin(live), t_ns)]
 
     def _end(self, live: Live, t_ns: int) -> list[Action]:
-        del self.live[live.number]
+        if self.live.pop(live.number, None) is None:
+            return []  # end_all() was first
         self._t_ns = t_ns
         self._requests.end(live)
         self._world.end(live, t_ns)
