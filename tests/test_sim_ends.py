@@ -28,7 +28,8 @@ def test_an_engine_that_never_started_fails_its_seed(what: str) -> None:
     refused = WireFault.model_validate(HOUR | {"what": what})
     outcome = run_seed(1, Plan((), (refused,)), Scenario("binance_usdm", 10.0))
     (breach,) = outcome.breaches
-    assert "ended by itself" in breach and "exit code 1" in breach
+    assert "ended by itself" in breach
+    assert "exit code 1" in breach
     assert f"meanwhile fault 0 (0.000 s: refuse {what}" in breach
 
 
@@ -66,7 +67,8 @@ def test_a_field_that_would_do_nothing_is_refused(text: str, says: str, tmp_path
     path.write_text(f"[[wire]]\n{text}\n")
     with pytest.raises(TickmakerError) as caught:
         read_plan(path)
-    assert f"{path}:1: wire" in caught.value.what and says in caught.value.what
+    assert f"{path}:1: wire" in caught.value.what
+    assert says in caught.value.what
 
 
 @pytest.mark.parametrize(
@@ -86,7 +88,8 @@ def test_a_fault_that_would_do_nothing_is_refused(
     path.write_text(text + "\n")
     with pytest.raises(TickmakerError) as caught:
         simulate(SimOptions("1", Scenario(venue), str(path)))
-    assert says in caught.value.what and "fault 0" in caught.value.what
+    assert says in caught.value.what
+    assert "fault 0" in caught.value.what
     assert caught.value.exit_code == EXIT_USAGE
 
 
@@ -107,7 +110,8 @@ def test_the_command_that_repeats_a_failure_can_be_copied(
     assert words[words.index("--schedule") + 1] == str(path)
     assert words[words.index("--pace") + 1] == "0.123456789"
     assert words[-2:] == ["--only", "none"]
-    assert lines[-1] == f"digest {digest}" and len(digest) == 64
+    assert lines[-1] == f"digest {digest}"
+    assert len(digest) == 64
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -136,5 +140,6 @@ def test_a_signal_ends_the_command_and_its_workers(
     # The workers hold both pipes: these end with the last of them.
     told = running.communicate(timeout=60)
     assert running.returncode == 128 + number
-    assert "exception" not in told[1] and "Traceback" not in told[1], told[1]
+    assert "exception" not in told[1], told[1]
+    assert "Traceback" not in told[1], told[1]
     assert list(tmp_path.glob("tickmaker-sim-*")) == []

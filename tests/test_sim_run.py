@@ -55,6 +55,23 @@ def test_every_connection_comes_back_after_a_cut() -> None:
     assert outcome.figures["reconnects"] == len(faults)
 
 
+def test_reconnection_waits_as_long_as_the_venue_asks() -> None:
+    """The fault is over after 2 s, the venue asked for 9: a try before that could be a ban."""
+    from engine.exchange.faults_schedule import fault
+
+    throttled = fault("throttled", at="4900ms", for_="2s", via="rest", match="listenKey",
+                      retry_after="9s")  # fmt: skip
+    plan = Plan((throttled,), (wire("cut", "5s", what="user"),))
+    outcome = run_seed(5, plan, USDM)
+    assert outcome.breaches == []
+    told = [line for line in outcome.lines if line.get("name") == "USER"]
+    refused, up = told[-2], told[-1]
+    assert (refused["state"], up["state"]) == ("down", "up")
+    assert "429" in refused["why"]
+    assert up["at_s"] - refused["at_s"] >= 9.0
+    assert outcome.figures["throttled"] == 1
+
+
 # -- ENGINE FAULTS THAT THE SIMULATOR FOUND, EACH WITH WHAT SHOWS IT ---
 
 

@@ -92,17 +92,20 @@ class Plan(NamedTuple):
     def in_force(self, t_ns: int) -> list[str]:
         """The faults that are alive so long after the start, by number and words."""
         told = []
-        for number, (fault, text) in enumerate(
-            zip((*self.venue, *self.wire), self.texts(), strict=True)
-        ):
-            since_ns = t_ns - fault.at_ns
-            every_ns, count = getattr(fault, "every_ns", 0), getattr(fault, "count", 0)
+        for number, (one, text) in enumerate(zip(self.faults, self.texts(), strict=True)):
+            since_ns = t_ns - one.at_ns
+            every_ns, count = getattr(one, "every_ns", 0), getattr(one, "count", 0)
             if every_ns and since_ns >= 0:
                 begun = since_ns // every_ns + 1
                 since_ns -= (min(begun, count or begun) - 1) * every_ns
-            if 0 <= since_ns < fault.window_ns:
+            if 0 <= since_ns < one.window_ns:
                 told.append(f"fault {number} ({text})")
         return told
+
+    @property
+    def faults(self) -> "list[Fault | WireFault]":
+        """By number."""
+        return [*self.venue, *self.wire]
 
     @property
     def may_lose_reports(self) -> bool:

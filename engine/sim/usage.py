@@ -11,7 +11,7 @@ from pathlib import Path
 from engine.errors import EXIT_USAGE, TickmakerError
 from engine.exchange.stack import VENUES
 from engine.sim.outcome import ENGINE_VENUE, SYMBOLS, Scenario
-from engine.sim.schedule import Plan, read_plan, swarm, wire_kinds
+from engine.sim.schedule import Plan, WireFault, read_plan, swarm, wire_kinds
 from fastcore.strategy_table import BUILTINS
 
 SEEDS_MAX = 1_000_000
@@ -91,16 +91,16 @@ def plan_of(schedule: str, scenario: Scenario) -> Plan | None:
 
 
 def _idle(plan: Plan, scenario: Scenario) -> list[str]:
-    """Why a fault of the plan would do nothing, or nothing that could be judged; empty: it does."""
+    """Why each fault would do nothing, or nothing that could be judged; empty: it is fit."""
     venue, symbols = scenario.venue, SYMBOLS[scenario.venue]
     reasons = []
-    for fault in (*plan.venue, *plan.wire):
+    for fault in plan.faults:
         symbol, reason = getattr(fault, "symbol", ""), ""
         if fault.at_ns >= scenario.seconds * 1e9:
             reason = f"it begins after the {scenario.seconds:g} s of the run"
         elif symbol and symbol not in symbols:
             reason = f"no symbol {symbol} here; there is {', '.join(symbols)}"
-        elif fault in plan.wire and fault.kind not in wire_kinds(venue):
+        elif isinstance(fault, WireFault) and fault.kind not in wire_kinds(venue):
             reason = f"on {venue} the wire knows only: {', '.join(wire_kinds(venue))}"
         elif fault.kind == "tick_change" and venue != ENGINE_VENUE:
             reason = "the audit's sums are in ticks: a new one is left out"

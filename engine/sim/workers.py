@@ -10,7 +10,7 @@ import shutil
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +25,7 @@ CHUNK_MAX = 8  # seeds that a worker is told at a time
 
 def outcomes(
     work: Callable[[int], Outcome], seeds: range, jobs: int
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """In the order of the seeds, whoever is done first. Close it to end the workers."""
     if jobs == 1 or len(seeds) == 1:
         yield from map(work, seeds)
