@@ -198,7 +198,9 @@ def sim(
         str, typer.Option(help="`swarm` (random faults a seed), `none`, or a TOML file.")
     ] = "swarm",
     seconds: Annotated[float, typer.Option(help="Of virtual time, each seed.")] = 60.0,
-    strategy: Annotated[str, typer.Option(help="A built-in one.")] = "spread",
+    strategy: Annotated[
+        str, typer.Option(help="A built-in one (spread); binance_usdm only.", show_default=False)
+    ] = "",
     pace: Annotated[float, typer.Option(help="Of the agents; 1: a liquid market's.")] = 0.05,
     only: Annotated[str, typer.Option(help="Numbers of the faults to keep, as 0,3.")] = "",
     jobs: Annotated[int, typer.Option(help="Processes.")] = 1,
@@ -207,12 +209,16 @@ def sim(
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Run the engine against the exchange in virtual time, seed after seed, and check it."""
+    """Run the engine against the exchange in virtual time, seed after seed, and check both.
+
+    On binance_spot and bybit no engine runs: scripted clients trade, and the exchange is checked.
+    """
     from engine.sim.command import SimOptions, simulate, story
     from engine.sim.outcome import Scenario
+    from engine.sim.workers import ending_on_sigterm
 
     scenario = Scenario(venue, seconds, strategy, pace, strict)
-    with progress_bar("simulating", as_json) as advance:
+    with ending_on_sigterm(), progress_bar("simulating", as_json) as advance:
         result = simulate(SimOptions(seeds, scenario, schedule, only, jobs), progress=advance)
     if not as_json:
         print("\n".join(story(result)))

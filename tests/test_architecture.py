@@ -95,6 +95,7 @@ LOOPS = (
     "engine/gateway/", "engine/exchange/server.py", "engine/exchange/http_end.py",
     "engine/exchange/ws_end.py", "engine/exchange/process.py",
     "engine/session.py", "engine/sim/loop.py", "engine/sim/network.py", "engine/sim/run.py",
+    "engine/sim/workers.py",  # a thread that ends a worker whose parent is gone
     "engine/demo.py", "bench/",
 )  # fmt: skip
 CLOCK_READ = re.compile(

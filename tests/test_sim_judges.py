@@ -110,7 +110,7 @@ LIES: list[tuple[str, list[Any], list[Record], Belief]] = [
     ("cash_ticks_lots is", JOURNAL, TRUTH, believing(cash_ticks_lots=1)),
     ("fees_e8 is", JOURNAL, TRUTH, believing(fees_e8=1)),
     ("fills is 1, the engine says 2", JOURNAL, TRUTH, believing(fills=2)),
-    ("ends believing in order 1", JOURNAL, TRUTH, believing(own=[OWN])),
+    ("ends believing in an order: intent_id 1", JOURNAL, TRUTH, believing(own=[OWN])),
     ("position_lots is 10, the engine says 0", [placed()], TRUTH,
      believing(position_lots=0, cash_ticks_lots=0, fees_e8=0, fills=0, may_miss=True)),
 ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,16 +16,18 @@ from engine.exchange.core import Core
 from engine.exchange.face import Action, Event, Face, WsSend
 from engine.exchange.stack import make_face
 from engine.sim import command
-from engine.sim.command import SimOptions, seeds_of, simulate
+from engine.sim.command import SimOptions, simulate
 from engine.sim.run import Outcome, Scenario, run_seed
 from engine.sim.schedule import WIRE_KINDS, Plan, WireFault, read_plan, swarm
+from engine.sim.usage import seeds_of
 
 USDM = Scenario("binance_usdm", seconds=40.0)
 NOTHING = Plan((), ())
 
 
-def wire(kind: str, at: str, for_: str = "1s", **fields: Any) -> WireFault:
-    return WireFault.model_validate({"kind": kind, "at": at, "for": for_, **fields})
+def wire(kind: str, at: str, **fields: Any) -> WireFault:
+    named = {name.rstrip("_"): value for name, value in fields.items()}
+    return WireFault.model_validate({"kind": kind, "at": at, **named})
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 11, 17, 23, 38, 59])
@@ -52,13 +55,30 @@ def test_every_connection_comes_back_after_a_cut() -> None:
     assert outcome.figures["reconnects"] == len(faults)
 
 
+def test_reconnection_waits_as_long_as_the_venue_asks() -> None:
+    """The fault is over after 2 s, the venue asked for 9: a try before that could be a ban."""
+    from engine.exchange.faults_schedule import fault
+
+    throttled = fault("throttled", at="4900ms", for_="2s", via="rest", match="listenKey",
+                      retry_after="9s")  # fmt: skip
+    plan = Plan((throttled,), (wire("cut", "5s", what="user"),))
+    outcome = run_seed(5, plan, USDM)
+    assert outcome.breaches == []
+    told = [line for line in outcome.lines if line.get("name") == "USER"]
+    refused, up = told[-2], told[-1]
+    assert (refused["state"], up["state"]) == ("down", "up")
+    assert "429" in refused["why"]
+    assert up["at_s"] - refused["at_s"] >= 9.0
+    assert outcome.figures["throttled"] == 1
+
+
 # -- ENGINE FAULTS THAT THE SIMULATOR FOUND, EACH WITH WHAT SHOWS IT ---
 
 
 def test_shutdown_does_not_take_its_own_position_for_the_venues() -> None:
     """A quote is filled while the user stream is half-open: at the end the core was told its own
     position as if the venue had said it, and the missed fill was no difference any more."""
-    outcome = run_seed(26, Plan((), (wire("wire_half_open", "8s", "6s", what="user"),)), USDM)
+    outcome = run_seed(26, Plan((), (wire("wire_half_open", "8s", for_="6s", what="user"),)), USDM)
     assert outcome.figures["missed_fills"] > 0
     assert outcome.breaches == []
 
@@ -107,6 +127,26 @@ def test_a_run_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyP
     run_seed(8, swarm(8, 20.0), Scenario("binance_usdm", 20.0))
     assert list(tmp_path.iterdir()) == []
     assert len(os.listdir("/proc/self/fd")) == descriptors
+
+
+def test_the_journal_of_a_run_replays_to_identical_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Virtual time is in the journal like any other: `tickmaker verify` needs nothing else."""
+    from engine.replay.verify import verify_run
+    from engine.sim import run
+
+    honest = run._Run.outcome
+
+    def kept(self: run._Run) -> Outcome:
+        shutil.copytree(self.folder, tmp_path / "run")
+        return honest(self)
+
+    monkeypatch.setattr(run._Run, "outcome", kept)
+    outcome = run_seed(3, swarm(3, 20.0), Scenario("binance_usdm", 20.0))
+    result = verify_run(tmp_path / "run")
+    assert result["identical"], result["first_difference"]
+    assert result["orders"] >= outcome.figures["orders"] > 0
 
 
 # -- A LIE OF THE VENUE IS FOUND, SHRUNK, AND CAN BE REPEATED ---
@@ -230,7 +270,11 @@ def test_seeds_that_make_no_sense_are_refused(text: str) -> None:
 @pytest.mark.parametrize(
     "args",
     [["--jobs", "0"], ["--seconds", "1"], ["--only", "x"], ["--schedule", "missing.toml"],
-     ["--venue", "nowhere"]],
+     ["--venue", "nowhere"], ["--strategy", "nope"], ["--strategy", "stat_arb"],
+     ["--venue", "bybit", "--strategy", "spread"], ["--pace", "0"], ["--pace", "-1"],
+     ["--pace", "nan"], ["--seconds", "nan"], ["--seconds", "inf"], ["--jobs", "9999"],
+     ["--only", "999"], ["--only", "-1"], ["--schedule", "none", "--only", "0"],
+     ["--seeds", "1..2", "--only", "0"], ["--only", "0,,1"]],
 )  # fmt: skip
 def test_usage_is_refused_with_code_2(args: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     from engine import cli

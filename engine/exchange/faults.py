@@ -70,6 +70,7 @@ class Faulty:
         self._beginning: Live | None = None
         self.refusals: dict[int, str] = {}  # by number, the last ones: why the venue wouldn't
         self._is_started = False
+        self._is_over = False
         self._t_ns = 0
 
     # -- A FACE ---
@@ -127,6 +128,11 @@ class Faulty:
         self._fault_count += 1
         return self._fault_count
 
+    def end_all(self, t_ns: int) -> list[Action]:
+        """Nothing goes wrong any more: live faults end now, none ever begins."""
+        self._is_over = True
+        return [said for live in list(self.live.values()) for said in self._end(live, t_ns)]
+
     def _begin_schedule(self, t_ns: int) -> None:
         """Its times count from here."""
         self._is_started = True
@@ -147,6 +153,8 @@ class Faulty:
         heapq.heappush(self._agenda, (at_ns, self._agenda_count, due))
 
     def _begin(self, fault: Fault, number: int, t_ns: int, first: int) -> list[Action]:
+        if self._is_over:
+            return []
         self._begun[first] += 1
         if fault.every_ns and (not fault.count or self._begun[first] < fault.count):
             self._plan(fault, first, t_ns + fault.every_ns)
@@ -173,7 +181,8 @@ class Faulty:
         return [said, *caused]
 
     def _end(self, live: Live, t_ns: int) -> list[Action]:
-        del self.live[live.number]
+        if self.live.pop(live.number, None) is None:
+            return []  # end_all() was first
         self._t_ns = t_ns
         self._requests.end(live)
         self._world.end(live, t_ns)

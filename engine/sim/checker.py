@@ -211,7 +211,8 @@ class Checker:
         for own in belief.numbers["own"]:
             if own["state"] in ENDED and (belief.is_diverged or belief.may_miss):
                 continue  # it knows that fills happened whose terms nobody has told it
-            self.breach(f"the engine ends believing in order {own['intent_id']}: {own}")
+            words = ", ".join(f"{name} {value}" for name, value in own.items())
+            self.breach(f"the engine ends believing in an order: {words}")
         return self.breaches
 
     def _check_sums(self, numbers: dict[str, Any], may_miss: bool) -> None:

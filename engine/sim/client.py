@@ -16,6 +16,7 @@ from engine import clock
 from engine.exchange.agents.settings import settings_of
 from engine.exchange.core import Core
 from engine.exchange.face import (
+    Action,
     Event,
     HttpAnswer,
     HttpRequest,
@@ -40,7 +41,7 @@ from engine.exchange.truth import FillRecord, MoneyRecord, OrderRecord
 from engine.sim.audit import Audit
 from engine.sim.dialects import Dialect, Place, Wish, dialect_of
 from engine.sim.loop import UTC_START_NS
-from engine.sim.outcome import Outcome, Scenario, paced
+from engine.sim.outcome import SYMBOLS, Outcome, Scenario, paced
 from engine.sim.schedule import Plan
 
 S = 1_000_000_000
@@ -48,7 +49,6 @@ WISHES_PER_S = 8.0
 TEXT_STATUSES = (403,)  # Bybit's machine in front: "access too frequent", no JSON
 MEDIAN_WORTH = 100.0  # of an order, in the quote asset
 MINDED = 40  # ids of orders that a client remembers
-SYMBOLS = {"binance_spot": ("BTCUSDT",), "bybit": ("linear/BTCUSDT", "spot/BTCUSDT")}
 VERBS = ("place",) * 20 + ("cancel",) * 8 + ("amend",) * 6 + (
     "cancel_all", "open_orders", "balances",
 )  # fmt: skip
@@ -229,8 +229,11 @@ class _Run:
     # -- WHAT COMES BACK ---
 
     def _step(self, event: Event) -> None:
+        self._take(self.face.step(event, self.t_ns))
+
+    def _take(self, actions: list[Action]) -> None:
         ended: list[int] = []
-        for action in self.face.step(event, self.t_ns):
+        for action in actions:
             self.digest.update(repr(action).encode())
             if isinstance(action, WsSend):
                 self._hear(action)
@@ -281,7 +284,9 @@ class _Run:
     # -- THE END ---
 
     def _take_stock(self) -> None:
-        """Totals as the venue tells them, against the truth; all faults are over by now."""
+        """Totals as the venue tells them, against the truth. Faults that outlive the run end
+        here: what they would do to the answers is no failure of the exchange."""
+        self._take(self.face.end_all(self.t_ns))
         truth = self.core.truth
         totals: dict[tuple[int, str], int] = {}
         for record in truth.of(MoneyRecord):

@@ -5,24 +5,20 @@ are the faults that the failure needs, each alone indispensable.
 """
 
 import hashlib
-import signal
+import shlex
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
-from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 from engine import clock
-from engine.errors import EXIT_USAGE, TickmakerError
-from engine.exchange.stack import VENUES
 from engine.sim.client import run_client
-from engine.sim.outcome import Outcome, Scenario
+from engine.sim.outcome import ENGINE_VENUE, Outcome, Scenario
 from engine.sim.run import run_seed
-from engine.sim.schedule import Plan, read_plan, swarm
+from engine.sim.schedule import Plan, swarm
+from engine.sim.usage import check_jobs, check_scenario, numbers_of, plan_of, seeds_of
+from engine.sim.workers import outcomes as outcomes_of
 
-SEEDS_MAX = 1_000_000
-SECONDS_MIN = 5.0
 SHRUNK_MAX = 10  # failing seeds; further ones are told as they failed
 Progress = Callable[[float], None]
 
@@ -58,21 +54,21 @@ class _Task:
 
 def run_one(seed: int, plan: Plan, scenario: Scenario) -> Outcome:
     """The engine where it speaks the venue's protocol; a scripted client elsewhere."""
-    if scenario.venue == "binance_usdm":
+    if scenario.venue == ENGINE_VENUE:
         return run_seed(seed, plan, scenario)
     return run_client(seed, plan, scenario)
 
 
 def simulate(options: SimOptions, progress: Progress | None = None) -> dict[str, Any]:
     """Run all seeds; TickmakerError for what can't be run at all."""
-    seeds = seeds_of(options.seeds)
-    task = _task(options)
+    seeds, task = _checked(options)
     started_ns = clock.real_monotonic_ns()
     outcomes: list[Outcome] = []
-    for outcome in _outcomes(task, seeds, options.jobs):
-        outcomes.append(outcome)
-        if progress is not None:
-            progress(len(outcomes) / len(seeds))
+    with closing(outcomes_of(task.run, seeds, options.jobs)) as stream:
+        for outcome in stream:
+            outcomes.append(outcome)
+            if progress is not None:
+                progress(len(outcomes) / len(seeds))
     real_s = (clock.real_monotonic_ns() - started_ns) / 1e9
     failed = [outcome for outcome in outcomes if outcome.breaches]
     virtual_s = sum(outcome.virtual_s for outcome in outcomes)
@@ -104,22 +100,12 @@ def simulate(options: SimOptions, progress: Progress | None = None) -> dict[str,
     return result
 
 
-def _outcomes(task: _Task, seeds: range, jobs: int) -> Iterator[Outcome]:
-    """In the order of the seeds, whoever is done first."""
-    if jobs == 1 or len(seeds) == 1:
-        yield from map(task.run, seeds)
-        return
-    pool = ProcessPoolExecutor(
-        min(jobs, len(seeds)), get_context("spawn"), initializer=_leave_interrupts_to_the_parent
-    )
-    try:
-        yield from pool.map(task.run, seeds, chunksize=max(1, min(8, len(seeds) // jobs)))
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _leave_interrupts_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _checked(options: SimOptions) -> tuple[range, _Task]:
+    scenario, seeds = options.scenario, seeds_of(options.seeds)
+    check_scenario(scenario)
+    check_jobs(options.jobs)
+    plan = plan_of(options.schedule, scenario)
+    return seeds, _Task(scenario, plan, numbers_of(options.only, seeds, plan, scenario))
 
 
 def _failure(
@@ -131,12 +117,12 @@ def _failure(
     texts = dict(zip(numbers, plan.texts(), strict=True))
     if is_shrunk:
         numbers, outcome = shrink(task, outcome, numbers)
-    only = f" --only {','.join(map(str, numbers)) or 'none'}"
+    only = ["--only", ",".join(map(str, numbers)) or "none"]
     return {
         "seed": outcome.seed,
         "breaches": outcome.breaches,
         "faults": {number: texts[number] for number in numbers},
-        "repeat": _command(options, outcome.seed) + only,
+        "repeat": shlex.join([*_command(options, outcome.seed), *only]),
     }
 
 
@@ -156,84 +142,46 @@ def shrink(
     return numbers, outcome
 
 
-def _command(options: SimOptions, seed: int) -> str:
+def _command(options: SimOptions, seed: int) -> list[str]:
     scenario, default = options.scenario, Scenario(options.scenario.venue)
     words = [
-        "tickmaker sim", f"--seeds {seed}", f"--venue {scenario.venue}",
-        f"--schedule {options.schedule}",
+        "tickmaker", "sim", "--seeds", str(seed), "--venue", scenario.venue,
+        "--schedule", options.schedule,
     ]  # fmt: skip
     for name in ("seconds", "strategy", "pace"):
-        if getattr(scenario, name) != getattr(default, name):
-            value = getattr(scenario, name)
-            words.append(f"--{name} {value:g}" if name != "strategy" else f"--{name} {value}")
-    return " ".join([*words, "--strict"] if scenario.is_strict else words)
+        value = getattr(scenario, name)
+        if value != getattr(default, name):
+            words += [f"--{name}", _exact(value) if isinstance(value, float) else value]
+    return [*words, "--strict"] if scenario.is_strict else words
+
+
+def _exact(value: float) -> str:
+    return str(int(value)) if value.is_integer() else repr(value)
 
 
 def story(result: dict[str, Any]) -> Iterator[str]:
     """What a person wants to read of a result, which is taken out of it: what a single seed did,
-    and how others failed."""
+    and how others failed. Lines are as long as they are: commands are there to be copied."""
     for line in result.pop("engine", ()):
         told = ", ".join(
-            f"{name} {value}" for name, value in line.items() if name not in ("event", "at_s")
-        )
-        yield f"{line['at_s']:10.3f} s  {line['event']}  {told}"
+            f"{name} {_words(value)}" for name, value in line.items()
+            if name not in ("event", "at_s")
+        )  # fmt: skip
+        yield f"{line['at_s']:10.3f} s  {line['event']}  {told}".rstrip()
     for number, text in enumerate(result.pop("faults", ())):
         yield f"fault {number}: {text}"
     for failure in result.pop("failures"):
         yield f"seed {failure['seed']} failed:"
         yield from (f"  {breach}" for breach in failure["breaches"])
         yield from (f"  with fault {n}: {text}" for n, text in failure["faults"].items())
-        yield f"  repeat: {failure['repeat']}"
+        yield from ("  to repeat it:", failure["repeat"], "")
+    yield f"digest {result.pop('digest')}"
 
 
-# -- USAGE ---
-
-
-def _task(options: SimOptions) -> _Task:
-    if options.scenario.venue not in VENUES:
-        raise TickmakerError(
-            f"--venue {options.scenario.venue!r} is unknown", f"Pass one of {', '.join(VENUES)}.",
-            EXIT_USAGE,
-        )  # fmt: skip
-    if options.jobs < 1:
-        raise TickmakerError(f"--jobs is {options.jobs}", "Pass 1 or more.", EXIT_USAGE)
-    if options.scenario.seconds < SECONDS_MIN:
-        raise TickmakerError(
-            f"--seconds is {options.scenario.seconds:g}",
-            f"Pass {SECONDS_MIN:g} or more: the engine starts first.", EXIT_USAGE,
-        )  # fmt: skip
-    plan = None
-    if options.schedule == "none":
-        plan = Plan((), ())
-    elif options.schedule != "swarm":
-        plan = read_plan(Path(options.schedule))
-    return _Task(options.scenario, plan, _numbers(options.only))
-
-
-def seeds_of(text: str) -> range:
-    """`7` or `1..20`, both ends included."""
-    first, dots, last = text.partition("..")
-    try:
-        seeds = range(int(first), int(last if dots else first) + 1)
-    except ValueError:
-        seeds = range(0)
-    if not seeds or seeds[0] < 0 or len(seeds) > SEEDS_MAX:
-        raise TickmakerError(
-            f"--seeds {text!r}: Expected A..B with 0 <= A <= B, at most {SEEDS_MAX:,} of them",
-            "Pass for example 1..20, or one number.", EXIT_USAGE,
-        )
-    return seeds
-
-
-def _numbers(text: str) -> tuple[int, ...] | None:
-    if not text:
-        return None
-    if text == "none":
-        return ()
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise TickmakerError(
-            f"--only {text!r}: Expected numbers of faults with commas between, or `none`",
-            "A failing seed's report says which.", EXIT_USAGE,
-        ) from None
+def _words(value: Any) -> str:
+    """Without the punctuation of Python."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_words(one)}" for name, one in value.items())
+    if isinstance(value, list | tuple):
+        return " ".join(map(_words, value)) or "none"
+    return str(value)

@@ -17,9 +17,10 @@ from typing import Any
 
 from engine import clock
 from engine.config import WsUrls, demo_core, load
+from engine.errors import EXIT_OK
 from engine.exchange.agents.settings import settings_of
 from engine.exchange.core import Core
-from engine.exchange.face import Face
+from engine.exchange.face import ConnKind, Face
 from engine.exchange.faults import Faulty
 from engine.exchange.faults_schedule import Schedule
 from engine.exchange.instruments import catalogue
@@ -39,10 +40,10 @@ from engine.sim.loop import (
     virtual_time,
 )
 from engine.sim.network import Network
-from engine.sim.outcome import Outcome, Scenario, paced
+from engine.sim.outcome import ENGINE_VENUE, STRATEGY, SYMBOLS, Outcome, Scenario, paced
 from engine.sim.schedule import Plan, WireFault
 
-SYMBOL = "BTCUSDT"
+(SYMBOL,) = SYMBOLS[ENGINE_VENUE]
 ACCOUNT = 0
 SEGMENT_BYTES = 4 << 20
 HOUSEKEEPING_S = 0.25  # of the session's housekeeping, which touches no order
@@ -50,6 +51,7 @@ SHUTDOWN_S = 60.0  # of virtual time: the engine's own deadlines are shorter
 LINES_KEPT = 2_000  # of what the engine tells its parent
 TIDY_EVERY_S = 300.0  # of virtual time: what is checked is let go
 MEMORY = Path("/dev/shm")
+FOLDER = "tickmaker-sim-"
 FaceOf = Callable[[str, Core], Face]
 
 
@@ -71,15 +73,18 @@ class Heard(Output):
         return next((line for line in reversed(self.lines) if line["event"] == event), {})
 
 
+def memory() -> Path | None:
+    """Where runs' folders go; None: where the system puts such."""
+    return MEMORY if MEMORY.is_dir() else None
+
+
 def run_seed(
     seed: int, plan: Plan, scenario: Scenario, face_of: FaceOf = make_face
 ) -> Outcome:
     """One run, in this process; its folder is gone afterwards."""
     gc.collect()
     gc.freeze()  # what is loaded stays: each run's own garbage is found quickly
-    folder = Path(tempfile.mkdtemp(
-        prefix="tickmaker-sim-", dir=MEMORY if MEMORY.is_dir() else None
-    ))  # fmt: skip
+    folder = Path(tempfile.mkdtemp(prefix=FOLDER, dir=memory()))
     started_ns = clock.real_monotonic_ns()
     try:
         outcome = _run(seed, plan, scenario, folder, face_of)
@@ -100,7 +105,7 @@ def _run(seed: int, plan: Plan, scenario: Scenario, folder: Path, face_of: FaceO
                 loop.run_until_complete(run.whole())
             except StandstillError as error:
                 run.trouble.append(f"virtual time stands still: {error}")
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, SystemExit):
                 loop.set_exception_handler(lambda *_: None)  # what it broke off is no news
                 raise
             return run.outcome()
@@ -133,6 +138,9 @@ class _Run:
         self.checker = Checker(listing.instrument, ACCOUNT)
         self.audit = Audit({SYMBOL: listing.instrument})
         self.trouble: list[str] = []
+        self.exit_code: int | None = None  # of the engine
+        self._is_started = False
+        self._stopped_ns = 0  # when its ordered shutdown began
         self._digest = hashlib.sha256()
         self._truth_read = 0
         self._segments_read = 0
@@ -157,6 +165,8 @@ class _Run:
         running = asyncio.create_task(self.session.run())
         tidying = asyncio.create_task(self._tidy())
         await asyncio.wait({running}, timeout=self.scenario.seconds)
+        self._is_started = self.session._hot is not None and self.session.supervisor.is_active
+        self._stopped_ns = self.loop.monotonic_ns() - START_NS
         self.session.stop()
         done, _ = await asyncio.wait({running}, timeout=SHUTDOWN_S)
         tidying.cancel()
@@ -172,8 +182,8 @@ class _Run:
 
     def _config(self) -> Any:
         urls = self.network.face.urls("http://127.0.0.1:1", "ws://127.0.0.1:2")
-        core = demo_core(SYMBOL, self.scenario.strategy, f"{self.seed & 0xFFFFFFFF:08x}",
-                         self.seed)
+        core = demo_core(SYMBOL, self.scenario.strategy or STRATEGY,
+                         f"{self.seed & 0xFFFFFFFF:08x}", self.seed)
         return load({
             "run_dir": str(self.folder), "rest_url": urls["rest_url"],
             "ws_url": {name: urls["ws_url"][name] for name in WsUrls.model_fields},
@@ -186,11 +196,11 @@ class _Run:
             self.loop.at_ns(START_NS + fault.at_ns, self._begin, fault)
 
     def _begin(self, fault: WireFault) -> None:
-        network, conn = self.network, fault.conn
-        if fault.kind == "cut" and conn:
-            network.cut(conn, fault.is_up_lost)
-        elif fault.kind == "wire_half_open" and conn:
-            network.half_open(conn, fault.for_ns)
+        network = self.network
+        if fault.kind == "cut":
+            network.cut(ConnKind(fault.what), fault.is_up_lost)
+        elif fault.kind == "wire_half_open":
+            network.half_open(ConnKind(fault.what), fault.for_ns)
         elif fault.kind == "stall":
             network.stall(fault.what, fault.for_ns)
         elif fault.kind == "refuse":
@@ -240,6 +250,25 @@ class _Run:
         may_lose = self.heard.has_lost_user or self.plan.may_lose_reports
         return may_lose and not self.scenario.is_strict
 
+    def _end_of_engine(self) -> list[str]:
+        """It has to run its whole time and to stop in order, whatever it had to bear."""
+        code, at_ns = self.exit_code, self._stopped_ns
+        if code is None or code < 0:
+            return []  # `trouble` says why
+        if at_ns < round(self.scenario.seconds * 1e9):
+            breach = f"the engine ended by itself after {at_ns / 1e9:.3f} s (exit code {code})"
+        elif not self._is_started:
+            breach = f"the engine had not started after {at_ns / 1e9:g} s"
+        elif code != EXIT_OK:
+            breach = f"the engine did not stop in order (exit code {code})"
+        else:
+            return []
+        if said := self.heard.last("error").get("what"):
+            breach += f"; it said: {said}"
+        if faults := self.plan.in_force(self._stopped_ns):
+            breach += f"; meanwhile {', '.join(faults)}"
+        return [breach]
+
     def outcome(self) -> Outcome:
         """Whatever happened: what can be said of it."""
         virtual_s = (self.loop.monotonic_ns() - START_NS) / 1e9
@@ -249,7 +278,8 @@ class _Run:
         outcome.lines = list(self.heard.lines)
         outcome.breaches += self.trouble
         hot = self.session._hot
-        if hot is not None and hasattr(self, "exit_code"):
+        outcome.breaches += self._end_of_engine()
+        if hot is not None and self.exit_code is not None:
             stopped = self.heard.last("stopped")
             outcome.breaches += self.checker.finish(Belief(
                 hot.core.numbers(), hot.core.has_diverged, self.exit_code,

@@ -12,14 +12,25 @@ from pathlib import Path
 from random import Random
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from engine.errors import EXIT_USAGE, TickmakerError
-from engine.exchange.face import ConnKind
 from engine.exchange.faults_file import parse_schedule
 from engine.exchange.faults_schedule import KINDS, Fault, S, Schedule, Span, fault
+from engine.sim.outcome import ENGINE_VENUE
 
-WIRE_KINDS = ("cut", "wire_half_open", "stall", "refuse", "lose_request", "lose_answer", "split")
+# What each kind reads of its table, but for `at`; anything else there would do nothing.
+WIRE_FIELDS = {
+    "cut": ("what", "up_lost"),
+    "wire_half_open": ("what", "for"),
+    "stall": ("what", "for"),
+    "refuse": ("what", "for"),
+    "lose_request": ("for",),
+    "lose_answer": ("for",),
+    "split": ("for", "share"),
+}
+WIRE_KINDS = tuple(WIRE_FIELDS)
+CONN_KINDS = ("cut", "wire_half_open")  # of connections; there is none to lose in `http`
 TABLE = re.compile(r"\s*\[")
 WIRE_HEAD = re.compile(r"\s*\[\[\s*wire\s*\]\]")
 What = Literal["market", "user", "trade", "http"]
@@ -38,13 +49,28 @@ class WireFault(BaseModel):
     is_up_lost: bool = Field(False, alias="up_lost")
     share: Annotated[float, Field(gt=0, le=1)] = 1.0  # split: of the messages
 
+    @model_validator(mode="after")
+    def _says_nothing_idle(self) -> "WireFault":
+        fields = type(self).model_fields
+        told = {fields[name].alias or name for name in self.model_fields_set}
+        if idle := sorted(told - {"kind", "at", *WIRE_FIELDS[self.kind]}):
+            raise ValueError(f"{self.kind} has no {', '.join(idle)}")
+        if self.kind in CONN_KINDS and self.what == "http":
+            raise ValueError(f"{self.kind} is of connections: market, user or trade")
+        return self
+
     @property
-    def conn(self) -> ConnKind | None:
-        return None if self.what == "http" else ConnKind(self.what)
+    def window_ns(self) -> int:
+        """0: over as soon as it has begun."""
+        return self.for_ns if "for" in WIRE_FIELDS[self.kind] else 0
 
     def __str__(self) -> str:
-        loss = ", with what was sent" if self.kind == "cut" and self.is_up_lost else ""
-        return f"{self.at_ns / 1e9:.3f} s: {self.kind} {self.what} {self.for_ns / 1e9:.3f} s{loss}"
+        has = WIRE_FIELDS[self.kind]
+        words = [f"{self.at_ns / 1e9:.3f} s: {self.kind}"]
+        words += [self.what] if "what" in has else []
+        words += [f"for {self.for_ns / 1e9:.3f} s"] if "for" in has else []
+        words += [f"share {self.share:g}"] if "share" in has else []
+        return " ".join(words) + (", with what was sent" if self.is_up_lost else "")
 
 
 class Plan(NamedTuple):
@@ -62,6 +88,24 @@ class Plan(NamedTuple):
             tuple(fault for i, fault in enumerate(self.venue) if i in kept),
             tuple(fault for i, fault in enumerate(self.wire, count) if i in kept),
         )
+
+    def in_force(self, t_ns: int) -> list[str]:
+        """The faults that are alive so long after the start, by number and words."""
+        told = []
+        for number, (one, text) in enumerate(zip(self.faults, self.texts(), strict=True)):
+            since_ns = t_ns - one.at_ns
+            every_ns, count = getattr(one, "every_ns", 0), getattr(one, "count", 0)
+            if every_ns and since_ns >= 0:
+                begun = since_ns // every_ns + 1
+                since_ns -= (min(begun, count or begun) - 1) * every_ns
+            if 0 <= since_ns < one.window_ns:
+                told.append(f"fault {number} ({text})")
+        return told
+
+    @property
+    def faults(self) -> "list[Fault | WireFault]":
+        """By number."""
+        return [*self.venue, *self.wire]
 
     @property
     def may_lose_reports(self) -> bool:
@@ -126,7 +170,7 @@ def _wire(table: str, line: int, path: Path) -> WireFault:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(map(str, first["loc"]))
-        reason = f"wire: {field}: {first['msg']}"
+        reason = f"wire: {field}: {first['msg']}".replace(": : Value error", "")
     raise TickmakerError(
         f"{path}:{line}: {reason}",
         f"docs/sim.md lists the fields; kinds: {', '.join(WIRE_KINDS)}.", EXIT_USAGE,
@@ -150,12 +194,17 @@ SILENT_LOSSES = frozenset(
 CLIENT_KINDS = tuple(kind for kind in KINDS if kind != "tick_change")
 
 
-def swarm(seed: int, seconds: float, venue_name: str = "binance_usdm") -> Plan:
+def wire_kinds(venue: str) -> tuple[str, ...]:
+    """Scripted clients have no sockets: only an end of a connection can reach them."""
+    return WIRE_KINDS if venue == ENGINE_VENUE else ("cut",)
+
+
+def swarm(seed: int, seconds: float, venue_name: str = ENGINE_VENUE) -> Plan:
     """A random subset of the kinds, each a few times, between the warm-up and the calm."""
     dice = Random(f"sim swarm/{seed}")
     end_s = max(seconds - CALM_S, WARM_S + 1.0)
     venue = []
-    for kind in ENGINE_KINDS if venue_name == "binance_usdm" else CLIENT_KINDS:
+    for kind in ENGINE_KINDS if venue_name == ENGINE_VENUE else CLIENT_KINDS:
         if dice.random() < 0.25:
             for _ in range(dice.randint(1, 2)):
                 venue.append(_venue_fault(dice, kind, end_s))
@@ -164,6 +213,7 @@ def swarm(seed: int, seconds: float, venue_name: str = "binance_usdm") -> Plan:
         if dice.random() < 0.25:
             for _ in range(dice.randint(1, 2)):
                 wire.append(_wire_fault(dice, kind, end_s))
+    wire = [one for one in wire if one.kind in wire_kinds(venue_name)]
     venue.sort(key=lambda fault: fault.at_ns)
     wire.sort(key=lambda fault: fault.at_ns)
     return Plan(tuple(venue), tuple(wire))
@@ -197,7 +247,7 @@ def _venue_fault(dice: Random, kind: str, end_s: float) -> Fault:
 
 
 def _places(kind: str) -> tuple[str, ...]:
-    if kind in ("cut", "wire_half_open"):
+    if kind in CONN_KINDS:
         return ("market", "user", "trade")
     if kind in ("lose_request", "lose_answer"):
         return ("http",)
@@ -206,9 +256,11 @@ def _places(kind: str) -> tuple[str, ...]:
 
 def _wire_fault(dice: Random, kind: str, end_s: float) -> WireFault:
     at, for_ = _moment(dice, end_s)
-    return WireFault.model_validate({
-        "kind": kind, "at": at, "for": for_,
+    drawn = {
+        "for": for_,
         "what": dice.choice(_places(kind)),
         "up_lost": dice.random() < 0.5,
         "share": dice.choice((0.05, 0.3, 1.0)),
-    })  # fmt: skip
+    }
+    kept = {name: drawn[name] for name in WIRE_FIELDS[kind]}
+    return WireFault.model_validate({"kind": kind, "at": at, **kept})
