@@ -62,12 +62,13 @@ Never the venue's own, without TLS, for the operator and for checkers. It shows 
 ## What a venue has, and what not
 
 Each account trades in one-way position mode, cross margin, one margin asset; nobody is liquidated,
-nothing can be withdrawn. Order lists (OCO), SBE streams and the venues' non-trading endpoints are
-not there: they answer as an unknown path does. An order that the venue would refuse is refused
-with the venue's code and text; where the documents leave one open it is marked `unverified` in the
-code. Bybit's take profit and stop loss fields, and spot's `tpslOrder`, which occupies assets before
-it triggers, are refused (`StopOrder` works). Rate limits are the venue's; `--limit-factor N` makes
-room for load tests.
+nothing can be withdrawn. SBE streams and the venues' non-trading endpoints are not there: they
+answer as an unknown path does. Order lists (OCO, OTO, OPO) are refused on spot in the words that
+the venue has for a symbol that doesn't allow them, and nobody has any. Bybit's take profit and stop
+loss fields, and spot's `tpslOrder`, which occupies assets before it triggers, are refused
+(`StopOrder` works). An order that the venue would refuse is refused with the venue's code and text;
+where the documents leave one open it is marked `unverified` in the code. Rate limits are the
+venue's; `--limit-factor N` makes room for load tests.
 """
 
 

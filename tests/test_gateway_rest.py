@@ -116,8 +116,9 @@ def test_public_request_is_not_signed() -> None:
     assert server.requests[0][:3] == ("GET", venue.TIME, "")
 
 
-def test_get_is_tried_again_after_a_lost_connection_and_a_503() -> None:
-    server = Server("hang up", (503, {"code": -1000, "msg": "busy"}), {"serverTime": 7})
+@pytest.mark.parametrize("status", [408, 503])
+def test_get_is_tried_again_after_a_lost_connection_and_trouble(status: int) -> None:
+    server = Server("hang up", (status, {"code": -1000, "msg": "busy"}), {"serverTime": 7})
     assert server.run(lambda rest: rest.get(venue.TIME)) == {"serverTime": 7}
     assert len(server.requests) == 3
 

@@ -1,6 +1,7 @@
 """Market data of the Binance Spot face: streams, their chains, the control plane, requests."""
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -452,6 +453,25 @@ def test_finer_tick_ends_orders_and_shows_everywhere(venue: Venue) -> None:
     assert venue.order(price="59000.001")[1]["price"] == "59000.00100000"
 
 
+@pytest.mark.parametrize("kind", ["depth", "depth@100ms"])
+@pytest.mark.parametrize("query", ["", "?timeUnit=MICROSECOND"])
+def test_finer_tick_leaves_no_hole_in_a_depth_chain(kind: str, query: str) -> None:
+    listing = catalogue("binance_spot")["BTCUSDT"]
+    core = Core([AgentMarket(listing, 3, START_NS)], 3, rules=rules_of("binance_spot"))
+    venue = Venue(core)
+    conn = venue.open(f"/ws/btcusdt@{kind}{query}")
+    for step in range(80):
+        venue.after(0.05)
+        if step == 33:
+            assert isinstance(core.operate(SetTick("BTCUSDT", 10), venue.t_ns), Accepted)
+    diffs = venue.read(conn)
+    assert len(diffs) >= 4
+    for one, other in pairwise(diffs):
+        assert other["U"] == one["u"] + 1
+    told = {float(px) for diff in diffs for px, _ in (*diff["b"], *diff["a"])}
+    assert 50_000 < min(told) <= max(told) < 70_000
+
+
 # -- THE AGENTS' MARKET ---
 
 
@@ -484,7 +504,9 @@ def test_venue_in_trouble_answers_in_its_own_form(venue: Venue) -> None:
     request = HttpRequest(9, "POST", "/api/v3/order", "", "", {})
     (answer,) = venue.face.trouble(request, Trouble.UNKNOWN, 0)
     assert json.loads(answer.body)["code"] == -1007
-    assert answer.status >= 500
+    assert answer.status == 503
+    (answer,) = venue.face.trouble(request, Trouble.INTERNAL, 0)
+    assert (answer.status, answer.body[:6]) == (502, "<html>")
     (answer,) = venue.face.trouble(request, Trouble.THROTTLED, 30)
     assert (answer.status, dict(answer.headers)["Retry-After"]) == (429, "30")
     assert "current limit is 6000 request weight per 1 MINUTE" in answer.body

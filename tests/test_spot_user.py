@@ -1,12 +1,16 @@
 """Sessions and user data of the Binance Spot face: who hears what, and until when."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from support_spot import ORDER, SECOND, Venue, market_order, signature_of, wanted
 
+from engine.exchange.binance.auth import Security
 from engine.exchange.commands import DeleteKey
 from engine.exchange.face import HttpAnswer, HttpRequest, WsClose, WsSend
+
+ACCOUNTS = {Security.STREAM, Security.SESSION, Security.READ, Security.TRADE}  # an account's own
 
 
 @pytest.fixture
@@ -211,6 +215,42 @@ def test_session_of_a_deleted_key_is_over(venue: Venue) -> None:
     answer = venue.api(conn, "order.place", **wanted({"timestamp": stamp}))
     assert (answer["status"], answer["error"]["code"]) == (401, -2015)
     assert venue.signed("GET", "/api/v3/openOrders")[1] == []
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["userDataStream.subscribe", "session.status", "session.subscriptions", "ping", "depth"],
+)
+def test_next_request_of_a_deleted_keys_session_ends_it(venue: Venue, method: str) -> None:
+    conn = logged_on(venue)
+    venue.core.operate(DeleteKey(venue.core.keys[0].ed25519.api_key), venue.t_ns)
+    answer = venue.api(conn, method)
+    assert (answer["id"], answer["status"], answer["error"]["code"]) == (None, 401, -2015)
+    assert venue.api(conn, "session.status")["result"]["apiKey"] is None
+    venue.order()
+    assert venue.read(conn) == []
+
+
+def test_subscription_wants_a_session_of_a_key_that_may_read(venue: Venue) -> None:
+    conn = venue.open("/ws-api/v3")
+    assert venue.api(conn, "userDataStream.subscribe")["error"]["code"] == -2015
+    conn, key = logged_on(venue), venue.core.keys[0].ed25519
+    venue.core.keyring.replace(replace(key, permissions=frozenset({"trade"})))
+    assert venue.api(conn, "userDataStream.subscribe")["error"]["code"] == -2015
+
+
+def test_management_key_has_no_account(venue: Venue) -> None:
+    manager, conn = venue.core.keyring.management, venue.open("/ws-api/v3")
+    for (method, path), route in venue.face.routes().items():
+        status, body = venue.signed(method, path, manager, symbol="BTCUSDT", email="a@b")
+        is_refused = status == 401 and body["code"] == -2015
+        assert is_refused is (route.security in ACCOUNTS), path
+    for name, route in venue.face.methods().items():
+        answer = venue.api_signed(conn, name, manager, symbol="BTCUSDT")
+        is_refused = answer["status"] == 401 and answer["error"]["code"] == -2015
+        assert is_refused is (route.security in ACCOUNTS), name
+    venue.order(venue.key(1))
+    assert venue.read(conn) == []
 
 
 def test_only_the_management_key_deletes_keys(venue: Venue) -> None:

@@ -30,6 +30,7 @@ def venue() -> Usdm:
         ({"timeInForce": "DAY"}, -1115),
         ({"timeInForce": "GTD"}, -1102),
         ({"timeInForce": "GTD", "goodTillDate": "1700000050000"}, -1102),
+        ({"timeInForce": "GTD", "goodTillDate": "253402300799001"}, -1102),
         ({"quantity": None}, -1102),
         ({"quantity": ""}, -1102),
         ({"quantity": "abc"}, -1100),
@@ -114,6 +115,15 @@ def test_modified_order_keeps_its_id_and_says_so(venue: Usdm) -> None:
     wrong_side = {**change, "side": "SELL"}
     assert venue.signed("PUT", "order", **wrong_side, quantity="0.020", price="59970")[0] == 400
     assert venue.signed("PUT", "order", **change, quantity="0.020")[1]["code"] == -1102
+
+
+def test_modified_order_prevents_no_self_trade_any_more(venue: Usdm) -> None:
+    user = venue.user_stream()
+    _, placed = venue.order(selfTradePreventionMode="EXPIRE_BOTH")
+    assert placed["selfTradePreventionMode"] == venue.read(user)[-1]["o"]["V"] == "EXPIRE_BOTH"
+    change = {**BY_ID, "orderId": placed["orderId"], "side": "BUY", "price": "59980.00"}
+    after = venue.good("PUT", "order", **change, quantity="0.020")
+    assert after["selfTradePreventionMode"] == venue.read(user)[-1]["o"]["V"] == "NONE"
 
 
 def test_test_order_goes_nowhere(venue: Usdm) -> None:
@@ -287,14 +297,76 @@ def test_conditional_orders_are_cancelled_apart_from_others(venue: Usdm) -> None
         ({"type": "STOP"}, -1102),
         ({"workingType": "MOON"}, -4031),
         ({"closePosition": "true"}, -4137),
-        ({"closePosition": "true", "quantity": None}, -2022),
+        ({"closePosition": "true", "quantity": None}, -4509),
+        ({"closePosition": "true", "quantity": None, "reduceOnly": "true"}, -1106),
+        ({"closePosition": "true", "quantity": None, "type": "STOP", "price": "59980"}, -4136),
         ({"quantity": "0"}, -4003),
+        ({"quantity": "99999"}, -4005),
+        ({"quantity": None}, -1102),
+        ({"triggerPrice": "0"}, -4006),
+        ({"triggerPrice": "99999999"}, -4007),
+        ({"type": "STOP", "price": "0"}, -4013),
+        ({"type": "STOP", "price": "99999999"}, -4002),
+        ({"type": "STOP", "price": "59980", "timeInForce": "GTD"}, -1102),
     ],
 )
 def test_bad_conditional_orders(venue: Usdm, change: dict[str, Any], code: int) -> None:
     params = {k: v for k, v in {**STOP, **change}.items() if v is not None}
     status, body = venue.signed("POST", "algoOrder", **params)
     assert (status, body["code"]) == (400, code)
+
+
+def test_conditional_order_keeps_its_good_till_date(venue: Usdm) -> None:
+    user, date_ms = venue.user_stream(), venue.now_ms + 601_000
+    stop = {**STOP, "type": "STOP", "price": "59900.00", "timeInForce": "GTD"}
+    placed = venue.good("POST", "algoOrder", **stop, goodTillDate=date_ms)
+    told = venue.read(user)[-1]["o"]
+    assert placed["goodTillDate"] == told["gtd"] == date_ms
+    assert venue.good("GET", "openAlgoOrders")[0]["goodTillDate"] == date_ms
+    bid = {"side": "SELL", "price": "59980.00", "timeInForce": "IOC", "quantity": "30"}
+    venue.order(**{**ORDER, "price": "59900.00", "quantity": "20"}, key=venue.key(1))
+    venue.order(venue.key(1), **bid, selfTradePreventionMode="EXPIRE_TAKER")
+    order = venue.read(user)[-1]["o"]
+    assert (order["x"], order["f"], order["gtd"]) in (("TRADE", "GTD", date_ms),)
+
+
+def test_close_position_is_as_large_as_the_position_when_it_triggers(venue: Usdm) -> None:
+    buy = {"type": "MARKET", "price": None, "timeInForce": None}
+    venue.order(**buy, quantity="0.010")
+    user = venue.user_stream()
+    stop = {name: value for name, value in STOP.items() if name != "quantity"}
+    placed = venue.good("POST", "algoOrder", **stop, closePosition="true")
+    assert (placed["closePosition"], float(placed["quantity"])) == (True, 0)
+    told = venue.read(user)[-1]["o"]
+    assert (told["cp"], told["R"], float(told["q"])) == (True, True, 0)
+    venue.order(**buy, quantity="0.020")
+    sell = {"side": "SELL", "price": "59980.00", "timeInForce": "IOC", "quantity": "30"}
+    venue.order(venue.key(1), **sell)
+    order = venue.read(user)[-1]["o"]
+    assert (order["X"], order["q"], order["cp"], order["R"]) == ("FILLED", "0.030", True, True)
+    assert venue.good("GET", "/fapi/v3/positionRisk") == []
+
+
+def test_close_position_of_a_position_that_is_gone_is_rejected(venue: Usdm) -> None:
+    venue.order(type="MARKET", price=None, timeInForce=None)
+    user = venue.user_stream()
+    stop = {name: value for name, value in STOP.items() if name != "quantity"}
+    placed = venue.good("POST", "algoOrder", **stop, closePosition="true")
+    venue.order(type="MARKET", price=None, timeInForce=None, side="SELL")
+    sell = {"side": "SELL", "price": "59980.00", "timeInForce": "IOC", "quantity": "30"}
+    venue.read(user)
+    venue.order(venue.key(1), **sell)
+    algo = venue.read(user)[-1]["o"]
+    assert (algo["aid"], algo["X"], algo["rm"]) == (
+        placed["algoId"], "REJECTED", "Reduce Only reject",
+    )  # fmt: skip
+
+
+def test_leverage_that_the_margin_does_not_cover_is_refused(venue: Usdm) -> None:
+    assert venue.order(type="MARKET", price=None, timeInForce=None, quantity="5")[0] == 200
+    status, body = venue.signed("POST", "leverage", **BY_ID, leverage=1)
+    assert (status, body["code"]) == (400, -2028)
+    assert venue.good("POST", "leverage", **BY_ID, leverage=50)["leverage"] == 50
 
 
 # -- WHATEVER IS ASKED ---

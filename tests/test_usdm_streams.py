@@ -11,7 +11,7 @@ from support_usdm import ORDER, SECOND, START_NS, Usdm
 from engine.exchange.book import Side
 from engine.exchange.commands import ResetSequence, SetTick
 from engine.exchange.core import Core
-from engine.exchange.events import TapeFrame
+from engine.exchange.events import Accepted, TapeFrame
 from engine.exchange.face import Tick
 from engine.exchange.instruments import CATALOGUE
 from engine.exchange.market import AgentMarket
@@ -153,6 +153,25 @@ def test_finer_tick_shows_in_prices_and_filters(venue: Usdm) -> None:
     candle = venue.get("klines", symbol="BTCUSDT", interval="1m")[0]
     assert candle[1:6] == ["60000.10"] * 4 + ["0.001"]
     assert candle[7] == "60.00010000"
+
+
+@pytest.mark.parametrize("kind", ["depth", "depth@500ms", "depth@100ms", "depth@0ms"])
+def test_finer_tick_leaves_no_hole_in_a_depth_chain(kind: str) -> None:
+    venue = agents()
+    conn = subscribed(venue, f"btcusdt@{kind}")
+    venue.after(1.33)
+    book = PlainBook(venue.get("depth", symbol="BTCUSDT", limit=1000))
+    venue.read(conn)
+    venue.after(0.17)
+    assert isinstance(venue.core.operate(SetTick("BTCUSDT", 10), venue.t_ns), Accepted)
+    venue.after(2)
+    diffs = venue.read(conn)
+    assert len(diffs) >= 4
+    for one, other in pairwise(diffs):
+        assert other["pu"] == one["u"]
+    told = {float(px) for diff in diffs for px, _ in (*diff["b"], *diff["a"])}
+    assert 50_000 < min(told) <= max(told) < 70_000
+    assert diffs[0]["pu"] <= book.last_id < diffs[-1]["u"]
 
 
 # -- TRADES AND THE REST ---

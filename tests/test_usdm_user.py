@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from support_usdm import ORDER, SECOND, START_NS, Usdm
 
+from engine.exchange.binance.auth import Security
 from engine.exchange.commands import Cancel, SetRefusals
 from engine.exchange.face import Log
 
@@ -235,6 +236,21 @@ def test_deleted_key_fails_everywhere_at_once(venue: Usdm) -> None:
     assert unsigned(venue, conn)["error"]["code"] == -1102  # the session is over
     assert venue.order(venue.key(1))[0] == 200
     assert not any(isinstance(action, Log) for action in venue.actions)
+
+
+def test_management_key_has_no_account(venue: Usdm) -> None:
+    manager, conn = venue.core.keyring.management, venue.open("/ws-fapi/v1")
+    owned = {Security.STREAM, Security.READ, Security.TRADE}
+    for (method, path), route in venue.face.routes().items():
+        status, body = venue.signed(method, path, manager, symbol="BTCUSDT", email="a@b")
+        is_refused = status == 401 and body["code"] == -2015
+        assert is_refused is (route.security in owned), path
+    for name, route in venue.face.methods().items():
+        answer = venue.api(conn, name, manager, symbol="BTCUSDT")
+        is_refused = answer["status"] == 401 and answer["error"]["code"] == -2015
+        assert is_refused is (route.security in owned), name
+    rights = venue.good("GET", "/sapi/v1/account/apiRestrictions", manager)
+    assert (rights["enableReading"], rights["enableFutures"]) == (True, False)
 
 
 def test_only_the_management_key_deletes(venue: Usdm) -> None:

@@ -138,7 +138,7 @@ def _wait_s(error: TickmakerError, attempt: int, rng: Random) -> float | None:
     if isinstance(error, VenueError):
         if error.status in venue.STATUS_THROTTLED:
             return error.retry_after_s if error.retry_after_s <= RETRY_AFTER_S_MAX else None
-        if error.status >= 500:
+        if error.status >= 500 or error.status == venue.STATUS_TIMEOUT:
             return backoff_s(attempt, rng)
     return None
 

@@ -33,6 +33,7 @@ CODE_LISTEN_KEY_GONE = -1125
 CODES_CREDENTIAL = frozenset({-2014, -2015, -1022})
 # Who may try again, and how it is told: HTTP 429 (slow down), 418 (banned), both with Retry-After.
 STATUS_THROTTLED = frozenset({418, 429})
+STATUS_TIMEOUT = 408  # the venue waited in vain for its own backend
 
 
 def market_url(public: str, symbol: str) -> str:
@@ -188,6 +189,6 @@ def remedy(status: int, code: int) -> str:
         return "this host's clock is off: check NTP, or raise recv_window_ms"
     if status in STATUS_THROTTLED:
         return "the venue asks us to slow down: wait before the next start"
-    if status >= 500:
+    if status >= 500 or status == STATUS_TIMEOUT:
         return "the venue has trouble: try again later"
     return "the venue refused the request; its error code is documented under 'Error codes'"

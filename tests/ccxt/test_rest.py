@@ -32,6 +32,7 @@ def test_fetch_balance(api: Any) -> None:
 
 
 def test_fetch_ticker(api: Any, trader: Trader) -> None:
+    until("a first trade", lambda: api.fetch_ticker(trader.symbol)["last"])
     bid, ask = trader.touch()
     ticker = api.fetch_ticker(trader.symbol)
     assert ticker["last"] == pytest.approx((bid + ask) / 2, rel=0.02)

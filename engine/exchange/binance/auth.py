@@ -20,13 +20,25 @@ MICROSECONDS_FROM = 100_000_000_000_000  # a stamp this big is in microseconds, 
 
 
 class Security(Enum):
-    """What a call wants: nobody, a key alone, or a signature by a key with a permission."""
+    """What a call wants: nobody; a key alone, anyone's (KEY) or an account's (STREAM); an
+    account's session (SESSION); a key's signature of the key itself (SELF); or a signature with
+    a permission, which but for MANAGE is an account's too."""
 
     NONE = ""
     KEY = "key"
+    STREAM = "stream"
+    SESSION = "session"
+    SELF = "self"
     READ = "read"
     TRADE = "trade"
     MANAGE = "manage"
+
+
+UNSIGNED = frozenset({Security.NONE, Security.KEY, Security.STREAM, Security.SESSION})
+ANYBODYS = frozenset({Security.NONE, Security.KEY, Security.SELF, Security.MANAGE})
+# What has no permission of its own name wants this one; a key alone wants none.
+PERMISSION = {Security.SESSION: "read", Security.SELF: "read"}
+WITHOUT_PERMISSION = frozenset({Security.NONE, Security.KEY, Security.STREAM})
 
 
 def known_key(keyring: Keyring, api_key: str, ip: str) -> Key:
@@ -40,7 +52,12 @@ def known_key(keyring: Keyring, api_key: str, ip: str) -> Key:
 
 
 def check_permission(key: Key, security: Security) -> None:
-    if security.value not in key.permissions:
+    """The management key owns no account: what is an account's is not for it."""
+    if key.account < 0 and security not in ANYBODYS:
+        raise VenueError(-2015)
+    if security in WITHOUT_PERMISSION:
+        return
+    if PERMISSION.get(security, security.value) not in key.permissions:
         raise VenueError(-2015)
 
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from engine.exchange.binance import troubles
 from engine.exchange.binance.auth import (
+    UNSIGNED,
     Security,
     check_permission,
     check_signature,
@@ -63,6 +64,7 @@ class BinanceFace:
     """One venue over one core (engine/exchange/face.py: Face)."""
 
     name: ClassVar[str]
+    trouble_words: ClassVar[troubles.TroubleWords]
 
     def __init__(
         self,
@@ -255,19 +257,22 @@ class BinanceFace:
         """Everything that comes before the handler: limits, then who asks."""
         now_ns = t_ns + self.skew_ns
         route = self._routes.get((request.method, request.path))
-        if route is None:
-            self.limits.charge(request.ip, 1, t_ns, now_ns)
-            raise self.no_route(request.method, request.path)
         query, body = request.query, request.body
-        params = parse_query(body) | parse_query(query)
+        try:
+            if route is None:
+                raise self.no_route(request.method, request.path)
+            params = parse_query(body) | parse_query(query)
+        except VenueError:  # a request that means nothing costs weight too
+            self.limits.charge(request.ip, 1, t_ns, now_ns)
+            raise
         call = Call(params, None, request.ip, t_ns, now_ns, None, out)
         weight = cost_of(route.weight, params)
         self.limits.charge(request.ip, weight, t_ns, now_ns)
         if route.security is not Security.NONE:
             key = known_key(self.keyring, request.headers.get("x-mbx-apikey", ""), request.ip)
             call.key = key
-            if route.security is not Security.KEY:
-                check_permission(key, route.security)
+            check_permission(key, route.security)
+            if route.security not in UNSIGNED:
                 check_time(params, now_ns)
                 check_signature(key, params, without_signature(query) + without_signature(body))
             if route.orders:
@@ -379,11 +384,13 @@ class BinanceFace:
     def trouble(self, event: HttpRequest | WsText, kind: Trouble, retry_s: int) -> list[Action]:
         now_ns = self._last_ns + self.skew_ns
         if isinstance(event, HttpRequest):
-            return [troubles.http_answer(event, kind, retry_s, now_ns, self.limits)]
+            return [
+                troubles.http_answer(event, kind, retry_s, now_ns, self.limits, self.trouble_words)
+            ]
         conn = self.conns.get(event.conn)
         if conn is None or conn.kind is not ConnKind.TRADE:
             return []
-        error = troubles.error_of(kind, retry_s, now_ns, self.limits)
+        error = troubles.error_of(kind, retry_s, now_ns, self.limits, self.trouble_words)
         return [WsSend((conn.number,), self._ws_api.error(event.text, error))]
 
 

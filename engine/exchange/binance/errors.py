@@ -17,6 +17,7 @@ SHARED_TEXTS: Mapping[int, str] = {
     -1021: "Timestamp for this request is outside of the recvWindow.",
     -1022: "Signature for this request is not valid.",
     -1100: "Illegal characters found in parameter '{}'.",
+    -1101: "Duplicate values for parameter '{}'.",  # as it was seen; the documents differ
     -1102: "Mandatory parameter '{}' was not sent, was empty/null, or malformed.",
     -1106: "Parameter '{}' sent when not required.",
     -1115: "Invalid timeInForce.",
@@ -33,7 +34,7 @@ SHARED_TEXTS: Mapping[int, str] = {
     -2014: "API-key format invalid.",
     -2015: "Invalid API-key, IP, or permissions for action.",
 }
-HTTP_STATUS = {-1003: 429, -1007: 503, -1015: 429, -2014: 401, -2015: 401}  # all others 400
+HTTP_STATUS = {-1003: 429, -1015: 429, -2014: 401, -2015: 401}  # all others 400
 
 
 class VenueError(Exception):

@@ -24,16 +24,23 @@ EnumT = TypeVar("EnumT", bound=Enum)
 
 
 def parse_query(text: str) -> dict[str, str]:
-    """Query or form text to parameters; a repeated one keeps its last value."""
+    """Query or form text to parameters; a repeated one is an error."""
     if not text:
         return {}
+    pairs: list[Any]
     try:
         if PLAIN_QUERY.fullmatch(text) and text.count("&") < PARAMS_MAX:
             # What clients send on the hot path: an order of magnitude faster than parse_qsl.
-            return dict([pair.split("=", 1) for pair in text.split("&") if "=" in pair])
-        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=PARAMS_MAX))
+            pairs = [pair.split("=", 1) for pair in text.split("&") if "=" in pair]
+        else:
+            pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=PARAMS_MAX)
     except ValueError:
         raise VenueError(-1130, "query") from None
+    params: dict[str, str] = dict(pairs)
+    if len(params) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise VenueError(-1101, next(name for name in names if names.count(name) > 1))
+    return params
 
 
 def without_signature(text: str) -> str:
@@ -45,8 +52,13 @@ def _no_constant(text: str) -> None:
     raise ValueError(f"{text} is not JSON")
 
 
-# Decimals keep their text, which is what was signed.
-_DECODER = json.JSONDecoder(parse_float=str, parse_constant=_no_constant)
+class Decimal(str):
+    """A JSON number with a fraction or an exponent: its text, which is what was signed."""
+
+    __slots__ = ()
+
+
+_DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=_no_constant)
 
 
 def json_object(text: str) -> dict[str, Any]:
@@ -65,7 +77,7 @@ def text_params(value: object) -> dict[str, str]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise VenueError(-1130, "params")
+        raise VenueError(-1135, text="Invalid 'params' in JSON request; expected an object.")
     params: dict[str, str] = {}
     for name, item in value.items():
         if isinstance(item, str):

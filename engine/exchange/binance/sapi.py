@@ -34,7 +34,7 @@ class Sapi:
             ("GET", "/sapi/v1/capital/config/getall"): empty._replace(weight=10),
             ("GET", "/sapi/v1/margin/allPairs"): Route(lambda call: "[]", Security.KEY),
             ("GET", "/sapi/v1/margin/isolated/allPairs"): Route(lambda call: "[]", Security.KEY),
-            ("GET", "/sapi/v1/account/apiRestrictions"): Route(self._restrictions, read),
+            ("GET", "/sapi/v1/account/apiRestrictions"): Route(self._restrictions, Security.SELF),
             ("GET", SUB_ACCOUNT_API + "/ipRestriction"): Route(self._ip_restriction, manage),
             # The venue counts it against the user, weight 3000, not against the address.
             ("DELETE", SUB_ACCOUNT_API): Route(self._delete_key, manage, weight=1),

@@ -45,6 +45,7 @@ from engine.exchange.binance.spot_symbols import (
 from engine.exchange.binance.spot_user import SpotConn, UserStreams, state_of
 from engine.exchange.binance.stamp import Stamp
 from engine.exchange.binance.targets import Target, split_target, stream_names
+from engine.exchange.binance.troubles import SPOT_WORDS, TroubleWords
 from engine.exchange.commands import Command, DeleteKey, Modify, Place
 from engine.exchange.core import Core
 from engine.exchange.events import KeyDeleted, Output, Refused
@@ -88,6 +89,7 @@ class BinanceSpot(BinanceFace):
     """`limit_factor`: rate limits so many times the venue's, for load tests."""
 
     name: ClassVar[str] = "binance_spot"
+    trouble_words: ClassVar[TroubleWords] = SPOT_WORDS
 
     def __init__(self, core: Core, limit_factor: int = 1) -> None:
         clock = Stamp()

@@ -96,8 +96,6 @@ class SpotAccount:
 
     def _account(self, call: Call) -> str:
         core = self._face.core
-        if call.account < 0:
-            raise SpotError(-2015)  # the management key owns nothing
         account = core.accounts[call.account]
         omits_zero = boolean(call.params, "omitZeroBalances")
         rates = core.fees_of(next(iter(core.markets)))

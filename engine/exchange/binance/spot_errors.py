@@ -13,7 +13,6 @@ from engine.exchange.terms import Reason
 SPOT_TEXTS: Mapping[int, str] = {
     **SHARED_TEXTS,
     -1100: "Illegal characters found in parameter '{}'; legal range is '{}'.",
-    -1101: "Duplicate values for a parameter detected.",
     -1104: "Not all sent parameters were read; read '{}' parameter(s) but was sent '{}'.",
     -1105: "Parameter '{}' was empty.",
     -1111: "Parameter '{}' has too much precision.",

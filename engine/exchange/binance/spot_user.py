@@ -89,7 +89,7 @@ class UserStreams:
 
     def routes(self) -> dict[str, Route]:
         return {
-            "userDataStream.subscribe": Route(self._subscribe, Security.NONE, WEIGHT),
+            "userDataStream.subscribe": Route(self._subscribe, Security.SESSION, WEIGHT),
             "userDataStream.subscribe.signature": Route(
                 self._subscribe_signed, Security.READ, WEIGHT
             ),
@@ -101,10 +101,8 @@ class UserStreams:
 
     def _subscribe(self, call: Call) -> str:
         assert call.conn is not None
-        key = call.conn.session
-        if key is None:
-            raise SpotError(-2015)  # unverified
-        return self._start(call.conn, key, is_session=True)
+        assert call.key is not None
+        return self._start(call.conn, call.key, is_session=True)
 
     def _subscribe_signed(self, call: Call) -> str:
         assert call.conn is not None

@@ -16,7 +16,6 @@ from engine.exchange.binance.timed import Timed, TimedStreams
 from engine.exchange.events import (
     BestChange,
     DepthChange,
-    InstrumentUpdate,
     Market,
     MarkUpdate,
     Output,
@@ -62,18 +61,25 @@ class DepthChain:
     is_pending: bool = False
     sides: tuple[dict[int, int], dict[int, int]] = field(default_factory=lambda: ({}, {}))
 
-    def gather(self, change: DepthChange, instrument: Instrument) -> None:
-        """Ids that don't follow are a sequence that started anew: what was pending is lost. So
-        is what was counted in another tick."""
-        is_new = change.first_update_id != self.final_id + 1 or instrument is not self.instrument
-        if self.is_pending and is_new:
+    def gather(self, change: DepthChange) -> None:
+        """Ids that don't follow are a sequence that started anew: what was pending is lost."""
+        if self.is_pending and change.first_update_id != self.final_id + 1:
             self.clear()
-        self.instrument = instrument
         if not self.is_pending:
             self.first_id, self.is_pending = change.first_update_id, True
         self.final_id, self.t_ns = change.final_update_id, change.t_ns
         for side, px_ticks, qty_lots in change.changes:
             self.sides[side][px_ticks] = qty_lots
+
+    def rescale(self, factor: int, instrument: Instrument) -> None:
+        """The same prices in finer ticks. What is pending stays so: its ids must be told."""
+        self.instrument = instrument
+        if factor > 1:
+            bids, asks = [
+                {px_ticks * factor: qty_lots for px_ticks, qty_lots in side.items()}
+                for side in self.sides
+            ]
+            self.sides = (bids, asks)
 
     def clear(self) -> None:
         self.sides, self.is_pending = ({}, {}), False
@@ -163,7 +169,11 @@ class MarketStreams:
     # -- FRAMES ---
 
     def publish(self, outputs: Iterable[Output], t_ns: int, actions: list[Action]) -> None:
-        """Frames for `outputs` and for every stream that is due, in order."""
+        """Frames for `outputs` and for every stream that is due, in order. Outputs count in the
+        ticks of now, even those from before a change of the tick that came with them."""
+        for key, symbol in self.symbols.items():
+            if symbol.instrument is not self._markets[key].instrument:
+                self._rescale(key, t_ns, actions)
         marks: list[MarkUpdate] = []
         for output in outputs:
             kind = type(output)
@@ -177,8 +187,6 @@ class MarketStreams:
                 self._publish_tape(output, actions)  # type: ignore[arg-type]
             elif kind is MarkUpdate:
                 marks.append(output)  # type: ignore[arg-type]
-            elif kind is InstrumentUpdate:
-                self._rescale(output.symbol, t_ns, actions)  # type: ignore[union-attr]
         if marks:
             self._publish_marks(marks, t_ns, actions)
         self._publish_due(t_ns, actions)
@@ -232,9 +240,8 @@ class MarketStreams:
                 self._send(symbol.agg_name, data, actions)
 
     def _gather(self, change: DepthChange) -> None:
-        instrument = self._markets[change.symbol].instrument
         for chain in self.symbols[change.symbol].chains.values():
-            chain.gather(change, instrument)
+            chain.gather(change)
 
     def _rescale(self, key: str, t_ns: int, actions: list[Action]) -> None:
         """What was counted in ticks, once they have become finer."""
@@ -243,6 +250,8 @@ class MarketStreams:
         if factor > 1:
             self._publish_agg_trades(symbol, symbol.agg_trades.take_all(), t_ns, actions)
             symbol.history.rescale(factor)
+        for chain in symbol.chains.values():
+            chain.rescale(factor, instrument)
         symbol.instrument = instrument
 
     def _publish_depth(self, chain: DepthChain, t_ns: int, actions: list[Action]) -> None:

@@ -17,6 +17,7 @@ from engine.exchange.binance.sapi import Sapi
 from engine.exchange.binance.stamp import Stamp
 from engine.exchange.binance.streams import MarketStreams
 from engine.exchange.binance.targets import Target, split_target, stream_names
+from engine.exchange.binance.troubles import USDM_WORDS, TroubleWords
 from engine.exchange.binance.usdm_account import UsdmAccount
 from engine.exchange.binance.usdm_desk import UsdmDesk
 from engine.exchange.binance.usdm_errors import UsdmError
@@ -61,6 +62,7 @@ class BinanceUsdm(BinanceFace):
     """`limit_factor` multiplies the rate limits, told and kept: load tests need room."""
 
     name: ClassVar[str] = "binance_usdm"
+    trouble_words: ClassVar[TroubleWords] = USDM_WORDS
 
     def __init__(
         self, core: Core, limit_factor: int = 1, realtime_depth_ms: int = REALTIME_DEPTH_MS

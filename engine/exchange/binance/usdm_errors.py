@@ -18,9 +18,13 @@ class UsdmError(VenueError):
         -2021: "Order would immediately trigger.",
         -2022: "ReduceOnly Order is rejected.",
         -2025: "Reach max open order limit.",
+        -2028: "Leverage is smaller than permitted: insufficient margin balance.",
+        -4002: "Price greater than max price.",
         -4003: "Quantity less than or equal to zero.",
         -4004: "Quantity less than min quantity.",
         -4005: "Quantity greater than max quantity.",
+        -4006: "Stop price less than zero.",
+        -4007: "Stop price greater than max price.",
         -4013: "Price less than min price.",
         -4014: "Price not increased by tick size.",
         -4015: "Client order id is not valid.",
@@ -41,10 +45,13 @@ class UsdmError(VenueError):
         -4116: "ClientOrderId is duplicated.",
         -4120: "Order type not supported for this endpoint. Please use the Algo Order API"
         " endpoints instead.",
+        -4136: "Target strategy invalid for orderType {},closePosition true",
         -4137: "Quantity must be zero with closePosition equals true.",
         -4140: "Invalid symbol status for opening position.",
         -4141: "Symbol is closed.",
         -4164: "Order's notional must be no smaller than {} (unless you choose reduce only).",
+        -4509: "Time in Force (TIF) GTE can only be used with open positions. Please ensure that"
+        " positions are available.",
         -5000: "Path {}, Method {} is invalid",
         -5021: "Due to the order could not be filled immediately, the FOK order has been"
         " rejected. The order will not be recorded in the order history",
@@ -80,6 +87,7 @@ REFUSAL_CODE = {
     Reason.HAS_ORDERS: -4067,
     Reason.HAS_POSITION: -4068,
     Reason.LEVERAGE: -4028,
+    Reason.LEVERAGE_MARGIN: -2028,
     Reason.NO_KEY: -1130,  # unverified
     Reason.REVOCATION_REFUSED: -1000,  # a fault of ours
 }

@@ -15,6 +15,7 @@ from engine.exchange.terms import (
     Exec,
     MoneyWhy,
     Order,
+    Reason,
     Status,
     Stp,
     TriggerStatus,
@@ -45,8 +46,8 @@ ALGO_STATUS = {
     TriggerStatus.REJECTED: "REJECTED",
     TriggerStatus.EXPIRED: "EXPIRED",
 }
-
-
+# `rm`, why an order could not be placed when it triggered; the others' words: unverified.
+FAILURE = {Reason.REDUCE_ONLY: "Reduce Only reject"}
 Text = Callable[[int], str]
 
 
@@ -65,6 +66,10 @@ class UsdmFrames:
             found = (instrument, remember(instrument.px.text), remember(instrument.qty.text))
             self._texts[instrument.key] = found
         return found
+
+    def _date(self, gtd_ns: int) -> int:
+        """0: none."""
+        return self._ms(gtd_ns) if gtd_ns else 0
 
     # -- USER DATA EVENTS ---
 
@@ -158,7 +163,9 @@ class UsdmFrames:
         trigger = update.trigger
         place, echo, px = trigger.place, trigger.place.echo, instrument.px.text
         order_id = str(trigger.order_id) if trigger.order_id else ""
-        refusal = f',"rm":"{trigger.refusal.value}"' if trigger.refusal else ""
+        refusal = ""
+        if trigger.refusal:
+            refusal = f',"rm":"{FAILURE.get(trigger.refusal, trigger.refusal.value)}"'
         is_done = update.status is TriggerStatus.TRIGGERED
         triggered = self._ms(update.t_ns) if is_done else 0
         return (
@@ -171,7 +178,7 @@ class UsdmFrames:
             f'"act":"0","tp":"{px(trigger.trigger_px_ticks)}","p":"{px(place.px_ticks)}",'
             f'"V":"{STP[place.stp]}","wt":"{echo["workingType"]}","pm":"NONE",'
             f'"cp":{echo["closePosition"]},"pP":false,"R":{BOOL[place.reduce_only]},'
-            f'"tt":{triggered},"gtd":0{refusal}}}}}'
+            f'"tt":{triggered},"gtd":{self._date(place.gtd_ns)}{refusal}}}}}'
         )
 
     # -- ANSWERS ---
@@ -247,7 +254,7 @@ class UsdmFrames:
             f'"reduceOnly":{BOOL[place.reduce_only]},{trailing}'
             f'"createTime":{self._ms(trigger.create_ns)},'
             f'"updateTime":{self._ms(trigger.update_ns)},"triggerTime":{triggered},'
-            f'"goodTillDate":0}}'
+            f'"goodTillDate":{self._date(place.gtd_ns)}}}'
         )
 
     def user_trade(self, instrument: Instrument, fill: FillRecord) -> str:

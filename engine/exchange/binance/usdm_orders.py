@@ -224,7 +224,8 @@ class UsdmOrders:
             params["clientAlgoId"] = hashlib.sha256(text.encode()).hexdigest()[:22]
         position = desk.core.accounts[call.account].positions.get(instrument.key)
         lots = position.lots if position else 0
-        accepted = desk.step(trigger_of(params, call.account, instrument, call.now_ns, lots), call)
+        clocks = call.now_ns, desk.stamp.skew_ns
+        accepted = desk.step(trigger_of(params, call.account, instrument, *clocks, lots), call)
         assert accepted.trigger is not None
         return desk.frames.algo_order(instrument, accepted.trigger, None, is_query=False)
 

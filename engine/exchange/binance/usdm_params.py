@@ -19,6 +19,7 @@ from engine.exchange.terms import OrderType, Stp, Tif
 
 GTD = "GTD"
 GTD_AHEAD_S_MIN = 600
+GTD_MS_MAX = 253_402_300_799_000
 RESP_TYPES = ("ACK", "RESULT")
 WORKING_TYPES = ("CONTRACT_PRICE", "MARK_PRICE")
 # Conditional types: those of a limit order, and whether a BUY waits for a rise.
@@ -89,8 +90,9 @@ def tif_of(params: Params, now_ns: int) -> tuple[Tif, int]:
         raise VenueError(-1115)
     if name != GTD:
         return tif, 0
-    date_ns = integer(params, "goodTillDate") * 1_000_000
-    if date_ns < now_ns + GTD_AHEAD_S_MIN * 1_000_000_000:
+    date_ms = integer(params, "goodTillDate")
+    date_ns = date_ms * 1_000_000
+    if date_ms > GTD_MS_MAX or date_ns < now_ns + GTD_AHEAD_S_MIN * 1_000_000_000:
         raise VenueError(-1102, "goodTillDate")
     return tif, date_ns // 1_000_000_000 * 1_000_000_000
 
@@ -155,6 +157,7 @@ def cancel_of(params: Params, account: int, instrument: Instrument) -> Cancel:
 
 
 def modify_of(params: Params, account: int, instrument: Instrument) -> Modify:
+    """An amended order prevents no self-trades any more ("Self Trade Prevention FAQ")."""
     order_id, name = order_ids_of(params)
     px_ticks = steps(params, "price", instrument.px, -4014)
     qty_lots = steps(params, "quantity", instrument.qty, -4023)
@@ -163,6 +166,7 @@ def modify_of(params: Params, account: int, instrument: Instrument) -> Modify:
     if px_ticks <= 0:
         raise UsdmError(-4013)
     return Modify(
+        stp=Stp.NONE,
         account=account,
         symbol=instrument.key,
         side=side_of(params),
@@ -176,11 +180,57 @@ def modify_of(params: Params, account: int, instrument: Instrument) -> Modify:
 # -- CONDITIONAL ORDERS ---
 
 
+def check_amounts(place: Place, instrument: Instrument) -> None:
+    """What an order that waits must fulfil at once; an order that doesn't is checked by the core.
+    How far the price is from the market is seen when it triggers.  # unverified"""
+    if not place.closes_position:
+        if place.qty_lots <= 0:
+            raise UsdmError(-4003)
+        if place.qty_lots < instrument.qty_lots_min:
+            raise UsdmError(-4004)
+        if place.qty_lots > instrument.qty_lots_max:
+            raise UsdmError(-4005)
+    if place.order_type is OrderType.LIMIT:
+        if place.px_ticks <= 0:
+            raise UsdmError(-4013)
+        if place.px_ticks > instrument.px_ticks_max:
+            raise UsdmError(-4002)
+
+
+def trigger_px_of(params: Params, instrument: Instrument) -> int:
+    px_ticks = steps(params, "triggerPrice", instrument.px, -4014)
+    if px_ticks <= 0:
+        raise UsdmError(-4006)
+    if px_ticks > instrument.px_ticks_max:
+        raise UsdmError(-4007)
+    return px_ticks
+
+
+def closes_position(params: Params, kind: str, side: Side, position_lots: int) -> bool:
+    """`closePosition`: the order is as large as the position when it triggers. One that would
+    close nothing now is refused (in words that clients report, not the documents)."""
+    if not boolean(params, "closePosition"):
+        return False
+    if CONDITIONAL[kind][0] is not OrderType.MARKET:
+        raise UsdmError(-4136, kind)
+    if "quantity" in params:
+        raise UsdmError(-4137)
+    if "reduceOnly" in params:
+        raise VenueError(-1106, "reduceonly")
+    if side.sign * position_lots >= 0:
+        raise UsdmError(-4509)
+    return True
+
+
 def trigger_of(
-    params: Params, account: int, instrument: Instrument, now_ns: int, position_lots: int
+    params: Params,
+    account: int,
+    instrument: Instrument,
+    now_ns: int,
+    skew_ns: int,
+    position_lots: int,
 ) -> PlaceTrigger:
-    """algoOrder. `closePosition` stands for the whole position as it is now, reduce-only; the
-    venue would look at it when the order triggers."""
+    """algoOrder. `position_lots`: of the account, now; the clocks as in `place_of`."""
     if mandatory(params, "algoType") != "CONDITIONAL":
         raise VenueError(-1130, "algoType")
     kind = mandatory(params, "type")
@@ -192,24 +242,17 @@ def trigger_of(
     working_type = params.get("workingType", "CONTRACT_PRICE")
     if working_type not in WORKING_TYPES:
         raise UsdmError(-4031, working_type)
-    tif, px_ticks = Tif.GTC, 0
+    tif, px_ticks, gtd_ns = Tif.GTC, 0, 0
     if order_type is OrderType.LIMIT:
-        tif, _ = tif_of({"timeInForce": "GTC", **params}, now_ns)
+        tif, gtd_ns = tif_of({"timeInForce": "GTC", **params}, now_ns)
         px_ticks = steps(params, "price", instrument.px, -4014)
-    closes = boolean(params, "closePosition")
-    if closes and "quantity" in params:
-        raise UsdmError(-4137)
-    if closes:
-        qty_lots = max(0, -side.sign * position_lots)
-        if not qty_lots:
-            raise UsdmError(-2022)
-    else:
-        qty_lots = steps(params, "quantity", instrument.qty, -4023)
+    closes = closes_position(params, kind, side, position_lots)
+    trigger_px_ticks = trigger_px_of(params, instrument)
     echo: Mapping[str, str] = {
         "type": kind,
         "workingType": working_type,
         "closePosition": "true" if closes else "false",
-        "stopPrice": instrument.px.text(steps(params, "triggerPrice", instrument.px, -4014)),
+        "stopPrice": instrument.px.text(trigger_px_ticks),
         "timeInForce": params.get("timeInForce", "GTC"),
     }
     place = Place(
@@ -218,16 +261,19 @@ def trigger_of(
         side=side,
         order_type=order_type,
         tif=tif,
-        qty_lots=qty_lots,
+        qty_lots=0 if closes else steps(params, "quantity", instrument.qty, -4023),
         px_ticks=px_ticks,
         client_order_id=client_id(params, "clientAlgoId"),
         reduce_only=closes or is_reducing(params),
         stp=stp_of(params),
+        gtd_ns=gtd_ns - skew_ns if gtd_ns else 0,
+        closes_position=closes,
         echo=echo,
     )
+    check_amounts(place, instrument)
     return PlaceTrigger(
         place,
-        trigger_px_ticks=steps(params, "triggerPrice", instrument.px, -4014),
+        trigger_px_ticks=trigger_px_ticks,
         is_rising=is_rising_buy is (side is Side.BUY),
         by_mark=working_type == "MARK_PRICE",
     )

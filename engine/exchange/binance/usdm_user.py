@@ -50,7 +50,7 @@ class UsdmUser:
     # -- LISTEN KEYS ---
 
     def routes(self) -> dict[tuple[str, str], Route]:
-        path, by_key = "/fapi/v1/listenKey", Security.KEY
+        path, by_key = "/fapi/v1/listenKey", Security.STREAM
         return {
             ("POST", path): Route(self.start, by_key),
             ("PUT", path): Route(self.keep_alive, by_key),
@@ -58,7 +58,7 @@ class UsdmUser:
         }
 
     def methods(self) -> dict[str, Route]:
-        by_key = Security.KEY
+        by_key = Security.STREAM
         return {
             "userDataStream.start": Route(self.start, by_key, 5),
             "userDataStream.ping": Route(self.keep_alive, by_key),
@@ -67,8 +67,6 @@ class UsdmUser:
 
     def start(self, call: Call) -> str:
         """The living key and 60 more minutes, or a new one."""
-        if call.account < 0:
-            raise UsdmError(-2015)
         key = self._keys.get(call.account)
         if key is None:
             self._count += 1

@@ -4,11 +4,12 @@
 General Info" of USD-M: the same envelope, the same sessions.
 """
 
-import json
+import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 from engine.exchange.binance.auth import (
+    UNSIGNED,
     Security,
     check_permission,
     check_signature,
@@ -18,6 +19,7 @@ from engine.exchange.binance.auth import (
 )
 from engine.exchange.binance.calls import Call, Route, cost_of, orders_of
 from engine.exchange.binance.conns import Conn
+from engine.exchange.binance.control import INT64_MAX
 from engine.exchange.binance.errors import VenueError
 from engine.exchange.binance.limits import MS, RateLimits
 from engine.exchange.binance.params import json_object, mandatory, text_params
@@ -27,6 +29,11 @@ from engine.exchange.keys import Key, KeyKind, Keyring
 NO_SUCH_METHOD = -1020
 SESSION_WEIGHT = 2
 WRONG_KEY_KIND = "HMAC_SHA256 API key is not supported."  # unverified
+REQUEST_ID = re.compile(r"[a-zA-Z0-9_-]{1,36}", re.ASCII)
+WRONG_ID = (
+    "Invalid 'id' in JSON request; expected an integer, a string matching"
+    " '^[a-zA-Z0-9-_]{1,36}$', or null."
+)
 
 
 class Owner(Protocol):
@@ -105,8 +112,9 @@ class WsApi:
         return route
 
     def _run(self, route: Route, call: Call) -> str:
+        session = self._session_key(route.security, call)
         if route.security is not Security.NONE:
-            call.key = self._key(route.security, call)
+            call.key = self._key(route.security, call, session)
             if route.orders:
                 orders = orders_of(route, call.params)
                 self._owner.limits.charge_orders(call.key.account, orders, call.t_ns)
@@ -117,31 +125,35 @@ class WsApi:
 
     # -- WHO ASKS ---
 
-    def _key(self, security: Security, call: Call) -> Key:
+    def _key(self, security: Security, call: Call, session: Key | None) -> Key:
         """The request's own key, which goes before the session's."""
-        params, conn = call.params, call.conn
-        assert conn is not None
-        if "apiKey" not in params and conn.session is not None:
-            return self._session_key(conn, security, call)
-        key = known_key(self._owner.keyring, mandatory(params, "apiKey"), call.ip)
-        if security is not Security.KEY:
-            check_permission(key, security)
+        params = call.params
+        if security is Security.SESSION:
+            if session is None:
+                raise VenueError(-2015)  # unverified
+            key = session
+        else:
+            key = session or known_key(self._owner.keyring, mandatory(params, "apiKey"), call.ip)
+        check_permission(key, security)
+        if security not in UNSIGNED:
             check_time(params, call.now_ns)
-            check_signature(key, params, sorted_payload(params))
+            if session is None:
+                check_signature(key, params, sorted_payload(params))
         return key
 
-    def _session_key(self, conn: Conn, security: Security, call: Call) -> Key:
-        """A key that became bad for any reason ends the session at the next request."""
-        assert conn.session is not None
+    def _session_key(self, security: Security, call: Call) -> Key | None:
+        """The session's key, as it is now, for a request that brings none. One that became bad
+        for any reason ends the session at the next request, whatever that asks for."""
+        conn = call.conn
+        assert conn is not None
+        brings_key = "apiKey" in call.params and security is not Security.SESSION
+        if conn.session is None or brings_key:
+            return None
         try:
-            key = known_key(self._owner.keyring, conn.session.api_key, call.ip)
+            return known_key(self._owner.keyring, conn.session.api_key, call.ip)
         except VenueError:
             conn.session = None
             raise RevokedError from None
-        if security is not Security.KEY:
-            check_permission(key, security)
-            check_time(call.params, call.now_ns)
-        return key
 
     def _logon(self, call: Call) -> str:
         conn = call.conn
@@ -191,11 +203,11 @@ def revoked_json() -> str:
 
 def id_json_of(request_id: Any) -> str:
     """The id as it is echoed; VenueError for what can't be one."""
-    if isinstance(request_id, str):
-        is_plain = request_id.isascii() and request_id.isalnum()
-        return f'"{request_id}"' if is_plain else json.dumps(request_id)
+    kind = type(request_id)  # exactly: decimals and truth values are kinds of text and integer
+    if kind is str and REQUEST_ID.fullmatch(request_id):
+        return f'"{request_id}"'
     if request_id is None:
         return "null"
-    if isinstance(request_id, int) and not isinstance(request_id, bool):
+    if kind is int and -INT64_MAX - 1 <= request_id <= INT64_MAX:
         return str(request_id)
-    raise VenueError(-1130, "id")
+    raise VenueError(-1135, text=WRONG_ID)
