@@ -53,8 +53,8 @@ Never the venue's own, without TLS, for the operator and for checkers. It shows 
 | request | answer |
 |---|---|
 | `GET /health` | alive, and for how long |
-| `GET /state` | accounts with balances, positions and open orders; markets; connections; counters (`bugs` must be 0) |
-| `GET /truth?after=N&limit=M` | the append-only log of what really happened: orders, fills, money, funding, keys, instruments, faults (`--truth FILE` writes it to a file) |
+| `GET /state` | accounts with balances, positions and open orders; markets; connections; counters (`bugs` must be 0; they end the process with a 1) |
+| `GET /truth?after=N&limit=M` | the append-only log of what really happened: orders, fills, money, funding, keys, instruments, faults (`--truth FILE` writes it to a file). At most 10,000 rows; headers: `Truth-Next` is the `N` to go on with, `Truth-First` the first record still kept (the last 1,000,000; beside a file 100,000), `Truth-Length` how many there ever were |
 | `GET /book?symbol=S&limit=N` | the book and its update id |
 | `GET /faults`, `POST /fault` | faults that are alive; begin one now |
 | `POST /command` | `SetState`, `SetTick`, `Shock`, `ResetSequence`, `SetRefusals` of `engine/exchange/commands.py` |
@@ -64,8 +64,9 @@ Never the venue's own, without TLS, for the operator and for checkers. It shows 
 Each account trades in one-way position mode, cross margin, one margin asset; nobody is liquidated,
 nothing can be withdrawn. SBE streams and the venues' non-trading endpoints are not there: they
 answer as an unknown path does. Order lists (OCO, OTO, OPO) are refused on spot in the words that
-the venue has for a symbol that doesn't allow them, and nobody has any. Bybit's take profit and stop
-loss fields, and spot's `tpslOrder`, which occupies assets before it triggers, are refused
+the venue has for a symbol that doesn't allow them, and nobody has any. A change to hedge mode is
+refused as if orders or a position stood in its way (USD-M -4067, -4068). Bybit's take profit and
+stop loss fields, and spot's `tpslOrder`, which occupies assets before it triggers, are refused
 (`StopOrder` works). An order that the venue would refuse is refused with the venue's code and text;
 where the documents leave one open it is marked `unverified` in the code. Rate limits are the
 venue's; `--limit-factor N` makes room for load tests.

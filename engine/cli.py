@@ -88,12 +88,17 @@ def tape_capture(
     ] = None,
     snapshot: Annotated[str, typer.Option(help="REST address of the book (Binance).")] = "",
     seconds: Annotated[float, typer.Option(min=0.0, help="0: until it is interrupted.")] = 0.0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="A file that is there.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Record a venue's market data, every frame as it comes."""
     from engine.gateway.capture import run
 
-    print_result(run(url, out, send=send or [], snapshot_url=snapshot, seconds=seconds), as_json)
+    result = run(
+        url, out, send=send or [], snapshot_url=snapshot, seconds=seconds,
+        is_overwriting=overwrite,
+    )  # fmt: skip
+    print_result(result, as_json)
 
 
 @tape_app.command("verify")

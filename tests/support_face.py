@@ -33,6 +33,8 @@ STATUS = {
     Trouble.INTERNAL: 502,
     Trouble.THROTTLED: 429,
     Trouble.BANNED: 418,
+    Trouble.TOO_LARGE: 413,
+    Trouble.MALFORMED: 400,
 }
 
 
@@ -99,6 +101,8 @@ class TinyFace:
             return [HttpAnswer(event.request, 200, f'{{"order":{self.orders}}}')]
         if event.path == "/boom":
             raise RuntimeError("planted")
+        if event.path == "/bug":
+            return [Log(True, "planted", is_bug=True), HttpAnswer(event.request, 200, "{}")]
         if event.path == "/silent":
             return []
         if event.path == "/all":

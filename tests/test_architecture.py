@@ -92,8 +92,8 @@ IO = {
 
 CLOCKS = ("engine/clock.py", "engine/gateway/hotsocket.pyx", "bench/")
 LOOPS = (
-    "engine/gateway/", "engine/exchange/server.py", "engine/exchange/ws_end.py",
-    "engine/exchange/__main__.py",
+    "engine/gateway/", "engine/exchange/server.py", "engine/exchange/http_end.py",
+    "engine/exchange/ws_end.py", "engine/exchange/process.py",
     "engine/session.py", "engine/sim/loop.py", "engine/sim/network.py", "engine/sim/run.py",
     "engine/demo.py", "bench/",
 )  # fmt: skip

@@ -10,16 +10,17 @@ from support_face import TinyFace
 from support_sources import ROOT
 
 from engine.errors import EXIT_USAGE, TickmakerError
-from engine.exchange.admin import PATHS, Admin
+from engine.exchange.admin import PATHS, TRUTH_ROWS_A_TURN, Admin
 from engine.exchange.book import Side
 from engine.exchange.commands import DeleteKey
 from engine.exchange.events import Refused
-from engine.exchange.face import HttpRequest, WsOpen, WsSend
+from engine.exchange.face import HttpRequest, Log, Tick, WsOpen, WsSend
 from engine.exchange.faults import Faulty
 from engine.exchange.faults_docs import tables
 from engine.exchange.faults_file import parse_schedule, read_schedule
 from engine.exchange.faults_schedule import CLASS_OF, KINDS, ONE, fault
 from engine.exchange.terms import MarketState
+from engine.exchange.truth import KEPT_SLACK, FaultRecord
 
 S = 1_000_000_000
 
@@ -40,6 +41,20 @@ REFUSALS = {
     "symbol": ('[[fault]]\nkind = "delist"\nsymbol = "BTCUSD"', 3, "BTCUSD", "'BTCUSDT'"),
     "top": ("seed = 1\nsede = 1", 2, "sede", "'seed'"),
     "toml": ('seed = 1\n[[fault]\nkind = "drop"', 2, "no TOML", ""),
+    "no window": ('[[fault]]\nkind = "drop"\nfor = "0s"', 3, "no time to last", "docs"),
+    "one bracket": ('seed = 1\n[fault]\nkind = "drop"', 2, "not an array", "[[fault]]"),
+    "seed": ('# seed\nseed = "x"', 2, "seed: Input should be a valid integer", "docs/faults.md"),
+    "nan": ('[[fault]]\nkind = "clock_drift"\nppm = nan', 3, "finite number", "docs"),
+    "inline": ('fault = [{kind = "drop"},\n {kind = "dorp"}]', 2, "dorp", "'drop'"),
+    "one line": ('seed=1\nfault=[{kind = "drop", stream = "{"}, {kind = "x"}]', 2, "'x'", "drop"),
+    "in a string": (
+        '[[fault]]\nkind = "drop"\nmatch = """\n[[fault]]\n"""\n#[[fault]]\n[[fault]]\nkind=""',
+        3, "match", "stream, probability",
+    ),
+    "behind a string": (
+        '[[fault]]\nkind = "drop"\nstream = """\n[[fault]]\n"""\n[[fault]]\nkind="dorp"',
+        7, "dorp", "'drop'",
+    ),
     "choice": ('[[fault]]\nkind = "drop"\nconn = "all"', 3, "'any'", ""),
 }
 
@@ -133,6 +148,44 @@ def test_truth_is_read_on_from_any_number() -> None:
     assert {"order", "money"} >= {row["kind"] for row in rows}
 
 
+def test_long_truth_is_made_in_turns_and_says_how_to_go_on() -> None:
+    rig = Rig()
+    truth = rig.faulty.core.truth
+    opening, sizes = len(truth), []
+    for number in range(2_000):
+        truth.add(FaultRecord(number, "drop", "hit", ""))
+    rows, after = [], -1
+    while True:
+        answer = rig.admin.answer("GET", f"/truth?after={after}&limit=900", "", S)
+        pieces = [answer.body, *(answer.more or ())]
+        sizes += [piece.count("\n") for piece in pieces]
+        page = [json.loads(line) for line in "".join(pieces).splitlines()]
+        headers = dict(answer.headers)
+        after = int(headers["Truth-Next"])
+        if not page:
+            break
+        rows += page
+    assert [row["number"] for row in rows] == list(range(opening + 2_000))
+    assert headers == {
+        "Truth-First": "0", "Truth-Length": str(len(rows)), "Truth-Next": str(len(rows) - 1)
+    }  # fmt: skip
+    assert max(sizes) == TRUTH_ROWS_A_TURN
+
+
+def test_truth_without_a_file_keeps_its_last_records_only() -> None:
+    rig = Rig()
+    truth = rig.faulty.core.truth
+    truth.kept_max = 1_000
+    for number in range(20_000):
+        truth.add(FaultRecord(number, "drop", "hit", ""))
+    first = rig("GET", "/state")["truth_first"]
+    assert len(truth) - 1_000 - KEPT_SLACK < first <= len(truth) - 1_000
+    (row,) = rig("GET", "/truth?limit=1")
+    assert row["number"] == first
+    answer = rig.admin.answer("GET", "/truth?limit=1", "", S)
+    assert dict(answer.headers)["Truth-First"] == str(first)
+
+
 def test_book_is_the_markets_with_its_update_id() -> None:
     rig = Rig()
     book = rig("GET", "/book?symbol=BTCUSDT&limit=3")
@@ -167,6 +220,61 @@ def test_fault_begins_at_once() -> None:
     assert rig("GET", "/faults")["hits"] == {"throttled": 1}
 
 
+SHOCK = '{"command":"Shock","symbol":"BTCUSDT",%s}'
+
+
+def test_fault_has_one_number_everywhere_and_a_refusal_is_told() -> None:
+    rig = Rig()
+    rig.faulty.step(Tick(), 0)
+    rig("POST", "/fault", {"kind": "drop", "for": "5s"})
+
+    def post(status: int) -> Any:
+        answer = rig.admin.answer("POST", "/fault", '{"kind":"halt_instrument","for":"5s"}', S)
+        assert answer.status == status
+        texts = [action.text for action in answer.actions if isinstance(action, Log)]
+        return json.loads(answer.body), texts
+
+    assert post(200) == ({"started": 2}, ["fault 2 halt_instrument: begin (for 5s)"])
+    rig("POST", "/fault", {"kind": "delist"})
+    refused, texts = post(409)
+    assert refused["number"] == 4
+    assert texts[-1] == f"fault 4 halt_instrument: refused ({refused['refused']})"
+    faults = rig("GET", "/faults")
+    assert [(live["number"], live["kind"]) for live in faults["live"]] == [
+        (1, "drop"), (2, "halt_instrument"),
+    ]  # fmt: skip
+    assert faults["refused"] == [{"number": 4, "why": refused["refused"]}]
+    rows = [row for row in rig("GET", "/truth") if row["kind"] == "fault"]
+    assert [(row["fault_number"], row["phase"]) for row in rows] == [
+        (1, "begin"), (2, "begin"), (3, "begin"), (4, "begin"), (4, "refused"),
+    ]  # fmt: skip
+
+
+def test_a_halt_ends_when_the_last_who_wants_it_is_gone() -> None:
+    """Two faults overlap; what the operator sets stays as he set it."""
+    rig = Rig()
+    rig.faulty.step(Tick(), 0)
+    state = {"command": "SetState", "symbol": "BTCUSDT", "state": "HALTED"}
+
+    def states(*times_s: float) -> list[str]:
+        found = []
+        for time_s in times_s:
+            rig.faulty.step(Tick(), int(time_s * S))
+            found.append(rig.faulty.core.state("BTCUSDT").name)
+        return found
+
+    rig("POST", "/fault", {"kind": "halt_instrument", "for": "2s"})  # at 1 s, as all below
+    rig("POST", "/fault", {"kind": "halt_instrument", "for": "4s"})
+    assert states(3.5, 4.9, 5) == ["HALTED", "HALTED", "TRADING"]
+    rig("POST", "/command", state)
+    rig("POST", "/fault", {"kind": "halt_instrument", "for": "2s"}, status=409)
+    assert states(10) == ["HALTED"]
+    rig("POST", "/command", state | {"state": "TRADING"})
+    rig("POST", "/fault", {"kind": "halt_instrument", "for": "20s"})
+    rig("POST", "/command", state, status=409)
+    assert states(30) == ["HALTED"]
+
+
 @pytest.mark.parametrize(
     ("method", "target", "body", "words"),
     [
@@ -182,10 +290,21 @@ def test_fault_begins_at_once() -> None:
         ("POST", "/command", '{"command":["Fly"]}', "SetState"),
         ("POST", "/command", '{"command":"SetState"}', "symbol"),
         ("POST", "/command", '{"command":"SetState","symbol":"BTCUSDT","state":"X"}', "HALTED"),
-        ("POST", "/command", '{"command":"SetTick","symbol":"BTCUSDT","factor":"2"}', "int"),
-        ("POST", "/command", '{"command":"SetTick","symbol":"BTCUSDT","factor":true}', "int"),
+        ("POST", "/command", '{"command":"SetTick","symbol":"BTCUSDT","factor":"2"}', "integer"),
+        ("POST", "/command", '{"command":"SetTick","symbol":"BTCUSDT","factor":true}', "integer"),
         ("POST", "/command", '{"command":"Shock","symbol":"BTCUSDT","empty_side":7}', "BUY"),
         ("POST", "/command", '{"command":"SetRefusals","is_revocation_refused":1}', "bool"),
+        ("POST", "/command", '{"command":"SetTick","symbol":"X","factor":2}', "BTCUSDT"),
+        ("POST", "/command", '{"command":"SetTick","symbol":"BTCUSDT","factor":0}', "factor: gr"),
+        ("POST", "/command", '{"command":"SetTick","symbol":"BTCUSDT"}', "needs 'factor'"),
+        ("POST", "/command", '{"command":"SetRefusals","tick":2}', "has no 'tick'"),
+        ("POST", "/command", '{"command":"SetRefusals","cancel_all_max":-1}', "cancel_all_max: g"),
+        ("POST", "/command", '{"command":"Shock","symbol":"BTCUSDT"}', "wants ticks"),
+        ("POST", "/command", SHOCK % '"ticks":1000000000000000', "half of the price"),
+        ("POST", "/command", SHOCK % '"ticks":-1000000000000000', "half of the price"),
+        ("POST", "/command", SHOCK % '"ticks":1e15', "ticks: a valid integer"),
+        ("POST", "/command", SHOCK % '"spread_ticks":-1', "spread_ticks: greater"),
+        ("POST", "/command", SHOCK % '"ticks":5,"for_ns":-1', "for_ns: greater"),
         ("POST", "/command", '{"command":"DeleteKey","api_key":"x"}', "SetState"),
     ],
 )
@@ -193,7 +312,7 @@ def test_what_makes_no_sense_is_answered_in_words(
     method: str, target: str, body: str, words: str
 ) -> None:
     answer = Rig().admin.answer(method, target, body, S)
-    assert 400 <= answer.status < 500
+    assert answer.status == (404 if words.startswith("no ") and not body else 400)
     assert words in json.loads(answer.body)["error"]
 
 

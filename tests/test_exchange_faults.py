@@ -9,7 +9,7 @@ from support_face import TinyFace, run_until
 
 from engine.exchange.book import Side
 from engine.exchange.commands import CancelAll, DeleteKey
-from engine.exchange.events import Refused
+from engine.exchange.events import Refused, stale_snapshot, told_snapshot
 from engine.exchange.face import (
     Action,
     Event,
@@ -17,6 +17,7 @@ from engine.exchange.face import (
     HttpDrop,
     HttpRequest,
     Tick,
+    WsAccept,
     WsClose,
     WsClosed,
     WsDrop,
@@ -24,6 +25,7 @@ from engine.exchange.face import (
     WsOpen,
     WsPing,
     WsPingOut,
+    WsRefuse,
     WsSend,
     WsText,
 )
@@ -111,8 +113,44 @@ def test_reorder_lets_the_next_message_pass_and_waits_for_none_for_ever() -> Non
     texts = [text for conn, text in world.heard("second", MS) if conn == MARKET]
     assert texts == ["second", "first"]
     world.rest("/all", 2 * MS, "third")
-    assert world.faulty.next_due_ns() == 102 * MS
-    assert sent(world.step(Tick(), 102 * MS)) == [(MARKET, "third")]
+    assert world.faulty.next_due_ns() == 2 * S  # the fault's end, and then the message
+    world.step(Tick(), 2 * S)
+    assert world.faulty.next_due_ns() == 2_002 * MS
+    assert sent(world.step(Tick(), 2_002 * MS)) == [(MARKET, "third")]
+    assert world.phases("reorder") == ["begin", "hit", "end"]  # the third was never overtaken
+
+
+def test_reorder_waits_for_a_slow_streams_own_follower() -> None:
+    world = World(fault("reorder", for_="5s", conn="market", stream="depth"))
+    texts = []
+    for t_ms, text in ((0, "depth1"), (100, "trade"), (400, "depth2"), (800, "depth3")):
+        texts += [t for conn, t in world.heard(text, t_ms * MS) if conn == MARKET]
+    assert texts == ["trade", "depth2", "depth1"]
+    assert world.faulty.hits["reorder"] == 1
+
+
+def test_reorder_keeps_nothing_from_a_connection_that_ends() -> None:
+    world = World(fault("reorder", conn="trade"))
+    done = world.step(WsText(TRADE, "order"), 0) + world.step(WsText(TRADE, "close"), MS)
+    own = [a for a in done if isinstance(a, WsSend | WsClose)]
+    assert [type(action) for action in own] == [WsSend, WsSend, WsClose]
+    world = World(fault("reorder", conn="trade"))
+    world.step(WsText(TRADE, "hello"), 0)
+    done = world.step(WsText(TRADE, "drop"), MS)
+    assert done == [WsSend((TRADE,), "got hello"), WsDrop(TRADE)]
+
+
+def test_muted_connections_are_chosen_once_and_every_lost_message_is_told() -> None:
+    world = World(fault("heartbeat_only", for_="5s", probability=0.5), seed=5)
+    heard = [world.heard("x", t_s * S) for t_s in range(5)]
+    assert 0 < len(heard[0]) < 3
+    assert heard == heard[:1] * 5
+    lost = 3 - len(heard[0])
+    assert world.phases("heartbeat_only").count("hit") == 5 * lost
+    assert len(world.heard("x", 5 * S)) == 3
+    late = World(fault("heartbeat_only", for_="5s", conn="user"))
+    late.step(WsOpen(9, "/user", {}), 1)
+    assert {conn for conn, _ in late.heard("x", 2)} == {MARKET, TRADE}
 
 
 def test_delay_keeps_the_order_of_each_connection() -> None:
@@ -241,6 +279,47 @@ def test_limits_answer_for_the_venue_with_retry_after() -> None:
     assert world.face.orders == 0
 
 
+def test_told_time_is_kept_for_the_address_that_heard_it_after_the_fault() -> None:
+    world = World(fault("throttled", for_="1s", match="/order", retry_after="10s"))
+    other = HttpRequest(99, "POST", "/order", "", "", {}, "10.0.0.2")
+
+    def statuses(t_ms: int) -> list[int]:
+        done = world.rest("/order", t_ms * MS) + world.rest("/x", t_ms * MS)
+        return [answer.status for answer in of(done, HttpAnswer)]
+
+    assert statuses(0) == [429, 203]
+    assert [a.headers for a in of(world.rest("/order", 9_500 * MS), HttpAnswer)] == [
+        (("Retry-After", "1"),)
+    ]
+    assert [a.status for a in of(world.step(other, 9_600 * MS), HttpAnswer)] == [200]
+    assert statuses(9_999) == [429, 203]
+    assert statuses(10_000) == [200, 203]
+
+
+def test_ban_concerns_all_of_its_address_and_refuses_handshakes() -> None:
+    world = World(fault("banned", for_="1s", match="/order", retry_after="10s"))
+
+    def refused(conn: int, t_ms: int, ip: str = "127.0.0.1") -> list[int]:
+        done = world.step(WsOpen(conn, "/market", {}, ip), t_ms * MS)
+        assert not of(done, WsRefuse) or not of(done, WsAccept)
+        return [action.status for action in of(done, WsRefuse)]
+
+    assert refused(11, 0) == []  # nobody of this address has been told
+    world.rest("/order", 100 * MS)
+    assert [a.status for a in of(world.rest("/x", 200 * MS), HttpAnswer)] == [418]
+    assert sent(world.step(WsText(TRADE, "order"), 300 * MS)) == [(TRADE, "banned 10")]
+    assert refused(12, 10_099) == [418]
+    assert refused(13, 10_099, "10.0.0.2") == []
+    assert refused(14, 10_100) == []
+    assert world.face.orders == 0
+    assert world.phases("banned") == ["begin", "hit", "hit", "hit", "end", "hit"]
+    world = World(fault("banned", at="100ms", for_="1s"))
+    assert refused(15, 500) == [418]
+    assert refused(16, 1_400) == [418]
+    assert refused(17, 1_500) == []
+    assert world.face.conns.keys() == {1, 2, 3, 17}
+
+
 # -- THE VENUE ---
 
 
@@ -277,10 +356,27 @@ def test_snapshots_stand_still_while_the_book_moves() -> None:
     old = core.markets["BTCUSDT"].snapshot(5)
     order = place(0, Side.BUY, 10, core.markets["BTCUSDT"].touch()[0])
     accepted(core.step(order, S))
-    assert core.markets["BTCUSDT"].snapshot(5) == old
+    market = core.markets["BTCUSDT"]
+    assert told_snapshot(market, 5) == old
+    assert market.snapshot(5).update_id > old.update_id  # what orders and streams read
     assert len(core.open_orders(0, "BTCUSDT")) == 1
     world.step(Tick(), 2 * S)
-    assert core.markets["BTCUSDT"].snapshot(5).update_id > old.update_id
+    assert told_snapshot(market, 5) == market.snapshot(5)
+
+
+def test_stale_snapshots_overlap_and_none_outlives_a_tick_change() -> None:
+    world = World(
+        fault("stale_snapshot", for_="2s"),
+        fault("stale_snapshot", at="1s", for_="2s"),
+        fault("stale_snapshot", at="5s", for_="9s"),
+        fault("tick_change", at="6s"),
+    )
+    core = world.faulty.core
+    stale = []
+    for t_s in (0, 1, 2, 3, 5, 6):
+        world.step(Tick(), t_s * S)
+        stale.append(stale_snapshot(core.markets["BTCUSDT"], 5) is not None)
+    assert stale == [True, True, True, False, True, False]
 
 
 def test_refusals_of_the_venue_add_up_and_end() -> None:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from engine.exchange.commands import SetState
-from engine.exchange.events import Refused
+from engine.exchange.commands import Advance, Command, SetState
+from engine.exchange.events import Output, Refused
 from engine.exchange.face import (
     Action,
     Event,
@@ -14,6 +14,7 @@ from engine.exchange.face import (
     HttpRequest,
     Log,
     Tick,
+    Trouble,
     WsAccept,
     WsClose,
     WsClosed,
@@ -42,6 +43,11 @@ DEPTH_PATH = {
 MARKET_TARGET = {
     "binance_usdm": "/public/stream?streams=btcusdt@depth@100ms",
     "binance_spot": "/stream?streams=btcusdt@depth@100ms",
+    "bybit": "/v5/public/linear",
+}
+PARTIAL_TARGET = {
+    "binance_usdm": "/public/ws/btcusdt@depth5@100ms",
+    "binance_spot": "/ws/btcusdt@depth5@100ms",
     "bybit": "/v5/public/linear",
 }
 TRADE_TARGET = {
@@ -101,6 +107,10 @@ class Venue:
 
     def phases(self) -> list[str]:
         return [record.phase for record in self.faulty.core.truth.of(FaultRecord)]
+
+
+def sends_to(conn: int, actions: list[Action]) -> list[str]:
+    return [a.text for a in actions if isinstance(a, WsSend) and conn in a.conns]
 
 
 def depth(actions: list[Action]) -> list[str]:
@@ -173,6 +183,33 @@ def test_stale_snapshots_are_older_than_the_stream(venue: str) -> None:
 
 
 @pytest.mark.parametrize("venue", VENUES)
+def test_stale_snapshots_stop_no_stream_and_move_no_money(venue: str) -> None:
+    """Streams of whole books go on; a client that subscribes now gets a book that a later delta
+    does not join."""
+    world = Venue(venue)
+    world.run(0.5)
+    symbol = next(iter(world.faulty.core.markets))
+    market = world.faulty.core.markets[symbol]
+    world.start("stale_snapshot", for_="5s", symbol=symbol)
+    frozen = market.snapshot(1).update_id
+    world.run(0.5)
+    late = TRADE + 1
+    world.step(WsOpen(late, PARTIAL_TARGET[venue], {}))
+    if venue == "bybit":
+        (first,) = sends_to(late, world.step(WsText(late, SUBSCRIBE)))[-1:]
+        data = json.loads(first)["data"]
+        told = sends_to(late, world.run(0.5))
+        assert data["seq"] == frozen
+        assert json.loads(told[0])["data"]["u"] > data["u"] + 1
+    else:
+        told = sends_to(late, world.run(0.5))
+    assert len(told) > 2
+    assert len(set(told)) == len(told)
+    assert market.snapshot(1).update_id > frozen
+    assert world.faulty.core.markets[symbol] is market
+
+
+@pytest.mark.parametrize("venue", VENUES)
 def test_depth_is_dropped_while_pings_and_replies_go_on(venue: str) -> None:
     world = Venue(venue)
     assert depth(world.run(1.0))
@@ -184,10 +221,49 @@ def test_depth_is_dropped_while_pings_and_replies_go_on(venue: str) -> None:
 
 
 @pytest.mark.parametrize("venue", VENUES)
+def test_market_that_fails_is_told_once_as_a_bug_and_time_is_answered(
+    venue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = Venue(venue)
+    world.run(0.5)
+    core, step = world.faulty.core, world.faulty.core.step
+
+    def failing(command: Command, t_ns: int) -> list[Output]:
+        if isinstance(command, Advance):
+            raise RuntimeError("planted")
+        return step(command, t_ns)
+
+    monkeypatch.setattr(core, "step", failing)
+    logs = []
+    for number in range(1, 4):
+        world.t_ns += S
+        event = HttpRequest(number, "GET", TIME_PATH[venue], "", "", {})
+        done = world.faulty.step(event, world.t_ns)
+        assert [a.status for a in done if isinstance(a, HttpAnswer)] == [200]
+        logs += [a for a in done if isinstance(a, Log)]
+    assert [(log.is_error, log.is_bug) for log in logs] == [(True, True)]
+    assert "planted" not in logs[0].text
+    assert world.faulty.next_due_ns() > world.t_ns
+
+
+@pytest.mark.parametrize("venue", VENUES)
+def test_what_is_no_request_is_refused_in_the_venues_words(venue: str) -> None:
+    face = Venue(venue).faulty
+    event = HttpRequest(1, "UNKNOWN", "/", "", "", {})
+    for kind, status in ((Trouble.TOO_LARGE, 413), (Trouble.MALFORMED, 400)):
+        (answer,) = face.trouble(event, kind, 0)
+        assert isinstance(answer, HttpAnswer)
+        assert answer.status == status
+        document = json.loads(answer.body)
+        assert document.get("code", document.get("retCode")) in (-1000, 10001)
+
+
+@pytest.mark.parametrize("venue", VENUES)
 def test_every_stream_ends_at_the_age_limit(venue: str) -> None:
     world = Venue(venue)
     ended = {a.conn for a in world.start("drop_all") if isinstance(a, WsClose | WsDrop)}
     assert ended == {MARKET, TRADE}
+    assert world.phases() == ["begin", "hit", "hit"]
     assert not depth(world.run(1.0))
 
 

@@ -6,7 +6,9 @@ import os
 import signal
 import socket
 import ssl
+import subprocess
 import sys
+import tempfile
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,10 +27,12 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from engine import clock
+from engine.exchange import process as exchange_process
 from engine.exchange.__main__ import main
 from engine.exchange.greeting import ready_document, ready_json, ready_text
 from engine.exchange.instruments import CATALOGUE
 from engine.exchange.market import AgentMarket
+from engine.exchange.tls import FOLDER, own_folder
 
 ROOT = Path(__file__).parents[1]
 LIMIT = {"symbol": "BTCUSDT", "type": "LIMIT", "timeInForce": "GTC"}
@@ -306,6 +310,7 @@ def test_process_with_everything_tells_its_authority_and_writes_the_truth(
     """TLS on both ports, faults from a file; no secret but the ready line's leaves it."""
     faults, truth = tmp_path / "faults.toml", tmp_path / "truth"
     faults.write_text('[[fault]]\nkind = "delay"\nfor = "1h"\nby = "1ms"\n')
+    truth.write_text('{"number": 99}\n')
 
     async def body() -> None:
         process = await spawn("--json", "--tls", "--faults", str(faults), "--truth", str(truth))
@@ -331,10 +336,26 @@ def test_process_with_everything_tells_its_authority_and_writes_the_truth(
         assert b"Traceback" not in err
         assert not ca_file.parent.exists()
         assert {"begin", "hit"} <= {row["phase"] for row in rows if row["kind"] == "fault"}
-        written = [json.loads(line) for line in truth.read_text().splitlines()]
+        old, head, *written = [json.loads(line) for line in truth.read_text().splitlines()]
+        assert old == {"number": 99}, "what older runs wrote stays"
+        assert (head["kind"], head["venue"], head["seed"]) == ("run", "binance_usdm", 1)
+        assert (head["symbols"], head["first_number"]) == (["BTCUSDT"], 0)
+        assert head["t_ns"] <= rows[-1]["t_ns"]
         assert written[: len(rows)] == rows
+        assert b"records of what happened" in err
 
     asyncio.run(body())
+
+
+@pytest.mark.parametrize(("bugs", "code"), [(0, 0), (3, 1)])
+def test_process_that_had_a_bug_ends_with_a_1(
+    bugs: int, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def serve(*_: Any) -> int:
+        return bugs
+
+    monkeypatch.setattr(exchange_process, "serve", serve)
+    assert main([]) == code
 
 
 def test_ready_text_tells_people_what_the_line_tells_programs() -> None:
@@ -373,8 +394,57 @@ def test_unusable_arguments_exit_2_and_name_the_thing(
             (("--faults", "/nowhere/f.toml"), "/nowhere/f.toml"),
             (("--faults", str(bad)), "bad.toml:3"),
             (("--truth", "/nowhere/truth"), "--truth"),
+            (("--rest-port", "99999"), "--rest-port"),
+            (("--ws-port", "-1"), "--ws-port"),
+            (("--admin-port", "65536"), "--admin-port"),
+            (("--limit-factor", "0"), "--limit-factor"),
+            (("--limit-factor", "-5"), "--limit-factor"),
+            (("--maker-fee-bp", "nan"), "--maker-fee-bp"),
+            (("--maker-fee-bp", "inf"), "--maker-fee-bp"),
+            (("--taker-fee-bp", "1e9"), "--taker-fee-bp"),
+            (("--speed", "2"), "--tape"),
         ]:
             assert main([*args]) == 2, args
             out, err = capsys.readouterr()
             assert needle in err
             assert (out, "Traceback" in err) == ("", False)
+
+
+SIGNALLED = """
+import os, sys
+from importlib.abc import MetaPathFinder
+from engine.exchange.__main__ import main
+class Signal(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == sys.argv[1]:
+            os.kill(os.getpid(), int(sys.argv[2]))
+sys.meta_path.insert(0, Signal())
+sys.exit(main(["--json", "--tls"]) or 7)
+"""
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("module", ["engine.exchange.process", "uvloop", "engine.exchange.core"])
+def test_signal_while_it_still_loads_ends_it_quietly(module: str, signum: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNALLED, module, str(int(signum))],
+        cwd=ROOT, capture_output=True, timeout=20, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_folders_of_killed_exchanges_are_swept_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    killed, fresh, other = (tmp_path / f"{name}x" for name in (FOLDER, f"{FOLDER}new", "other-"))
+    for folder in (killed, fresh, other):
+        folder.mkdir()
+        (folder / "ca.pem").touch()
+    with own_folder() as living:
+        for folder in (killed, other, living):
+            os.utime(folder, (0, 0))
+        with own_folder() as second:
+            assert {*tmp_path.iterdir()} == {fresh, other, living, second}
+            assert (fresh / "ca.pem").exists()
+    assert {*tmp_path.iterdir()} == {fresh, other}

@@ -135,14 +135,68 @@ def test_client_that_gives_up_on_a_silent_request_leaves_nothing_behind() -> Non
     run(body)
 
 
-def test_body_that_is_far_too_large_is_refused_before_the_face_sees_it() -> None:
+def test_bug_that_a_face_tells_of_is_counted_and_it_goes_on() -> None:
     async def body() -> None:
         async with rigged() as rig:
-            assert (await rig.rest("POST", "/order", io.BytesIO(bytes(2 << 20))))[0] == 413
-            assert rig.face.orders == rig.server.counters.bugs == 0
-            assert (await rig.rest("POST", "/order", "x"))[0] == 200
+            assert (await rig.rest("GET", "/bug"))[0] == 200
+            assert (await rig.rest("GET", "/x"))[0] == 203
+            for path in ("/health", "/state"):
+                _, facts = await rig.admin("GET", path)
+                assert facts["counters"]["bugs"] == facts["counters"]["log_errors"] == 1
 
     run(body)
+
+
+def test_body_that_is_far_too_large_is_refused_in_the_faces_words() -> None:
+    async def body() -> None:
+        async with rigged() as rig:
+            status, text, _ = await rig.rest("POST", "/order", io.BytesIO(bytes(2 << 20)))
+            assert (status, text) == (413, "too large 0")
+            assert rig.face.orders == rig.server.counters.bugs == 0
+            assert (await rig.rest("POST", "/order", "x"))[0] == 200
+            url = rig.server.admin_url + "/fault"
+            async with rig.http.post(url, data=io.BytesIO(bytes(2 << 20))) as answer:
+                assert (answer.status, await answer.json()) == (413, {"error": "too large"})
+
+    run(body)
+
+
+SECRET = "listenKeyThatIsNobodysBusiness"
+
+
+@pytest.mark.parametrize(
+    ("request_", "answer"),
+    [
+        (f"GET /{SECRET}?{'x' * 9_000} HTTP/1.1\r\nHost: x\r\n\r\n", "413 too large 0"),
+        (f"GET /x HTTP/1.1\r\nX-{SECRET}: {'x' * 9_000}\r\n\r\n", "413 too large 0"),
+        (f"{SECRET} /{SECRET}\r\n\r\n", "400 malformed 0"),
+        (f"GET /{SECRET} HTTP/1.1\r\nContent-Length: {SECRET}\r\n\r\n", "400 malformed 0"),
+        (
+            f"POST /x HTTP/1.1\r\nContent-Encoding: gzip\r\nContent-Length: {len(SECRET)}"
+            f"\r\n\r\n{SECRET}",
+            "400 malformed 0",
+        ),
+    ],
+)
+def test_what_is_no_http_is_refused_in_the_faces_words_and_never_quoted(
+    request_: str, answer: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def body() -> None:
+        async with rigged() as rig:
+            port = URL(rig.server.rest_url).port
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(request_.encode())
+            head, _, text = (await reader.read()).decode().partition("\r\n\r\n")
+            writer.close()
+            assert f"{head.split()[1]} {text}" == answer
+            assert rig.server.counters.bugs == 0
+            assert (await rig.rest("GET", "/x"))[0] == 203
+
+    with caplog.at_level(logging.DEBUG):
+        run(body)
+    logged = caplog.text + "".join(str(record.exc_info) for record in caplog.records)
+    assert SECRET[:8] not in logged
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 @pytest.mark.parametrize("is_busy", [False, True])
@@ -209,6 +263,36 @@ def test_one_message_goes_to_each_of_many_whatever_its_size() -> None:
                 assert len(await one.recv()) == len(await other.recv()) == size
 
     run(body)
+
+
+@pytest.mark.parametrize(
+    ("request_", "answer"),
+    [
+        (f"GET /{SECRET} HTTP/1.1\r\nHost: x\r\n\r\n", "426 malformed 0"),
+        (f"GET /{SECRET}{'x' * 9_000} HTTP/1.1\r\nHost: x\r\n\r\n", "414 too large 0"),
+        (
+            "GET /market HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Key: {SECRET}\r\nSec-WebSocket-Version: 13\r\n\r\n",
+            "400 malformed 0",
+        ),
+    ],
+)
+def test_what_is_no_handshake_is_refused_in_the_faces_words_and_never_quoted(
+    request_: str, answer: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def body() -> None:
+        async with rigged() as rig:
+            port = URL(rig.server.ws_root).port
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(request_.encode())
+            head, _, text = (await reader.read()).decode().partition("\r\n\r\n")
+            writer.close()
+            assert f"{head.split()[1]} {text}" == answer
+            assert not [event for event in rig.face.events if isinstance(event, WsOpen)]
+
+    with caplog.at_level(logging.INFO):
+        run(body)
+    assert SECRET[:8] not in caplog.text
 
 
 def test_handshake_may_be_refused() -> None:

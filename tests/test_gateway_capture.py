@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from websockets.asyncio.server import ServerConnection, serve
 
-from engine.errors import TickmakerError
+from engine.errors import EXIT_USAGE, TickmakerError
 from engine.gateway.capture import capture
 from engine.tape.capture import read_lines
 
@@ -103,6 +103,8 @@ def test_capture_ends_when_it_is_told(tmp_path: Path, ending: str) -> None:
             seconds = 0.01 if ending == "seconds" else 0.0
             result = await capture(venue.url, tmp_path / "c.raw", seconds=seconds, stop=stop)
         assert result["ended"] == ("stopped" if ending == "stop" else "0.01 s")
+        assert (result["frames"], result["out"]) == (0, "")
+        assert not (tmp_path / "c.raw").exists()
 
     asyncio.run(body())
 
@@ -132,6 +134,8 @@ def test_nothing_to_capture_is_an_error(tmp_path: Path) -> None:
         async with Venue(FRAMES).running() as venue:
             with pytest.raises(TickmakerError, match="can't be written"):
                 await capture(venue.url, tmp_path / "absent" / "c.raw")
+            with pytest.raises(TickmakerError, match="is a folder"):
+                await capture(venue.url, tmp_path)
             venue.status = 500
             with pytest.raises(TickmakerError, match="HTTP 500"):
                 await capture(
@@ -141,3 +145,44 @@ def test_nothing_to_capture_is_an_error(tmp_path: Path) -> None:
             await capture(venue.url, tmp_path / "d.raw")
 
     asyncio.run(body())
+    assert not [*tmp_path.iterdir()], "a failure left something behind"
+
+
+@pytest.mark.parametrize("name", ["c.raw", "c.gz"])
+def test_an_older_recording_outlives_every_failure(tmp_path: Path, name: str) -> None:
+    out = tmp_path / name
+    out.write_bytes(b"precious")
+
+    def folder() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    async def body() -> None:
+        with pytest.raises(TickmakerError, match="can't be reached"):
+            await capture("ws://127.0.0.1:1/x", out, is_overwriting=True)
+        async with Venue(FRAMES).running() as venue:
+            with pytest.raises(TickmakerError, match="there already") as refused:
+                await capture(venue.url, out, frames_max=1)
+            assert refused.value.exit_code == EXIT_USAGE
+            venue.status = 500
+            with pytest.raises(TickmakerError, match="HTTP 500"):
+                await capture(
+                    venue.url, out, snapshot_url=venue.rest_url, frames_max=9**9,
+                    is_overwriting=True,
+                )  # fmt: skip
+            assert folder() == {name: b"precious"}
+            await capture(venue.url, out, frames_max=1, is_overwriting=True)
+        assert len([*read_lines(out)]) == 1
+        assert [*folder()] == [name]
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize(
+    ("url", "snapshot"),
+    [("nonsense", ""), ("http://127.0.0.1/x", ""), ("ws://", ""), ("ws://a:1/x", "nonsense")],
+)
+def test_what_is_no_address_is_wrong_usage(tmp_path: Path, url: str, snapshot: str) -> None:
+    with pytest.raises(TickmakerError, match="no address") as refused:
+        asyncio.run(capture(url, tmp_path / "c.raw", snapshot_url=snapshot))
+    assert refused.value.exit_code == EXIT_USAGE
+    assert not [*tmp_path.iterdir()]

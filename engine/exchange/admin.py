@@ -5,34 +5,22 @@ through the venue's protocol; no answer holds a key or a secret.
 """
 
 import json
-from collections.abc import Callable
-from dataclasses import MISSING, fields
-from enum import Enum
-from typing import Any, NamedTuple, get_type_hints
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from engine.errors import TickmakerError
-from engine.exchange.book import Side
-from engine.exchange.commands import (
-    Command,
-    ResetSequence,
-    SetRefusals,
-    SetState,
-    SetTick,
-    Shock,
-)
+from engine.exchange.commands import SetState
 from engine.exchange.core import Core
 from engine.exchange.events import Refused
 from engine.exchange.face import Action, Tick
 from engine.exchange.faults import Faulty
 from engine.exchange.faults_file import parse_fault
-from engine.exchange.terms import MarketState
-from engine.exchange.truth import record_fields
+from engine.exchange.operations import BadRequestError, command_of
+from engine.exchange.truth import Record, record_fields
 
-COMMANDS: dict[str, type[Command]] = {
-    kind.__name__: kind for kind in (SetState, Shock, SetTick, ResetSequence, SetRefusals)
-}
 TRUTH_ROWS_MAX = 10_000
+TRUTH_ROWS_A_TURN = 100  # two milliseconds or so
 BOOK_LEVELS_MAX = 5_000
 JSON, LINES = "application/json", "application/x-ndjson"
 PATHS = {
@@ -51,10 +39,8 @@ class AdminAnswer(NamedTuple):
     body: str
     content_type: str = JSON
     actions: tuple[Action, ...] = ()  # what clients hear of it
-
-
-class BadRequestError(Exception):
-    """Says what is wrong with a request; leaves this file as a 400."""
+    headers: tuple[tuple[str, str], ...] = ()
+    more: Iterator[str] | None = None  # of the body: a piece a turn, so that nobody waits for it
 
 
 class Admin:
@@ -108,6 +94,7 @@ class Admin:
             "accounts": [self._account(index) for index in range(len(core.accounts))],
             "markets": {symbol: self._market(symbol) for symbol in core.markets},
             "truth_length": len(core.truth),
+            "truth_first": core.truth.first,
             "faults_live": [live.fault.kind for live in self._faulty.live.values()],
             **self._facts(),
         }
@@ -155,12 +142,20 @@ class Admin:
         }
 
     def _truth(self, query: dict[str, str], body: str, t_ns: int) -> AdminAnswer:
-        """`after`: the number of the last record that the reader has; -1, or nothing: none."""
+        """`after`: the number of the last record that the reader has; -1, or nothing: none. The
+        headers tell the first record that is still kept, how many there ever were, and with which
+        `after` to go on."""
         after = _whole(query, "after", -1, -1)
         limit = min(_whole(query, "limit", TRUTH_ROWS_MAX, 1), TRUTH_ROWS_MAX)
-        rows = self._core.truth.since(after + 1, limit)
-        lines = [json.dumps(record_fields(number, record)) + "\n" for number, record in rows]
-        return AdminAnswer(200, "".join(lines), LINES)
+        truth = self._core.truth
+        rows = list(truth.since(after + 1, limit))
+        headers = (
+            ("Truth-First", str(truth.first)),
+            ("Truth-Length", str(len(truth))),
+            ("Truth-Next", str(rows[-1][0] if rows else max(after, truth.first - 1))),
+        )
+        pieces = _pieces(rows)
+        return AdminAnswer(200, next(pieces, ""), LINES, headers=headers, more=pieces)
 
     def _book(self, query: dict[str, str], body: str, t_ns: int) -> AdminAnswer:
         symbol = query.get("symbol", "")
@@ -189,6 +184,9 @@ class Admin:
                     {"number": live.number, "end_ns": live.end_ns, **live.fault.model_dump()}
                     for live in faulty.live.values()
                 ],
+                "refused": [
+                    {"number": number, "why": why} for number, why in faulty.refusals.items()
+                ],
                 "hits": dict(faulty.hits),
             }
         )
@@ -202,10 +200,14 @@ class Admin:
             raise BadRequestError(f"symbol: one of {', '.join(self._core.markets)}")
         number = self._faulty.start(fault, t_ns)
         actions = tuple(self._faulty.step(Tick(), t_ns))
-        return AdminAnswer(200, json.dumps({"started": number}), JSON, actions)
+        if refusal := self._faulty.refusals.get(number):
+            return _json({"refused": refusal, "number": number}, 409)._replace(actions=actions)
+        return _json({"started": number})._replace(actions=actions)
 
     def _command(self, query: dict[str, str], body: str, t_ns: int) -> AdminAnswer:
-        command = _command_of(_document(body))
+        command = command_of(_document(body), self._core)
+        if isinstance(command, SetState):
+            self._faulty.operator_sets(command.symbol)
         answer = self._core.operate(command, t_ns)
         if isinstance(answer, Refused):
             return _json({"refused": answer.reason.name, "why": answer.reason.value}, 409)
@@ -213,37 +215,10 @@ class Admin:
         return AdminAnswer(200, json.dumps({"done": type(command).__name__}), JSON, actions)
 
 
-def _command_of(document: dict[str, Any]) -> Command:
-    """BadRequestError names what doesn't fit."""
-    name = document.pop("command", None)
-    kind = COMMANDS.get(name) if isinstance(name, str) else None
-    if kind is None:
-        raise BadRequestError(f"command: one of {', '.join(COMMANDS)}")
-    known = {each.name: each for each in fields(kind)}
-    for key in document:
-        if key not in known:
-            raise BadRequestError(f"{name} has no {key!r}; it has {', '.join(known)}")
-    missing = [key for key, each in known.items() if each.default is MISSING]
-    for key in missing:
-        if key not in document:
-            raise BadRequestError(f"{name} needs {key!r}")
-    hints = get_type_hints(kind)
-    return kind(**{key: _value(key, hints[key], value) for key, value in document.items()})
-
-
-def _value(key: str, wanted: Any, value: object) -> Any:
-    enum: type[Enum] | None = MarketState if wanted is MarketState else None
-    if wanted not in (str, int, bool) and enum is None:
-        enum = Side  # the one optional field
-        if value is None:
-            return None
-    if enum is not None:
-        if isinstance(value, str) and value.upper() in enum.__members__:
-            return enum[value.upper()]
-        raise BadRequestError(f"{key}: one of {', '.join(enum.__members__)}")
-    if type(value) is not wanted or (wanted is int and abs(int(value)) > 1 << 62):  # type: ignore[call-overload]
-        raise BadRequestError(f"{key}: wants {wanted.__name__}")
-    return value
+def _pieces(rows: Sequence[tuple[int, Record]]) -> Iterator[str]:
+    for start in range(0, len(rows), TRUTH_ROWS_A_TURN):
+        turn = rows[start : start + TRUTH_ROWS_A_TURN]
+        yield "".join(json.dumps(record_fields(*row)) + "\n" for row in turn)
 
 
 def _document(body: str) -> dict[str, Any]:

@@ -192,10 +192,18 @@ class DepthSnapshot(NamedTuple):
     asks: list[Quote]
 
 
+class StaleBook(NamedTuple):
+    """A book as it was once, in the ticks of then."""
+
+    instrument: Instrument
+    book: DepthSnapshot
+
+
 class Market(Protocol):
     """One instrument's matching, with whatever moves it in the background."""
 
     instrument: Instrument
+    stale: StaleBook | None  # a fault's: what snapshot answers tell, and nothing else hears of
 
     def advance(self, now_ns: int) -> None:
         """Run background events due by `now_ns`."""
@@ -246,3 +254,17 @@ class Market(Protocol):
 
     def drain(self) -> Iterable[MarketEvent]:
         """Events since the last call, oldest first."""
+
+
+def stale_snapshot(market: Market, count: int) -> DepthSnapshot | None:
+    """None: answers tell the truth, as ever since the tick changed."""
+    stale = market.stale
+    if stale is None or stale.instrument is not market.instrument:
+        return None
+    update_id, bids, asks = stale.book
+    return DepthSnapshot(update_id, bids[:count], asks[:count])
+
+
+def told_snapshot(market: Market, count: int) -> DepthSnapshot:
+    """What an answer that is a snapshot tells; matching and streams read `market.snapshot`."""
+    return stale_snapshot(market, count) or market.snapshot(count)

@@ -128,10 +128,11 @@ class WsHalfOpen(NamedTuple):
 
 
 class Log(NamedTuple):
-    """For the operator; never holds a key."""
+    """For the operator; never holds a key. `is_bug`: ours, the process will end with a 1."""
 
     is_error: bool
     text: str
+    is_bug: bool = False
 
 
 Action = (
@@ -156,6 +157,8 @@ class Trouble(Enum):
     INTERNAL = "internal"  # 5xx of the machine in front
     THROTTLED = "throttled"  # 429 with Retry-After, or the venue's like
     BANNED = "banned"  # 418 with Retry-After, or the venue's like
+    TOO_LARGE = "too large"  # 413: more than the mover reads
+    MALFORMED = "malformed"  # 400: no HTTP request, as far as the mover can tell
 
 
 class Face(Protocol):

@@ -23,8 +23,11 @@ from engine.exchange.face import (
     Log,
     Tick,
     Trouble,
+    WsClose,
     WsClosed,
+    WsDrop,
     WsOpen,
+    WsSend,
     WsText,
 )
 from engine.exchange.faults_frames import Frames
@@ -42,6 +45,7 @@ from engine.exchange.faults_world import World
 from engine.exchange.terms import NEVER_NS
 from engine.exchange.truth import FaultRecord
 
+REFUSALS_KEPT = 1_000
 Due = Callable[[int], list[Action]]  # at its time: what leaves
 
 
@@ -60,8 +64,11 @@ class Faulty:
         self._requests = Requests(face, dice, self._hit)
         self._world = World(face, dice, self._refused)
         self._agenda: list[tuple[int, int, Due]] = []  # a heap
-        self._count = 0  # of everything that was numbered here
-        self._begun: Counter[int] = Counter()
+        self._agenda_count = 0
+        self._fault_count = 0
+        self._begun: Counter[int] = Counter()  # by the number of the first time
+        self._beginning: Live | None = None
+        self.refusals: dict[int, str] = {}  # by number, the last ones: why the venue wouldn't
         self._is_started = False
         self._t_ns = 0
 
@@ -108,70 +115,101 @@ class Faulty:
     # -- FAULTS ---
 
     def start(self, fault: Fault, t_ns: int) -> int:
-        """Begin `fault` now, whatever its `at`; the number that its log lines have."""
-        self._count += 1
-        number = self._count
-        self._at(t_ns, lambda now_ns: self._begin(fault, number, now_ns))
+        """Begin `fault` now, whatever its `at`, with the next step; its number."""
+        number = self._next_number()
+        self._plan(fault, number, t_ns)
         return number
+
+    def operator_sets(self, symbol: str) -> None:
+        self._world.operator_sets(symbol)
+
+    def _next_number(self) -> int:
+        self._fault_count += 1
+        return self._fault_count
 
     def _begin_schedule(self, t_ns: int) -> None:
         """Its times count from here."""
         self._is_started = True
         for fault in self.schedule.fault:
-            self._count += 1
-            self._plan(fault, self._count, t_ns + fault.at_ns)
+            self._plan(fault, self._next_number(), t_ns + fault.at_ns)
 
     def _plan(self, fault: Fault, number: int, at_ns: int) -> None:
-        self._at(at_ns, lambda now_ns: self._begin(fault, number, now_ns))
+        """`number`: that of its first time; a repetition gets its own."""
+
+        def due(now_ns: int) -> list[Action]:
+            own = self._next_number() if self._begun[number] else number
+            return self._begin(fault, own, now_ns, number)
+
+        self._at(at_ns, due)
 
     def _at(self, at_ns: int, due: Due) -> None:
-        self._count += 1
-        heapq.heappush(self._agenda, (at_ns, self._count, due))
+        self._agenda_count += 1
+        heapq.heappush(self._agenda, (at_ns, self._agenda_count, due))
 
-    def _begin(self, fault: Fault, number: int, t_ns: int) -> list[Action]:
-        self._begun[number] += 1
-        if fault.every_ns and (not fault.count or self._begun[number] < fault.count):
-            self._plan(fault, number, t_ns + fault.every_ns)
-        self._count += 1
-        live = Live(self._count, fault, t_ns, t_ns + fault.window_ns)
+    def _begin(self, fault: Fault, number: int, t_ns: int, first: int) -> list[Action]:
+        self._begun[first] += 1
+        if fault.every_ns and (not fault.count or self._begun[first] < fault.count):
+            self._plan(fault, first, t_ns + fault.every_ns)
+        live = Live(number, fault, t_ns, t_ns + fault.window_ns)
         self._t_ns = t_ns
-        said = self._say(live, "begin")
-        if fault.window_ns:
-            self.live[live.number] = live
-            self._at(live.end_ns, lambda now_ns: self._end(live, now_ns))
+        self._beginning = live
+        said = self._say(live, "begin", self._words(fault))
         if isinstance(fault, FrameFault | DelayFault | LinkFault):
-            return [said, *self._frames.begin(live)]
-        if isinstance(fault, RequestFault):
+            caused = self._frames.begin(live)
+        elif isinstance(fault, RequestFault):
             self._requests.begin(live)
-            return [said]
-        return [said, *self._frames.out(self._world.begin(live), t_ns)]
+            caused = []
+        else:
+            caused = self._world.begin(live)
+            for conn in dict.fromkeys(conn for action in caused for conn in _conns(action)):
+                self._hit(fault, f"connection {conn}")
+            caused = self._frames.out(caused, t_ns)
+        self._beginning = None
+        if number in self.refusals:
+            return [said, self._say(live, "refused", self.refusals[number])]
+        if fault.window_ns:
+            self.live[number] = live
+            self._at(live.end_ns, lambda now_ns: self._end(live, now_ns))
+        return [said, *caused]
 
     def _end(self, live: Live, t_ns: int) -> list[Action]:
         del self.live[live.number]
         self._t_ns = t_ns
         self._requests.end(live)
         self._world.end(live, t_ns)
-        return [self._say(live, "end"), *self._frames.end(live)]
+        caused = self._frames.end(live)
+        return [self._say(live, "end", self._words(live.fault)), *caused]
 
-    def _say(self, live: Live, phase: str) -> Action:
-        fields = live.fault.model_dump(by_alias=True, exclude_defaults=True, exclude={"kind"})
-        detail = ", ".join(f"{name} {_plain(name, value)}" for name, value in fields.items())
-        self.core.truth.add(FaultRecord(self._t_ns, live.fault.kind, phase, detail))
-        return Log(False, f"fault {live.fault.kind}: {phase}" + (f" ({detail})" if detail else ""))
+    def _words(self, fault: Fault) -> str:
+        fields = fault.model_dump(by_alias=True, exclude_defaults=True, exclude={"kind"})
+        return ", ".join(f"{name} {_plain(name, value)}" for name, value in fields.items())
+
+    def _say(self, live: Live, phase: str, detail: str) -> Action:
+        self._note_truth(live.fault.kind, phase, detail, live.number)
+        text = f"fault {live.number} {live.fault.kind}: {phase}"
+        return Log(False, f"{text} ({detail})" if detail else text)
 
     def _hit(self, fault: Fault, detail: str) -> None:
         self.hits[fault.kind] += 1
-        self.core.truth.add(FaultRecord(self._t_ns, fault.kind, "hit", detail))
+        lives = (live for live in self.live.values() if live.fault is fault)
+        live = next(lives, self._beginning)
+        self._note_truth(fault.kind, "hit", detail, live.number if live else 0)
 
-    def _refused(self, fault: Fault, detail: str) -> None:
+    def _note_truth(self, kind: str, phase: str, detail: str, number: int) -> None:
+        self.core.truth.add(FaultRecord(self._t_ns, kind, phase, detail, number))
+
+    def _refused(self, live: Live, detail: str) -> None:
         """The world would not have it: a tape has no agents to shock."""
-        self.core.truth.add(FaultRecord(self._t_ns, fault.kind, "refused", detail))
+        self.refusals[live.number] = detail
+        if len(self.refusals) > REFUSALS_KEPT:
+            del self.refusals[min(self.refusals)]
 
     # -- STEPS WITH FAULTS ---
 
     def _troubled_step(self, event: Event, t_ns: int) -> list[Action]:
         self._t_ns = t_ns
         self._world.run(t_ns)
+        self._requests.forget(t_ns)
         done: list[Action] = []
         while self._agenda and self._agenda[0][0] <= t_ns:
             at_ns, _, due = heapq.heappop(self._agenda)
@@ -179,6 +217,9 @@ class Faulty:
         done += self._frames.release(t_ns)
         if not self._note(event):
             event = Tick()
+        if isinstance(event, WsOpen) and (refusal := self._requests.limited(event, t_ns)):
+            done += self._frames.out(self.face.step(Tick(), t_ns), t_ns)
+            return done + refusal
         if isinstance(event, HttpRequest | WsText):
             # What time caused goes first, so that what is left is the event's own.
             done += self._frames.out(self.face.step(Tick(), t_ns), t_ns)
@@ -191,6 +232,8 @@ class Faulty:
     def _answered(self, event: HttpRequest | WsText, t_ns: int) -> list[Action]:
         if isinstance(event, WsText) and self._frames.kind_of(event.conn) is not ConnKind.TRADE:
             return self.face.step(event, t_ns)
+        if (refusal := self._requests.limited(event, t_ns)) is not None:
+            return refusal
         live = self._requests.struck(event)
         if live is None:
             return self.face.step(event, t_ns)
@@ -203,10 +246,19 @@ class Faulty:
         """Keep up with connections; False: nobody may hear of this event."""
         if isinstance(event, WsOpen):
             self._frames.opened(event, self.face.kind_of(event.target))
+            self._requests.opened(event)
             return True
+        if isinstance(event, WsClosed):
+            self._requests.closed(event.conn)
         if isinstance(event, WsClosed) or not self._frames.is_idle:
             return self._frames.note(event)
         return True
+
+
+def _conns(action: Action) -> tuple[int, ...]:
+    if isinstance(action, WsSend):
+        return action.conns
+    return (action.conn,) if isinstance(action, WsClose | WsDrop) else ()
 
 
 def _plain(name: str, value: object) -> str:

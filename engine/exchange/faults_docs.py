@@ -1,11 +1,20 @@
 """docs/faults.md's table, made from the entries of faults_schedule.py: words stand there once."""
 
 from collections.abc import Iterator
+from typing import get_args
 
 from pydantic.fields import FieldInfo
 
-from engine.exchange.faults_schedule import CLASS_OF, CLASSES, MEANING, UNITS_NS, Fault
+from engine.exchange.faults_schedule import (
+    CLASS_OF,
+    EVERY_NS_MIN,
+    KINDS,
+    MEANING,
+    UNITS_NS,
+    Fault,
+)
 
+KINDS_NAMED_MAX = 8
 COMMON = ("kind", "at", "every", "count")
 
 
@@ -23,16 +32,42 @@ def _kinds() -> Iterator[str]:
 
 
 def _fields() -> Iterator[str]:
-    yield "| field | default | meaning |"
-    yield "|---|---|---|"
-    told: set[tuple[str, str, str]] = set()
-    shapes: list[type[Fault]] = [Fault, *CLASSES]
-    for fault in shapes:
-        for name, field in _named(fault):
-            row = (name, _default(name, field), field.description or "")
-            if name != "kind" and row not in told:
-                told.add(row)
-                yield f"| `{row[0]}` | {row[1]} | {row[2]} |"
+    """One row a field and meaning, with the kinds that have it so."""
+    yield "| field | of | default | what it may be | meaning |"
+    yield "|---|---|---|---|---|"
+    rows: dict[tuple[str, str, str, str], list[str]] = {}
+    for kind in KINDS:
+        for name, field in _named(CLASS_OF[kind]):
+            if name != "kind":
+                row = (name, _default(name, field), _values(name, field), field.description or "")
+                rows.setdefault(row, []).append(kind)
+    for (name, default, values, meaning), kinds in rows.items():
+        of = "all" if len(kinds) == len(KINDS) else ", ".join(f"`{kind}`" for kind in kinds)
+        if len(kinds) > KINDS_NAMED_MAX and of != "all":
+            of = "who has it above"
+        yield f"| `{name}` | {of} | {default} | {values} | {meaning} |"
+
+
+def _values(name: str, field: FieldInfo) -> str:
+    if choices := get_args(field.annotation):
+        return ", ".join(f"`{choice}`" for choice in choices)
+    if field.annotation is bool:
+        return "`true`, `false`"
+    if field.annotation is str:
+        return "text"
+    limits: dict[str, float] = {}
+    for each in field.metadata:
+        for limit in ("gt", "ge", "le"):
+            limits |= {limit: getattr(each, limit)} if hasattr(each, limit) else {}
+    if limits:
+        low = f"above {limits['gt']:.0f}" if "gt" in limits else f"{limits['ge']:.0f}"
+        return f"{low} to {limits['le']:.0f}" if "le" in limits else f"{low} and more"
+    if name == "every":
+        return f'`"0s"`, or `"{EVERY_NS_MIN // UNITS_NS["ms"]}ms"` and longer'
+    if name == "for":
+        return "a time above 0"
+    can_be_negative = "negative" in (field.description or "")
+    return "a time, below 0 too" if can_be_negative else "a time"
 
 
 def _named(fault: type[Fault]) -> list[tuple[str, FieldInfo]]:
@@ -42,6 +77,8 @@ def _named(fault: type[Fault]) -> list[tuple[str, FieldInfo]]:
 
 def _default(name: str, field: FieldInfo) -> str:
     value = field.default
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
     if field.alias is None:
         return f"`{value}`" if value != "" else "–"
     for unit in ("s", "ms"):

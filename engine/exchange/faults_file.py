@@ -14,6 +14,14 @@ from engine.exchange.faults_schedule import CLASS_OF, KINDS, Fault, Schedule
 
 HEAD = re.compile(r"\s*\[\[\s*fault\s*\]\]")
 TABLE = re.compile(r"\s*\[")
+INLINE = re.compile(r"\s*fault\s*=")
+LONG_OR_COMMENT = re.compile(
+    r'"""(?:\\[\s\S]|[^\\])*?"""|'
+    r"'''[\s\S]*?'''"
+    r'|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\''
+    r"|#[^\n]*"
+)
+TABLES = "Write [[fault]], in double brackets: there may be many."
 EXAMPLE = "docs/faults.md lists the kinds with their fields."
 
 
@@ -64,10 +72,15 @@ def _explained(
     """The first thing that is wrong, in words."""
     first = error.errors(include_url=False)[0]
     place = first["loc"]
+    if place == ("fault",):
+        line = _line_of_top(text, "fault")
+        return _refusal(name, line, "fault is not an array of tables", TABLES)
     if len(place) < 2 or place[0] != "fault" or not isinstance(place[1], int):
         top = str(place[0]) if place else ""
-        known = _nearest(top, tuple(Schedule.model_fields)) if top else EXAMPLE
-        return _refusal(name, _line_of_top(text, top), f"{top or 'file'}: {first['msg']}", known)
+        is_unknown = first["type"] == "extra_forbidden"
+        remedy = _nearest(top, tuple(Schedule.model_fields)) if is_unknown else EXAMPLE
+        reason = f"there is no {top!r}" if is_unknown else f"{top or 'file'}: {first['msg']}"
+        return _refusal(name, _line_of_top(text, top), reason, remedy)
     index = place[1]
     entry = document["fault"][index]
     kind = entry.get("kind") if isinstance(entry, dict) else None
@@ -94,7 +107,7 @@ def _plain(message: str) -> str:
 
 def _nearest(name: str, known: Iterable[str]) -> str:
     names = list(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     return f"Perhaps {close[0]!r}?" if close else f"There are: {', '.join(names)}."
 
 
@@ -103,10 +116,22 @@ def _refusal(name: str, line: int, reason: str, remedy: str) -> TickmakerError:
     return TickmakerError(f"{place}: {reason}", remedy, EXIT_USAGE)
 
 
+def _lines(text: str) -> list[str]:
+    """Without what only looks like a table: long strings and comments are blanks."""
+
+    def blank(match: re.Match[str]) -> str:
+        found = match[0]
+        is_short = found[0] in "\"'" and found[:3] not in ('"""', "'''")
+        return found if is_short else re.sub(r"[^\n]", " ", found)
+
+    return LONG_OR_COMMENT.sub(blank, text).split("\n")
+
+
 def _line_of(text: str, index: int, key: str) -> int:
     """1-based, of `key` in the `index`-th [[fault]], else of its head; 0: unknown."""
     head_line, seen = 0, -1
-    for number, line in enumerate(text.splitlines(), 1):
+    lines = _lines(text)
+    for number, line in enumerate(lines, 1):
         if HEAD.match(line):
             seen += 1
             if seen == index:
@@ -117,11 +142,23 @@ def _line_of(text: str, index: int, key: str) -> int:
             break
         elif head_line and re.match(rf"\s*\"?{re.escape(key)}\"?\s*=", line):
             return number
-    return head_line
+    return head_line or _line_of_inline(lines, index)
+
+
+def _line_of_inline(lines: list[str], index: int) -> int:
+    """Of the `index`-th table of `fault = [{..}, {..}]`."""
+    seen, is_inside = -1, False
+    for number, line in enumerate(lines, 1):
+        is_inside = is_inside or INLINE.match(line) is not None
+        if is_inside:
+            seen += re.sub(r'"[^"]*"|\'[^\']*\'', "", line).count("{")
+        if seen >= index:
+            return number
+    return 0
 
 
 def _line_of_top(text: str, key: str) -> int:
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(_lines(text), 1):
         if key and re.match(rf"\s*(\[+\s*)?\"?{re.escape(key)}\b", line):
             return number
     return 1 if text else 0

@@ -7,6 +7,7 @@ rest waits. Only `reorder` breaks that, as it says.
 from collections import deque
 from collections.abc import Callable
 from random import Random
+from typing import NamedTuple
 
 from engine.exchange.face import (
     Action,
@@ -26,10 +27,18 @@ from engine.exchange.face import (
 from engine.exchange.faults_schedule import DelayFault, Fault, FrameFault, LinkFault, Live
 from engine.exchange.terms import NEVER_NS
 
-REORDER_NS_MAX = 100_000_000  # a message set aside leaves by then, though nothing followed it
+REORDER_NS_MAX = 2_000_000_000  # a message set aside leaves by then, though nothing followed it
 HELD_MAX = 100_000  # messages held back; further ones leave at once, out of memory's way
 
 Hit = Callable[[Fault, str], None]
+
+
+class Aside(NamedTuple):
+    """A message that waits for its follower."""
+
+    until_ns: int
+    text: str
+    fault: FrameFault
 
 
 class Frames:
@@ -41,11 +50,12 @@ class Frames:
         self._kinds: dict[int, ConnKind] = {}
         self._live: dict[int, FrameFault | DelayFault] = {}
         self._listening: dict[int, LinkFault] = {}  # silent_subscribe and heartbeat_only
+        self._muted: dict[tuple[int, int], None] = {}  # heartbeat_only: fault, connection
         self._dead: dict[int, int] = {}  # half-open connections, by which fault
         self._silent: dict[int, None] = {}
         self._held: dict[int, deque[tuple[int, Action]]] = {}
         self._held_count = 0
-        self._aside: dict[int, tuple[int, str]] = {}  # reorder: until when, the message
+        self._aside: dict[tuple[int, int], Aside] = {}  # reorder, by connection and fault
 
     @property
     def is_idle(self) -> bool:
@@ -62,7 +72,7 @@ class Frames:
 
     def next_due_ns(self) -> int:
         due = [queue[0][0] for queue in self._held.values()]
-        return min(due + [until for until, _ in self._aside.values()], default=NEVER_NS)
+        return min(due + [aside.until_ns for aside in self._aside.values()], default=NEVER_NS)
 
     # -- FAULTS ---
 
@@ -72,6 +82,9 @@ class Frames:
             self._live[live.number] = fault
         elif isinstance(fault, LinkFault) and fault.kind != "half_open":
             self._listening[live.number] = fault
+            if fault.kind == "heartbeat_only":
+                for conn, kind in self._kinds.items():
+                    self._maybe_mute(conn, kind, live.number, fault)
         elif isinstance(fault, LinkFault):
             return self._cut(fault, live.number)
         return []
@@ -89,7 +102,8 @@ class Frames:
 
     def end(self, live: Live) -> list[Action]:
         self._live.pop(live.number, None)
-        self._listening.pop(live.number, None)
+        if self._listening.pop(live.number, None) is not None:
+            self._muted = {key: None for key in self._muted if key[0] != live.number}
         return [WsDrop(conn) for conn, number in self._dead.items() if number == live.number]
 
     # -- EVENTS ---
@@ -105,12 +119,20 @@ class Frames:
             self._kinds.pop(event.conn, None)
             self._dead.pop(event.conn, None)
             self._silent.pop(event.conn, None)
+            self._muted = {key: None for key in self._muted if key[1] != event.conn}
             self._forget(event.conn)
         return True
 
     def opened(self, event: WsOpen, kind: ConnKind) -> None:
         self._kinds[event.conn] = kind
+        for number, fault in self._listening.items():
+            if fault.kind == "heartbeat_only":
+                self._maybe_mute(event.conn, kind, number, fault)
         self._subscribed(event.conn)
+
+    def _maybe_mute(self, conn: int, kind: ConnKind, number: int, fault: LinkFault) -> None:
+        if self._strikes(fault, kind):
+            self._muted[number, conn] = None
 
     def kind_of(self, conn: int) -> ConnKind | None:
         return self._kinds.get(conn)
@@ -125,7 +147,8 @@ class Frames:
 
     def _forget(self, conn: int) -> None:
         self._held_count -= len(self._held.pop(conn, ()))
-        self._aside.pop(conn, None)
+        for key in [key for key in self._aside if key[0] == conn]:
+            del self._aside[key]
 
     # -- ACTIONS ---
 
@@ -141,6 +164,8 @@ class Frames:
                     self._send(conn, action.text, t_ns, is_reply, done)
             elif isinstance(action, WsPingOut | WsClose | WsDrop):
                 if action.conn not in self._dead:
+                    if not isinstance(action, WsPingOut):
+                        self._give_up(action.conn, t_ns, done)
                     self._put(action.conn, action, t_ns, t_ns, done)
             else:
                 done.append(action)
@@ -157,10 +182,10 @@ class Frames:
     def release(self, t_ns: int) -> list[Action]:
         """What has waited long enough."""
         done: list[Action] = []
-        for conn, (until_ns, text) in list(self._aside.items()):
+        for key, (until_ns, text, _) in list(self._aside.items()):
             if until_ns <= t_ns:
-                del self._aside[conn]
-                self._put(conn, WsSend((conn,), text), until_ns, t_ns, done)
+                del self._aside[key]
+                self._put(key[0], WsSend(key[:1], text), until_ns, t_ns, done)
         for conn, queue in list(self._held.items()):
             while queue and queue[0][0] <= t_ns:
                 done.append(queue.popleft()[1])
@@ -175,8 +200,16 @@ class Frames:
         if conn in self._dead or (not is_reply and self._is_mute(conn)):
             return
         texts, delay_ns = [text], 0
-        for fault in self._live.values():
+        waiting = self._followed(conn, text)
+        for number, fault in self._live.items():
             if fault.stream not in text or not self._strikes(fault, self._kinds.get(conn)):
+                continue
+            if fault.kind == "reorder":
+                if (conn, number) not in self._aside:
+                    assert isinstance(fault, FrameFault)
+                    self._aside[conn, number] = Aside(t_ns + REORDER_NS_MAX, texts.pop(), fault)
+                    if not texts:
+                        return
                 continue
             self._hit(fault, f"connection {conn}")
             if isinstance(fault, DelayFault):
@@ -185,27 +218,37 @@ class Frames:
                 return
             elif fault.kind == "duplicate":
                 texts += texts
-            elif fault.kind == "reorder" and conn not in self._aside:
-                self._aside[conn] = (t_ns + REORDER_NS_MAX, texts.pop())
-                if not texts:
-                    return
             elif fault.kind == "garble":
                 texts = [self._garbled(each) for each in texts]
             elif fault.kind == "truncate":
                 texts = [each[: self._dice.randrange(1, max(2, len(each)))] for each in texts]
-        if conn in self._aside:
-            texts.append(self._aside.pop(conn)[1])
+        for key in waiting:  # it leaves, so they are truly overtaken
+            aside = self._aside.pop(key)
+            self._hit(aside.fault, f"connection {conn}")
+            texts.append(aside.text)
         for each in texts:
             self._put(conn, WsSend((conn,), each), t_ns + delay_ns, t_ns, done)
 
+    def _followed(self, conn: int, text: str) -> list[tuple[int, int]]:
+        """What waits for a message like `text`."""
+        return [
+            key for key, aside in self._aside.items()
+            if key[0] == conn and aside.fault.stream in text
+        ]  # fmt: skip
+
+    def _give_up(self, conn: int, t_ns: int, done: list[Action]) -> None:
+        """Nothing follows on a connection that ends."""
+        for key in [key for key in self._aside if key[0] == conn]:
+            self._put(conn, WsSend((conn,), self._aside.pop(key).text), t_ns, t_ns, done)
+
     def _is_mute(self, conn: int) -> bool:
         if conn in self._silent:
-            return True
-        kind = self._kinds.get(conn)
-        return any(
-            fault.kind == "heartbeat_only" and kind is not None and _concerns(fault.conn, kind)
-            for fault in self._listening.values()
-        )
+            return True  # the connection's own record says so
+        for number, fault in self._listening.items():
+            if (number, conn) in self._muted:
+                self._hit(fault, f"connection {conn}")
+                return True
+        return False
 
     def _put(
         self, conn: int, action: Action, due_ns: int, t_ns: int, done: list[Action]

@@ -44,7 +44,15 @@ def _not_busy_ns(text: object) -> int:
     return value_ns
 
 
+def _some_ns(text: object) -> int:
+    value_ns = _not_negative_ns(text)
+    if value_ns == 0:
+        raise ValueError("0s is no time to last: give a longer one, as \"2s\"")
+    return value_ns
+
+
 Span = Annotated[int, BeforeValidator(_not_negative_ns)]
+Length = Annotated[int, BeforeValidator(_some_ns)]
 Every = Annotated[int, BeforeValidator(_not_busy_ns)]
 Shift = Annotated[int, BeforeValidator(duration_ns)]
 Probability = Annotated[float, Field(gt=0, le=1)]
@@ -55,7 +63,7 @@ MS, S = UNITS_NS["ms"], UNITS_NS["s"]
 class Fault(BaseModel):
     """When it happens; a kind's own class says what."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     kind: str
     at_ns: Span = Field(0, alias="at", description="first begin, after the exchange's start")
@@ -69,7 +77,7 @@ class Fault(BaseModel):
 
 
 class Window(Fault):
-    for_ns: Span = Field(2 * S, alias="for", description="how long it lasts")
+    for_ns: Length = Field(2 * S, alias="for", description="how long it lasts")
 
     @property
     def window_ns(self) -> int:
@@ -129,7 +137,9 @@ class TimeoutFault(FateFault):
 
 class LimitFault(RequestFault):
     kind: Literal["throttled", "banned"]  # type: ignore[assignment]
-    retry_ns: Span = Field(0, alias="retry_after", description="told to clients; 0s: what is left")
+    retry_ns: Span = Field(
+        0, alias="retry_after", description="told to clients, and kept; 0s: what is left"
+    )
 
 
 class InstantFault(Fault):
@@ -216,8 +226,8 @@ MEANING = {
     "unavailable": "not done; the answer is the venue's 503",
     "unknown": "the venue's “fate unknown” (−1007); `effect` says what is true",
     "timeout": "no answer, or a late one",
-    "throttled": "429 with Retry-After, or the venue's like",
-    "banned": "418 with Retry-After, or the venue's like",
+    "throttled": "429 with Retry-After, or the venue's like, until the told time",
+    "banned": "418 with Retry-After, or the venue's like, and no handshake, until the told time",
     "listen_key_expiry": "what keeps user streams alive runs out",
     "clock_skew": "the venue's clock is off",
     "clock_step": "the venue's clock jumps, for good",
@@ -244,7 +254,8 @@ AnyFault = Annotated[
 
 
 class Live(NamedTuple):
-    """A fault that has begun; `number` tells two of the same words apart."""
+    """A fault that has begun. Its number is the one that everybody tells: log lines, the truth,
+    the operator's answers."""
 
     number: int
     fault: Fault

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 from random import Random
-from typing import Any, cast
 
 from engine.exchange.book import Side
 from engine.exchange.commands import Command, ResetSequence, SetRefusals, SetState, SetTick, Shock
 from engine.exchange.core import Core
-from engine.exchange.events import DepthSnapshot, Market, Refused
+from engine.exchange.events import Refused, StaleBook
 from engine.exchange.face import Action, Face
 from engine.exchange.faults_schedule import (
     CrashFault,
@@ -25,35 +24,21 @@ from engine.exchange.faults_schedule import (
 )
 from engine.exchange.terms import MarketState
 
-LEVELS_KEPT = 5_000
-
-
-class StaleMarket:
-    """A market whose snapshots are those of the time when this was made."""
-
-    def __init__(self, market: Market) -> None:
-        self.market = market
-        self._snapshot = market.snapshot(LEVELS_KEPT)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.market, name)
-
-    def snapshot(self, count: int) -> DepthSnapshot:
-        update_id, bids, asks = self._snapshot
-        return DepthSnapshot(update_id, bids[:count], asks[:count])
+LEVELS_KEPT = 5_000  # no answer tells more
 
 
 class World:
     """Begins and ends such faults; `refused` hears what the core would not do."""
 
-    def __init__(self, face: Face, dice: Random, refused: Callable[[Fault, str], None]) -> None:
+    def __init__(self, face: Face, dice: Random, refused: Callable[[Live, str], None]) -> None:
         self._face = face
         self._dice = dice
         self._refused = refused
         self._stepped_ns = 0
         self._clocks: dict[int, Live] = {}
         self._refusals: dict[int, Fault] = {}
-        self._symbols: dict[int, str] = {}  # of live faults, by number
+        self._stale: dict[int, str] = {}  # symbols of live faults with stale snapshots, by number
+        self._halts: dict[int, str] = {}  # and of those that halted one
 
     @property
     def is_idle(self) -> bool:
@@ -92,22 +77,27 @@ class World:
         elif fault.kind == "listen_key_expiry":
             return self._face.expire_user_streams(t_ns)
         elif isinstance(fault, SymbolFault | SymbolWindow):
-            self._begin_of_symbol(fault, live.number, t_ns)
+            self._begin_of_symbol(live, fault)
         return []
 
-    def _begin_of_symbol(
-        self, fault: SymbolFault | SymbolWindow, number: int, t_ns: int
-    ) -> None:
+    def _begin_of_symbol(self, live: Live, fault: SymbolFault | SymbolWindow) -> None:
         symbol = fault.symbol or self._dice.choice(sorted(self.core.markets))
         if symbol not in self.core.markets:
-            self._refused(fault, f"no symbol {symbol}")
-            return
-        self._symbols[number] = symbol
-        if fault.kind == "stale_snapshot":
-            markets = self.core.markets
-            markets[symbol] = cast(Market, StaleMarket(_bare(markets[symbol])))
-            return
-        self._do(fault, self._command(fault, symbol), t_ns)
+            self._refused(live, f"no symbol {symbol}")
+        elif fault.kind == "stale_snapshot":
+            market = self.core.markets[symbol]
+            market.stale = StaleBook(market.instrument, market.snapshot(LEVELS_KEPT))
+            self._stale[live.number] = symbol
+        elif (
+            fault.kind == "halt_instrument"
+            and symbol in self._halts.values()
+            and self.core.state(symbol) is MarketState.HALTED
+        ):
+            self._halts[live.number] = symbol  # until the last of them ends
+        else:
+            is_done = self._do(live, self._command(fault, symbol), live.begin_ns)
+            if is_done and fault.kind == "halt_instrument":
+                self._halts[live.number] = symbol
 
     def _command(self, fault: Fault, symbol: str) -> Command:
         if isinstance(fault, TickFault):
@@ -129,31 +119,29 @@ class World:
     # -- END ---
 
     def end(self, live: Live, t_ns: int) -> None:
-        fault = live.fault
         if self._clocks.pop(live.number, None) is not None:
             self.run(t_ns)
         elif self._refusals.pop(live.number, None) is not None:
             self._set_refusals(t_ns)
-        symbol = self._symbols.pop(live.number, "")
-        if not symbol:
-            return
-        if fault.kind == "stale_snapshot":
-            self.core.markets[symbol] = _bare(self.core.markets[symbol])
-        elif (
-            fault.kind == "halt_instrument" and self.core.state(symbol) is MarketState.HALTED
-        ):
-                self._do(fault, SetState(symbol, MarketState.TRADING), t_ns)
+        symbol = self._stale.pop(live.number, "")
+        if symbol and symbol not in self._stale.values():
+            self.core.markets[symbol].stale = None
+        symbol = self._halts.pop(live.number, "")
+        is_last = symbol and symbol not in self._halts.values()
+        if is_last and self.core.state(symbol) is MarketState.HALTED:
+            self._do(live, SetState(symbol, MarketState.TRADING), t_ns)
+
+    def operator_sets(self, symbol: str) -> None:
+        """No fault's end may undo what the operator says of an instrument."""
+        self._halts = {number: own for number, own in self._halts.items() if own != symbol}
 
     def _set_refusals(self, t_ns: int) -> None:
         partial = [f.max for f in self._refusals.values() if isinstance(f, PartialFault)]
         is_refused = any(fault.kind == "revocation_refused" for fault in self._refusals.values())
         self.core.operate(SetRefusals(is_refused, min(partial, default=0)), t_ns)
 
-    def _do(self, fault: Fault, command: Command, t_ns: int) -> None:
+    def _do(self, live: Live, command: Command, t_ns: int) -> bool:
         answer = self.core.operate(command, t_ns)
         if isinstance(answer, Refused):
-            self._refused(fault, answer.reason.value)
-
-
-def _bare(market: Market) -> Market:
-    return market.market if isinstance(market, StaleMarket) else market
+            self._refused(live, answer.reason.value)
+        return not isinstance(answer, Refused)

@@ -15,7 +15,7 @@ from engine.exchange.agents.floor import FIRST_AGENT_ORDER_ID, Floor
 from engine.exchange.agents.settings import AgentSettings, settings_of
 from engine.exchange.book import BookOrder, Side, Touch
 from engine.exchange.commands import Shock
-from engine.exchange.events import DepthSnapshot, MarketEvent
+from engine.exchange.events import DepthSnapshot, MarketEvent, StaleBook
 from engine.exchange.instruments import E8, Listing
 from engine.exchange.market_log import MarketLog
 from engine.exchange.terms import NEVER_NS
@@ -41,6 +41,7 @@ class AgentMarket:
         is_quiet: bool = False,
     ) -> None:
         self.instrument = listing.instrument
+        self.stale: StaleBook | None = None
         self._is_quiet = is_quiet
         self.settings = settings or settings_of(listing)
         self._users: dict[int, BookOrder] = {}  # resting, and the one being placed

@@ -29,6 +29,7 @@ from engine.exchange.face import (
     HttpRequest,
     Log,
     Tick,
+    Trouble,
     WsAccept,
     WsClose,
     WsClosed,
@@ -40,13 +41,14 @@ from engine.exchange.face import (
     WsSend,
     WsText,
 )
+from engine.exchange.http_end import Handler, HttpServer, Refuse
 from engine.exchange.ws_end import CLOSE_TIMEOUT_S, WsEnd, text_frame
 
 log = logging.getLogger("tickmaker.exchange")
 
 HOST = "127.0.0.1"
 IDLE_S_MAX = 1.0
-TURN_S = 0.001  # uvloop's timers count milliseconds; less than one is a busy loop
+TIMER_S_MIN = 0.001  # uvloop's timers count milliseconds; less than one is a busy loop
 POLICY_VIOLATION = 1011  # close code of a server that failed, RFC 6455 7.4.1
 TROUBLE = '{"error":"the exchange has a bug; its log has the traceback"}'
 
@@ -148,7 +150,9 @@ class ExchangeServer:
     async def start(self, rest_port: int = 0, ws_port: int = 0) -> None:
         """Listen and let time run. TickmakerError when a port is taken."""
         scheme = "s" if self._tls is not None else ""
-        port = await self.listen_http(self._on_rest, "--rest-port", rest_port, self._tls)
+        port = await self.listen_http(
+            self._on_rest, self._refuse, "--rest-port", rest_port, self._tls
+        )
         self.rest_url = f"http{scheme}://{HOST}:{port}"
         loop = asyncio.get_running_loop()
         try:
@@ -166,14 +170,14 @@ class ExchangeServer:
 
     async def listen_http(
         self,
-        handler: Callable[[web.BaseRequest], Any],
+        handler: Handler,
+        refuse: Refuse,
         option: str,
         port: int,
         tls: ssl.SSLContext | None = None,
     ) -> int:
         """The port that `handler` is served on."""
-        server = web.Server(handler, handler_cancellation=True, access_log=None)
-        runner = web.ServerRunner(server, shutdown_timeout=CLOSE_TIMEOUT_S)
+        runner = web.ServerRunner(HttpServer(handler, refuse), shutdown_timeout=CLOSE_TIMEOUT_S)
         await runner.setup()
         try:
             await web.TCPSite(runner, HOST, port, ssl_context=tls).start()
@@ -187,16 +191,26 @@ class ExchangeServer:
     async def start_admin(self, admin: Admin, port: int = 0) -> None:
         """The operator's port; never TLS, and never the venue's own."""
 
-        async def on_request(http: web.BaseRequest) -> web.Response:
-            body = (await http.read()).decode(errors="replace") if http.can_read_body else ""
+        async def on_request(http: web.BaseRequest, raw: bytes) -> web.StreamResponse:
+            body = raw.decode(errors="replace")
             answer = admin.answer(http.method, http.raw_path, body, self.now_ns())
             self.act(list(answer.actions))
             self._rearm()
+            text = [answer.body]
+            for piece in answer.more or ():
+                await asyncio.sleep(0)  # whoever trades goes first
+                text.append(piece)
+            kind, headers = answer.content_type, dict(answer.headers)
             return web.Response(
-                status=answer.status, text=answer.body, content_type=answer.content_type
+                status=answer.status, text="".join(text), content_type=kind, headers=headers
             )
 
-        number = await self.listen_http(on_request, "--admin-port", port)
+        def refuse(http: web.BaseRequest, kind: Trouble) -> web.Response:
+            self.counters.bugs += kind is Trouble.INTERNAL
+            status = {Trouble.TOO_LARGE: 413, Trouble.MALFORMED: 400}.get(kind, 500)
+            return web.json_response({"error": kind.value}, status=status)
+
+        number = await self.listen_http(on_request, refuse, "--admin-port", port)
         self.admin_url = f"http://{HOST}:{number}"
 
     def facts(self) -> dict[str, Any]:
@@ -278,7 +292,7 @@ class ExchangeServer:
             self._timer.cancel()
         self._armed_ns = due_ns
         delay_s = (due_ns - self.now_ns()) / 1e9
-        delay_s = 0.0 if delay_s <= 0 else min(max(TURN_S, delay_s), IDLE_S_MAX)
+        delay_s = 0.0 if delay_s <= 0 else min(max(TIMER_S_MIN, delay_s), IDLE_S_MAX)
         self._timer = asyncio.get_running_loop().call_later(delay_s, self._on_timer)
 
     def _on_timer(self) -> None:
@@ -289,9 +303,8 @@ class ExchangeServer:
 
     # -- REST ---
 
-    async def _on_rest(self, http: web.BaseRequest) -> web.StreamResponse:
+    async def _on_rest(self, http: web.BaseRequest, raw: bytes) -> web.StreamResponse:
         path, _, query = http.raw_path.partition("?")
-        raw = await http.read() if http.can_read_body else b""
         number = next(self._request_numbers)
         self.counters.requests += 1
         headers = {name.lower(): value for name, value in http.headers.items()}
@@ -310,6 +323,18 @@ class ExchangeServer:
                 del requests.waiting[number]
         return _response(answer, http)
 
+    def _refuse(self, http: web.BaseRequest, kind: Trouble) -> web.StreamResponse:
+        self.counters.requests += 1
+        self.counters.bugs += kind is Trouble.INTERNAL
+        return _response(self.refusal(kind), http)
+
+    def refusal(self, kind: Trouble) -> HttpAnswer:
+        """The answer to what never became an event, in the venue's words."""
+        event = HttpRequest(next(self._request_numbers), "GET", "/", "", "", {})
+        (answer,) = self.face.trouble(event, kind, 0)
+        assert isinstance(answer, HttpAnswer)
+        return answer
+
     # -- WEBSOCKETS ---
 
     def add(self, end: WsEnd) -> int:
@@ -325,7 +350,8 @@ class ExchangeServer:
 
     def on_slow(self, end: WsEnd) -> None:
         self.counters.slow_cut += 1
-        log.warning("connection %d (%s) does not read; cut off", end.conn, end.target)
+        kind = self.face.kind_of(end.target).value  # a target may hold a listen key
+        log.warning("connection %d (%s) does not read; cut off", end.conn, kind)
 
     def _with(self, conn: int, do: Callable[..., None], *arguments: Any) -> None:
         end = self._ends.get(conn)
@@ -343,6 +369,7 @@ class ExchangeServer:
 
     def _on_log(self, line: Log) -> None:
         self.counters.log_errors += line.is_error
+        self.counters.bugs += line.is_bug
         log.log(logging.ERROR if line.is_error else logging.INFO, "%s", line.text)
 
 

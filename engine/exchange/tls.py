@@ -5,8 +5,14 @@ off at their end. Both keys live as long as the process; the authority's is neve
 """
 
 import datetime
+import fcntl
 import ipaddress
+import os
+import shutil
 import ssl
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from cryptography import x509
@@ -18,6 +24,8 @@ from engine import clock
 
 DAYS_VALID = 30
 CA_FILE = "ca.pem"
+FOLDER = "tickmaker-exchange-"
+STALE_S = 60.0  # one that is just being made isn't locked yet
 NAMES = ("localhost",)
 ADDRESSES = ("127.0.0.1",)
 
@@ -45,6 +53,38 @@ def server_context(folder: Path) -> tuple[ssl.SSLContext, Path]:
     context.load_cert_chain(chain_file)
     chain_file.unlink()  # the context holds it now
     return context, ca_file
+
+
+@contextmanager
+def own_folder() -> Iterator[Path]:
+    """A folder for as long as this is alive, locked by it. Those of exchanges that were killed
+    are swept away first: nobody else would."""
+    _sweep(Path(tempfile.gettempdir()))
+    with tempfile.TemporaryDirectory(prefix=FOLDER) as folder:
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield Path(folder)
+        finally:
+            os.close(handle)
+
+
+def _sweep(home: Path) -> None:
+    for folder in home.glob(f"{FOLDER}*"):
+        try:
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except OSError:
+            continue  # another user's, or just gone
+        try:
+            stat = os.fstat(handle)
+            is_old = clock.wall_ns() / 1e9 - stat.st_mtime > STALE_S
+            if is_old and stat.st_uid == os.getuid():
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+        except BlockingIOError:
+            pass  # its exchange lives
+        finally:
+            os.close(handle)
 
 
 def _certificate(

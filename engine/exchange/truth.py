@@ -104,12 +104,14 @@ class InstrumentRecord(NamedTuple):
 
 
 class FaultRecord(NamedTuple):
-    """Something went wrong on purpose: `phase` of begin, hit, end, refused."""
+    """Something went wrong on purpose: `phase` of begin, hit, end, refused. `fault_number`: the
+    one of its log lines; 0 for a hit after the fault's end."""
 
     t_ns: int
     fault: str
     phase: str
     detail: str
+    fault_number: int = 0
 
 
 Record = (
@@ -118,11 +120,16 @@ Record = (
 )  # fmt: skip
 
 
+KEPT_SLACK = 4_096  # records let go at once: moving the rest costs a millisecond
+
+
 class Truth:
-    """The log. Records before `first` have been handed over (to a file) and let go."""
+    """The log. Records before `first` have been let go: handed over to a file, or the oldest of
+    more than `kept_max`."""
 
     def __init__(self) -> None:
         self.first = 0
+        self.kept_max = 1 << 62
         self._records: list[Record] = []
 
     def __len__(self) -> int:
@@ -131,6 +138,8 @@ class Truth:
 
     def add(self, record: Record) -> None:
         self._records.append(record)
+        if len(self._records) >= self.kept_max + KEPT_SLACK:
+            self.let_go(len(self) - self.kept_max)
 
     def since(self, number: int, count: int | None = None) -> Iterator[tuple[int, Record]]:
         """(number, record) from `number` on; what was let go is not told again."""

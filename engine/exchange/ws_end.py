@@ -17,7 +17,16 @@ from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from engine.exchange.face import Event, WsClosed, WsOpen, WsPing, WsPong, WsText
+from engine.exchange.face import (
+    Event,
+    HttpAnswer,
+    Trouble,
+    WsClosed,
+    WsOpen,
+    WsPing,
+    WsPong,
+    WsText,
+)
 
 MESSAGE_BYTES_MAX = 1 << 20  # of a client's; venues close with 1009 far earlier
 BACKLOG_BYTES_MAX = 16 << 20  # unsent bytes at which a slow client is cut off
@@ -40,6 +49,9 @@ class Owner(Protocol):
 
     def on_slow(self, end: "WsEnd") -> None: ...
 
+    def refusal(self, kind: Trouble) -> HttpAnswer:
+        """For what is no WebSocket handshake."""
+
 
 def text_frame(text: str) -> bytes:
     """A whole unmasked text message, as a server sends it (RFC 6455 5.2)."""
@@ -52,6 +64,22 @@ def text_frame(text: str) -> bytes:
     return b"\x81\x7f" + size.to_bytes(8, "big") + payload
 
 
+class _Protocol(ServerProtocol):
+    """Refuses what is no handshake in the venue's words, not in the library's."""
+
+    def __init__(self, owner: Owner) -> None:
+        super().__init__(max_size=MESSAGE_BYTES_MAX, logger=_quiet)
+        self._owner = owner
+
+    def reject(self, status: int, text: str) -> Response:
+        is_long = status == HTTPStatus.REQUEST_URI_TOO_LONG
+        answer = self._owner.refusal(Trouble.TOO_LARGE if is_long else Trouble.MALFORMED)
+        response = super().reject(status, answer.body)
+        del response.headers["Content-Type"]
+        response.headers["Content-Type"] = "application/json"
+        return response
+
+
 class WsEnd(asyncio.Protocol):
     """The server's end of one connection."""
 
@@ -60,7 +88,7 @@ class WsEnd(asyncio.Protocol):
         self.target = ""
         self.is_half_open = False
         self._owner = owner
-        self._protocol = ServerProtocol(max_size=MESSAGE_BYTES_MAX, logger=_quiet)
+        self._protocol = _Protocol(owner)
         self._transport: asyncio.Transport | None = None
         self._handshake: Response | None = None
         self._is_told = False  # the face knows of this connection

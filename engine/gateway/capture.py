@@ -3,16 +3,20 @@ it came. What `tickmaker tape import` and the local exchange read.
 
 Binance's books need a REST snapshot: it is asked for once the first frame is in, as the venue's
 rule has it, and stands in the file where it arrived. Bybit's come over the stream.
+
+The file is written beside its place, as `NAME.part`, from the moment that the venue has answered,
+and takes its place when the capture ends well: no failure costs an older recording.
 """
 
 import asyncio
 import gzip
 import json
 import signal
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
+from urllib.parse import urlsplit
 
 import aiohttp
 from websockets.asyncio.client import ClientConnection, connect
@@ -43,15 +47,50 @@ class Capture:
         self._file.write(b"%d %s\n" % (clock.monotonic_ns() + self._offset_ns, frame))
 
 
-def _opened(out: Path) -> BinaryIO:
+def _refuse_unusable(url: str, out: Path, snapshot_url: str, is_overwriting: bool) -> None:
+    """What can be known before anybody is asked."""
+    for address, schemes in ((url, ("ws", "wss")), (snapshot_url, ("http", "https"))):
+        wanted = " or ".join(f"{scheme}://" for scheme in schemes)
+        if address and (urlsplit(address).scheme not in schemes or not urlsplit(address).netloc):
+            raise TickmakerError(
+                f"{address}: no address", f"Give one that starts {wanted}", EXIT_USAGE
+            )
+    if not url:
+        raise TickmakerError("no address to capture from", "Give one: ws://…", EXIT_USAGE)
+    if out.is_dir() or not out.parent.is_dir():
+        what = "is a folder" if out.is_dir() else f"can't be written: no folder {out.parent}"
+        raise TickmakerError(f"{out}: {what}", "Give another --out.", EXIT_USAGE)
+    if out.exists() and not is_overwriting:
+        raise TickmakerError(
+            f"{out}: is there already", "Give another --out, or --overwrite.", EXIT_USAGE
+        )
+
+
+@contextmanager
+def _written(out: Path) -> Iterator[Capture]:
+    """A file that takes the place of `out` when all went well, and is gone when not, or when
+    nothing came."""
+    part = out.with_name(out.name + ".part")
     try:
-        if out.suffix == ".gz":
-            return cast(BinaryIO, gzip.open(out, "wb", COMPRESSION))
-        return out.open("wb")
+        file = _opened(part, out.suffix == ".gz")
     except OSError as error:
         raise TickmakerError(
             f"{out}: can't be written: {error.strerror}", "Give another --out.", EXIT_USAGE
         ) from None
+    try:
+        with file:
+            recording = Capture(file)
+            yield recording
+        if recording.frames:
+            part.replace(out)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _opened(path: Path, is_zipped: bool) -> BinaryIO:
+    if is_zipped:
+        return cast(BinaryIO, gzip.open(path, "wb", COMPRESSION))
+    return path.open("wb")
 
 
 async def capture(
@@ -63,17 +102,36 @@ async def capture(
     seconds: float = 0.0,
     frames_max: int = 0,
     stop: asyncio.Event | None = None,
+    is_overwriting: bool = False,
 ) -> dict[str, Any]:
     """Until `seconds` (0: no end) or `frames_max` frames (0: no end) are over, the venue closes,
-    or `stop` is set; the file is whole then. TickmakerError where nothing can be captured."""
-    with _opened(out) as opened:
-        file = Capture(opened)
-        why = await _run(url, file, send, snapshot_url, seconds, frames_max, stop)
-    return {"out": str(out), "frames": file.frames, "snapshots": file.snapshots, "ended": why}
+    or `stop` is set; the file is whole then. TickmakerError where nothing can be captured: then
+    nothing is written, and what stood there stands there still."""
+    _refuse_unusable(url, out, snapshot_url, is_overwriting)
+    async with _connected(url) as connection:
+        with _written(out) as file:
+            why = await _run(connection, file, send, snapshot_url, seconds, frames_max, stop)
+    where = str(out) if file.frames else ""
+    return {"out": where, "frames": file.frames, "snapshots": file.snapshots, "ended": why}
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[ClientConnection]:
+    opening = connect(url, max_size=FRAME_BYTES_MAX, max_queue=FRAMES_QUEUED_MAX, compression=None)
+    try:
+        connection = await opening
+    except InvalidURI as error:
+        raise TickmakerError(f"{url}: no address: {error}", "Check it.", EXIT_USAGE) from None
+    except (OSError, InvalidHandshake, EOFError) as error:
+        raise TickmakerError(
+            f"{url}: can't be reached: {error}", "Check the address.", EXIT_FAILED
+        ) from None
+    async with connection:
+        yield connection
 
 
 async def _run(
-    url: str,
+    connection: ClientConnection,
     file: Capture,
     send: Sequence[str],
     snapshot_url: str,
@@ -82,26 +140,17 @@ async def _run(
     stop: asyncio.Event | None,
 ) -> str:
     """Why it ended."""
-    is_open = False
     try:
-        async with connect(
-            url, max_size=FRAME_BYTES_MAX, max_queue=FRAMES_QUEUED_MAX, compression=None
-        ) as connection:
-            is_open = True
-            for text in send:
-                await connection.send(text)
-            async with asyncio.timeout(seconds or None) as limit:
-                async with _ended_by(stop, limit):
-                    await _take(connection, file, snapshot_url, frames_max)
+        for text in send:
+            await connection.send(text)
+        async with asyncio.timeout(seconds or None) as limit:
+            async with _ended_by(stop, limit):
+                await _take(connection, file, snapshot_url, frames_max)
         return f"{frames_max} frames"
     except ConnectionClosed as error:
         return f"closed by the venue: {error}"
-    except (OSError, InvalidHandshake, InvalidURI) as error:
-        if is_open and isinstance(error, TimeoutError):
-            return "stopped" if stop is not None and stop.is_set() else f"{seconds:g} s"
-        raise TickmakerError(
-            f"{url}: can't be reached: {error}", "Check the address.", EXIT_FAILED
-        ) from None
+    except TimeoutError:
+        return "stopped" if stop is not None and stop.is_set() else f"{seconds:g} s"
 
 
 @asynccontextmanager
@@ -169,7 +218,13 @@ async def _snapshot(url: str) -> bytes:
 
 
 def run(
-    url: str, out: Path, *, send: Sequence[str], snapshot_url: str, seconds: float
+    url: str,
+    out: Path,
+    *,
+    send: Sequence[str],
+    snapshot_url: str,
+    seconds: float,
+    is_overwriting: bool,
 ) -> dict[str, Any]:
     """As `capture`, until SIGINT or SIGTERM at the latest."""
 
@@ -178,7 +233,8 @@ def run(
         for signum in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(signum, stop.set)
         return await capture(
-            url, out, send=send, snapshot_url=snapshot_url, seconds=seconds, stop=stop
-        )
+            url, out, send=send, snapshot_url=snapshot_url, seconds=seconds, stop=stop,
+            is_overwriting=is_overwriting,
+        )  # fmt: skip
 
     return asyncio.run(body())

@@ -45,7 +45,7 @@ from engine.sim.schedule import Plan, WireFault
 SYMBOL = "BTCUSDT"
 ACCOUNT = 0
 SEGMENT_BYTES = 4 << 20
-TURN_S = 0.25  # of the session's housekeeping, which touches no order
+HOUSEKEEPING_S = 0.25  # of the session's housekeeping, which touches no order
 SHUTDOWN_S = 60.0  # of virtual time: the engine's own deadlines are shorter
 LINES_KEPT = 2_000  # of what the engine tells its parent
 TIDY_EVERY_S = 300.0  # of virtual time: what is checked is let go
@@ -151,7 +151,7 @@ class _Run:
     async def whole(self) -> None:
         keys = self.core.keys[ACCOUNT].keys[0]
         network = self.network
-        edge = Edge(network.dial, lambda: network, SEGMENT_BYTES, TURN_S)
+        edge = Edge(network.dial, lambda: network, SEGMENT_BYTES, HOUSEKEEPING_S)
         self.session = Session(self._config(), keys.api_key, keys.secret, self.heard, edge)
         self._plan_faults()
         running = asyncio.create_task(self.session.run())

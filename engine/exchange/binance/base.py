@@ -179,7 +179,7 @@ class BinanceFace:
             self._on[type(event)](event, t_ns, actions)
         except Exception as error:
             # A bug of ours: the client sees what the venue says when it doesn't know either.
-            actions.append(Log(True, f"{type(event).__name__} failed: {_where(error)}"))
+            actions.append(Log(True, f"{type(event).__name__} failed: {_where(error)}", True))
             if not _is_answered(event, actions):
                 actions += self._unknown_error(event)
         return actions
@@ -196,7 +196,7 @@ class BinanceFace:
             except Exception as error:
                 self._is_stopped = True
                 text = f"background market failed; it stands still from here: {_where(error)}"
-                actions.append(Log(True, text))
+                actions.append(Log(True, text, is_bug=True))
         self.publish(outputs, t_ns, actions)
         if t_ns >= self.conns.next_due_ns():
             self._tend_conns(t_ns, actions)

@@ -27,7 +27,7 @@ from engine.exchange.binance.spot_symbols import (
     symbol_json,
 )
 from engine.exchange.core import Core
-from engine.exchange.events import Market
+from engine.exchange.events import Market, told_snapshot
 
 DEPTH_MAX = 5_000
 ROWS_MAX = 1_000
@@ -135,7 +135,7 @@ class SpotMarket:
         symbol = self._face.symbol(call.params)
         self._check_status(symbol, call.params)
         limit = limit_of(call.params, 100, DEPTH_MAX)
-        return frames.depth_json(symbol, self._market(symbol).snapshot(limit))
+        return frames.depth_json(symbol, told_snapshot(self._market(symbol), limit))
 
     def _trades(self, call: Call) -> str:
         symbol = self._face.symbol(call.params)

@@ -16,6 +16,7 @@ GATEWAY_HTML = (
     "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n"
     "<center><h1>502 Bad Gateway</h1></center>\r\n</body>\r\n</html>\r\n"
 )
+REFUSED_STATUS = {Trouble.TOO_LARGE: 413, Trouble.MALFORMED: 400}
 
 
 class TroubleWords(NamedTuple):
@@ -47,6 +48,8 @@ def error_of(
         return throttled(limits.weight, retry_s, now_ns, limits.texts)
     if kind is Trouble.BANNED:
         return banned(retry_s, now_ns, limits.texts)
+    if kind in REFUSED_STATUS:
+        return VenueError(-1000, status=REFUSED_STATUS[kind])  # unverified
     return VenueError(words.internal_code, text=words.internal_text, status=503)
 
 

@@ -14,7 +14,7 @@ from engine.exchange.binance.usdm_errors import UsdmError
 from engine.exchange.binance.usdm_info import exchange_info_json
 from engine.exchange.binance.usdm_streams import levels_json, percent_text
 from engine.exchange.book import Side
-from engine.exchange.events import MarkUpdate, Trade
+from engine.exchange.events import MarkUpdate, Trade, told_snapshot
 from engine.exchange.instruments import Instrument, e8_text
 
 MS = 1_000_000
@@ -110,7 +110,7 @@ class UsdmMarket:
         limit = integer(call.params, "limit", 500)
         if limit not in DEPTH_LIMITS:
             raise UsdmError(-4021)
-        book = self._core.markets[instrument.key].snapshot(limit)
+        book = told_snapshot(self._core.markets[instrument.key], limit)
         now_ms = call.now_ns // MS
         return (
             f'{{"lastUpdateId":{book.update_id},"E":{now_ms},"T":{now_ms},'

@@ -6,11 +6,11 @@ within the depth (a level pushed out of it is deleted, as recorded). `u` counts 
 topic; it starts anew from 1, with a snapshot, when the service does.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from engine.exchange.book import Quote
 from engine.exchange.bybit import texts
-from engine.exchange.events import DepthSnapshot, Market
+from engine.exchange.events import DepthSnapshot, Market, stale_snapshot, told_snapshot
 from engine.exchange.instruments import Instrument, Kind
 from engine.exchange.terms import NEVER_NS
 
@@ -28,6 +28,7 @@ class BookChain:
     market: Market
     depth: int
     u: int
+    fresh_u: int = 0  # the last one before snapshots became stale
     update_id: int = 0
     change_ns: int = 0  # when the book last changed
     sent_ns: int = 0
@@ -40,6 +41,7 @@ class BookChain:
     @classmethod
     def opened(cls, topic: str, market: Market, depth: int, u: int, now_ns: int) -> "BookChain":
         chain = cls(topic, market, depth, u, change_ns=now_ns, sent_ns=now_ns)
+        chain.fresh_u = u - (market.stale is not None)
         chain._take(market.snapshot(depth))
         if depth == 1:
             chain.due_ns = now_ns + RESEND_NS
@@ -53,6 +55,9 @@ class BookChain:
 
     def snapshot_text(self, now_ns: int, skew_ns: int) -> str:
         """What a new subscriber gets: the book as the others have it by now."""
+        if (stale := stale_snapshot(self.market, self.depth)) is not None:
+            told = replace(self, u=self.fresh_u, update_id=stale.update_id)
+            return told._text("snapshot", stale.bids, stale.asks, now_ns, skew_ns)
         return self._text("snapshot", self.bids, self.asks, now_ns, skew_ns)
 
     def push(self, now_ns: int, skew_ns: int) -> str:
@@ -60,7 +65,7 @@ class BookChain:
         self.due_ns = self.sent_ns + RESEND_NS if self.depth == 1 else NEVER_NS
         depth = self.market.snapshot(self.depth)
         if depth.update_id < self.update_id:
-            self.u, self.needs_snapshot = 0, True  # the sequence starts anew
+            self.u, self.fresh_u, self.needs_snapshot = 0, 0, True  # the sequence starts anew
         before = (self.bids, self.asks)
         is_same = before == (depth.bids, depth.asks) and not self.needs_snapshot
         if is_same and (self.depth > 1 or now_ns - self.sent_ns < RESEND_NS):
@@ -68,11 +73,13 @@ class BookChain:
         is_whole = self.depth == 1 or self.needs_snapshot
         self._take(depth)
         self.u += not is_same
+        if self.market.stale is None:
+            self.fresh_u = self.u
         self.sent_ns = now_ns
         self.due_ns = now_ns + RESEND_NS if self.depth == 1 else NEVER_NS
         self.needs_snapshot = False
         if is_whole:
-            return self.snapshot_text(now_ns, skew_ns)
+            return self._text("snapshot", self.bids, self.asks, now_ns, skew_ns)
         bids, asks = _changes(before[0], self.bids, -1), _changes(before[1], self.asks, 1)
         return self._text("delta", bids, asks, now_ns, skew_ns)
 
@@ -119,8 +126,10 @@ def rest_book_json(
     instrument = market.instrument
     cts, seq = now_ms, 0
     if chain is None:
-        depth = market.snapshot(limit)
+        depth = told_snapshot(market, limit)
         bids, asks, seq = depth.bids, depth.asks, depth.update_id
+    elif (stale := stale_snapshot(market, limit)) is not None:
+        bids, asks, seq, u = stale.bids, stale.asks, stale.update_id, chain.fresh_u
     else:
         bids, asks = chain.bids[:limit], chain.asks[:limit]
         seq, u, cts = chain.update_id, chain.u, (chain.change_ns + skew_ns) // MS

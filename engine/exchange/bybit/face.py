@@ -55,7 +55,7 @@ from engine.exchange.face import (
     WsSend,
     WsText,
 )
-from engine.exchange.terms import Why
+from engine.exchange.terms import NEVER_NS, Why
 
 USERS_OUTPUTS = (OrderUpdate, AccountUpdate, TriggerUpdate)
 GOING_AWAY = 1_001
@@ -66,7 +66,10 @@ TROUBLE_CODES = {
     Trouble.INTERNAL: 10016,
     Trouble.THROTTLED: 10429,
     Trouble.BANNED: 10403,
+    Trouble.TOO_LARGE: 10001,
+    Trouble.MALFORMED: 10001,
 }
+REFUSED_STATUS = {Trouble.TOO_LARGE: 413, Trouble.MALFORMED: 400}  # unverified
 PLAIN_TYPE = ("Content-Type", "text/plain")
 
 
@@ -81,6 +84,7 @@ class Bybit:
         self._venue = Venue(core)
         rules = limits if isinstance(limits, LimitRules) else LimitRules(limits)
         self._limits = Limits(rules)
+        self._is_stopped = False  # the background market failed
         self._sessions = Sessions()
         self._dead_man = DeadMan()
         self._public = PublicStreams(self._venue)
@@ -138,7 +142,7 @@ class Bybit:
 
     def next_due_ns(self) -> int:
         return min(
-            self.core.next_due_ns(),
+            NEVER_NS if self._is_stopped else self.core.next_due_ns(),
             self._public.next_due_ns(),
             self._dead_man.next_due_ns(),
             self._sessions.scan_ns,
@@ -146,7 +150,15 @@ class Bybit:
 
     def _advance(self, t_ns: int) -> list[Action]:
         """The core's time, then our own clocks."""
-        actions = self.publish(self.core.step(Advance(), t_ns), t_ns)
+        outputs: list[Output] = []
+        actions: list[Action] = []
+        if not self._is_stopped:
+            try:
+                outputs = self.core.step(Advance(), t_ns)
+            except Exception as error:
+                self._is_stopped = True
+                actions.append(_log_of(error, "background market failed; it stands still: "))
+        actions += self.publish(outputs, t_ns)
         for account, kind in self._dead_man.fired(t_ns):
             command = CancelAll(account, tuple(self._venue.keys(kind)), Why.DEAD_MAN)
             self._venue.do(kind, command)
@@ -264,6 +276,9 @@ class Bybit:
     def _http_trouble(self, request: int, kind: Trouble, retry_s: int) -> HttpAnswer:
         if kind is Trouble.UNKNOWN:
             return self._rest.failure(request, VenueError(10000))
+        if kind in REFUSED_STATUS:
+            refusal = self._rest.failure(request, VenueError(TROUBLE_CODES[kind]))
+            return refusal._replace(status=REFUSED_STATUS[kind])
         if kind is Trouble.BANNED:
             return self._rest.banned(request)
         if kind is Trouble.THROTTLED:
@@ -297,10 +312,10 @@ class Bybit:
         return actions
 
 
-def _log_of(error: Exception) -> Log:
+def _log_of(error: Exception, what: str = "") -> Log:
     """The kind and place of a fault of ours; its text might hold what a client sent."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     place = f"{trace.tb_frame.f_code.co_name}:{trace.tb_lineno}" if trace else "?"
-    return Log(True, f"bybit face: {type(error).__name__} in {place}")
+    return Log(True, f"bybit face: {what}{type(error).__name__} in {place}", is_bug=True)

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from engine.errors import TickmakerError
 from engine.exchange.book import BookOrder, Side, Touch
 from engine.exchange.commands import Shock
-from engine.exchange.events import DepthSnapshot, MarketEvent, Notice, Trade
+from engine.exchange.events import DepthSnapshot, MarketEvent, Notice, StaleBook, Trade
 from engine.exchange.tape.book import TapeBook
 from engine.exchange.tape.messages import (
     BestMessage,
@@ -67,6 +67,7 @@ class TapeMarket:
         self, recording: Recording, speed: float = 1.0, timeline: Timeline | None = None
     ) -> None:
         self.instrument = recording.instrument
+        self.stale: StaleBook | None = None
         self.recorded_streams = recording.streams
         self.book = TapeBook(recording.rule)
         self.queue = TapeQueue(self.book)

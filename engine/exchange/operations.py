@@ -1,0 +1,117 @@
+"""What the operator may ask of the core through the admin port, checked before it hears of it."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+
+from engine.exchange.book import Side
+from engine.exchange.commands import (
+    Command,
+    ResetSequence,
+    SetRefusals,
+    SetState,
+    SetTick,
+    Shock,
+)
+from engine.exchange.core import Core
+from engine.exchange.faults_schedule import DURATION_NS_MAX
+from engine.exchange.terms import MarketState
+
+COMMANDS = ("SetState", "Shock", "SetTick", "ResetSequence", "SetRefusals")
+TICK_FACTOR_MAX = 1_000
+SPREAD_TICKS_MAX = 100_000
+
+
+class BadRequestError(Exception):
+    """Says what is wrong with a request: a 400."""
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+class _Wanted(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _OfSymbol(_Wanted):
+    symbol: str
+
+
+class _SetState(_OfSymbol):
+    command: Literal["SetState"]
+    state: Annotated[Literal["TRADING", "HALTED", "DELISTED"], BeforeValidator(_upper)]
+
+    def made(self, core: Core) -> Command:
+        return SetState(self.symbol, MarketState[self.state])
+
+
+class _Shock(_OfSymbol):
+    command: Literal["Shock"]
+    ticks: int = 0
+    spread_ticks: int = Field(0, ge=0, le=SPREAD_TICKS_MAX)
+    empty_side: Annotated[Literal["BUY", "SELL"], BeforeValidator(_upper)] | None = None
+    for_ns: int = Field(0, ge=0, le=DURATION_NS_MAX)
+
+    def made(self, core: Core) -> Command:
+        if not (self.ticks or self.spread_ticks or self.empty_side):
+            raise BadRequestError("a Shock wants ticks, spread_ticks or empty_side")
+        bid, _, ask, _ = core.markets[self.symbol].touch()
+        ticks_max = max(bid, ask) // 2
+        if abs(self.ticks) > ticks_max:
+            raise BadRequestError(f"ticks: at most half of the price, {ticks_max}")
+        side = None if self.empty_side is None else Side[self.empty_side]
+        return Shock(self.symbol, self.ticks, self.spread_ticks, side, self.for_ns)
+
+
+class _SetTick(_OfSymbol):
+    command: Literal["SetTick"]
+    factor: int = Field(ge=2, le=TICK_FACTOR_MAX)
+
+    def made(self, core: Core) -> Command:
+        return SetTick(self.symbol, self.factor)
+
+
+class _ResetSequence(_OfSymbol):
+    command: Literal["ResetSequence"]
+
+    def made(self, core: Core) -> Command:
+        return ResetSequence(self.symbol)
+
+
+class _SetRefusals(_Wanted):
+    command: Literal["SetRefusals"]
+    is_revocation_refused: bool = False
+    cancel_all_max: int = Field(0, ge=0, le=1 << 31)
+
+    def made(self, core: Core) -> Command:
+        return SetRefusals(self.is_revocation_refused, self.cancel_all_max)
+
+
+_Any = _SetState | _Shock | _SetTick | _ResetSequence | _SetRefusals
+_ANY: TypeAdapter[_Any] = TypeAdapter(Annotated[_Any, Field(discriminator="command")])
+
+
+def command_of(document: dict[str, Any], core: Core) -> Command:
+    """BadRequestError names the field and what is wrong with it."""
+    try:
+        wanted = _ANY.validate_python(document)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        if first["type"].startswith("union_tag"):
+            raise BadRequestError(f"command: one of {', '.join(COMMANDS)}") from None
+        name, field = document["command"], ".".join(map(str, first["loc"][1:2]))
+        if first["type"] == "extra_forbidden":
+            known = next(each.model_fields for each in _Any.__args__ if each.__name__[1:] == name)
+            raise BadRequestError(f"{name} has no {field!r}; it has {', '.join(known)}") from None
+        if first["type"] == "missing":
+            raise BadRequestError(f"{name} needs {field!r}") from None
+        raise BadRequestError(f"{field}: {_words(first['msg'])}") from None
+    symbol = getattr(wanted, "symbol", None)
+    if symbol is not None and symbol not in core.markets:
+        raise BadRequestError(f"symbol: one of {', '.join(core.markets)}")
+    return wanted.made(core)
+
+
+def _words(message: str) -> str:
+    return message.removeprefix("Input should be ").removeprefix("Input ")
