@@ -24,6 +24,8 @@ from fastcore.journal import KIND, read_segment
 from fastcore.types import Conn, Halt
 
 PATIENCE_S = 15.0
+# Quotes that agents hardly ever reach: what fills while a connection is down is another test's.
+WIDE = {"params": demo_core("BTCUSDT", "spread", "", 1)["params"] | {"half_spread_ticks": 20.0}}
 KIND_OF_PATH = {"/public": Conn.MARKET, "/private": Conn.USER, "/ws-fapi": Conn.TRADE}
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support_session import PATIENCE_S, Rig, rigged, run
+from support_session import PATIENCE_S, WIDE, Rig, rigged, run
 
 from engine import clock, session
 from engine.config import demo_core
@@ -125,7 +125,7 @@ def test_stop_during_start_up_ends_cleanly(tmp_path: Path) -> None:
 @pytest.mark.parametrize("conn", list(Conn))
 def test_lost_connection_pulls_the_quotes_and_comes_back(tmp_path: Path, conn: Conn) -> None:
     async def work() -> None:
-        async with rigged(tmp_path) as rig:
+        async with rigged(tmp_path, core=WIDE) as rig:
             await rig.quoting()
             rig.proxy.refused.add(conn)
             rig.proxy.cut(conn)
@@ -148,7 +148,7 @@ def test_lost_connection_pulls_the_quotes_and_comes_back(tmp_path: Path, conn: C
 
 def test_all_connections_lost_at_once_come_back(tmp_path: Path) -> None:
     async def work() -> None:
-        async with rigged(tmp_path) as rig:
+        async with rigged(tmp_path, core=WIDE) as rig:
             await rig.quoting()
             for _ in range(2):
                 for conn in Conn:
@@ -164,7 +164,7 @@ def test_all_connections_lost_at_once_come_back(tmp_path: Path) -> None:
 
 def test_expired_listen_key_brings_a_new_user_connection(tmp_path: Path) -> None:
     async def work() -> None:
-        async with rigged(tmp_path) as rig:
+        async with rigged(tmp_path, core=WIDE) as rig:
             await rig.quoting()
             old = rig.listen_key
             rig.expire_listen_keys()
@@ -180,7 +180,7 @@ def test_expired_listen_key_brings_a_new_user_connection(tmp_path: Path) -> None
 
 def test_refused_timestamp_brings_a_new_clock_at_once(tmp_path: Path) -> None:
     async def work() -> None:
-        async with rigged(tmp_path) as rig:
+        async with rigged(tmp_path, core=WIDE) as rig:
             await rig.quoting()
             assert rig.session._hot is not None
             rig.session._hot.clock(rig.session._offset_ns - 20_000_000_000)
