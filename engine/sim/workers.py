@@ -39,15 +39,26 @@ def outcomes(
             initializer=_in_worker, initargs=(folder,),
         )  # fmt: skip
         try:
-            chunk = max(1, min(CHUNK_MAX, len(seeds) // jobs))
-            yield from pool.map(work, seeds, chunksize=chunk)
+            size = max(1, min(CHUNK_MAX, len(seeds) // jobs))
+            # Not pool.map: it cancels what waits when it is closed, and the pool's own thread
+            # then fails on what was cancelled, once its workers are ended.
+            chunks = [
+                pool.submit(_of_chunk, work, seeds[at : at + size])
+                for at in range(0, len(seeds), size)
+            ]
+            for chunk in chunks:
+                yield from chunk.result()
         except BaseException:
             for process in multiprocessing.active_children():
                 if process not in others:
                     process.terminate()
             raise
         finally:
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown()
+
+
+def _of_chunk(work: Callable[[int], Outcome], seeds: range) -> list[Outcome]:
+    return [work(seed) for seed in seeds]
 
 
 def _in_worker(folder: str) -> None:
