@@ -52,11 +52,9 @@ from engine.exchange.retick import in_finer_ticks
 from engine.exchange.rules import Rules, rules_of
 from engine.exchange.terms import (
     NEVER_NS,
-    Exec,
     MarketState,
     Order,
     Reason,
-    Status,
     TriggerStatus,
     Why,
 )
@@ -176,7 +174,7 @@ class Core:
         for order in list(self._index.dated.values()):
             if t_ns >= order.gtd_ns:
                 market = self.markets[order.symbol]
-                self._desk.withdraw(order, market, t_ns, Status.EXPIRED, Exec.EXPIRED, Why.GTD)
+                self._desk.expire(order, market, t_ns, Why.GTD)
 
     def _mark(self, t_ns: int) -> None:
         for update, is_funding in self._marks.advance(t_ns):
@@ -326,8 +324,7 @@ class Core:
     def _expire_all(self, symbol: str, t_ns: int) -> None:
         for account in self.accounts:
             for order in self.open_orders(account.index, symbol):
-                closed = (Status.EXPIRED, Exec.EXPIRED, Why.CLOSED)
-                self._desk.withdraw(order, self.markets[symbol], t_ns, *closed)
+                self._desk.expire(order, self.markets[symbol], t_ns, Why.CLOSED)
             for trigger in self._triggers.open_of(account.index, symbol):
                 self._triggers.close(trigger, TriggerStatus.EXPIRED, t_ns, self._out)
 

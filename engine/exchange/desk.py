@@ -144,7 +144,7 @@ class Desk:
         """What was booked before may have ended either of them."""
         assert isinstance(maker, Order)
         if taker.stp in (Stp.EXPIRE_MAKER, Stp.EXPIRE_BOTH) and maker.is_open:
-            self.withdraw(maker, market, t_ns, Status.EXPIRED, Exec.EXPIRED, Why.STP)
+            self.expire(maker, market, t_ns, Why.STP)
         if taker.stp in (Stp.EXPIRE_TAKER, Stp.EXPIRE_BOTH) and taker.is_open:
             self._close(taker, Status.EXPIRED, Exec.EXPIRED, t_ns, Why.STP)
 
@@ -171,6 +171,10 @@ class Desk:
         market.cancel(order.order_id, t_ns)
         self._close(order, status, exec_type, t_ns, why)
         self.out.extend(market.drain())
+
+    def expire(self, order: Order, market: Market, t_ns: int, why: Why) -> None:
+        """Out of the book for a reason that is not its owner's."""
+        self.withdraw(order, market, t_ns, Status.EXPIRED, Exec.EXPIRED, why)
 
     def modify(self, modify: Modify, market: Market, t_ns: int) -> Order:
         """New price or quantity under the same venue id."""
@@ -259,8 +263,7 @@ class Desk:
             self.out.append(event)
         for order in overreached:
             if order.is_open:
-                expired = (Status.EXPIRED, Exec.EXPIRED, Why.REDUCE_ONLY)
-                self.withdraw(order, market, t_ns, *expired)
+                self.expire(order, market, t_ns, Why.REDUCE_ONLY)
         for account in sorted(traded):
             self._trim_reduce_only(account, market, t_ns)
         if last_px_ticks:
@@ -281,25 +284,21 @@ class Desk:
                 trade = trade._replace(qty_lots=closable_lots)
         self._clearing.fill(order, trade, is_maker, market.instrument, self.out)
         if not order.is_open:
-            self._retire(order)
+            self._index.retire(order)
 
     def _trim_reduce_only(self, account: int, market: Market, t_ns: int) -> None:
         """Expire resting reduce-only orders that the position no longer covers."""
         for order in self._index.open_orders(account, market.instrument.key):
             if order.reduce_only and order.leaves_lots > self._checks.reducible_lots(order):
-                expired = (Status.EXPIRED, Exec.EXPIRED, Why.REDUCE_ONLY)
-                self.withdraw(order, market, t_ns, *expired)
+                self.expire(order, market, t_ns, Why.REDUCE_ONLY)
 
     def _close(
         self, order: Order, status: Status, exec_type: Exec, t_ns: int, why: Why
     ) -> None:
         order.status, order.why = status, why
-        self._retire(order)
+        self._index.retire(order)
         self._clearing.lock(order, self._markets[order.symbol].instrument, t_ns, self.out)
         self._clearing.report(order, exec_type, t_ns, self.out, why)
-
-    def _retire(self, order: Order) -> None:
-        self._index.retire(order)
 
     def _client_id(self, number: int) -> str:
         """Of an order that came without one."""
