@@ -164,6 +164,15 @@ def test_body_that_is_far_too_large_is_refused_in_the_faces_words() -> None:
 SECRET = "listenKeyThatIsNobodysBusiness"
 
 
+async def answer_to(request_: str, url: str) -> str:
+    """Status and body of what comes back for raw text, until the exchange closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", URL(url).port)
+    writer.write(request_.encode())
+    head, _, text = (await reader.read()).decode().partition("\r\n\r\n")
+    writer.close()
+    return f"{head.split()[1]} {text}"
+
+
 @pytest.mark.parametrize(
     ("request_", "answer"),
     [
@@ -183,12 +192,7 @@ def test_what_is_no_http_is_refused_in_the_faces_words_and_never_quoted(
 ) -> None:
     async def body() -> None:
         async with rigged() as rig:
-            port = URL(rig.server.rest_url).port
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(request_.encode())
-            head, _, text = (await reader.read()).decode().partition("\r\n\r\n")
-            writer.close()
-            assert f"{head.split()[1]} {text}" == answer
+            assert await answer_to(request_, rig.server.rest_url) == answer
             assert rig.server.counters.bugs == 0
             assert (await rig.rest("GET", "/x"))[0] == 203
 
@@ -282,12 +286,7 @@ def test_what_is_no_handshake_is_refused_in_the_faces_words_and_never_quoted(
 ) -> None:
     async def body() -> None:
         async with rigged() as rig:
-            port = URL(rig.server.ws_root).port
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(request_.encode())
-            head, _, text = (await reader.read()).decode().partition("\r\n\r\n")
-            writer.close()
-            assert f"{head.split()[1]} {text}" == answer
+            assert await answer_to(request_, rig.server.ws_root) == answer
             assert not [event for event in rig.face.events if isinstance(event, WsOpen)]
 
     with caplog.at_level(logging.INFO):

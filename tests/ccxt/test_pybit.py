@@ -15,9 +15,9 @@ SYMBOL = "BTCUSDT"
 CATEGORIES = ("linear", "spot")
 DEEPEST = 1_000
 HELD_MS = 10_000  # how long a request may take: a busy machine is not the subject
-# pybit sends a subscription and then writes it down: an answer that comes sooner than a network
-# lets it come kills its connection. No venue is nearer than this.
-NEAREST = {"kind": "delay", "by": "20ms", "for": "20s"}
+# pybit sends a subscription and then writes it down: an answer that comes between the two kills
+# its connection, and loopback is quick enough for that. 20 ms is a venue at some distance.
+DISTANCE = {"kind": "delay", "by": "20ms", "for": "20s"}
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_batch_and_position(http: Any) -> None:
 
 @contextmanager
 def stream(venue: Venue, monkeypatch: pytest.MonkeyPatch, **named: Any) -> Iterator[Any]:
-    venue.admin("/fault", NEAREST)
+    venue.admin("/fault", DISTANCE)
     monkeypatch.setattr(unified, "PUBLIC_WSS", venue.ws + "/v5/public/{CHANNEL_TYPE}")
     monkeypatch.setattr(unified, "PRIVATE_WSS", venue.ws + "/v5/private")
     monkeypatch.setattr(_websocket_trading, "TRADE_WSS", venue.ws + "/v5/trade")
