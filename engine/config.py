@@ -114,8 +114,9 @@ class Budgets(_Table):
 class CoreConfig(_Table):
     """One instrument's core. tick and lot come from the venue, at start-up."""
 
-    venue: Literal["binance_usdm"]
+    venue: Literal["binance_usdm", "binance_spot", "bybit_linear", "bybit_spot"]
     symbol: str = Field(pattern=r"^[A-Z0-9_]{2,32}$")
+    number: int = Field(default=0, ge=0, le=4_095)  # of this core in its run
     tick: str = ""
     lot: str = ""
     assets: Assets = Assets()
@@ -135,18 +136,56 @@ class CoreConfig(_Table):
     mask_seed: int = Field(gt=0, lt=1 << 63)
 
 
-class EngineConfig(_Table):
-    """One engine process."""
+class WantedAccount(_Table):
+    """How the account is to be set up at the venue. null: left as it is."""
 
-    run_dir: Path
+    margin_mode: Literal["cross", "isolated"] | None
+    leverage: int | None = Field(default=None, ge=1, le=125)
+    fee_discount: bool | None  # fees in the venue's own token
+    stp: Literal["none", "expire_taker", "expire_maker", "expire_both"] | None
+
+
+class AccountConfig(_Table):
+    """One account at one venue, and how it is reached."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,23}$")
+    venue: Literal["binance_usdm", "binance_spot", "bybit"]
     rest_url: str
-    ws_url: WsUrls
-    poll: Literal["busy", "sleep"]
-    cpu: int | None
-    strategy_file: Path | None = None  # where core.strategy is `user:<function>`
-    core: CoreConfig
+    ws_url: dict[str, str]  # by kind, as the venue's adapter wants them
+    ca_file: Path | None = None  # of a certificate that no public authority signed
+    recv_window_ms: int = Field(gt=0, le=60_000)
+    wanted: WantedAccount
+    strangers: Literal["leave", "cancel", "halt"]  # orders and fills that are not ours
+    dead_man_s: int = Field(ge=0, le=600)  # 0: not armed
+    at_shutdown: Literal["keep", "flatten"]  # the positions
+    feeds: Literal[1, 2]  # market-data connections that carry the same streams
     # Where the key came from, never the key: lets `tickmaker verify` find it again.
     credential: dict[str, Any]
+
+
+class InstrumentConfig(_Table):
+    """One core: what it trades, where, and how. `core.run_tag` and `core.number` are the run's."""
+
+    account: str
+    strategy_file: Path | None = None  # where core.strategy is `user:<function>`
+    core: CoreConfig
+
+    @property
+    def key(self) -> str:
+        """Names the core's files: account, venue, symbol."""
+        return f"{self.account}.{self.core.venue}.{self.core.symbol}"
+
+
+class EngineConfig(_Table):
+    """One engine process: accounts, and instruments on them."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")
+    run_dir: Path
+    state_dir: Path  # locks, and which run was the last: outlives runs
+    poll: Literal["busy", "sleep"]
+    cpu: int | None
+    accounts: tuple[AccountConfig, ...] = Field(min_length=1)
+    instruments: tuple[InstrumentConfig, ...] = Field(min_length=1, max_length=1_000)
 
 
 def load(document: dict[str, Any]) -> EngineConfig:
