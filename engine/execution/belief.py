@@ -42,14 +42,15 @@ class Belief:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the venue said, in the order asked: orders, trades, position. None: not asked."""
+    """What the venue said, in the order asked: open orders, queries, trades, position: a fill that
+    comes meanwhile is told of as missing, never passed over. None: not asked."""
 
     open_orders: Sequence[OrderRow] | None
     orders: Sequence[OrderRow]  # by client id, of own orders in doubt and of trades' orders
     absent: Sequence[str]  # client ids, or the venue's ids, that it answered it doesn't know
     trades: Sequence[TradeRow] | None  # since before the last that is booked; oldest first
     position_lots: int | None
-    at_ns: int  # monotonic: when the last of it was asked for
+    at_ns: int  # monotonic: when the first of it was asked for
 
 
 class Owner(StrEnum):
