@@ -40,7 +40,6 @@ class LiveAccount:
         self.name = config.name
         self.instruments = instruments
         self.adapter = venues.adapter(config, *credential)
-        self.keys = (credential[0].encode(), credential[1].encode())
         self.lock = AccountLock(stage.config.state_dir, config.name)
         hosts = stage.hosts
         self.rest = RestClient(
@@ -101,7 +100,7 @@ class LiveAccount:
         self._keep_role(trade, self.trade)
         self._keep_role(user, self.user)
         self.snapshots = Snapshots(link)
-        for group in feed_groups(self.instruments):
+        for group in feed_groups(self.instruments, self.adapter.market_instruments_max):
             self._build_feed(link, group)
         if config.dead_man_s and self.adapter.has_dead_man:
             self.dead_man = DeadMan(
@@ -251,13 +250,15 @@ class LiveAccount:
         self.lock.release()
 
 
-def feed_groups(instruments: Sequence[LiveInstrument]) -> list[list[LiveInstrument]]:
+def feed_groups(
+    instruments: Sequence[LiveInstrument], most: int
+) -> list[list[LiveInstrument]]:
     """Instruments that share a market-data connection: of one codec, alone as long as there are
     few. A venue limits connections, and each is one more socket to poll."""
     groups = []
     by_codec = sorted(instruments, key=lambda i: (i.config.core.venue, i.number))
     for _, members in groupby(by_codec, key=lambda i: i.config.core.venue):
         alike = list(members)
-        size = -(-len(alike) // FEEDS_MAX)
+        size = min(-(-len(alike) // FEEDS_MAX), most)
         groups += [alike[at : at + size] for at in range(0, len(alike), size)]
     return groups

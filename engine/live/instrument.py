@@ -1,8 +1,8 @@
 """One instrument: its core and journal, what its venue says of it, what we believe of it."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 from engine import clock
 from engine.config import InstrumentConfig
@@ -51,7 +51,7 @@ class LiveInstrument:
         self.params: dict[str, float] = {}  # in force
         self.own: OwnStrategy | None = None
         self.previous: InstrumentOpening | None = None
-        self.booked: set[tuple[int, Side]] = set()  # trades that need not be told to the core
+        self.known_trades: set[int] = set()  # booked by an earlier run
         self.since_ns = 0  # venue's UTC: every earlier trade is booked
         self._journal: JournalWriter
         self._segments: Segments | None = None
@@ -174,7 +174,7 @@ class LiveInstrument:
             position_lots=numbers["position_lots"],
             orders=own,
             is_quiet=bool(numbers["halt_bits"]) and not any(o.state in ON_ITS_WAY for o in own),
-            booked=self.booked,
+            booked=_Booked(self.core, self.known_trades),
             base_fees_e8=numbers["fees_base_e8"],
             lot_e8=max(1, int(Decimal(self.traded.lot) * 10**8)),
         )
@@ -185,7 +185,6 @@ class LiveInstrument:
     def book(self, fill: BookFill) -> bool:
         """False: the core had booked that trade already."""
         row = fill.row
-        self.booked.add((row.trade_id, row.side))
         return bool(self.stage.hot.fill_row(
             self.number, trade_id=row.trade_id, venue_order_id=row.venue_order_id,
             intent_id=fill.intent_id, owner=_OWNERS[fill.owner], side=row.side,
@@ -203,6 +202,18 @@ class LiveInstrument:
     def close(self) -> None:
         if self._segments is not None:
             self._segments.close()
+
+
+class _Booked:
+    """Trades that need not be booked any more: (trade id, our side)."""
+
+    def __init__(self, core: Core, earlier: Container[int]) -> None:
+        self._core = core
+        self._earlier = earlier
+
+    def __contains__(self, key: object) -> bool:
+        trade_id, side = cast(tuple[int, Side], key)
+        return trade_id in self._earlier or self._core.has_booked(trade_id, side)
 
 
 def _own_order(row: Mapping[str, Any]) -> OwnOrder:

@@ -1,19 +1,26 @@
 """One engine an account: a lock held for life, and which run was the last, beside it.
 
 `<state_dir>/<account>.lock` is flock'ed; the kernel lets it go with the process, however that
-ends. `<state_dir>/<account>.json` says in which run folder each instrument was traded last: that
-run's ledger holds what the account should own now. It is written whole or not at all, and only
-when the new run's journal holds its own opening: a start that fails before leaves the old one.
+ends. `<state_dir>/<account>.json` names the folder of the account's last run: its ledger holds what the
+account should own now. It is written whole or not at all, and only when the new run's journal
+holds its own opening: a start that fails before leaves the old one.
 """
 
 import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from engine.errors import EXIT_UNSAFE, TickmakerError
+
+
+class Previous(NamedTuple):
+    """The run before this one, and since when it was the account's last (venue's UTC)."""
+
+    run_dir: Path
+    utc_ns: int
 
 
 class AccountLock:
@@ -51,28 +58,28 @@ class AccountLock:
             os.close(self._fd)
             self._fd = -1
 
-    def previous(self) -> dict[str, Path]:
-        """Instrument key → folder of the run that traded it last. An unreadable file is an error:
-        taken for a first start, it would make any position ours."""
+    def previous(self) -> Previous | None:
+        """The account's run before this one; None: there was none. An unreadable file is an
+        error: taken for a first start, it would make any position ours."""
         try:
             text = self.state_path.read_text()
         except FileNotFoundError:
-            return {}
+            return None
         except OSError as error:
             raise _unusable(self.state_path, error) from None
         try:
-            return {str(key): Path(folder) for key, folder in json.loads(text)["runs"].items()}
-        except (ValueError, KeyError, TypeError, AttributeError):
+            told = json.loads(text)
+            return Previous(Path(told["run_dir"]), int(told["utc_ns"]))
+        except (ValueError, KeyError, TypeError):
             raise TickmakerError(
                 f"{self.state_path} can't be read: it says which run traded {self.account} last",
                 "restore it; or delete it, and what the account holds becomes the opening",
                 EXIT_UNSAFE,
             ) from None
 
-    def note(self, run_dir: Path, keys: Iterable[str]) -> None:
-        """From now on this run is the last of these instruments; on disk before this returns."""
-        runs = self.previous() | {key: run_dir.resolve() for key in keys}
-        text = json.dumps({"runs": {key: str(folder) for key, folder in runs.items()}}, indent=2)
+    def note(self, run_dir: Path, utc_ns: int) -> None:
+        """From now on this run is the account's last; on disk before this returns."""
+        text = json.dumps({"run_dir": str(run_dir.resolve()), "utc_ns": utc_ns})
         fresh = self.state_path.with_suffix(".json.new")
         try:
             fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)

@@ -128,6 +128,17 @@ class Reconciler:
             if self._batch():
                 await asyncio.sleep(backoff_s(attempt, self._stage.rng))
 
+    async def pull_leftovers(self) -> None:
+        """At start-up: what earlier runs left, and what is not ours where the policy says so."""
+
+        def should_go(row: OrderRow) -> bool:
+            return is_ours(row) or self._policy.strangers == "cancel"
+
+        await each([
+            self._account.calls.cancel_ours(instrument.traded, should_go, CANCEL_TIMEOUT_S)
+            for instrument in self._account.instruments
+        ])
+
     async def agree(self) -> None:
         """At start-up, until each instrument of the account agrees, or can't: those that do not
         stay halted, and are told of."""
@@ -180,23 +191,28 @@ class Reconciler:
 
     async def _settle(self, instrument: LiveInstrument, told: Told) -> bool:
         """Apply what follows from one reading; True when both sides agree."""
-        diverged = ""
+        asked: set[AskOrder] = set()
         for _ in range(PASSES_MAX):
             actions = reconcile(instrument.belief(), told, self._policy)
-            asks = [action for action in actions if isinstance(action, AskOrder)]
+            if len(actions) == 1 and isinstance(actions[0], Agreed):
+                self._stage.hot.account(instrument.number, actions[0].position_lots, 0)
+                return True
+            has_applied = self._apply(instrument, actions)
+            diverged = "; ".join(a.what for a in actions if isinstance(a, Diverged))
+            if diverged:
+                self._tell_diverged(instrument, told, diverged)
+                if has_applied and self._policy.strangers == "halt":
+                    # Booked, so the next pass has no word on it: a person resumes.
+                    self._stage.hot.command(instrument.number, Command.HALT)
+            asks = [a for a in actions if isinstance(a, AskOrder) and a not in asked]
+            asked.update(asks)
             if asks:
                 told = await self._asked(instrument, told, asks)
-            if not self._apply(instrument, actions) and not asks:
-                if len(actions) == 1 and isinstance(actions[0], Agreed):
-                    self._stage.hot.account(instrument.number, actions[0].position_lots, 0)
-                    return True
+            elif not has_applied:
                 cancels = [a.row for a in actions if isinstance(a, CancelOrder)]
                 if cancels:
                     await self._account.calls.cancel_rows(instrument.traded, cancels)
-                diverged = "; ".join(a.what for a in actions if isinstance(a, Diverged))
-                break
-        if diverged:
-            self._tell_diverged(instrument, told, diverged)
+                return False
         return False
 
     def _apply(self, instrument: LiveInstrument, actions: Iterable[Any]) -> bool:
@@ -228,7 +244,10 @@ class Reconciler:
             for ask, row in zip(asks, rows, strict=True) if row is None
         ]  # fmt: skip
         found = [row for row in rows if row is not None]
-        return replace(told, orders=[*told.orders, *found], absent=[*told.absent, *absent])
+        return replace(
+            told, orders=[*told.orders, *found], absent=[*told.absent, *absent],
+            at_ns=clock.monotonic_ns(),
+        )  # fmt: skip
 
     async def _ask_order(self, instrument: LiveInstrument, ask: AskOrder) -> OrderRow | None:
         calls, traded = self._account.calls, instrument.traded
@@ -318,11 +337,16 @@ class Reconciler:
         )
 
     def _compare(self, instrument: LiveInstrument, told: Told, asked_utc_ns: int) -> None:
+        belief = instrument.belief()
+        actions = reconcile(belief, told, self._policy)
+        if told.position_lots is not None:
+            # No fill came while the venue was asked: the position alone can be compared, too.
+            still = replace(belief, orders=(), is_quiet=True)
+            actions += reconcile(still, replace(told, open_orders=()), self._policy)
         differs = frozenset(
-            _text_of(action)
-            for action in reconcile(instrument.belief(), told, self._policy)
+            _text_of(action) for action in actions
             if isinstance(action, BookFill | Diverged | CancelOrder)
-        )
+        )  # fmt: skip
         doubt = self._doubts.setdefault(instrument.number, Doubt())
         twice, doubt.seen = doubt.seen & differs, differs
         if not differs:
@@ -331,9 +355,7 @@ class Reconciler:
             self._stage.emit("doubt", what=f"{instrument.key}: {'; '.join(sorted(twice))}",
                              **instrument.where)
             # Not agreed: orders that we can't account for. It halts until a round agrees.
-            self._stage.hot.account(
-                instrument.number, instrument.core.numbers()["position_lots"], 1
-            )
+            self._stage.hot.account(instrument.number, belief.position_lots, 1)
 
 
 def _text_of(action: BookFill | Diverged | CancelOrder) -> str:
