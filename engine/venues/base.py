@@ -155,6 +155,16 @@ class BalanceRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Best:
+    """The best levels of a book over REST; 0 where a side is empty."""
+
+    bid_px_ticks: int
+    bid_qty_lots: int
+    ask_px_ticks: int
+    ask_qty_lots: int
+
+
+@dataclass(frozen=True, slots=True)
 class FeeRates:
     maker_ppm: int
     taker_ppm: int
@@ -238,6 +248,7 @@ class Adapter(Protocol):
     def time(self) -> Call[int]: ...  # venue's UTC, ns
     def instruments(self, symbols: Sequence[str], category: str) -> Call[dict[str, Instrument]]: ...
     def snapshot(self, instrument: Instrument) -> Call[bytes] | None: ...  # None: in the stream
+    def best(self, instrument: Instrument) -> Call[Best]: ...  # cheap: tells silent from quiet
     def key_facts(self) -> Call[KeyFacts] | None: ...
     def account_facts(self) -> Call[AccountFacts] | None: ...
     def fees(self, instrument: Instrument) -> Call[FeeRates]: ...

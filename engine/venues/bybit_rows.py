@@ -13,6 +13,7 @@ from typing import Any
 from engine.venues.base import (
     AccountFacts,
     BalanceRow,
+    Best,
     FeeRates,
     Instrument,
     KeyFacts,
@@ -163,6 +164,21 @@ def _step_of(row: Mapping[str, Any], name: str) -> str:
     return text_of(row, name)
 
 
+def best_of(body: Any, instrument: Instrument) -> Best:
+    bid, ask = (_level_of(result_of(body).get(name), instrument) for name in ("b", "a"))
+    return Best(*bid, *ask)
+
+
+def _level_of(levels: Any, instrument: Instrument) -> tuple[int, int]:
+    """The first one's (price, quantity); zeros where the side is empty."""
+    if not isinstance(levels, list) or not all(isinstance(one, list) for one in levels):
+        raise ValueError("Expected levels of a book")
+    if not levels:
+        return 0, 0
+    level = dict(zip(("price", "qty"), levels[0], strict=True))
+    return _ticks_of(level, "price", instrument), _lots_of(level, "qty", instrument)
+
+
 def key_facts(body: Any) -> KeyFacts:
     """"Get API Key Information". `ips` is ["*"] where any address may use the key."""
     key = result_of(body)
@@ -238,11 +254,7 @@ def held_rows(body: Any, instruments: Sequence[Instrument]) -> list[PositionRow]
     return [
         PositionRow(
             instrument.symbol,
-            int(
-                (held.get(instrument.base, Decimal(0)) / Decimal(instrument.lot)).to_integral_value(
-                    ROUND_FLOOR
-                )
-            ),
+            int(held.get(instrument.base, Decimal(0)) // Decimal(instrument.lot)),
         )
         for instrument in instruments
     ]
