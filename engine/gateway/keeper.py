@@ -358,14 +358,16 @@ class Keeper:
         if others:
             self.drop_slot(slot, "replaced before the venue's age limit")
             return
+        if (running := self._tasks.get("renew")) is not None and not running.done():
+            return
         for fresh, known in enumerate(self._slots):
             if fresh != slot and not known.is_connecting and not self.role.is_slot_open(fresh):
+                known.is_connecting, known.attempt = True, 0
                 self._spawn("renew", self._replace(slot, fresh))
                 return
 
     async def _replace(self, old: int, fresh: int) -> None:
         aged_ns = self._slots[old].up_ns
-        self._slots[fresh].attempt = 0
         await self._restore(fresh)
         known = self._slots[old]
         if known.up_ns != aged_ns:

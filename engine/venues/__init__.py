@@ -18,6 +18,8 @@ class AccountLike(Protocol):
     def ws_url(self) -> Mapping[str, str]: ...
     @property
     def recv_window_ms(self) -> int: ...
+    @property
+    def dead_man_s(self) -> int: ...
 
 
 def adapter(account: AccountLike, api_key: str, secret: str) -> Adapter:
@@ -26,6 +28,17 @@ def adapter(account: AccountLike, api_key: str, secret: str) -> Adapter:
         from engine.venues.binance_usdm import BinanceUsdm as Made
     elif account.venue == "binance_spot":
         from engine.venues.binance_spot import BinanceSpot as Made
+    elif account.venue == "bybit":
+        from engine.venues.bybit import Bybit
+
+        return Bybit(
+            api_key,
+            secret,
+            rest_url=account.rest_url,
+            ws_url=account.ws_url,
+            recv_window_ms=account.recv_window_ms,
+            dead_man_s=account.dead_man_s,
+        )
     else:
         raise TickmakerError(
             f"no adapter for venue {account.venue!r}",

@@ -238,6 +238,8 @@ class Adapter(Protocol):
     can_query_over_ws: bool  # VERB_STATUS is answered on TRADE
     has_dead_man: bool
     keep_alive_every_s: float | None  # of what keeps the user stream alive; None: needs nothing
+    cancel_batch_max: int  # of rows in cancel_many
+    market_instruments_max: int  # of one market_plan
 
     # -- SIGNING, ERRORS
     def sign(self, call: Call[Any], utc_ms: int) -> Signed: ...
@@ -262,6 +264,12 @@ class Adapter(Protocol):
     def open_conditional(self, instrument: Instrument) -> Call[list[OrderRow]] | None: ...
     def order(self, instrument: Instrument, client_id: str) -> Call[OrderRow | None]: ...
     def order_by_id(self, instrument: Instrument, order_text: str) -> Call[OrderRow | None]: ...
+    # Bybit forgets what is closed in the two above: absent only if these say None as well. None:
+    # the venue needs no second look.
+    def order_history(self, instrument: Instrument, client_id: str) -> Call[
+        OrderRow | None] | None: ...
+    def order_history_by_id(self, instrument: Instrument, order_text: str) -> Call[
+        OrderRow | None] | None: ...
     # Oldest first. `from_id`: the first trade wanted where the venue counts them (else ignored);
     # `since_ns`: venue's UTC. A cursor of the answer before it goes on from there.
     def trades(self, instrument: Instrument, since_ns: int, cursor: str = "") -> Call[
