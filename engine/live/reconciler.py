@@ -89,7 +89,7 @@ class Reconciler:
     def on_trade_lost(self) -> None:
         """What rests at the venue can be pulled over REST only; that does not wait."""
         if self._stage.is_active and (self._pull is None or self._pull.done()):
-            self._pull = self._stage.spawn(self._pull_all(), f"pull {self._account.name}")
+            self._pull = self._stage.spawn(self.pull_all(), f"pull {self._account.name}")
 
     async def close(self) -> None:
         await cancelled(*(task for task in (self._task, self._pull) if task is not None))
@@ -99,7 +99,7 @@ class Reconciler:
             return []
         return [i for i in self._account.instruments if i.bits & Halt.RECONCILING]
 
-    async def _pull_all(self) -> None:
+    async def pull_all(self) -> None:
         """Of each instrument, ours alone; the proof comes with the reconciliation."""
         for instrument in self._account.instruments:
             try:
