@@ -190,6 +190,9 @@ class LiveAccount:
             self._roles[index].is_open for index, own in self._keepers.items() if own is keeper
         )
 
+    def has_role(self, role_index: int) -> bool:
+        return role_index in self._roles
+
     def on_closed(self, role_index: int, slot: int) -> None:
         keeper = self._keepers[role_index]
         keeper.on_closed(slot)
@@ -247,7 +250,6 @@ class LiveAccount:
             for slot in range(role.slots):
                 self.stage.transport.disconnect(role, slot)
         await self.rest.close()
-        self.lock.release()
 
 
 def feed_groups(

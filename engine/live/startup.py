@@ -6,7 +6,7 @@ since, what the venue says now. Only then books are synced and cores let go.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from engine import clock
 from engine.config_file import config_sha256, limits_sha256
@@ -38,6 +38,7 @@ class StartUp:
         self.accounts = accounts
         self.instruments = instruments
         self.changed = asyncio.Event()  # something cold happened
+        self.on_built: Callable[[], None] = lambda: None
 
     async def run(self) -> None:
         config = self.stage.config
@@ -56,6 +57,7 @@ class StartUp:
         for account in self.accounts:
             self._look_back(account)
         self._build()
+        self.on_built()
         await each([self._own(account) for account in self.accounts])
         await each([self._connect(account) for account in self.accounts])
         self._let_go()
