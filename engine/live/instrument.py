@@ -58,6 +58,10 @@ class LiveInstrument:
         self._free_turns = 0
         self._is_announced = False
 
+    @property
+    def is_built(self) -> bool:
+        return hasattr(self, "core")
+
     def __repr__(self) -> str:
         return f"LiveInstrument({self.key!r})"
 
