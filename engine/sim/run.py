@@ -159,7 +159,7 @@ class _Run:
     async def whole(self) -> None:
         keys = self.core.keys[ACCOUNT].keys[0]
         network = self.network
-        edge = Edge(network.dial, lambda: network, SEGMENT_BYTES, HOUSEKEEPING_S)
+        edge = Edge(network.dial, lambda _: network, SEGMENT_BYTES, HOUSEKEEPING_S)
         self.session = Session(self._config(), keys.api_key, keys.secret, self.heard, edge)
         self._plan_faults()
         running = asyncio.create_task(self.session.run())

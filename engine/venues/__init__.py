@@ -18,6 +18,8 @@ class AccountLike(Protocol):
     def ws_url(self) -> Mapping[str, str]: ...
     @property
     def recv_window_ms(self) -> int: ...
+    @property
+    def dead_man_s(self) -> int: ...
 
 
 def adapter(account: AccountLike, api_key: str, secret: str) -> Adapter:
@@ -35,6 +37,10 @@ def adapter(account: AccountLike, api_key: str, secret: str) -> Adapter:
         from engine.venues.binance_spot import BinanceSpot
 
         return BinanceSpot(api_key, secret, **options)
+    if account.venue == "bybit":
+        from engine.venues.bybit import Bybit
+
+        return Bybit(api_key, secret, dead_man_s=account.dead_man_s, **options)
     raise TickmakerError(
         f"no adapter for venue {account.venue!r}",
         "known: binance_usdm, binance_spot, bybit",

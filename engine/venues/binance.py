@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from engine.errors import EXIT_USAGE, TickmakerError
 from engine.venues import hosts
 from engine.venues.base import (
+    Best,
     Call,
     ConnPlan,
     Failure,
@@ -166,6 +167,20 @@ class Binance:
             weight=weight, urgency=Urgency.SNAPSHOT,
         )  # fmt: skip
 
+    def best(self, instrument: Instrument) -> Call[Best]:
+        """Source: "Symbol Order Book Ticker", weight 2 of one symbol at both venues."""
+
+        def read(document: Any) -> Best:
+            row = Row("bookTicker", document)
+            row.of("symbol", instrument.symbol)
+            return Best(
+                row.ticks("bidPrice", instrument), row.lots("bidQty", instrument),
+                row.ticks("askPrice", instrument), row.lots("askQty", instrument),
+            )  # fmt: skip
+
+        return Call("GET", f"{self.root}/ticker/bookTicker", read,
+                    {"symbol": instrument.symbol}, weight=2)  # fmt: skip
+
     def _restrictions(self, trade_flag: str) -> Call[KeyFacts]:
         def read(document: Any) -> KeyFacts:
             row = Row("apiRestrictions", document)
@@ -216,6 +231,17 @@ class Binance:
             return order_row(row, instrument)
 
         return self._order(instrument, read, orderId=order_text)
+
+    def order_history(
+        self, instrument: Instrument, client_id: str
+    ) -> Call[OrderRow | None] | None:
+        """`order` knows the closed ones, too."""
+        return None
+
+    def order_history_by_id(
+        self, instrument: Instrument, order_text: str
+    ) -> Call[OrderRow | None] | None:
+        return None
 
     def _order(
         self, instrument: Instrument, read: Callable[[Any], OrderRow], **which: str

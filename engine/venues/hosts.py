@@ -2,7 +2,8 @@
 test, and is not ours, counts as real: a proxy in front of the venue is no way around a refusal.
 
 Sources: binance-spot-api-docs (rest-api.md, testnet/general-info.md, demo-mode/general-info.md),
-developers.binance.com (USD-M futures, general info).
+developers.binance.com (USD-M futures, general info); bybit-exchange.github.io/docs/v5 (websocket
+connect, demo trading).
 """
 
 import ipaddress
@@ -17,6 +18,10 @@ TEST_HOSTS = (
     # USD-M: testnet (all of the domain), demo mode.
     ".binancefuture.com", "demo-fapi.binance.com", "demo-fstream.binance.com",
     "demo-ws-fapi.binance.com",  # unverified: by its pattern
+    # Bybit: testnet, demo trading (whose public data are production's own).
+    "api-testnet.bybit.com", "stream-testnet.bybit.com", "api-demo.bybit.com",
+    "stream-demo.bybit.com",
+    "api-demo-testnet.bybit.com", "stream-demo-testnet.bybit.com",  # unverified
 )  # fmt: skip
 # Names that no public host has: RFC 6761, RFC 6762, RFC 9476; and local networks' own.
 LOCAL_SUFFIXES = (".localhost", ".test", ".local", ".internal", ".lan", ".home.arpa")
