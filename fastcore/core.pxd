@@ -2,12 +2,12 @@
 """The composition root: the one room that knows all the others; see core.pyx."""
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
-from fastcore.core_send cimport CoreSend
 from fastcore.core_state cimport Hedge, Reference
+from fastcore.core_steps cimport CoreSteps
 from fastcore.types cimport Event, FillRow, QueryRow, ns_t, qty_t, seq_t
 
 
-cdef class Core(CoreSend):
+cdef class Core(CoreSteps):
     # Inputs. Each resets `outs`, journals itself, and returns out_count or a negative code.
     cdef int on_frame(self, int conn, const uint8_t* payload, int64_t size, ns_t recv_ts_ns,
                       ns_t now_ns) noexcept nogil
@@ -34,13 +34,3 @@ cdef class Core(CoreSend):
     # What became of outs[out_seq - first_out_seq]; does not reset `outs`.
     cdef int on_send(self, seq_t out_seq, int outcome, ns_t begin_ns, ns_t end_ns,
                      ns_t now_ns) noexcept nogil
-
-    cdef void _dispatch(self, const Event* event, int conn, ns_t now_ns) noexcept nogil
-    cdef void _on_market(self, const Event* event, ns_t now_ns) noexcept nogil
-    cdef void _on_trade(self, const Event* event, ns_t now_ns) noexcept nogil
-    cdef void _on_session(self, const Event* event, int conn, ns_t now_ns) noexcept nogil
-    cdef void _after_book(self, ns_t now_ns) noexcept nogil
-    cdef void _on_order(self, const Event* event, ns_t now_ns) noexcept nogil
-    cdef void _on_reply(self, const Event* event, ns_t now_ns) noexcept nogil
-    cdef void _quote(self, ns_t now_ns) noexcept nogil
-    cdef void _want(self, ns_t now_ns) noexcept nogil

@@ -1,11 +1,11 @@
 from typing import Any, final
 
 from fastcore.account import Account
-from fastcore.core_send import CoreSend
+from fastcore.core_steps import CoreSteps
 from fastcore.journal import JournalWriter
 
 @final
-class Core(CoreSend):
+class Core(CoreSteps):
     def __init__(
         self,
         config: dict[str, Any],

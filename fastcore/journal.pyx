@@ -13,6 +13,9 @@ Little endian. The first eight bytes of a record are stored last and atomically:
 sees `kind` != 0 sees a whole record, and a record once published survives SIGKILL, because the
 page belongs to the kernel. kind 0xFFFF says that the story goes on in the next segment.
 
+`seq` counts the records of all journals of a run (JournalOrder): in a run of one journal there is
+none missing. A segment's first_seq is at most its first record's.
+
 `checksum` is hash64 over the 32 header bytes before it, then the payload: any flipped byte of a
 record is found (hash.pyx says why).
 """
@@ -51,7 +54,8 @@ VERSION = 1
 _SEGMENT_HEADER = struct.Struct("<8sIIQqQ24s")
 _RECORD_REST = struct.Struct("<HQqqQ")   # behind payload_size and kind
 
-# Field names of each record payload that is a row of int64; text payloads are not listed.
+# Field names of each record payload that is a row of int64; texts are not listed, and PARAMS,
+# which is a row of float64, neither.
 FIELDS: dict[int, tuple[str, ...]] = {
     REC_SEND: ("out_seq", "begin_ns", "end_ns"),
     REC_CLOCK: ("utc_minus_monotonic_ns",),
@@ -106,6 +110,15 @@ cdef inline int64_t _padded(int64_t size) noexcept nogil:
 
 
 @cython.final
+cdef class JournalOrder:
+    """Numbers records: one row for all the journals of a run, so that they can be read, and
+    replayed, in the order in which things happened. In one journal numbers only grow."""
+
+    def __cinit__(self):
+        self.seq = 0
+
+
+@cython.final
 cdef class JournalWriter:
     """Append records to the current segment; swap to the next when one does not fit.
 
@@ -113,9 +126,10 @@ cdef class JournalWriter:
     pointer moves. Without a next segment `reserve` returns NULL, and the core halts.
     """
 
-    def __cinit__(self, object segment, int64_t wall_minus_monotonic_ns=0):
+    def __cinit__(self, object segment, int64_t wall_minus_monotonic_ns=0,
+                  JournalOrder order=None):
         self._wall_minus_monotonic_ns = wall_minus_monotonic_ns
-        self.seq = 0
+        self.order = JournalOrder() if order is None else order
         self.segment_index = 0
         self._view = _hold(segment)
         self._start_segment(_address(self._view), len(self._view))
@@ -129,7 +143,7 @@ cdef class JournalWriter:
         memcpy(header, b"TMJRNL01", 8)
         memcpy(header + 8, &version, 4)
         memcpy(header + 12, &self.segment_index, 4)
-        memcpy(header + 16, &self.seq, 8)
+        memcpy(header + 16, &self.order.seq, 8)
         memcpy(header + 24, &self._wall_minus_monotonic_ns, 8)
         word = hash64(0, header, 32)
         memcpy(header + 32, &word, 8)
@@ -176,13 +190,13 @@ cdef class JournalWriter:
         FC_DCHECK(kind != 0 and self._used + RECORD_HEADER_SIZE + padded <= self._capacity)
         memset(record + RECORD_HEADER_SIZE + payload_size, 0, padded - payload_size)
         header[0] = (<uint64_t>payload_size | <uint64_t>kind << 32 | <uint64_t>arg << 48)
-        header[1] = self.seq
+        header[1] = self.order.seq
         header[2] = <uint64_t>now_ns
         header[3] = <uint64_t>recv_ts_ns
         header[4] = hash64(hash64(0, <const uint8_t*>header, 32), payload, payload_size)
         memcpy(record + 8, header + 1, RECORD_HEADER_SIZE - 8)
         fc_store_release_u64(record, header[0])
-        self.seq += 1
+        self.order.seq += 1
         fc_prefetch_for_write(record + AHEAD_BYTES, RECORD_HEADER_SIZE + padded)
         self._used += RECORD_HEADER_SIZE + padded
 
@@ -224,7 +238,7 @@ cdef class JournalWriter:
 
     @property
     def next_seq(self) -> int:
-        return self.seq
+        return <int64_t>self.order.seq
 
     @property
     def used(self) -> int:
@@ -315,8 +329,8 @@ def read_segment(buf, int64_t offset=SEGMENT_HEADER_SIZE) -> Iterator[tuple]:
         if any(view[start + payload_size:start + _padded(payload_size)]):
             raise JournalError(f"offset {start + payload_size}: the padding of record {seq} "
                                f"({NAMES.get(kind, kind)}) is not zero")
-        if last_seq is not None and seq != last_seq + 1:
-            raise JournalError(f"offset {offset}: expected record {last_seq + 1}, was {seq}")
+        if last_seq is not None and seq <= last_seq:
+            raise JournalError(f"offset {offset}: record {seq} after record {last_seq}")
         last_seq = seq
         yield offset, kind, arg, seq, now_ns, recv_ts_ns, view[start:start + payload_size]
         offset = start + _padded(payload_size)

@@ -144,6 +144,10 @@ cdef enum:                     # halt reasons, bits of the state word (design se
     HALT_VENUE = 262144        # the instrument does not trade, or the venue is under maintenance
     HALT_LINK = 524288         # a stream is not provably live
 
+cdef enum:                     # intent ids that are none
+    INTENT_STRANGER = -1       # of an order that we never sent
+    INTENT_EARLIER = -2        # of an order of ours, by its client id, but not of this run
+
 cdef enum:                     # whose order an execution is of
     OWNER_RUN = 0              # this run's
     OWNER_EARLIER = 1          # ours, of an earlier run
@@ -196,7 +200,7 @@ cdef struct TradeEvent:
     int32_t is_market          # X == "MARKET" (or absent): a book trade, not an insurance-fund one
 
 cdef struct OrderEvent:        # one ORDER_TRADE_UPDATE
-    seq_t intent_id            # ours, from the client id; -1: not ours
+    seq_t intent_id            # ours, from the client id; else INTENT_*
     seq_t venue_order_id
     seq_t trade_id             # -1: no trade
     ns_t exch_ts_ns
