@@ -53,6 +53,11 @@ class JournalBuilder:
         self.out_seq = self.orders_sent = self.fills = 0
         self.cause_ts_ns = 0
 
+    @property
+    def writer_index(self) -> int:
+        """Of the segment that is written to: one more is always ready."""
+        return self.segments.index - (not self.writer.needs_segment)
+
     def record(
         self, kind: str, payload: bytes = b"", arg: int = 0, recv_ts_ns: int = 0, now_ns: int = -1
     ) -> int:

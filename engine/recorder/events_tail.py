@@ -43,7 +43,7 @@ class EventsTail:
             event = json.loads(line)
             row = _row(self.next_seq, event)
             balances = _balances(row, event)
-        except (ValueError, TypeError, AttributeError, RecursionError):
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
             text = line.decode("utf-8", "replace")
             row, balances = (self.next_seq, 0, UNREADABLE, None, None, text, "{}"), []
         batch.rows[EVENT].append(row)

@@ -55,7 +55,7 @@ def _utc(column: str, offset: str = "wall_minus_monotonic_ns") -> str:
 def _words(column: str, words: dict[int, str]) -> str:
     quoted = {number: word.replace("'", "''") for number, word in words.items()}
     cases = " ".join(f"WHEN {number} THEN '{word}'" for number, word in quoted.items())
-    return f"CASE {column} {cases} ELSE printf('%d', {column}) END"
+    return f"CASE {column} {cases} ELSE CAST({column} AS TEXT) END"
 
 
 def _client_id(intent: str) -> str:
