@@ -52,7 +52,8 @@ def test_cheaper_after_fees_goes_first() -> None:
     assert (second.qty, second.px) == (Decimal("0.07"), Decimal(101))
     assert second.notional == Decimal("7.02")
     assert second.fee == Decimal("7.02") * Decimal("0.00055")
-    assert (plan.unfilled, plan.why_not) == (0, {})
+    assert plan.unfilled == 0
+    assert plan.why_not == {}
 
 
 def test_selling_takes_the_highest_after_fees() -> None:

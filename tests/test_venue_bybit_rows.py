@@ -97,10 +97,11 @@ def test_instruments_of_the_documents() -> None:
     linear = rows.instrument_of(LINEAR_ROW, "linear", 1)
     assert (linear.tick, linear.lot, linear.base, linear.quote) == ("0.10", "0.001", "BTC", "USDT")
     assert (linear.qty_min, linear.qty_max) == (Decimal("0.001"), Decimal(1190))
-    assert (linear.notional_min, linear.is_trading) == (5, True)
+    assert linear.notional_min == 5
+    assert linear.is_trading
     spot = rows.instrument_of(SPOT_ROW, "spot", 1)
     assert (spot.tick, spot.lot, spot.qty_max) == ("0.1", "0.000001", Decimal("71.7"))
-    assert (spot.qty_min, spot.notional_min) == (Decimal("0.000011"), 5)
+    assert (spot.qty_min, spot.notional_min) == (Decimal("0.000011"), Decimal(5))
 
 
 def test_delisted_is_not_trading_from_its_time_on() -> None:
