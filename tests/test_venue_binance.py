@@ -10,7 +10,7 @@ from engine.errors import TickmakerError
 from engine.exchange.keys import derive_keys
 from engine.venues import adapter, hosts
 from engine.venues.base import Call, Said
-from engine.venues.binance import reader
+from engine.venues.binance_answers import reader
 from engine.venues.binance_sign import Credential
 from engine.venues.binance_spot import BinanceSpot
 from engine.venues.binance_usdm import BinanceUsdm
@@ -127,6 +127,7 @@ ERRORS = [
     (BinanceSpot, 429, -1015, "Too many new orders", {"throttled"}),
     (BinanceSpot, 418, -1003, "Way too much request weight used", {"throttled"}),
     (BinanceUsdm, 503, -1008, "Request throttled by system-level protection.", {"throttled"}),
+    (BinanceSpot, 503, -1008, "Server is currently overloaded", {"unknown"}),
     (BinanceUsdm, 408, -1007, "Timeout waiting for response", {"unknown"}),
     (BinanceSpot, 503, -1007, "Timeout waiting for response", {"unknown"}),
     (BinanceSpot, 500, -1006, "An unexpected response was received", {"unknown"}),

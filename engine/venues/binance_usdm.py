@@ -27,6 +27,7 @@ from engine.venues.base import (
     Wanted,
 )
 from engine.venues.binance import DAY_MS, Binance
+from engine.venues.binance_answers import Told5xx
 from engine.venues.binance_rows import SIDES, Row, algo_row, rate_ppm, rows, trade_row
 from engine.venues.binance_symbols import instruments_of
 
@@ -77,10 +78,10 @@ class BinanceUsdm(Binance):
     trades_window_ms: int = 7 * DAY_MS
     order_weight: int = 1
     place_weight: int = 0
-    # "HTTP return codes", 503: these two failed; only "Unknown error" leaves the fate open.
-    safe_errors: tuple[str, ...] = (
-        "Service Unavailable",
-        "Internal error; unable to process your request",
+    # "HTTP return codes", 503: these failed; only "Unknown error" leaves the fate open.
+    told_5xx: Told5xx = Told5xx(
+        ("Service Unavailable", "Internal error; unable to process your request"),
+        frozenset({-1008}),
     )
 
     # -- FACTS ---
