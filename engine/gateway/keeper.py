@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 from engine import clock
 from engine.errors import TickmakerError
 from engine.gateway.budget import Attempts
-from engine.gateway.handshake import RefusedError
 from engine.gateway.hotrole import Role
 from engine.gateway.hotsocket import HotLoop
-from engine.gateway.reconnect import PATIENT_ATTEMPT, backoff_s, next_attempt
+from engine.gateway.reconnect import backoff_s, next_attempt
+from engine.gateway.refused import attempt_after, wait_after_s
 from engine.gateway.rest import RestClient, VenueError
 from engine.gateway.transport import Transport
 from engine.venues.base import Adapter, ConnPlan, Instrument
@@ -27,8 +27,6 @@ from fastcore.types import Conn
 
 CONNECT_TIMEOUT_S = 5.0
 KEEP_ALIVE_AGAIN_S = 60.0  # after a renewal that failed: a listen key lives twice its interval
-REFUSED_WAIT_S = 30.0  # after a handshake refused with 418, 429 or 403: bans grow with knocking
-STATUS_REFUSED = frozenset({403, 418, 429})
 
 Emit = Callable[..., None]
 
@@ -415,25 +413,3 @@ class Keeper:
 
 def _again_s(every_s: float) -> float:
     return min(KEEP_ALIVE_AGAIN_S, every_s)
-
-
-def attempt_after(error: TickmakerError) -> int:
-    """The least attempt number to go on with: one of long waits where the venue asks for it.
-
-    Who knocks on while throttled is banned, and can't even cancel then.
-    """
-    if isinstance(error, RefusedError):
-        return PATIENT_ATTEMPT if error.status in STATUS_REFUSED else 0
-    if isinstance(error, VenueError):
-        failure = error.failure
-        return PATIENT_ATTEMPT if failure.is_throttled or failure.is_credential else 0
-    return 0
-
-
-def wait_after_s(error: TickmakerError, rng: Random) -> float:
-    """What the venue asked for on top of the backoff."""
-    if isinstance(error, VenueError):
-        return error.retry_after_s
-    if isinstance(error, RefusedError) and error.status in STATUS_REFUSED:
-        return REFUSED_WAIT_S * (0.75 + 0.5 * rng.random())
-    return 0.0
