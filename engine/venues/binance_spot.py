@@ -22,7 +22,8 @@ from engine.venues.base import (
     TradeRow,
     Wanted,
 )
-from engine.venues.binance import DAY_MS, Binance, reader
+from engine.venues.binance import DAY_MS, Binance
+from engine.venues.binance_answers import reader
 from engine.venues.binance_rows import Row, rate_ppm, rows, spot_balance, trade_row
 from engine.venues.binance_symbols import instruments_of
 from fastcore.types import Side
@@ -54,6 +55,7 @@ class BinanceSpot(Binance):
     trades_weight: int = 20
     trades_window_ms: int = DAY_MS
     order_weight: int = 4
+    place_weight: int = 1  # of one that fails; others cost nothing, as cancels do
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
