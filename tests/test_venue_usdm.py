@@ -136,6 +136,8 @@ def test_settings_are_brought_about_or_are_so_already(wire, venue, btc):
     wire.ask(venue, leverage.call)
     wire.ask(venue, fees.call)
     assert wire.core.accounts[MINE].leverage("BTCUSDT") == 7
+    with pytest.raises(ValueError, match="leverage to be 7, was 5"):
+        leverage.call.read({"symbol": "BTCUSDT", "leverage": 5, "maxNotionalValue": "1"})
     assert venue.settings(NOTHING, btc) == ()
     refused = wire.refused(venue, venue.settings(Wanted(None, None, True), btc)[0].call)
     assert not fees.is_done(refused)
