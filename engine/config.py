@@ -17,7 +17,7 @@ class _Table(BaseModel):
 class Exact(_Table):
     """Of numbers and words: 5 is a number, "5" and true are none."""
 
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
 
 class WsUrls(_Table):

@@ -79,7 +79,7 @@ class AccountTable(Exact):
         ge=0, le=600, description="the venue cancels all after so long without us; 0: not armed"
     )
     at_shutdown: Literal["keep", "flatten"] = Field(description="the positions")
-    feeds: Literal[1, 2] = Field(description="connections that carry the same market data")
+    feeds: int = Field(ge=1, le=2, description="connections that carry the same market data")
     credential: KeySource = Field(description="where the key is; never the key")
     wanted: WantedTable = Field(description="how the account is to be set up")
     limits: AccountLimits = Field(description="of all its instruments together")
