@@ -22,6 +22,7 @@ from engine.venues.base import (
     PositionRow,
     TradeRow,
 )
+from fastcore.types import Side
 
 PAGES_MAX = 1_000  # of one answer: a venue that never ends a list is broken
 TOGETHER_MAX = 6  # cancels on their way at once
@@ -66,12 +67,12 @@ class AccountCalls:
 
     async def trades_since(self, instrument: Instrument, since_ns: int) -> list[TradeRow]:
         """Executions at `since_ns` (venue's UTC) and later, oldest first, each once."""
-        found: dict[int, TradeRow] = {}
+        found: dict[tuple[int, Side], TradeRow] = {}  # both sides of a trade may be ours
         cursor = ""
         for _ in range(PAGES_MAX):
             call = self._adapter.trades(instrument, since_ns, cursor)
             rows, cursor = await self._rest.call(call)
-            found |= {row.trade_id: row for row in rows}
+            found |= {(row.trade_id, row.side): row for row in rows}
             if not cursor:
                 return list(found.values())
         raise _endless("trades")

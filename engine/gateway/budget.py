@@ -1,7 +1,7 @@
 """What an address may ask of a venue, shared by everything that asks from it: pure.
 
 A venue counts in windows of its own (Binance: the minute on its clock), and bans an address that
-goes on after it was told to stop: then nothing can be cancelled any more. So the budget is stricter
+goes on after it was told to stop: then nothing can be cancelled. So the budget is stricter
 than the venue: no window, wherever it begins, holds more than the venue allows. Whoever is less
 urgent has a lower ceiling; what is left above it is a reserve of the more urgent ones, so nobody
 less urgent can starve them. A cancel is held back only while the venue has said to stay away.

@@ -106,7 +106,8 @@ class RestClient:
         except UNREAD as error:
             # Texts of ours, but never of a call whose answer is a secret (a listen key).
             detail = "" if call.needs_key else f": {str(error)[:120]}"
-            problem = f"the answer is not what the venue documents ({type(error).__name__}{detail})"
+            kind = type(error).__name__
+            problem = f"the answer is not what the venue documents ({kind}{detail})"
         raise TickmakerError(
             f"{call.method} {call.path}: {problem}",
             "check that rest_url is the exchange's REST address",

@@ -162,8 +162,9 @@ class LiveAccount:
         instrument = next(i for i in self.instruments if i.number == number)
         self.stage.hot.condition(number, Halt.VENUE, True)
         self.emit(
-            "warning", what=f"{instrument.key}: the venue changed its filters to tick {told.tick}, "
-            f"lot {told.lot}", remedy="quotes stay pulled; start again to trade on them",
+            "warning",
+            what=f"{instrument.key}: the venue's tick and lot are {told.tick}, {told.lot} now",
+            remedy="quotes stay pulled; start again to trade on them",
             instrument=instrument.key, core=number,
         )  # fmt: skip
 

@@ -200,6 +200,7 @@ class StartUp:
             self.stage.hot.command(instrument.number, Command.START)
         for account in self.accounts:
             account.reconciler.want()
+        self.stage.emit("started", instruments=len(self.instruments))
 
 
 async def _all_connected(account: LiveAccount) -> None:

@@ -13,7 +13,6 @@ CREATE TABLE journals (        -- how far each core's journal is projected, and 
     offset INTEGER NOT NULL,
     next_seq INTEGER NOT NULL,  -- no record below it follows
     records INTEGER NOT NULL,
-    wall_minus_monotonic_ns INTEGER NOT NULL,
     first_ts_ns INTEGER NOT NULL,
     last_ts_ns INTEGER NOT NULL,
     cause_seq INTEGER NOT NULL, -- the last input but sends: what the outputs after it come from
@@ -42,8 +41,9 @@ CREATE TABLE instruments (     -- price = ticks * tick_units / 10^tick_decimals
     lot_units INTEGER NOT NULL,
     lot_decimals INTEGER NOT NULL,
     lot_pow INTEGER NOT NULL,
-    run_tag TEXT NOT NULL,
+    client_prefix TEXT NOT NULL,    -- of our client order ids; 12 hex digits of the intent follow
     strategy TEXT NOT NULL,
+    wall_minus_monotonic_ns INTEGER NOT NULL,   -- UTC = ts_ns + this
     config TEXT NOT NULL,       -- JSON, as the core was told; no secret in it
     config_sha256 TEXT NOT NULL,
     limits_sha256 TEXT NOT NULL

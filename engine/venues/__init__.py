@@ -40,7 +40,7 @@ def adapter(account: AccountLike, api_key: str, secret: str) -> Adapter:
     if account.venue == "bybit":
         from engine.venues.bybit import Bybit
 
-        return Bybit(api_key, secret, **options, dead_man_s=account.dead_man_s)
+        return Bybit(api_key, secret, dead_man_s=account.dead_man_s, **options)
     raise TickmakerError(
         f"no adapter for venue {account.venue!r}",
         "known: binance_usdm, binance_spot, bybit",

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from engine.errors import EXIT_USAGE, TickmakerError
 from engine.venues import hosts
 from engine.venues.base import (
+    Best,
     Call,
     ConnPlan,
     Failure,
@@ -31,6 +32,7 @@ from fastcore.types import Side
 
 DAY_MS = 86_400_000
 TRADES_PER_PAGE = 1_000
+TRADES_KEPT_MS = 180 * DAY_MS  # USD-M: six months; spot says nothing, and older is not ours
 CLIENT_ID_MAX = 36
 STREAMS_IN_URL_MAX = 60  # more are subscribed to by a message: URLs have their limits
 STREAMS_PER_MESSAGE = 200
@@ -43,8 +45,9 @@ THROTTLE_CODES = frozenset({-1003, -1008, -1015})
 THROTTLE_STATUS = frozenset({418, 429})
 UNKNOWN_CODES = frozenset({-1006, -1007})
 UNKNOWN_STATUS = 408  # the venue waited in vain for its own backend
-# No such order: asked for, to be canceled (its text tells it from another refusal); listen key.
-ABSENT_CODES = frozenset({-2013, -1125})
+# No such order: asked for, dead for 90 days without a fill, to be canceled (its text tells that
+# from another refusal); no such listen key.
+ABSENT_CODES = frozenset({-2013, -2026, -1125})
 UNKNOWN_ORDER = (-2011, "Unknown order")
 RETRY_S = 1.0  # where the venue doesn't say
 RETRY_BANNED_S = 120.0  # the shortest ban
@@ -69,6 +72,7 @@ class Binance:
     trades_weight: int
     trades_window_ms: int  # the longest time that one request may span
     order_weight: int  # of a query
+    place_weight: int
     safe_errors: tuple[str, ...] = ()  # starts of texts of a 5xx that did nothing
 
     def __init__(
@@ -163,6 +167,20 @@ class Binance:
             weight=weight, urgency=Urgency.SNAPSHOT,
         )  # fmt: skip
 
+    def best(self, instrument: Instrument) -> Call[Best]:
+        """Source: "Symbol Order Book Ticker", weight 2 of one symbol at both venues."""
+
+        def read(document: Any) -> Best:
+            row = Row("bookTicker", document)
+            row.of("symbol", instrument.symbol)
+            return Best(
+                row.ticks("bidPrice", instrument), row.lots("bidQty", instrument),
+                row.ticks("askPrice", instrument), row.lots("askQty", instrument),
+            )  # fmt: skip
+
+        return Call("GET", f"{self.root}/ticker/bookTicker", read,
+                    {"symbol": instrument.symbol}, weight=2)  # fmt: skip
+
     def _restrictions(self, trade_flag: str) -> Call[KeyFacts]:
         def read(document: Any) -> KeyFacts:
             row = Row("apiRestrictions", document)
@@ -214,6 +232,17 @@ class Binance:
 
         return self._order(instrument, read, orderId=order_text)
 
+    def order_history(
+        self, instrument: Instrument, client_id: str
+    ) -> Call[OrderRow | None] | None:
+        """`order` knows the closed ones, too."""
+        return None
+
+    def order_history_by_id(
+        self, instrument: Instrument, order_text: str
+    ) -> Call[OrderRow | None] | None:
+        return None
+
     def _order(
         self, instrument: Instrument, read: Callable[[Any], OrderRow], **which: str
     ) -> Call[OrderRow | None]:
@@ -226,9 +255,11 @@ class Binance:
         """By windows of time up to the last signature; by id where one millisecond fills a page.
 
         A cursor is `t:<start ms>:<least id>` or `i:<from id>`. Of a full page the last id stays
-        for the next one: both sides of one trade may be ours, under the same id.
+        for the next one: both sides of one trade may be ours, under the same id. Nothing is
+        looked for before what the venue keeps.
         """
-        kind, at, least = _cursor(cursor, since_ns)
+        oldest_ns = (self._signed_ms - TRADES_KEPT_MS) * MS_NS
+        kind, at, least = _cursor(cursor, max(since_ns, oldest_ns, 0))
         if kind == "t":
             span = {"startTime": str(at), "endTime": str(at + self.trades_window_ms - 1)}
         else:
@@ -289,7 +320,7 @@ class Binance:
             Row("order", document).of("clientOrderId", client_id)
 
         return Call(
-            "POST", f"{self.root}/order", read, params, is_signed=True,
+            "POST", f"{self.root}/order", read, params, is_signed=True, weight=self.place_weight,
             urgency=Urgency.SAFETY, may_repeat=False,
         )  # fmt: skip
 
@@ -374,7 +405,7 @@ def _snapshot_bytes(body: Any) -> bytes:
 def _cursor(cursor: str, since_ns: int) -> tuple[str, int, int]:
     """(kind, start ms or id, least id)."""
     if not cursor:
-        return "t", max(since_ns, 0) // MS_NS, 0
+        return "t", since_ns // MS_NS, 0
     kind, *numbers = cursor.split(":")
     if kind == "t":
         return "t", int(numbers[0]), int(numbers[1])

@@ -54,6 +54,7 @@ class BinanceSpot(Binance):
     trades_weight: int = 20
     trades_window_ms: int = DAY_MS
     order_weight: int = 4
+    place_weight: int = 1  # of one that fails; others cost nothing, as cancels do
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

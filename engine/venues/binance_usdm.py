@@ -5,7 +5,7 @@ Sources: developers.binance.com, USD-M futures: "Websocket market streams" (rout
 """
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -76,6 +76,7 @@ class BinanceUsdm(Binance):
     trades_weight: int = 5
     trades_window_ms: int = 7 * DAY_MS
     order_weight: int = 1
+    place_weight: int = 0
     # "HTTP return codes", 503: these two failed; only "Unknown error" leaves the fate open.
     safe_errors: tuple[str, ...] = (
         "Service Unavailable",
@@ -262,15 +263,21 @@ class BinanceUsdm(Binance):
                 raise ValueError("listenKey: Expected a key, was not there")  # never shown
             return key
 
-        return self._listen_key("POST", read, {})
+        return self._listen_key("POST", read)
 
     def keep_alive(self, token: str) -> Call[bool] | None:
-        """A key that is gone is a failure that `is_absent`."""
-        return self._listen_key("PUT", _yes, {"listenKey": token})
+        """A key that is gone is a failure that `is_absent`; False: another took its place. The
+        key itself is not sent: the venue knows whose it is."""
 
-    def _listen_key(self, method: str, read: Any, params: dict[str, str]) -> Call[Any]:
-        return Call(method, f"{self.root}/listenKey", read, params, needs_key=True,
-                    urgency=Urgency.SAFETY)  # fmt: skip
+        def read(document: Any) -> bool:
+            Row("listenKey", document)
+            return document.get("listenKey", token) == token
+
+        return self._listen_key("PUT", read)
+
+    def _listen_key(self, method: str, read: Callable[[Any], Any]) -> Call[Any]:
+        path = f"{self.root}/listenKey"
+        return Call(method, path, read, needs_key=True, urgency=Urgency.SAFETY)
 
     def user_plan(self, token: str, utc_ms: int) -> ConnPlan:
         return ConnPlan(user_url(self._url("private", "/private"), token))
@@ -278,11 +285,6 @@ class BinanceUsdm(Binance):
 
 def _an_object(document: Any) -> None:
     Row("answer", document)
-
-
-def _yes(document: Any) -> bool:
-    _an_object(document)
-    return True
 
 
 def market_url(public: str, symbol: str) -> str:
