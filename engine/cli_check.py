@@ -1,6 +1,5 @@
 """`tickmaker check CONFIG`: whether a configuration would start, and can be kept."""
 
-import asyncio
 import secrets
 from pathlib import Path
 from typing import Annotated, Any
@@ -32,7 +31,7 @@ def check(
     loaded = load_config(
         config, run_tag=secrets.token_hex(4), mask_seed=1, with_credentials=not offline
     )
-    result = check_offline(loaded) if offline else asyncio.run(check_online(loaded))
+    result = check_offline(loaded) if offline else check_online(loaded)
     if as_json:
         print_json(result)
     else:

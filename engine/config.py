@@ -85,7 +85,7 @@ class InstrumentLimits(Exact):
 
 
 class AccountLimits(Exact):
-    """The same, of all instruments of an account together."""
+    """Pre-trade limits, counted over all instruments of an account together."""
 
     exposure_e8_max: int = Field(gt=0)
     orders_per_10s_max: int = Field(gt=0)

@@ -63,10 +63,12 @@ class AccountTable(Exact):
     name: str = Field(
         pattern=r"^[a-z0-9][a-z0-9_-]{0,23}$", description="ours: in files, lines and reports"
     )
-    venue: Literal["binance_usdm", "binance_spot", "bybit"] = Field(description="")
+    venue: Literal["binance_usdm", "binance_spot", "bybit"] = Field(
+        description="where it is"
+    )
     rest_url: str = Field(default="", description="may be left to exchange_json")
     ws_url: dict[str, str] = Field(
-        default={}, description="by kind, see below; may be left to exchange_json"
+        default={}, description="by kind, see above; may be left to exchange_json"
     )
     ca_file: str | None = Field(
         default=None, description="certificate that no public authority signed"

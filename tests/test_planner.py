@@ -1,4 +1,4 @@
-"""engine/execution/planner.py: what can't be kept within the venues' limits is a problem, by name."""
+"""engine/execution/planner.py: what can't be kept within venues' limits is named."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +10,13 @@ import pytest
 from engine.config import EngineConfig
 from engine.config_file import load_config
 from engine.execution.planner import (
-    Plan, Row, VenueFacts, documented, orders_per_s_each, plan, venue_facts,
+    Plan,
+    Row,
+    VenueFacts,
+    documented,
+    orders_per_s_each,
+    plan,
+    venue_facts,
 )  # fmt: skip
 from engine.venues import adapter
 from engine.venues.base import Instrument

@@ -51,8 +51,12 @@ def check_offline(loaded: LoadedConfig) -> dict[str, Any]:
     return _document(config, asked, is_offline=True)
 
 
-async def check_online(loaded: LoadedConfig) -> dict[str, Any]:
+def check_online(loaded: LoadedConfig) -> dict[str, Any]:
     """The same with the venues' word. TickmakerError where one can't be asked."""
+    return asyncio.run(_check_online(loaded))
+
+
+async def _check_online(loaded: LoadedConfig) -> dict[str, Any]:
     config, shared = loaded.config, Hosts()
     asked = {}
     for account in config.accounts:  # one after the other: of one host they share its weight
