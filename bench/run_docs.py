@@ -27,7 +27,7 @@ EXAMPLES = "deploy/examples"
 STEPS = {
     "account locked": "no other engine of this host runs on the account (`state_dir`)",
     "clock in step with the venue": "the offset of the venue's clock, for every signature",
-    "instrument filters read": "tick, lot, sizes, limits; an instrument that is not traded ends it",
+    "instrument filters read": "tick, lot, sizes, limits; one that is not traded ends it",
     "fees read": "the configuration reckons with no less than the venue takes",
     "key rights checked": "a key that may withdraw, or is bound to no address, is refused",
     "account set up": "one-way mode; margin, leverage, STP and fee asset as `wanted`",
@@ -63,9 +63,9 @@ tickmaker run CONFIG [--for 1h] [--json]      trade, until it is told to stop
 tickmaker halt RUN | resume RUN | params RUN name=value
 ```
 
-`RUN` is the run's folder. One process trades any number of instruments on any number of accounts at
-Binance USD-M futures, Binance spot and Bybit (linear, spot). Where it trades, the local exchange or
-a venue's testnet or demo, is a matter of addresses and keys in one TOML file. **Addresses of
+`RUN` is the run's folder. One process trades any number of instruments on any number of accounts
+at Binance USD-M futures, Binance spot and Bybit (linear, spot). Where it trades, the local exchange
+or a venue's testnet or demo, is a matter of addresses and keys in one TOML file. **Addresses of
 production are refused** (exit code {unsafe}) until a guardian process runs beside the engine; an
 address that is not known as a test counts as production.
 
@@ -110,8 +110,8 @@ messages of instruments against their account's, the account's against the venue
 every order that may be open; the weight of comparisons, clock and dead-man switch against the
 address's; and what it costs when every connection is lost at once, in weight, minutes and
 connections. What can't be kept is a problem, with what to change, and exit code {usage}. Without
-`--offline` it asks the venues as a start-up would, with the keys, and says what they told; settings
-of the account are left as they are. With it, no key is read, and limits are the documented ones.
+`--offline` it asks the venues as a start-up would, with the keys, and says what they told;
+settings of the account are left as they are. With it, no key is read, and limits are the documented ones.
 
 The order capacity that a venue leaves each instrument is a row of its own: 200 instruments on one
 account of Binance USD-M share 1,200 orders a minute, so each may place one in ten seconds.
@@ -133,8 +133,7 @@ known counts in full, is asked for by its client id, is never sent again under a
 is ever closed to make figures agree. What nothing explains is a *divergence*: told with both
 numbers, kept in the ledger, and the instrument stays halted until it is explained.
 
-`strangers` says what is done about what is not ours: `leave` lives with it (their fills are booked,
-and the position is theirs and ours), `cancel` pulls their resting orders, `halt` stops until a
+`strangers` says what is done about what is not ours: `leave` lives with it (fills are booked, and the position is theirs and ours), `cancel` pulls their resting orders, `halt` stops until a
 person has looked.
 
 ## Shutdown

@@ -54,7 +54,7 @@ ENGINE: dict[str, set[str]] = {
     "strategies": BASE,
     "view": BASE | {"report", "status"},
     "venues": {"errors"},
-    "execution": {"errors"},
+    "execution": {"errors", "venues"},  # beliefs are compared with rows; the router has books
     "risk": {"errors"},
     "gateway": BASE | {"config", "venues"},
     "tape": BASE | {"venues"},

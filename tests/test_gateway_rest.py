@@ -10,11 +10,10 @@ import pytest
 from support_rest import KEY, SECRET, Server, adapter, client
 
 from engine import clock
-from engine.errors import EXIT_USAGE, TickmakerError
+from engine.errors import TickmakerError
 from engine.gateway import rest as module
 from engine.gateway.budget import Budget
 from engine.gateway.rest import RestClient, UnreachableError, VenueError
-from engine.venues import binance_usdm as venue
 from engine.venues.base import Call, Failure, Signed, Urgency
 
 TIME: Call[int] = adapter().time()
@@ -218,88 +217,3 @@ def test_nothing_shows_the_secret() -> None:
 
 def test_a_failure_of_ours_asks_for_patience() -> None:
     assert "slow down" in module.remedy(Failure(0, 0, "", is_throttled=True))
-
-
-# -- VENUE FACTS ---------------------------------------------------------------------------
-
-INFO: dict[str, Any] = {
-    "rateLimits": [
-        {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 2400},
-        {"rateLimitType": "ORDERS", "interval": "MINUTE", "intervalNum": 1, "limit": 1200},
-        {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 300},
-    ],
-    "symbols": [
-        {
-            "symbol": "BTCUSDT", "status": "TRADING", "pricePrecision": 2,
-            "filters": [
-                {"filterType": "PRICE_FILTER", "minPrice": "1", "tickSize": "0.10"},
-                {"filterType": "LOT_SIZE", "minQty": "0.001", "maxQty": "1000",
-                 "stepSize": "0.001"},
-                {"filterType": "MIN_NOTIONAL", "notional": "5"},
-            ],
-        },
-        {"symbol": "ETHUSDT", "status": "SETTLING", "filters": []},
-    ],
-}  # fmt: skip
-
-
-def test_filters_give_tick_lot_and_limits() -> None:
-    found = venue.instrument(INFO, "BTCUSDT")
-    assert (found.tick, found.lot, str(found.notional_min)) == ("0.10", "0.001", "5")
-    assert (found.orders_per_10s_max, found.orders_per_min_max) == (300, 1200)
-
-
-def test_unknown_symbol_is_named_with_its_neighbours() -> None:
-    with pytest.raises(TickmakerError) as caught:
-        venue.instrument(INFO, "BTCUSD")
-    assert caught.value.exit_code == EXIT_USAGE
-    assert "'BTCUSD' is unknown" in caught.value.what
-    assert "BTCUSDT" in caught.value.remedy
-
-
-def test_symbol_that_does_not_trade_is_refused() -> None:
-    with pytest.raises(TickmakerError, match="not trading"):
-        venue.instrument(INFO, "ETHUSDT")
-
-
-@pytest.mark.parametrize("tick", ["0", "-1", "x", "NaN"])
-def test_nonsense_filter_is_refused(tick: str) -> None:
-    info = {"symbols": [{"symbol": "A1", "filters": [
-        {"filterType": "PRICE_FILTER", "tickSize": tick}]}]}  # fmt: skip
-    with pytest.raises(TickmakerError, match="tickSize"):
-        venue.instrument(info, "A1")
-
-
-def test_position_is_exact_in_lots_and_hedge_mode_is_refused() -> None:
-    traded = venue.instrument(INFO, "BTCUSDT")
-    rows = [
-        {"symbol": "BTCUSDT", "positionAmt": "-1.005", "positionSide": "BOTH"},
-        {"symbol": "ETHUSDT", "positionAmt": "3", "positionSide": "BOTH"},
-    ]
-    assert venue.position_lots(rows, traded) == -1005
-    assert venue.position_lots([], traded) == 0
-    with pytest.raises(TickmakerError, match="hedge"):
-        venue.position_lots([{**rows[0], "positionSide": "SHORT"}], traded)
-
-
-def test_limits_and_sizes_must_fit_the_venues() -> None:
-    traded = venue.instrument(INFO, "BTCUSDT")
-    venue.check_limits(traded, 1_000_000, 300, 1_200)
-    venue.check_size(traded, 1.0, 600_000)
-    venue.check_size(traded, None, 600_000)
-    for ours in ((1_000_001, 300, 1_200), (1, 301, 1_200), (1, 300, 1_201)):
-        with pytest.raises(TickmakerError, match="over the venue's") as caught:
-            venue.check_limits(traded, *ours)
-        assert caught.value.exit_code == EXIT_USAGE
-    with pytest.raises(TickmakerError, match="qty_lots"):
-        venue.check_size(traded, 1.0, 40_000)  # 0.001 BTC at 4,000: 4 USDT, below 5
-    with pytest.raises(TickmakerError, match="qty_lots"):
-        venue.check_size(traded, 0.5, 600_000)
-
-
-def test_urls_take_roots_with_and_without_their_path() -> None:
-    streams = "streams=btcusdt@depth@0ms/btcusdt@bookTicker/btcusdt@trade"
-    assert venue.market_url("ws://h:1", "BTCUSDT") == f"ws://h:1/public/stream?{streams}"
-    assert venue.market_url("ws://h:1/public/", "BTCUSDT") == f"ws://h:1/public/stream?{streams}"
-    assert venue.user_url("ws://h:1/private", "k") == "ws://h:1/private/ws?listenKey=k"
-    assert venue.trade_url("ws://h:1/ws-fapi/v1") == "ws://h:1/ws-fapi/v1"

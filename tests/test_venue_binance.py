@@ -3,14 +3,15 @@ real money. Against the documents; the two venues have files of their own."""
 
 import json
 import pickle
+from decimal import Decimal
 
 import pytest
 
 from engine.errors import TickmakerError
 from engine.exchange.keys import derive_keys
 from engine.venues import adapter, hosts
-from engine.venues.base import Call, Said
-from engine.venues.binance import reader
+from engine.venues.base import Call, Instrument, Said
+from engine.venues.binance_answers import reader
 from engine.venues.binance_sign import Credential
 from engine.venues.binance_spot import BinanceSpot
 from engine.venues.binance_usdm import BinanceUsdm
@@ -98,9 +99,10 @@ def test_secrets_are_shown_nowhere():
         venue = made(kind)
         signed = venue.sign(venue.balances(), 1)
         plan = venue.user_plan("thelistenkey", 1)
-        for text in (repr(venue), repr(vars(venue)), repr(signed.headers), repr(plan)):
+        for text in (repr(venue), repr(vars(venue)), repr(signed), repr(plan)):
             assert SECRET not in text
             assert "thelistenkey" not in text
+            assert "signature=" not in text
         assert API_KEY not in repr(venue) + repr(vars(venue)) + repr(plan) + repr(signed)
         with pytest.raises(TypeError, match="secret"):
             pickle.dumps(venue)
@@ -127,6 +129,7 @@ ERRORS = [
     (BinanceSpot, 429, -1015, "Too many new orders", {"throttled"}),
     (BinanceSpot, 418, -1003, "Way too much request weight used", {"throttled"}),
     (BinanceUsdm, 503, -1008, "Request throttled by system-level protection.", {"throttled"}),
+    (BinanceSpot, 503, -1008, "Server is currently overloaded", {"unknown"}),
     (BinanceUsdm, 408, -1007, "Timeout waiting for response", {"unknown"}),
     (BinanceSpot, 503, -1007, "Timeout waiting for response", {"unknown"}),
     (BinanceSpot, 500, -1006, "An unexpected response was received", {"unknown"}),
@@ -274,6 +277,30 @@ def test_missing_websocket_address_is_named():
     venue = BinanceUsdm("k", "s", rest_url="http://x", ws_url={}, recv_window_ms=5000)
     with pytest.raises(TickmakerError, match=r"no ws_url\.ws_api"):
         venue.trade_plan(1)
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+@pytest.mark.parametrize("has_path", [False, True])
+def test_websocket_addresses_may_have_their_path_or_not(slash, has_path):
+    def url_of(kind, root, plan):
+        urls = {name: f"ws://h:1{root if has_path else ''}{slash}" for name in URLS}
+        made = kind("k", "s", rest_url="http://h", ws_url=urls, recv_window_ms=5000)
+        return plan(made).url
+
+    usdm, spot = BinanceUsdm, BinanceSpot
+    btc = Instrument("v", "BTCUSDT", "1", "1", Decimal(1), Decimal(1), Decimal(1), "BTC", "USDT")
+    names = "btcusdt@depth@0ms/btcusdt@bookTicker/btcusdt@trade"
+    market = url_of(usdm, "/public", lambda venue: venue.market_plan([btc]))
+    assert market == f"ws://h:1/public/stream?streams={names}"
+    user = url_of(usdm, "/private", lambda venue: venue.user_plan("k", 1))
+    assert user == "ws://h:1/private/ws?listenKey=k"
+    trade = url_of(usdm, "/ws-fapi/v1", lambda venue: venue.trade_plan(1))
+    assert trade == "ws://h:1/ws-fapi/v1"
+    names = names.replace("@0ms", "@100ms")
+    market = url_of(spot, "", lambda venue: venue.market_plan([btc]))
+    assert market == f"ws://h:1/stream?streams={names}"
+    for plan in (lambda venue: venue.trade_plan(1), lambda venue: venue.user_plan("", 1)):
+        assert url_of(spot, "/ws-api/v3", plan) == "ws://h:1/ws-api/v3"
 
 
 def test_ed25519_logs_a_connection_on():

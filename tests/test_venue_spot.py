@@ -15,7 +15,7 @@ from engine.exchange.binance.spot import BinanceSpot as Face
 from engine.exchange.book import Side as CoreSide
 from engine.exchange.commands import SetState
 from engine.exchange.terms import MarketState
-from engine.venues.base import Call, FeeRates, KeyFacts, TradeRow, Wanted
+from engine.venues.base import Best, Call, FeeRates, KeyFacts, TradeRow, Wanted
 from engine.venues.binance_spot import BinanceSpot, whole_lots
 from fastcore.types import FeeAsset, OrderState, Side
 
@@ -97,6 +97,16 @@ def test_unknown_symbol_is_the_venues_to_refuse_and_a_halted_one_is_not_trading(
 def test_snapshot_is_the_body_as_it_came(wire, venue, btc):
     body = wire.ask(venue, venue.snapshot(btc), is_bytes=True)
     assert json.loads(body)["asks"]
+
+
+def test_best_is_the_books(wire, venue, btc):
+    book = json.loads(wire.ask(venue, venue.snapshot(btc), is_bytes=True))
+    (bid_px, bid_qty), (ask_px, ask_qty) = book["bids"][0], book["asks"][0]
+    assert wire.ask(venue, venue.best(btc)) == Best(
+        btc.ticks(bid_px), btc.lots(bid_qty), btc.ticks(ask_px), btc.lots(ask_qty)
+    )
+    assert venue.order_history(btc, "x") is None
+    assert venue.order_history_by_id(btc, "1") is None
 
 
 def test_key_facts_are_the_keys_but_on_testnets(wire, venue):

@@ -15,7 +15,7 @@ from engine.exchange.binance.usdm import BinanceUsdm as Face
 from engine.exchange.book import Side as CoreSide
 from engine.exchange.commands import SetState
 from engine.exchange.terms import MarketState
-from engine.venues.base import Call, FeeRates, KeyFacts, PositionRow, TradeRow, Wanted
+from engine.venues.base import Best, Call, FeeRates, KeyFacts, PositionRow, TradeRow, Wanted
 from engine.venues.binance_usdm import BinanceUsdm
 from fastcore.types import FeeAsset, OrderState, Side
 
@@ -97,6 +97,16 @@ def test_snapshot_is_the_body_as_it_came(wire, venue, btc):
     assert book["bids"]
     with pytest.raises(ValueError, match="lastUpdateId"):
         venue.snapshot(btc).read(b'{"code":0}')
+
+
+def test_best_is_the_books(wire, venue, btc):
+    book = json.loads(wire.ask(venue, venue.snapshot(btc), is_bytes=True))
+    (bid_px, bid_qty), (ask_px, ask_qty) = book["bids"][0], book["asks"][0]
+    assert wire.ask(venue, venue.best(btc)) == Best(
+        btc.ticks(bid_px), btc.lots(bid_qty), btc.ticks(ask_px), btc.lots(ask_qty)
+    )
+    assert venue.order_history(btc, "x") is None
+    assert venue.order_history_by_id(btc, "1") is None
 
 
 def test_key_facts_are_the_keys_where_sapi_is_served(wire, venue):

@@ -17,7 +17,8 @@ from engine import clock
 from engine.errors import TickmakerError
 from engine.gateway.budget import Attempts
 from engine.gateway.handshake import RefusedError
-from engine.gateway.hotsocket import HotLoop, Role
+from engine.gateway.hotrole import Role
+from engine.gateway.hotsocket import HotLoop
 from engine.gateway.reconnect import PATIENT_ATTEMPT, backoff_s, next_attempt
 from engine.gateway.rest import RestClient, VenueError
 from engine.gateway.transport import Transport

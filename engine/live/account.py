@@ -11,7 +11,7 @@ from engine.config import AccountConfig
 from engine.gateway.account_calls import AccountCalls
 from engine.gateway.clocksync import ClockSync
 from engine.gateway.deadman import DeadMan
-from engine.gateway.hotsocket import Role
+from engine.gateway.hotrole import Role
 from engine.gateway.keeper import Keeper, Link
 from engine.gateway.liveness import MarketWatch
 from engine.gateway.market import Snapshots

@@ -12,6 +12,7 @@ Face around the Face (exchange/faults.py).
 import asyncio
 import select
 import socket
+import ssl
 from collections.abc import Mapping
 from operator import attrgetter
 from random import Random
@@ -145,8 +146,10 @@ class Network:
 
     # -- WEBSOCKETS ---
 
-    async def dial(self, url: str, what: str, timeout_s: float) -> Upgraded:
-        """What handshake.upgrade does over TCP."""
+    async def dial(
+        self, url: str, what: str, timeout_s: float, tls: ssl.SSLContext | None = None
+    ) -> Upgraded:
+        """What handshake.upgrade does over TCP; nothing here needs encryption."""
         parts = urlsplit(url)
         where = f"{what} at {parts.netloc}"
         target = f"{parts.path}?{parts.query}" if parts.query else parts.path

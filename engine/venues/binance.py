@@ -21,11 +21,11 @@ from engine.venues.base import (
     Instrument,
     KeyFacts,
     OrderRow,
-    Said,
     Signed,
     TradeRow,
     Urgency,
 )
+from engine.venues.binance_answers import Told5xx, failure_of, header, reader
 from engine.venues.binance_rows import MS_NS, Row, order_row, rows
 from engine.venues.binance_sign import Credential, query_text
 from fastcore.types import Side
@@ -37,20 +37,6 @@ CLIENT_ID_MAX = 36
 STREAMS_IN_URL_MAX = 60  # more are subscribed to by a message: URLs have their limits
 STREAMS_PER_MESSAGE = 200
 TEXT_MAX = 200
-
-# Codes; what other codes mean is not ours to decide on.
-CREDENTIAL_CODES = frozenset({-1002, -1022, -2008, -2014, -2015})
-CLOCK_CODES = frozenset({-1021, -5028})  # -5028: late for the matching engine itself
-THROTTLE_CODES = frozenset({-1003, -1008, -1015})
-THROTTLE_STATUS = frozenset({418, 429})
-UNKNOWN_CODES = frozenset({-1006, -1007})
-UNKNOWN_STATUS = 408  # the venue waited in vain for its own backend
-# No such order: asked for, dead for 90 days without a fill, to be canceled (its text tells that
-# from another refusal); no such listen key.
-ABSENT_CODES = frozenset({-2013, -2026, -1125})
-UNKNOWN_ORDER = (-2011, "Unknown order")
-RETRY_S = 1.0  # where the venue doesn't say
-RETRY_BANNED_S = 120.0  # the shortest ban
 
 
 class Binance:
@@ -73,7 +59,7 @@ class Binance:
     trades_window_ms: int  # the longest time that one request may span
     order_weight: int  # of a query
     place_weight: int
-    safe_errors: tuple[str, ...] = ()  # starts of texts of a 5xx that did nothing
+    told_5xx: Told5xx = Told5xx()
 
     def __init__(
         self,
@@ -128,28 +114,10 @@ class Binance:
         return Signed(call.method, f"{call.path}?{query}".rstrip("?"), headers)
 
     def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure | None:
-        """None: it worked. Of an error without a code of the venue's (HTML), the status tells."""
-        if 200 <= status < 300:
-            return None
-        code, text = _code_of(body)
-        is_throttled = status in THROTTLE_STATUS or code in THROTTLE_CODES
-        is_late = status >= 500 or status == UNKNOWN_STATUS or code in UNKNOWN_CODES
-        is_safe = is_throttled or text.startswith(self.safe_errors)
-        return Failure(
-            status=status,
-            code=code,
-            text=text,
-            is_credential=status == 401 or code in CREDENTIAL_CODES,
-            is_clock=code in CLOCK_CODES,
-            is_throttled=is_throttled,
-            retry_after_s=_retry_after_s(status, headers) if is_throttled else 0.0,
-            is_unknown=is_late and not is_safe,
-            is_absent=code in ABSENT_CODES
-            or (code == UNKNOWN_ORDER[0] and text.startswith(UNKNOWN_ORDER[1])),
-        )
+        return failure_of(status, headers, body, self.told_5xx)
 
     def used_weight(self, headers: Mapping[str, str]) -> int | None:
-        text = _header(headers, "x-mbx-used-weight-1m")
+        text = header(headers, "x-mbx-used-weight-1m")
         return int(text) if text.isdecimal() else None
 
     # -- FACTS ---
@@ -372,29 +340,6 @@ class Binance:
 # -- ANSWERS ---
 
 
-def _code_of(body: bytes) -> tuple[int, str]:
-    """The venue's code and text; of what is no error of its own: 0, and what came instead."""
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        return 0, f"no JSON ({len(body)} bytes)"
-    code = document.get("code") if isinstance(document, dict) else None
-    if type(code) is not int:
-        return 0, f"no error code ({len(body)} bytes)"
-    return code, str(document.get("msg", ""))[:TEXT_MAX]
-
-
-def _header(headers: Mapping[str, str], name: str) -> str:
-    return next((value for key, value in headers.items() if key.lower() == name), "")
-
-
-def _retry_after_s(status: int, headers: Mapping[str, str]) -> float:
-    text = _header(headers, "retry-after")
-    if text.isdecimal():
-        return float(text)
-    return RETRY_BANNED_S if status == 418 else RETRY_S
-
-
 def _snapshot_bytes(body: Any) -> bytes:
     """The core reads it itself, exactly; here only that it is one."""
     if not isinstance(body, bytes) or b'"lastUpdateId"' not in body[:200]:
@@ -429,28 +374,3 @@ def _full_page(page: list[TradeRow], kind: str, least: int) -> tuple[list[TradeR
 def _message(number: int | str, method: str, params: Any) -> str:
     wanted = {"id": number, "method": method, "params": params}
     return json.dumps(wanted, separators=(",", ":"))
-
-
-def reader(*ids: int | str, result_key: str = "") -> Callable[[bytes], tuple[Said, str]]:
-    """Reads a greeting's answers: those with one of `ids`, and errors that have none."""
-
-    def read(frame: bytes) -> tuple[Said, str]:
-        try:
-            document = json.loads(frame)
-        except (ValueError, RecursionError):
-            return Said.NOTHING, ""
-        if not isinstance(document, dict) or "id" not in document:
-            return Said.NOTHING, ""
-        number, error = document["id"], document.get("error")
-        if number not in ids and (number is not None or error is None):
-            return Said.NOTHING, ""
-        result = document.get("result")
-        is_good = document.get("status", 200) == 200 and "result" in document and error is None
-        if is_good and result_key:
-            is_good = isinstance(result, dict) and type(result.get(result_key)) is int
-        if is_good:
-            return Said.GOOD, ""
-        told = error if isinstance(error, dict) else document
-        return Said.BAD, f"code {told.get('code')}: {str(told.get('msg', ''))[:TEXT_MAX]}"
-
-    return read

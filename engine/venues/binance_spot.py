@@ -22,7 +22,8 @@ from engine.venues.base import (
     TradeRow,
     Wanted,
 )
-from engine.venues.binance import DAY_MS, Binance, reader
+from engine.venues.binance import DAY_MS, Binance
+from engine.venues.binance_answers import reader
 from engine.venues.binance_rows import Row, rate_ppm, rows, spot_balance, trade_row
 from engine.venues.binance_symbols import instruments_of
 from fastcore.types import Side

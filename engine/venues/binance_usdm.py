@@ -4,20 +4,17 @@ Sources: developers.binance.com, USD-M futures: "Websocket market streams" (rout
 "Websocket API general info", "Exchange information", "Account", "Trade", "Error codes".
 """
 
-import difflib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from engine.errors import EXIT_USAGE, TickmakerError
-from engine.venues import base
 from engine.venues.base import (
     AccountFacts,
     BalanceRow,
     Call,
     ConnPlan,
     FeeRates,
+    Instrument,
     KeyFacts,
     OrderRow,
     PositionRow,
@@ -27,33 +24,13 @@ from engine.venues.base import (
     Wanted,
 )
 from engine.venues.binance import DAY_MS, Binance
+from engine.venues.binance_answers import Told5xx
 from engine.venues.binance_rows import SIDES, Row, algo_row, rate_ppm, rows, trade_row
 from engine.venues.binance_symbols import instruments_of
 
-NAME = "binance_usdm"
-
-TIME = "/fapi/v1/time"
-EXCHANGE_INFO = "/fapi/v1/exchangeInfo"
-DEPTH = "/fapi/v1/depth"
-OPEN_ORDERS = "/fapi/v1/openOrders"
-ALL_OPEN_ORDERS = "/fapi/v1/allOpenOrders"
-POSITION_RISK = "/fapi/v3/positionRisk"
-LISTEN_KEY = "/fapi/v1/listenKey"
-
-API_KEY_HEADER = "X-MBX-APIKEY"
-SNAPSHOT_LEVELS = 1000  # the most that the venue gives
+SNAPSHOT_LEVELS = 1_000  # the most that the venue gives
 SNAPSHOT_WEIGHT = 20
-WEIGHT_PER_MINUTE = 2_400  # of an address
 LISTEN_KEY_RENEW_S = 30 * 60.0  # it lives 60 minutes
-CONNECTION_AGE_S_MAX = 24 * 3600.0  # the venue closes older connections
-
-CODE_TIMESTAMP = -1021
-CODE_LISTEN_KEY_GONE = -1125
-CODES_CREDENTIAL = frozenset({-2014, -2015, -1022})
-# Who may try again, and how it is told: HTTP 429 (slow down), 418 (banned), both with Retry-After.
-STATUS_THROTTLED = frozenset({418, 429})
-STATUS_TIMEOUT = 408  # the venue waited in vain for its own backend
-
 CANCELS_PER_BATCH = 10
 MARGIN_TYPES = {"cross": "CROSSED", "isolated": "ISOLATED"}
 CODE_MARGIN_IS_SO = -4046  # No need to change margin type.
@@ -62,8 +39,8 @@ CODE_MARGIN_IS_SO = -4046  # No need to change margin type.
 class BinanceUsdm(Binance):
     """One account's requests and answers."""
 
-    name: str = NAME
-    weight_per_min: int = WEIGHT_PER_MINUTE
+    name: str = "binance_usdm"
+    weight_per_min: int = 2_400
     has_dead_man: bool = True
     keep_alive_every_s: float | None = LISTEN_KEY_RENEW_S
     cancel_batch_max: int = CANCELS_PER_BATCH
@@ -77,26 +54,24 @@ class BinanceUsdm(Binance):
     trades_window_ms: int = 7 * DAY_MS
     order_weight: int = 1
     place_weight: int = 0
-    # "HTTP return codes", 503: these two failed; only "Unknown error" leaves the fate open.
-    safe_errors: tuple[str, ...] = (
-        "Service Unavailable",
-        "Internal error; unable to process your request",
+    # "HTTP return codes", 503: these failed; only "Unknown error" leaves the fate open.
+    told_5xx: Told5xx = Told5xx(
+        ("Service Unavailable", "Internal error; unable to process your request"),
+        frozenset({-1008}),
     )
 
     # -- FACTS ---
 
-    def instruments(
-        self, symbols: Sequence[str], category: str
-    ) -> Call[dict[str, base.Instrument]]:
+    def instruments(self, symbols: Sequence[str], category: str) -> Call[dict[str, Instrument]]:
         """The venue tells of all at once; TickmakerError: it doesn't know one."""
         wanted = tuple(symbols)
 
-        def read(document: Any) -> dict[str, base.Instrument]:
+        def read(document: Any) -> dict[str, Instrument]:
             return instruments_of(document, wanted, self.name)[0]
 
         return Call("GET", f"{self.root}/exchangeInfo", read)
 
-    def snapshot(self, instrument: base.Instrument) -> Call[bytes] | None:
+    def snapshot(self, instrument: Instrument) -> Call[bytes] | None:
         return self._depth(instrument, SNAPSHOT_LEVELS, SNAPSHOT_WEIGHT)
 
     def key_facts(self) -> Call[KeyFacts] | None:
@@ -114,7 +89,7 @@ class BinanceUsdm(Binance):
 
         return self._asked(f"{self.root}/accountConfig", read, 5)
 
-    def fees(self, instrument: base.Instrument) -> Call[FeeRates]:
+    def fees(self, instrument: Instrument) -> Call[FeeRates]:
         def read(document: Any) -> FeeRates:
             row = Row("commissionRate", document)
             row.of("symbol", instrument.symbol)
@@ -124,7 +99,7 @@ class BinanceUsdm(Binance):
         return Call("GET", f"{self.root}/commissionRate", read, {"symbol": instrument.symbol},
                     is_signed=True, weight=20)  # fmt: skip
 
-    def settings(self, wanted: Wanted, instrument: base.Instrument) -> tuple[Setting, ...]:
+    def settings(self, wanted: Wanted, instrument: Instrument) -> tuple[Setting, ...]:
         """Self-trade prevention is each order's own, and ours don't ask for it: the venue's
         default holds, which is none.  # unverified: whether it is for every account"""
         if wanted.stp not in (None, "none"):
@@ -153,7 +128,7 @@ class BinanceUsdm(Binance):
 
     # -- WHAT WE HOLD ---
 
-    def positions(self, instruments: Sequence[base.Instrument]) -> Call[list[PositionRow]]:
+    def positions(self, instruments: Sequence[Instrument]) -> Call[list[PositionRow]]:
         """The venue tells of symbols with a position or an order alone: the others hold nothing.
         Hedge mode is refused: two positions of one symbol are not what we keep."""
         wanted = tuple(instruments)
@@ -184,29 +159,29 @@ class BinanceUsdm(Binance):
         return self._asked("/fapi/v3/balance", read, 5)
 
     def open_orders(
-        self, instrument: base.Instrument, cursor: str = ""
+        self, instrument: Instrument, cursor: str = ""
     ) -> Call[tuple[list[OrderRow], str]]:
         return self._open_orders(instrument, 1)
 
-    def open_conditional(self, instrument: base.Instrument) -> Call[list[OrderRow]] | None:
+    def open_conditional(self, instrument: Instrument) -> Call[list[OrderRow]] | None:
         def read(document: Any) -> list[OrderRow]:
             return [algo_row(row, instrument) for row in rows("openAlgoOrders", document)]
 
         path = f"{self.root}/openAlgoOrders"
         return self._asked(path, read, 1, symbol=instrument.symbol)
 
-    def _trade(self, row: Row, instrument: base.Instrument) -> TradeRow:
+    def _trade(self, row: Row, instrument: Instrument) -> TradeRow:
         return trade_row(row, instrument, row.named("side", SIDES), "maker")
 
     # -- ORDERS OVER REST ---
 
-    def cancel(self, instrument: base.Instrument, row: OrderRow) -> Call[None]:
+    def cancel(self, instrument: Instrument, row: OrderRow) -> Call[None]:
         if not row.is_conditional:
             return super().cancel(instrument, row)
         return self._cancel(f"{self.root}/algoOrder", _an_object, algoId=row.venue_order_text)
 
     def cancel_many(
-        self, instrument: base.Instrument, orders: Sequence[OrderRow]
+        self, instrument: Instrument, orders: Sequence[OrderRow]
     ) -> Call[None] | None:
         """Each order has its own answer, which nobody needs: what is open is asked for anyway.
         None: these can't be canceled together."""
@@ -223,7 +198,7 @@ class BinanceUsdm(Binance):
             f"{self.root}/batchOrders", read, symbol=instrument.symbol, orderIdList=f"[{names}]"
         )
 
-    def cancel_all(self, instrument: base.Instrument) -> tuple[Call[None], ...]:
+    def cancel_all(self, instrument: Instrument) -> tuple[Call[None], ...]:
         """Orders, then conditional ones: the first call leaves those alone."""
         return tuple(
             self._cancel(f"{self.root}/{path}", _an_object, symbol=instrument.symbol)
@@ -231,7 +206,7 @@ class BinanceUsdm(Binance):
         )
 
     def dead_man(
-        self, instruments: Sequence[base.Instrument], timeout_ms: int
+        self, instruments: Sequence[Instrument], timeout_ms: int
     ) -> tuple[Call[None], ...]:
         """Each symbol has its own countdown."""
         return tuple(self._countdown(i.symbol, timeout_ms) for i in instruments)
@@ -248,7 +223,7 @@ class BinanceUsdm(Binance):
 
     # -- CONNECTIONS ---
 
-    def market_plan(self, instruments: Sequence[base.Instrument]) -> ConnPlan:
+    def market_plan(self, instruments: Sequence[Instrument]) -> ConnPlan:
         return self._market_plan(self._url("public", "/public"), instruments)
 
     def trade_plan(self, utc_ms: int) -> ConnPlan:
@@ -271,7 +246,7 @@ class BinanceUsdm(Binance):
 
         def read(document: Any) -> bool:
             Row("listenKey", document)
-            return document.get("listenKey", token) == token
+            return bool(document.get("listenKey", token) == token)
 
         return self._listen_key("PUT", read)
 
@@ -280,166 +255,8 @@ class BinanceUsdm(Binance):
         return Call(method, path, read, needs_key=True, urgency=Urgency.SAFETY)
 
     def user_plan(self, token: str, utc_ms: int) -> ConnPlan:
-        return ConnPlan(user_url(self._url("private", "/private"), token))
+        return ConnPlan(f"{self._url('private', '/private')}/ws?listenKey={token}")
 
 
 def _an_object(document: Any) -> None:
     Row("answer", document)
-
-
-def market_url(public: str, symbol: str) -> str:
-    """Combined streams of one instrument; `public` is the root, with or without /public."""
-    name = symbol.lower()
-    streams = f"{name}@depth@0ms/{name}@bookTicker/{name}@trade"
-    return f"{_rooted(public, '/public')}/stream?streams={streams}"
-
-
-def user_url(private: str, listen_key: str) -> str:
-    """User data. Holds the listen key: never to be shown."""
-    return f"{_rooted(private, '/private')}/ws?listenKey={listen_key}"
-
-
-def trade_url(ws_api: str) -> str:
-    """Order entry."""
-    return _rooted(ws_api, "/ws-fapi/v1")
-
-
-def _rooted(base: str, root: str) -> str:
-    base = base.rstrip("/")
-    return base if base.endswith(root) else base + root
-
-
-@dataclass(frozen=True)
-class Instrument:
-    """What exchangeInfo says of one symbol. Decimal texts as the venue wrote them."""
-
-    symbol: str
-    tick: str
-    lot: str
-    qty_min: Decimal
-    qty_max: Decimal
-    notional_min: Decimal
-    orders_per_10s_max: int | None  # of the account; None: not told
-    orders_per_min_max: int | None
-    assets: dict[str, str]  # base and quote; fees in any other are no money of ours
-
-    def lots(self, qty: str) -> int:
-        """`qty` in lots, exactly; ValueError when it is no whole number of them."""
-        lots = Decimal(qty) / Decimal(self.lot)
-        if lots != int(lots):
-            raise ValueError(f"Expected a multiple of {self.lot}, was {qty}")
-        return int(lots)
-
-
-def instrument(exchange_info: dict[str, Any], symbol: str) -> Instrument:
-    """Filters of `symbol`; TickmakerError if it is unknown (near names given) or not trading."""
-    symbols = {str(row.get("symbol")): row for row in exchange_info.get("symbols", [])}
-    row = symbols.get(symbol)
-    if row is None:
-        near = difflib.get_close_matches(symbol, symbols, n=3, cutoff=0.5)
-        hint = f"did you mean {', '.join(near)}?" if near else "the venue lists no similar name"
-        raise TickmakerError(
-            f"symbol {symbol!r} is unknown at {NAME} ({len(symbols)} symbols listed)",
-            hint,
-            EXIT_USAGE,
-        )
-    if row.get("status", "TRADING") != "TRADING":
-        raise TickmakerError(
-            f"symbol {symbol} is not trading at {NAME}: status {row.get('status')}",
-            "choose another symbol, or wait until the venue trades it",
-        )
-    filters = {str(f.get("filterType")): f for f in row.get("filters", [])}
-    limits = {
-        (limit.get("interval"), limit.get("intervalNum")): int(limit["limit"])
-        for limit in exchange_info.get("rateLimits", [])
-        if limit.get("rateLimitType") == "ORDERS"
-    }
-    return Instrument(
-        symbol=symbol,
-        tick=_step(filters, symbol, "PRICE_FILTER", "tickSize"),
-        lot=_step(filters, symbol, "LOT_SIZE", "stepSize"),
-        qty_min=Decimal(_step(filters, symbol, "LOT_SIZE", "minQty")),
-        qty_max=Decimal(_step(filters, symbol, "LOT_SIZE", "maxQty")),
-        notional_min=Decimal(str(filters.get("MIN_NOTIONAL", {}).get("notional", "0"))),
-        orders_per_10s_max=limits.get(("SECOND", 10)),
-        orders_per_min_max=limits.get(("MINUTE", 1)),
-        assets={"base": str(row.get("baseAsset", "")), "quote": str(row.get("quoteAsset", ""))},
-    )
-
-
-def _step(filters: dict[str, Any], symbol: str, name: str, key: str) -> str:
-    text = str(filters.get(name, {}).get(key, ""))
-    try:
-        is_good = Decimal(text) > 0
-    except InvalidOperation:
-        is_good = False
-    if not is_good:
-        raise TickmakerError(
-            f"exchangeInfo of {symbol}: Expected {name}.{key} above 0, was {text!r}",
-            "the venue's answer is not what it documents; check that rest_url is right",
-        )
-    return text
-
-
-def check_limits(
-    traded: Instrument, qty_lots_max: int, orders_per_10s_max: int, orders_per_min_max: int
-) -> None:
-    """Our limits must lie inside the venue's: refuse what could only fail later."""
-    pairs = (
-        ("qty_lots_max", qty_lots_max, int(traded.qty_max / Decimal(traded.lot))),
-        ("orders_per_10s_max", orders_per_10s_max, traded.orders_per_10s_max),
-        ("orders_per_min_max", orders_per_min_max, traded.orders_per_min_max),
-    )
-    for name, ours, theirs in pairs:
-        if theirs is not None and ours > theirs:
-            raise TickmakerError(
-                f"Configuration: core.limits.{name} is {ours}, over the venue's {theirs}",
-                f"lower core.limits.{name}",
-                EXIT_USAGE,
-            )
-
-
-def check_size(traded: Instrument, qty_lots: float | None, px_ticks: int) -> None:
-    """Would the venue refuse an order of this size at this price as too small?"""
-    if qty_lots is None:
-        return
-    qty = Decimal(qty_lots) * Decimal(traded.lot)
-    notional = qty * px_ticks * Decimal(traded.tick)
-    if qty < traded.qty_min or notional < traded.notional_min:
-        raise TickmakerError(
-            f"Configuration: core.params.qty_lots is {qty_lots:g}, {notional:.2f} in the quote "
-            f"asset: {traded.symbol} orders are {traded.qty_min} and {traded.notional_min} up",
-            "raise core.params.qty_lots",
-            EXIT_USAGE,
-        )
-
-
-def position_lots(rows: list[dict[str, Any]], traded: Instrument) -> int:
-    """Signed net position in lots, from positionRisk; one-way mode only."""
-    total = 0
-    for row in rows:
-        amount = str(row.get("positionAmt", "0"))
-        if row.get("symbol") != traded.symbol or Decimal(amount) == 0:
-            continue
-        if row.get("positionSide", "BOTH") != "BOTH":
-            raise TickmakerError(
-                f"{traded.symbol} has a {row['positionSide']} position: the account is in hedge "
-                "mode",
-                "close the positions and switch the account to one-way mode",
-                EXIT_USAGE,
-            )
-        total += traded.lots(amount)
-    return total
-
-
-def remedy(status: int, code: int) -> str:
-    """What a person can do about an error answer."""
-    if code in CODES_CREDENTIAL:
-        return "check the API key, its permissions and its address list"
-    if code == CODE_TIMESTAMP:
-        return "this host's clock is off: check NTP, or raise recv_window_ms"
-    if status in STATUS_THROTTLED:
-        return "the venue asks us to slow down: wait before the next start"
-    if status >= 500 or status == STATUS_TIMEOUT:
-        return "the venue has trouble: try again later"
-    return "the venue refused the request; its error code is documented under 'Error codes'"
