@@ -64,10 +64,10 @@ tickmaker halt RUN | resume RUN | params RUN name=value
 ```
 
 `RUN` is the run's folder. One process trades any number of instruments on any number of accounts
-at Binance USD-M futures, Binance spot and Bybit (linear, spot). Where it trades, the local exchange
-or a venue's testnet or demo, is a matter of addresses and keys in one TOML file. **Addresses of
-production are refused** (exit code {unsafe}) until a guardian process runs beside the engine; an
-address that is not known as a test counts as production.
+at Binance USD-M futures, Binance spot and Bybit (linear, spot). Whether at the local exchange or
+at a venue's testnet or demo is a matter of addresses and keys in one TOML file. **Addresses of
+production are refused** (exit code {unsafe}) until a guardian process runs beside the engine; one
+that is not known as a test counts as production.
 
 ## The first run
 
@@ -111,7 +111,8 @@ every order that may be open; the weight of comparisons, clock and dead-man swit
 address's; and what it costs when every connection is lost at once, in weight, minutes and
 connections. What can't be kept is a problem, with what to change, and exit code {usage}. Without
 `--offline` it asks the venues as a start-up would, with the keys, and says what they told;
-settings of the account are left as they are. With it, no key is read, and limits are the documented ones.
+settings of the account are left as they are. With it, no key is read, and limits are the
+documented ones.
 
 The order capacity that a venue leaves each instrument is a row of its own: 200 instruments on one
 account of Binance USD-M share 1,200 orders a minute, so each may place one in ten seconds.
@@ -133,8 +134,9 @@ known counts in full, is asked for by its client id, is never sent again under a
 is ever closed to make figures agree. What nothing explains is a *divergence*: told with both
 numbers, kept in the ledger, and the instrument stays halted until it is explained.
 
-`strangers` says what is done about what is not ours: `leave` lives with it (fills are booked, and the position is theirs and ours), `cancel` pulls their resting orders, `halt` stops until a
-person has looked.
+`strangers` says what is done about what is not ours: `leave` lives with it (fills are booked, and
+the position is theirs and ours), `cancel` pulls their resting orders, `halt` stops until a person
+has looked.
 
 ## Shutdown
 
