@@ -237,7 +237,7 @@ class Rig:
     def account(self) -> LiveAccount:
         return self.session.accounts[0]
 
-    def check_books(self, earlier: int = 0) -> None:
+    def check_books(self, earlier: int = 0, strangers: int = 0) -> None:
         """The engine believes exactly what happened at the exchange; of it, `earlier` fills are
         of before it was there."""
         every = self.server.face.core.fills_of(0, "BTCUSDT")
@@ -248,7 +248,7 @@ class Rig:
             fill.qty_lots if fill.side == 0 else -fill.qty_lots for fill in every
         )
         assert numbers["fees_e8"] == sum(fill.fee_e8 for fill in fills)
-        assert numbers["strangers"] == 0
+        assert numbers["strangers"] == strangers
         assert numbers["malformed"] == 0
 
     def records(self, kind: str) -> list[tuple[int, bytes]]:

@@ -1,8 +1,14 @@
 """`tickmaker check`: every example can be kept; what can't is refused, with its exit code."""
 
 import json
+import re
+import subprocess
+import sys
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -64,3 +70,76 @@ def test_check_offline_reads_no_key(tmp_path: Path) -> None:
     result = run(app, ["check", str(path)])
     assert isinstance(result.exception, TickmakerError)
     assert "the key file" in result.exception.what
+
+
+# -- WITH A VENUE ---
+
+
+@contextmanager
+def local_exchange(file: Path, venue: str, symbols: str) -> Iterator[None]:
+    """Its ready line is in `file`."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "engine.exchange", "--venue", venue, "--symbols", symbols,
+         "--rest-port", "0", "--ws-port", "0", "--json", "--until-stdin-closes"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        file.write_text(process.stdout.readline())
+        yield
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def told_addresses(text: str) -> str:
+    """Without addresses: they are the ready line's."""
+    text = re.sub(r'(?m)^rest_url = .*\n', "", text)
+    return re.sub(r"(?ms)^\[account\.ws_url\]\n.*?(?=^\[account\.wanted\])", "", text)
+
+
+def checked(path: Path, text: str) -> tuple[int, dict[str, Any]]:
+    path.write_text(text)
+    result = run(app, ["check", str(path), "--json"])
+    assert result.stdout, result.exception
+    return result.exit_code, json.loads(result.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize(("venue", "symbols", "name", "ready"), [
+    ("binance_usdm", "BTCUSDT", "local_binance_usdm", "usdm.json"),
+    ("binance_spot", "BTCUSDT", "local_binance_spot", "spot.json"),
+    ("bybit", "linear/BTCUSDT,spot/BTCUSDT", "local_bybit", "bybit.json"),
+])  # fmt: skip
+def test_check_asks_the_venue_and_changes_nothing(
+    tmp_path: Path, venue: str, symbols: str, name: str, ready: str
+) -> None:
+    text = told_addresses((EXAMPLES[0].parent / f"{name}.toml").read_text())
+    path = tmp_path / "config.toml"
+    with local_exchange(tmp_path / ready, venue, symbols):
+        code, document = checked(path, text)
+        assert (code, document["problems"]) == (EXIT_OK, [])
+        assert all(row["is_trading"] for row in document["instruments"])
+        assert all(row["key_may_trade"] for row in document["accounts"])
+
+        code, document = checked(path, text.replace("BTCUSDT", "NONEUSDT"))
+        assert code == EXIT_USAGE
+        assert any("NONEUSDT" in problem for problem in document["problems"])
+
+        code, document = checked(path, re.sub("taker_bp = .*", "taker_bp = 0.5", text))
+        assert code == EXIT_USAGE
+        assert any("fees.taker_bp is 0.5, but the venue takes" in problem
+                   for problem in document["problems"])  # fmt: skip
+    assert {file.name for file in tmp_path.iterdir()} == {"config.toml", ready}
+
+
+def test_check_without_an_answer_says_so(tmp_path: Path) -> None:
+    """Nobody listens on port 1."""
+    text = (EXAMPLES[0].parent / "local_binance_usdm.toml").read_text()
+    text = text.replace("127.0.0.1:7001", "127.0.0.1:1")
+    (tmp_path / "usdm.json").write_text(json.dumps(
+        {"venue": "binance_usdm", "accounts": [{"api_key": "k", "secret": "s"}]}
+    ))
+    (tmp_path / "config.toml").write_text(text)
+    result = run(app, ["check", str(tmp_path / "config.toml")])
+    assert isinstance(result.exception, TickmakerError)
+    assert "127.0.0.1" in result.exception.what
