@@ -1,6 +1,5 @@
 """`tickmaker check CONFIG`: whether a configuration would start, and can be kept."""
 
-import asyncio
 import secrets
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,7 +7,6 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from engine.cli_output import JsonFlag, print_json
 from engine.errors import EXIT_OK, EXIT_USAGE
@@ -33,7 +31,7 @@ def check(
     loaded = load_config(
         config, run_tag=secrets.token_hex(4), mask_seed=1, with_credentials=not offline
     )
-    result = check_offline(loaded) if offline else asyncio.run(check_online(loaded))
+    result = check_offline(loaded) if offline else check_online(loaded)
     if as_json:
         print_json(result)
     else:
@@ -48,7 +46,7 @@ def _show(result: dict[str, Any]) -> None:
             told = (f"{key} {value}" for key, value in row.items() if value is not None)
             console.print(f"{kind[:-1]}: {', '.join(told)}", markup=False)
     if result["plan"] is not None:
-        console.print(_plan_table(result["plan"]["rows"]), crop=False)
+        console.print("\n".join(_plan_lines(result["plan"]["rows"])))
     for problem in result["problems"]:
         console.print(f"[bold red]problem:[/] {escape(problem)}")
     if result["is_kept"]:
@@ -56,18 +54,22 @@ def _show(result: dict[str, Any]) -> None:
         console.print(f"[bold green]ok[/]: it can be kept ({asked})")
 
 
-def _plan_table(rows: list[dict[str, Any]]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for name in ("", "of"):
-        table.add_column(name, no_wrap=True)
-    for name in ("wanted", "there is"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in rows:
-        style = "" if row["is_kept"] else "bold red"
-        table.add_row(
-            row["what"], row["of"], _number(row["wanted"]), _number(row["there_is"]), style=style
-        )
-    return table
+def _plan_lines(rows: list[dict[str, Any]]) -> list[str]:
+    """A table as wide as it needs to be: a name that is cut names nothing."""
+    cells = [("", "of", "wanted", "there is")]
+    cells += [
+        (row["what"], row["of"], _number(row["wanted"]), _number(row["there_is"])) for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        f"{what:<{widths[0]}}  {of:<{widths[1]}}  {wanted:>{widths[2]}}  {there_is:>{widths[3]}}"
+        for what, of, wanted, there_is in cells
+    ]
+    styles = ["dim", *("" if row["is_kept"] else "bold red" for row in rows)]
+    return [
+        f"[{style}]{escape(line)}[/]" if style else escape(line)
+        for style, line in zip(styles, lines, strict=True)
+    ]
 
 
 def _number(value: float | None) -> str:

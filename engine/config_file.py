@@ -219,7 +219,7 @@ def _account(
         ca_file=None if ca_file is None else _resolved(folder, ca_file),
         recv_window_ms=table.recv_window_ms, wanted=WantedAccount(**table.wanted.model_dump()),
         strangers=table.strangers, dead_man_s=table.dead_man_s, at_shutdown=table.at_shutdown,
-        feeds=table.feeds, credential=source,
+        feeds=2 if table.feeds == 2 else 1, credential=source,
     )  # fmt: skip
     if source["kind"] == "exchange_json" and not hosts.is_local(rest_url):
         raise sought.error(

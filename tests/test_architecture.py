@@ -49,12 +49,18 @@ ENGINE: dict[str, set[str]] = {
     "errors": set(),
     "clock": set(),
     "config": BASE,
+    "config_tables": BASE | {"config"},
+    "config_text": BASE,
+    "config_file": BASE
+    | {"config", "config_tables", "config_text", "credentials", "strategies", "venues"},
+    "credentials": BASE,
     "status": BASE,
     "runs": BASE,
     "strategies": BASE,
     "view": BASE | {"report", "status"},
     "venues": {"errors"},
-    "execution": {"errors", "venues"},  # beliefs are compared with rows; the router has books
+    # Beliefs are compared with rows; the router has books; the planner adds a configuration up.
+    "execution": {"errors", "config", "venues"},
     "risk": {"errors"},
     "gateway": BASE | {"config", "venues"},
     "tape": BASE | {"venues"},
@@ -84,6 +90,7 @@ ENGINE: dict[str, set[str]] = {
     "sim": BASE | {"config", "exchange", "gateway", "live.local", "session"},
     "cli": {"*"},
     "cli_bench": BASE | {"cli_output"},  # and the bench, as the command line may
+    "cli_check": BASE | {"cli_output", "config_file", "live"},
     "cli_live": BASE | {"cli_output", "live.control", "running"},
     "cli_output": BASE | {"view"},
 }

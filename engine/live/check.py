@@ -16,7 +16,7 @@ from engine.errors import TickmakerError
 from engine.execution.planner import VenueFacts, documented, plan, venue_facts
 from engine.gateway.budget import Hosts
 from engine.gateway.clocksync import ClockSync
-from engine.gateway.rest import RestClient
+from engine.gateway.rest import RestClient, UnreachableError, VenueError
 from engine.strategies import compiled, configured
 from engine.venues import adapter as adapter_of
 from engine.venues.base import AccountFacts, Adapter, FeeRates, Instrument, KeyFacts
@@ -24,6 +24,7 @@ from engine.venues.hosts import host_of, is_local
 from fastcore.core_config import VENUES, check
 
 ACCOUNT_DEADLINE_S = 30.0
+CODE_BAD_SYMBOL = -1121  # Binance: "Invalid symbol."
 _NOBODY = "offline"  # key and secret of an adapter that is asked for weights only
 
 
@@ -51,8 +52,12 @@ def check_offline(loaded: LoadedConfig) -> dict[str, Any]:
     return _document(config, asked, is_offline=True)
 
 
-async def check_online(loaded: LoadedConfig) -> dict[str, Any]:
+def check_online(loaded: LoadedConfig) -> dict[str, Any]:
     """The same with the venues' word. TickmakerError where one can't be asked."""
+    return asyncio.run(_check_online(loaded))
+
+
+async def _check_online(loaded: LoadedConfig) -> dict[str, Any]:
     config, shared = loaded.config, Hosts()
     asked = {}
     for account in config.accounts:  # one after the other: of one host they share its weight
@@ -92,8 +97,7 @@ async def _ask(
     asked.round_trip_ms = round(clock.round_trip_ns / 1e6, 3)
     for category in sorted({VENUES[one.core.venue].category for one in own}):
         members = [one for one in own if VENUES[one.core.venue].category == category]
-        symbols = [one.core.symbol for one in members]
-        told = await rest.call(adapter.instruments(symbols, category))
+        told = await _told_instruments(rest, adapter, members, category)
         for one in members:
             if one.core.symbol in told:
                 asked.instruments[one.key] = told[one.core.symbol]
@@ -106,6 +110,27 @@ async def _ask(
     if (account_call := adapter.account_facts()) is not None:
         asked.account = await rest.call(account_call)
     return asked
+
+
+async def _told_instruments(
+    rest: RestClient, adapter: Adapter, members: Sequence[InstrumentConfig], category: str
+) -> dict[str, Instrument]:
+    """Those that the venue has. Binance Spot refuses a list for one unknown name in it, without
+    saying which: then each is asked for by itself."""
+    symbols = [one.core.symbol for one in members]
+    try:
+        return await rest.call(adapter.instruments(symbols, category))
+    except UnreachableError:
+        raise
+    except TickmakerError as error:
+        if isinstance(error, VenueError) and error.failure.code != CODE_BAD_SYMBOL:
+            raise
+        if len(members) == 1:
+            return {}
+    told: dict[str, Instrument] = {}
+    for one in members:
+        told |= await _told_instruments(rest, adapter, [one], category)
+    return told
 
 
 def _told_problems(account: AccountConfig, own: Sequence[InstrumentConfig],
