@@ -28,8 +28,8 @@ _SAMPLES = """SELECT * FROM (
     SELECT *, row_number() OVER (ORDER BY seq) - 1 AS number FROM samples WHERE core = ?
 ) WHERE number % ? = 0 ORDER BY seq"""
 SAMPLES_MAX = 8000  # of all cores; above it every k-th is read
-_CORES = """SELECT journals.key AS key, journals.*, instruments.*,
-    coalesce(journals.core, 0) AS core
+# Of columns that are there twice the first counts.
+_CORES = """SELECT coalesce(journals.core, 0) AS core, journals.*, instruments.*
 FROM journals LEFT JOIN instruments ON instruments.core = journals.core
 ORDER BY journals.core, journals.key"""
 _Rows = Callable[..., list[sqlite3.Row]]
@@ -118,7 +118,8 @@ _STORY = {
     "balances": "SELECT account, asset, total FROM v_balances "
     "WHERE seq IN (SELECT max(seq) FROM balances GROUP BY account)",
 }
-STORY_ROWS_MAX = 200  # of each; the ledger has all
+_TOLD_WHOLE = {"halts", "fees", "balances"}  # as many as there are instruments
+STORY_ROWS_MAX = 200  # of each other; the ledger has all
 
 
 def load_folder(run_dir: Path) -> Folder:
@@ -147,7 +148,7 @@ def _load(run_dir: Path, database: sqlite3.Connection) -> Folder:
     def rows(query: str, *values: Any) -> list[sqlite3.Row]:
         return database.execute(query, values).fetchall()
 
-    sums = _Sums(rows)
+    sums, most = _Sums(rows), STORY_ROWS_MAX
     found = [dict(row) for row in rows(_CORES)]
     samples_max = max(SAMPLES_MAX // max(len(found), 1), 400)
     cores = [_load_core(run_dir, meta, rows, sums, samples_max) for meta in found]
@@ -156,7 +157,7 @@ def _load(run_dir: Path, database: sqlite3.Connection) -> Folder:
         meta={row["key"]: row["value"] for row in rows("SELECT * FROM meta")},
         cores=cores or [_no_core(run_dir)],
         story={
-            name: [dict(row) for row in rows(f"{query} LIMIT {STORY_ROWS_MAX}")]
+            name: [dict(row) for row in rows(f"{query} LIMIT {-1 if name in _TOLD_WHOLE else most}")]
             for name, query in _STORY.items()
         },
     )
