@@ -95,9 +95,10 @@ class JournalTail:
         """
         path = segment_path(self.directory, self.position.segment)
         if self._map is None:
-            if self.position.segment > 0 and not path.exists():
+            follows = self.position.segment > 0 or any(self.directory.glob("*.jnl"))
+            if follows and not path.exists():
                 raise TickmakerError(
-                    f"journal segment {path} is missing; the one before it says that it follows",
+                    f"journal segment {path} is missing; others say that it was there",
                     "restore it from a copy; the ledger is complete up to "
                     f"record {self.position.next_seq - 1}",
                 )
