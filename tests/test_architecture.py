@@ -61,9 +61,11 @@ ENGINE: dict[str, set[str]] = {
     "exchange": BASE | {"tape"},
     "recorder": BASE | {"status"},
     "report": BASE | {"recorder", "status"},
-    # The session lays out the segment files that the recorder reads.
+    # The session lays out the segment files that the recorder reads, writes the events beside
+    # them, and starts from what the last run's ledger says.
     "session": BASE
-    | {"config", "execution", "gateway", "recorder.segments", "risk", "runs", "status",
+    | {"config", "execution", "gateway", "recorder.events_log", "recorder.opening",
+       "recorder.segments", "risk", "runs", "status",
        "strategies", "venues"},
     # The local exchange's keys come from its seed: so its runs can be verified, signatures too.
     # The edge's tick counter times the stages of a replay; none of its sockets.

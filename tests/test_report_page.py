@@ -256,7 +256,7 @@ def several(tmp_path: Path) -> Path:
     keys = ("main.binance_usdm.BTCUSDT", "hedge.bybit_spot.ETHBTC", "main.binance_usdm.SOLUSDT")
     for number, key in enumerate(keys):
         builder = JournalBuilder(tmp_path, SMALL, key=key, number=number, order=order)
-        account, _, symbol = key.split(".")
+        symbol = key.split(".")[2]
         quote = "BTC" if symbol.endswith("BTC") else "USDT"
         builder.config(
             symbol=symbol, strategy=f"s{number}", assets={"base": symbol[:3], "quote": quote}

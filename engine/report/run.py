@@ -111,8 +111,8 @@ _STORY = {
     "parameter_changes": "SELECT utc, account, symbol, params FROM v_params",
     "connections": "SELECT utc, account, instrument, text, detail FROM v_events "
     "WHERE kind = 'connection'",
-    "events": "SELECT utc, kind, account, instrument, text, detail FROM v_events WHERE kind NOT IN "
-    "('connection', 'divergence', 'balances', 'step')",
+    "events": "SELECT utc, kind, account, instrument, text, detail FROM v_events "
+    "WHERE kind NOT IN ('connection', 'divergence', 'balances', 'step')",
     "steps": "SELECT utc, account, instrument, text, detail FROM v_events WHERE kind = 'step'",
     "fees": "SELECT account, venue, symbol, asset, paid, fills FROM v_fees",
     "balances": "SELECT account, asset, total FROM v_balances "
@@ -148,7 +148,7 @@ def _load(run_dir: Path, database: sqlite3.Connection) -> Folder:
     def rows(query: str, *values: Any) -> list[sqlite3.Row]:
         return database.execute(query, values).fetchall()
 
-    sums, most = _Sums(rows), STORY_ROWS_MAX
+    sums = _Sums(rows)
     found = [dict(row) for row in rows(_CORES)]
     samples_max = max(SAMPLES_MAX // max(len(found), 1), 400)
     cores = [_load_core(run_dir, meta, rows, sums, samples_max) for meta in found]
@@ -157,9 +157,10 @@ def _load(run_dir: Path, database: sqlite3.Connection) -> Folder:
         meta={row["key"]: row["value"] for row in rows("SELECT * FROM meta")},
         cores=cores or [_no_core(run_dir)],
         story={
-            name: [dict(row) for row in rows(f"{query} LIMIT {-1 if name in _TOLD_WHOLE else most}")]
+            name: [dict(row) for row in (rows(query) if name in _TOLD_WHOLE else
+                                         rows(f"{query} LIMIT ?", STORY_ROWS_MAX))]
             for name, query in _STORY.items()
-        },
+        },  # fmt: skip
     )
 
 

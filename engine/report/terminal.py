@@ -76,8 +76,9 @@ def summary(report: dict[str, Any]) -> RenderableType:
     files = Text(f"{report['run_dir']}/report.html", overflow="fold")
     table = rows_table(rows)
     panel = Panel(
-        table, title=Text(title.rstrip()), title_align="left", box=ROUNDED, border_style=EDGE, width=58
-    )
+        table, title=Text(title.rstrip()), title_align="left", box=ROUNDED, border_style=EDGE,
+        width=58,
+    )  # fmt: skip
     return Group(panel, files)
 
 
