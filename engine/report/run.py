@@ -156,12 +156,14 @@ def _load(run_dir: Path, database: sqlite3.Connection) -> Folder:
         run_dir=run_dir,
         meta={row["key"]: row["value"] for row in rows("SELECT * FROM meta")},
         cores=cores or [_no_core(run_dir)],
-        story={
-            name: [dict(row) for row in (rows(query) if name in _TOLD_WHOLE else
-                                         rows(f"{query} LIMIT ?", STORY_ROWS_MAX))]
-            for name, query in _STORY.items()
-        },  # fmt: skip
+        story={name: _told(rows, name) for name in _STORY},
     )
+
+
+def _told(rows: _Rows, name: str) -> list[dict[str, Any]]:
+    query = _STORY[name]
+    found = rows(query) if name in _TOLD_WHOLE else rows(f"{query} LIMIT ?", STORY_ROWS_MAX)
+    return [dict(row) for row in found]
 
 
 class _Sums:
