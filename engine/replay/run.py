@@ -134,7 +134,7 @@ def _replay(
     user: Any,
     progress: Callable[[float], None] | None,
 ) -> dict[str, Any]:
-    key = f"replay.{config['venue']}.{config['symbol']}"
+    key = f"tape.{config['venue']}.{config['symbol']}"
     segments = Segments(journal_dir(run_dir, key))
     try:
         journal = JournalWriter(segments.next(), 0)
