@@ -16,17 +16,10 @@ from typing import Any, NamedTuple
 from engine import clock
 from engine.errors import TickmakerError
 from engine.gateway.budget import Attempts
-<<<<<<< HEAD
-from engine.gateway.handshake import RefusedError
-from engine.gateway.hotrole import Role
-from engine.gateway.hotsocket import HotLoop
-from engine.gateway.reconnect import PATIENT_ATTEMPT, backoff_s, next_attempt
-=======
 from engine.gateway.hotrole import Role
 from engine.gateway.hotsocket import HotLoop
 from engine.gateway.reconnect import Spaced, backoff_s, next_attempt
 from engine.gateway.refused import attempt_after, wait_after_s
->>>>>>> 56c5bb32421e8fba27c0b532a4be956b54d74e4d
 from engine.gateway.rest import RestClient, VenueError
 from engine.gateway.transport import Transport
 from engine.venues.base import Adapter, ConnPlan, Instrument
