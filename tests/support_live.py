@@ -35,7 +35,9 @@ PATIENT = {"tick_to_order_us_max": "30e6", "ack_ms_max": "2000.0", "duplicate_ms
 class Exchange:
     """One venue's local exchange in this process."""
 
-    def __init__(self, venue: str, keys: Sequence[str], seed: int = 1, quiet: bool = False) -> None:
+    def __init__(
+        self, venue: str, keys: Sequence[str], seed: int = 1, quiet: bool = False
+    ) -> None:
         listings = catalogue(venue)
         markets = [
             AgentMarket(listings[key], seed, clock.wall_ns(), is_quiet=quiet) for key in keys

@@ -1,14 +1,11 @@
 """Engines of several instruments, accounts and venues, as one process runs them."""
 
-import asyncio
-import json
 from pathlib import Path
 
 from support_live import Desk, Exchange, desk, exchanges, written
 from support_session import run
 
 from engine.errors import EXIT_OK
-from fastcore.types import Halt
 
 USDM, BYBIT = "local_binance_usdm.toml", "local_bybit.toml"
 
