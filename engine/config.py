@@ -228,6 +228,7 @@ def demo_core(symbol: str, strategy: str, run_tag: str, seed: int) -> dict[str, 
     return {
         "venue": "binance_usdm",
         "symbol": symbol,
+        "number": 0,
         "run_tag": run_tag,
         "strategy": strategy,
         "strategy_id": 1,

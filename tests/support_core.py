@@ -63,6 +63,7 @@ class Desk:
             self.core.conn(conn, True, self.now_ns)
         self.snapshot([[bid, qty]], [[ask, qty]])
         self.depth([], [])
+        self.core.opening(position_lots, self.now_ns)
         self.core.account(position_lots, 0, self.now_ns)
         self.collect(self.core.command(Command.START, self.now_ns))
 

@@ -23,10 +23,10 @@ LAYERS = (
     {"ladder", "book", "sync", "signals", "signals_decay", "signals_flow", "signals_pair",
      "signals_price", "signals_settings"},
     {"position", "order_states", "working", "orders", "diff", "diff_config", "stops", "account",
-     "gate", "halts", "latency", "journal"} | STRATEGIES,
+     "gate", "halts", "latency", "journal", "seen"} | STRATEGIES,
     {"strategy_layout"},
     {"limit_book", "limit_rig", "matching", "measure", "order_stream", "rebuild", "rows"},
-    {"core", "core_config", "core_send", "core_state", "core_stats"},
+    {"core", "core_config", "core_send", "core_state", "core_stats", "core_steps"},
     {"drive", "pair", "user", "kernels", "kernels_base", "kernels_pair", "kernels_price",
      "calibration"},
 )

@@ -16,7 +16,7 @@ FUNCTION_LINES_MAX = 75  # style says 70
 CODE = {".py", ".pyx", ".pxd", ".pyi", ".c", ".h"}
 # Of final classes, and never made alone.
 BASES = {
-    "CoreState", "CoreSend", "DecoderBase", "EncoderBase", "HotRead", "HotSend",
+    "CoreState", "CoreSend", "CoreSteps", "DecoderBase", "EncoderBase", "HotRead", "HotSend",
     "Position", "Working",
 }  # fmt: skip
 OBJECTS = {"", "object", "bytes", "bytearray", "str", "list", "dict", "tuple", "set", "memoryview"}

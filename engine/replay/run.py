@@ -135,7 +135,7 @@ def _replay(
     user: Any,
     progress: Callable[[float], None] | None,
 ) -> dict[str, Any]:
-    segments = Segments(run_dir / "journal")
+    segments = Segments(run_dir / "journal" / f"tape.{config['core']['venue']}.{config['core']['symbol']}")
     try:
         journal = JournalWriter(segments.next(), 0)
         journal.add_segment(segments.next())
