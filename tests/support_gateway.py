@@ -13,6 +13,7 @@ from websockets.server import ServerProtocol
 from engine import clock
 from engine.gateway.hotconn import HotConn
 from engine.gateway.hotsocket import Cold, HotLoop
+from engine.gateway.tls import TlsEnds
 from fastcore.journal import KIND, OUT_FIELDS, OUT_HEADER, read_segment, unpack
 from fastcore.types import Command, Conn
 
@@ -45,6 +46,9 @@ class Venue:
     def send(self, data: bytes) -> None:
         self.sock.sendall(data)
 
+    def recv(self) -> bytes:
+        return self.sock.recv(65536)
+
     def bytes_of(self, *calls: Callable[[ServerProtocol], None]) -> bytes:
         """The bytes that the library makes of protocol calls."""
         for call in calls:
@@ -57,7 +61,7 @@ class Venue:
     def read(self, count: int = 1) -> list[Frame]:
         """At least `count` frames that the engine sent and that were not read before."""
         while len(self.received) < count:
-            self.protocol.receive_data(self.sock.recv(65536))
+            self.protocol.receive_data(self.recv())
             for event in self.protocol.events_received():
                 assert isinstance(event, Frame)
                 self.received.append(event)
@@ -85,8 +89,12 @@ class Wire:
     def open(self, *conns: Conn, leftover: bytes = b"", **sizes: int) -> None:
         for conn in conns:
             client, server = tcp_pair(**sizes)
-            self.venues[conn] = Venue(server)
-            self.hot.attach(self.roles[conn], 0, client, leftover)
+            self.venues[conn], tls = self.ends(server)
+            self.hot.attach(self.roles[conn], 0, client, leftover, tls)
+
+    def ends(self, server: socket.socket) -> tuple[Venue, TlsEnds | None]:
+        """The venue's end, and what TLS there is of ours."""
+        return Venue(server), None
 
     def socket(self, conn: Conn) -> HotConn:
         return self.roles[conn].socket(0)
