@@ -2,7 +2,8 @@
 
 import json
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from support_core import UTC_OFFSET_NS, Desk, unmask
@@ -17,6 +18,7 @@ from engine.gateway.tls import TlsEnds
 from fastcore.journal import KIND, OUT_FIELDS, OUT_HEADER, read_segment, unpack
 from fastcore.types import Command, Conn
 
+SO_TIMESTAMPNS = 35  # asm-generic/socket.h
 PATIENCE_NS = 10_000_000_000  # of a poll that waits for something: a failure, never a hang
 
 
@@ -33,6 +35,22 @@ def tcp_pair(server_receive_bytes: int = 0, client_send_bytes: int = 0) -> list[
     server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     server.settimeout(10.0)
     return [client, server]
+
+
+@contextmanager
+def kernel_stamps() -> Iterator[None]:
+    """The kernel switches stamping on some time after the first socket asks for it, and off with
+    the last: one asks for as long as this is open, which begins when it works."""
+    client, server = tcp_pair()
+    with client, server:
+        client.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        control: list[object] = []
+        deadline_ns = clock.monotonic_ns() + PATIENCE_NS
+        while not control and clock.monotonic_ns() < deadline_ns:
+            server.send(b"x")
+            control = client.recvmsg(1, 128)[1]
+        assert control, "no kernel stamps on this machine"
+        yield
 
 
 class Venue:
@@ -202,4 +220,4 @@ def best(update_id: int, bid: str, ask: str) -> str:
     })  # fmt: skip
 
 
-__all__ = ["Venue", "Wire", "best", "depth", "tcp_pair", "unmask"]
+__all__ = ["Venue", "Wire", "best", "depth", "kernel_stamps", "tcp_pair", "unmask"]
