@@ -120,6 +120,9 @@ def test_account_facts_and_fees(wire, venue, btc):
     facts = wire.ask(venue, venue.account_facts())
     assert (facts.position_mode, facts.margin_mode, facts.can_trade) == ("one_way", None, True)
     assert wire.ask(venue, venue.fees(btc)) == FeeRates(-50, 450)
+    finer = {"symbol": "BTCUSDT", "makerCommissionRate": "-0.0000129",
+             "takerCommissionRate": "0.0000121"}  # fmt: skip
+    assert venue.fees(btc).read(finer) == FeeRates(-12, 13)  # rounded against us
     hedged = {"canTrade": True, "dualSidePosition": True}
     assert venue.account_facts().read(hedged).position_mode == "hedge"
 
