@@ -129,6 +129,15 @@ def test_share_that_is_too_small_goes_to_others() -> None:
     assert plan.why_not == {"best": "leaves others too little"}
 
 
+def test_cheapest_of_the_choices_that_fill_as_much() -> None:
+    near, mid, far = (
+        venue(name, [(px, lots)], notional_min=Decimal(5))
+        for name, px, lots in (("near", 1_000, 3), ("z-mid", 1_001, 90), ("far", 1_002, 90))
+    )
+    assert brief(plan_of(Side.BUY, "0.05", [near, mid, far])) == [("z-mid", 5, 1_001)]
+    assert brief(plan_of(Side.SELL, "0.05", [near, mid, far])) == [("far", 5, 1_002)]
+
+
 def test_slices_are_alike_and_within_the_largest_order() -> None:
     book = venue("a", [(1_000, 8), (1_001, 8), (1_002, 8)], qty_max=Decimal("0.11"))
     plan = plan_of(Side.BUY, "0.21", [book], slice_max=Decimal("0.10"))

@@ -154,6 +154,8 @@ def test_order_of_the_documents() -> None:
         ("Filled", "EC_NoError", OrderState.FILLED),
         ("Cancelled", "EC_PerCancelRequest", OrderState.CANCELED),
         ("PartiallyFilledCanceled", "EC_PerCancelRequest", OrderState.CANCELED),
+        ("PartiallyFilledCanceled", "EC_CancelForNoFullFill", OrderState.CANCELED),
+        ("Filled", "EC_CancelForNoFullFill", OrderState.FILLED),
         ("Deactivated", "EC_PerCancelRequest", OrderState.CANCELED),
         ("Rejected", "EC_Others", OrderState.REJECTED),
         ("Cancelled", "EC_PostOnlyWillTakeLiquidity", OrderState.EXPIRED),
