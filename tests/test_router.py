@@ -130,12 +130,17 @@ def test_share_that_is_too_small_goes_to_others() -> None:
 
 
 def test_cheapest_of_the_choices_that_fill_as_much() -> None:
-    near, mid, far = (
-        venue(name, [(px, lots)], notional_min=Decimal(5))
-        for name, px, lots in (("near", 1_000, 3), ("z-mid", 1_001, 90), ("far", 1_002, 90))
-    )
-    assert brief(plan_of(Side.BUY, "0.05", [near, mid, far])) == [("z-mid", 5, 1_001)]
-    assert brief(plan_of(Side.SELL, "0.05", [near, mid, far])) == [("far", 5, 1_002)]
+    """Both together would give each too little; either alone fills all."""
+    for names in (("a", "b"), ("b", "a")):
+        flat = venue(names[0], [(1_001, 90)], notional_min=Decimal(5))
+        steep = venue(names[1], [(1_000, 3), (1_003, 90)], notional_min=Decimal(5))
+        plan = plan_of(Side.BUY, "0.05", [flat, steep])
+        assert brief(plan) == [(names[0], 5, 1_001)]
+        flat = venue(names[0], [(999, 90)], notional_min=Decimal(5))
+        steep = venue(names[1], [(1_000, 3), (997, 90)], notional_min=Decimal(5))
+        plan = plan_of(Side.SELL, "0.05", [flat, steep])
+        assert brief(plan) == [(names[0], 5, 999)]
+        assert plan.why_not == {names[1]: "3 is under the smallest notional"}
 
 
 def test_slices_are_alike_and_within_the_largest_order() -> None:
