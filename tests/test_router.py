@@ -138,8 +138,8 @@ def test_cheapest_of_the_choices_that_fill_as_much() -> None:
         assert brief(plan) == [(names[0], 5, 1_001)]
         flat = venue(names[0], [(999, 90)], notional_min=Decimal(5))
         steep = venue(names[1], [(1_000, 3), (997, 90)], notional_min=Decimal(5))
-        plan = plan_of(Side.SELL, "0.05", [flat, steep])
-        assert brief(plan) == [(names[0], 5, 999)]
+        plan = plan_of(Side.SELL, "0.06", [flat, steep])
+        assert brief(plan) == [(names[0], 6, 999)]
         assert plan.why_not == {names[1]: "3 is under the smallest notional"}
 
 
