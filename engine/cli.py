@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from engine import cli_live
 from engine.cli_bench import bench_app
 from engine.cli_output import JsonFlag, print_json, print_result, progress_bar, warn
 from engine.errors import EXIT_FAILED, EXIT_OK, TickmakerError
@@ -28,6 +29,7 @@ app = typer.Typer(
 tape_app = typer.Typer(help="Import and check recorded market data.", no_args_is_help=True)
 app.add_typer(tape_app, name="tape")
 app.add_typer(bench_app, name="bench")
+cli_live.add_to(app)
 
 Strategy = Annotated[str, typer.Option(help="A built-in one, or my_file.py:function.")]
 RunsDir = Annotated[Path, typer.Option(help="Where run folders are made.")]

@@ -14,7 +14,7 @@ from fastcore.signals_flow cimport OFI_LEVELS_MAX
 from fastcore.strategy cimport STATE_MAX, VIEW_VERSION, OwnQuote, View
 from fastcore.types cimport (
     CONN_MARKET, CONN_USER, E_OTHER_SYMBOL, E_UNKNOWN, HALT_CLOCK, HALT_JOURNAL, HALT_RECONCILING,
-    OK, ORD_PENDING_NEW, ORD_PENDING_REPLACE, ORDERS_MAX, SIDE_BUY, SIDE_SELL, SYNC_SYNCED,
+    OK, ORD_PENDING_CANCEL, ORD_PENDING_NEW, ORD_PENDING_REPLACE, ORDERS_MAX, SIDE_BUY, SIDE_SELL, SYNC_SYNCED,
     TARGET_LEVELS, VIEW_LEVELS, Level,
 )
 from fastcore.working cimport Order, is_live, open_lots
@@ -176,6 +176,12 @@ cdef class CoreState:
         """What the venue holds may not be what we believe: only its own word ends this."""
         self.is_agreed = False
         self.halts.set(HALT_RECONCILING)
+
+    cdef void _settle_opening(self, px_t bid_px_ticks, px_t ask_px_ticks,
+                              ns_t now_ns) noexcept nogil:
+        """What was held before the run is valued: its P&L counts from here, bought at the mid."""
+        self.is_opening_due = False
+        self.orders.adopt(self.opening_lots, bid_px_ticks, ask_px_ticks, now_ns)
 
     cdef void _note_position(self, qty_t position_lots, ns_t now_ns) noexcept nogil:
         """The venue's push about our position; it may come before the fill that explains it."""
@@ -369,7 +375,14 @@ cdef class CoreState:
             "fees_base_e8": self.orders.fees_base_e8, "fees_other_e8": self.orders.fees_other_e8,
             "spread_half_ticks_lots": self.orders.spread_half_ticks_lots,
             "fills": self.orders.fill_count, "duplicate_fills": self.orders.duplicate_fills,
-            "strangers": self.orders.strangers, "orders_sent": self.orders_sent,
+            "strangers": self.orders.strangers,
+            "stranger_fills": self.orders.stranger_fills,
+            "earlier_fills": self.orders.earlier_fills,
+            "last_trade_ts_ns": self.orders.last_trade_ts_ns,
+            "opening_lots": self.opening_lots, "is_agreed": self.is_agreed,
+            "is_quiet": self.is_quiet, "is_unheard": self.orders.unheard_intent != 0,
+            "params": [self.param_values[i] for i in range(self.param_count)],
+            "orders_sent": self.orders_sent,
             "cancels_sent": self.cancels_sent, "modifies_sent": self.modifies_sent,
             "late": self.late, "unsent": self.unsent,
             "frames": self.frames, "malformed": self.malformed,
@@ -392,10 +405,26 @@ cdef class CoreState:
         for i in range(self.orders.active_count):
             order = &self.orders.slots[self.orders.active[i]]
             own.append({"intent_id": order.intent_id, "side": order.side, "state": order.state,
+                        "client_id": f"{self.client_prefix}{order.intent_id:012x}",
+                        "venue_order_id": order.venue_order_id, "sent_ns": order.sent_ns,
                         "px_ticks": order.px_ticks, "qty_lots": order.qty_lots,
+                        "cum_qty_lots": order.cum_qty_lots,
+                        "venue_cum_qty_lots": order.venue_cum_qty_lots,
                         "leaves_lots": open_lots(order)})
         result["own"] = own
         return result
+
+    @property
+    def is_quiet(self) -> bool:
+        """Halted, and no message of ours awaits its answer: what the venue says now can be
+        compared exactly. Orders in doubt, or that the venue owes us fills of, may be there."""
+        cdef int state
+        for i in range(self.orders.active_count):
+            state = self.orders.slots[self.orders.active[i]].state
+            if (state == ORD_PENDING_NEW or state == ORD_PENDING_CANCEL
+                    or state == ORD_PENDING_REPLACE):
+                return False
+        return self.halts.bits != 0
 
     @property
     def wanted_hedge(self) -> tuple[int, int, int, int] | None:

@@ -59,6 +59,9 @@ cdef struct Order:
     qty_t base_lots            # least that the level has shown since the order stood there
     qty_t shown_lots           # what of the order the book is taken to show
     ns_t asked_ns              # of the last query
+    ns_t acked_ns              # when the venue first answered that it exists; 0: it has not
+    int32_t is_heard           # USER has told of it
+    int32_t _pad
 
 
 cdef inline bint is_working(int state) noexcept nogil:
@@ -103,6 +106,9 @@ cdef class Working(Position):
     cdef Order* changed        # order that the last input changed, or NULL
     cdef ns_t ack_timeout_ns
     cdef ns_t recv_window_ns
+    cdef seq_t unheard_intent  # the oldest order that was acknowledged and USER is silent about
+    cdef ns_t unheard_ns       # since when; of no meaning while unheard_intent is 0
+    cdef ns_t user_up_ns       # orders sent before are not USER's to tell
 
     cdef Order* find(self, seq_t intent_id) noexcept nogil
     cdef Order* add(self, int side, px_t px_ticks, qty_t qty_lots, int flags, int take_reason,
@@ -118,6 +124,11 @@ cdef class Working(Position):
     # Whether to ask the venue about an order: its answer is late, or its fate unknown.
     cdef bint ask_now(self, Order* order, ns_t now_ns) noexcept nogil
     cdef bint is_stuck(self, ns_t now_ns) noexcept nogil
+    # USER: up anew; told of an order; silent about one that the venue acknowledged.
+    cdef void on_user_up(self, ns_t now_ns) noexcept nogil
+    cdef void hear(self, seq_t intent_id) noexcept nogil
+    cdef void note_ack(self, Order* order, ns_t now_ns) noexcept nogil
+    cdef bint is_unheard(self, ns_t now_ns) noexcept nogil
     # Queue position.
     cdef void on_trade(self, int aggressor, px_t px_ticks, qty_t qty_lots) noexcept nogil
     cdef void see_level(self, Order* order, qty_t visible_lots) noexcept nogil

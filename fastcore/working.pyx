@@ -34,13 +34,15 @@ cdef inline bint is_open(const Order* order) noexcept nogil:
 cdef class Working(Position):
     """Base of Orders. ValueError for a timeout that is not above 0."""
 
-    def __cinit__(self, ns_t ack_timeout_ns, ns_t recv_window_ns):
+    def __cinit__(self, ns_t ack_timeout_ns, ns_t recv_window_ns, seq_t first_intent_id=1):
         if ack_timeout_ns <= 0 or recv_window_ns <= 0:
             raise ValueError("Expected ack_timeout_ns and recv_window_ns > 0, was "
                              f"{ack_timeout_ns}, {recv_window_ns}")
         self.ack_timeout_ns = ack_timeout_ns
         self.recv_window_ns = recv_window_ns
-        self.next_intent_id = 1
+        if first_intent_id < 1:
+            raise ValueError(f"Expected first_intent_id above 0, was {first_intent_id}")
+        self.next_intent_id = first_intent_id
 
     cdef Order* find(self, seq_t intent_id) noexcept nogil:
         """The order of an intent while we remember it (at least until 64 intents later). O(1)."""
@@ -205,6 +207,46 @@ cdef class Working(Position):
                 return True
         return False
 
+    # -- IS USER ALIVE ---
+
+    cdef void on_user_up(self, ns_t now_ns) noexcept nogil:
+        """A new stream owes us nothing of what was sent before it came."""
+        self.user_up_ns = now_ns
+        self.unheard_intent = 0
+
+    cdef void note_ack(self, Order* order, ns_t now_ns) noexcept nogil:
+        """The venue answered that the order exists: USER must tell of it soon, or has."""
+        if order.is_heard or order.acked_ns != 0 or order.placed_ns < self.user_up_ns:
+            return
+        order.acked_ns = now_ns
+        if self.unheard_intent == 0:
+            self.unheard_intent = order.intent_id
+            self.unheard_ns = now_ns
+
+    cdef void hear(self, seq_t intent_id) noexcept nogil:
+        """USER told something of this order: NEW, a fill, its end, whatever. O(1), but O(orders
+        remembered) where it was the one waited for."""
+        cdef Order* order = self.find(intent_id)
+        cdef int i
+        if order != NULL:
+            order.is_heard = 1
+        if intent_id != self.unheard_intent:
+            return
+        self.unheard_intent = 0
+        for i in range(ORDERS_MAX):
+            order = &self.slots[i]
+            if (order.acked_ns != 0 and not order.is_heard
+                    and order.placed_ns >= self.user_up_ns
+                    and (self.unheard_intent == 0 or order.acked_ns < self.unheard_ns)):
+                self.unheard_intent = order.intent_id
+                self.unheard_ns = order.acked_ns
+
+    cdef bint is_unheard(self, ns_t now_ns) noexcept nogil:
+        """An order, which may have ended since, was acknowledged, and USER keeps silent about it
+        for longer than an answer may take: it is deaf, and fills would not come either."""
+        return (self.unheard_intent != 0
+                and now_ns - self.unheard_ns > self.ack_timeout_ns)
+
     # -- QUEUE ---
 
     cdef void on_trade(self, int aggressor, px_t px_ticks, qty_t qty_lots) noexcept nogil:
@@ -272,6 +314,12 @@ cdef class Working(Position):
 
     def stuck(self, ns_t now_ns) -> bool:
         return self.is_stuck(now_ns)
+
+    def unheard(self, ns_t now_ns) -> bool:
+        return self.is_unheard(now_ns)
+
+    def user_up(self, ns_t now_ns) -> None:
+        self.on_user_up(now_ns)
 
     cdef Order* _known(self, seq_t intent_id) except NULL:
         cdef Order* order = self.find(intent_id)

@@ -27,7 +27,7 @@ CONTRACT_KEYS = {
 
 
 def build(tmp_path: Path) -> JournalBuilder:
-    return JournalBuilder(tmp_path / "journal", SMALL)
+    return JournalBuilder(tmp_path, SMALL)
 
 
 @pytest.fixture

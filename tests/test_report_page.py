@@ -33,7 +33,7 @@ CONTRACT_KEYS = {
 
 
 def build(tmp_path: Path) -> JournalBuilder:
-    return JournalBuilder(tmp_path / "journal", SMALL)
+    return JournalBuilder(tmp_path, SMALL)
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_everything_from_the_run_is_escaped(tmp_path: Path) -> None:
 
 
 def test_damaged_journal_reports_what_was_read_and_says_so(run_dir: Path) -> None:
-    path = segment_path(run_dir / "journal", 0)
+    path = segment_path(the_journal(run_dir), 0)
     data = bytearray(path.read_bytes())
     at = data.index(b"TMJRNL01") + 64
     data[data.index((600_013).to_bytes(8, "little"), at)] ^= 1  # in the last samples

@@ -4,6 +4,7 @@ from random import Random
 
 BASE_S = 0.05  # the first wait: a venue that merely restarted a gateway is back at once
 CAP_S = 10.0  # a venue allows few connection attempts (Binance: 300 in 5 minutes per address)
+PATIENT_ATTEMPT = 8  # backoff_s() is at its cap from here
 STABLE_S = 30.0  # a connection that lived this long starts again from the first wait
 
 

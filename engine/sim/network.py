@@ -17,6 +17,8 @@ from operator import attrgetter
 from random import Random
 from urllib.parse import urlsplit
 
+from multidict import CIMultiDict
+
 from engine.errors import TickmakerError
 from engine.exchange.face import (
     Action,
@@ -329,15 +331,20 @@ class Network:
 
     # -- HTTP ---
 
-    async def request(self, method: str, url: str, headers: Mapping[str, str]) -> HttpReply:
+    async def request(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes = b"",
+        timeout_s: float = TIMEOUT_S,
+    ) -> HttpReply:
         """What http.AiohttpClient does over TCP."""
         try:
-            async with asyncio.timeout(TIMEOUT_S):
-                return await self._request(method, url, headers)
+            async with asyncio.timeout(timeout_s):
+                return await self._request(method, url, headers, body)
         except TimeoutError:
-            raise NoAnswerError(f"no answer within {TIMEOUT_S:g} s") from None
+            raise NoAnswerError(f"no answer within {timeout_s:g} s") from None
 
-    async def _request(self, method: str, url: str, headers: Mapping[str, str]) -> HttpReply:
+    async def _request(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes
+    ) -> HttpReply:
         if self._is_in_force(self._refused_ns, "http"):
             raise NoAnswerError("cannot connect (Connection refused)")
         is_lost = self._is_in_force(self._lost_ns, "request")
@@ -348,7 +355,9 @@ class Network:
         answered = self._waiting_http[number] = self.loop.create_future()
         lowered = {name.lower(): value for name, value in headers.items()}
         try:
-            self.step(HttpRequest(number, method, parts.path, parts.query, "", lowered))
+            self.step(
+                HttpRequest(number, method, parts.path, parts.query, body.decode(), lowered)
+            )
             answer = await answered
         finally:
             self._waiting_http.pop(number, None)
@@ -357,10 +366,7 @@ class Network:
         if isinstance(answer, HttpDrop):
             raise NoAnswerError("ServerDisconnectedError")
         self.throttled += answer.status in (418, 429)
-        retry_after = dict((name.lower(), value) for name, value in answer.headers)
-        return HttpReply(
-            answer.status, answer.body.encode(), retry_after.get("retry-after", "")
-        )
+        return HttpReply(answer.status, answer.body.encode(), CIMultiDict(answer.headers))
 
     async def close(self) -> None:
         """The session is done with HTTP."""

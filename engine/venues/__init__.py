@@ -1,7 +1,7 @@
 """Venue adapters: requests and how answers read, addresses, error codes. No sockets, no clock."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from engine.errors import EXIT_USAGE, TickmakerError
 from engine.venues.base import Adapter
@@ -24,31 +24,25 @@ class AccountLike(Protocol):
 
 def adapter(account: AccountLike, api_key: str, secret: str) -> Adapter:
     """The adapter of an account's venue; imported only when asked for."""
+    options: dict[str, Any] = {
+        "rest_url": account.rest_url,
+        "ws_url": account.ws_url,
+        "recv_window_ms": account.recv_window_ms,
+    }
     if account.venue == "binance_usdm":
-        from engine.venues.binance_usdm import BinanceUsdm as Made
-    elif account.venue == "binance_spot":
-        from engine.venues.binance_spot import BinanceSpot as Made
-    elif account.venue == "bybit":
+        from engine.venues.binance_usdm import BinanceUsdm
+
+        return BinanceUsdm(api_key, secret, **options)
+    if account.venue == "binance_spot":
+        from engine.venues.binance_spot import BinanceSpot
+
+        return BinanceSpot(api_key, secret, **options)
+    if account.venue == "bybit":
         from engine.venues.bybit import Bybit
 
-        return Bybit(
-            api_key,
-            secret,
-            rest_url=account.rest_url,
-            ws_url=account.ws_url,
-            recv_window_ms=account.recv_window_ms,
-            dead_man_s=account.dead_man_s,
-        )
-    else:
-        raise TickmakerError(
-            f"no adapter for venue {account.venue!r}",
-            "known: binance_usdm, binance_spot, bybit",
-            EXIT_USAGE,
-        )
-    return Made(
-        api_key,
-        secret,
-        rest_url=account.rest_url,
-        ws_url=account.ws_url,
-        recv_window_ms=account.recv_window_ms,
+        return Bybit(api_key, secret, dead_man_s=account.dead_man_s, **options)
+    raise TickmakerError(
+        f"no adapter for venue {account.venue!r}",
+        "known: binance_usdm, binance_spot, bybit",
+        EXIT_USAGE,
     )

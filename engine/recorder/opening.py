@@ -1,0 +1,279 @@
+"""What the next run starts from: how the last one ended, by its own ledger.
+
+`opening_of` brings the ledger up to date first, so it may be asked of a run that was killed. What
+a run did not open (it died too early, or did not trade the instrument) is looked for in the run
+before it, which the run's `previous_run` event names.
+"""
+
+import json
+import sqlite3
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from engine.errors import TickmakerError
+from engine.recorder.follow import LEDGER_FILE, catch_up
+from engine.recorder.ledger import LedgerBusyError, LedgerDamagedError
+from engine.recorder.segments import is_run_alive, journal_dirs, segment_path
+
+OVERLAP_NS = 3_600_000_000_000  # trades this long before the last booked one are named
+_KEYS = "SELECT key FROM instruments ORDER BY core"
+_PREFIX = "SELECT client_prefix FROM instruments ORDER BY core LIMIT 1"
+_PREVIOUS = """SELECT account, detail FROM engine_events
+WHERE kind = 'previous_run' AND account IS NOT NULL ORDER BY seq"""
+_POSITION = """SELECT instruments.*, (
+    SELECT position_lots FROM openings WHERE openings.core = instruments.core
+    ORDER BY seq DESC LIMIT 1
+) + coalesce((
+    SELECT sum(CASE side WHEN 0 THEN qty_lots ELSE -qty_lots END) FROM fills
+    WHERE fills.core = instruments.core
+), 0) AS position_lots
+FROM instruments WHERE key = ? AND core IN (SELECT core FROM openings)"""
+_LAST_TRADE = """SELECT exch_ts_ns, trade_id FROM fills JOIN instruments USING (core)
+WHERE key = ? ORDER BY exch_ts_ns DESC, trade_id DESC LIMIT 1"""
+_TRADES = """SELECT trade_id FROM fills JOIN instruments USING (core)
+WHERE key = ? AND exch_ts_ns >= ?"""
+_OPEN_ORDERS = """SELECT orders.intent_id, v_open.client_id, orders.venue_order_id, orders.side,
+    px_ticks, qty_lots, cum_qty_lots
+FROM v_open JOIN orders USING (intent_id) JOIN instruments ON instruments.core = orders.core
+WHERE key = ? ORDER BY orders.intent_id"""
+_END = """SELECT max(journals.last_ts_ns + wall_minus_monotonic_ns)
+FROM journals JOIN instruments USING (core)"""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenOrder:
+    """An order of the run that its journal did not see end."""
+
+    intent_id: int
+    client_id: str
+    venue_order_id: int  # -1: never told
+    side: int
+    px_ticks: int
+    qty_lots: int
+    cum_qty_lots: int
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentOpening:
+    """One instrument. Lots and ticks are those of the run, `lot` and `tick`."""
+
+    key: str
+    account: str
+    venue: str
+    symbol: str
+    tick: str
+    lot: str
+    run_tag: str
+    run_dir: Path  # whose end this is
+    position_lots: int  # what that run's opening and fills add up to
+    last_trade_ts_ns: int  # venue's UTC of the last booked trade of any run; 0: none
+    last_trade_id: int  # -1: none
+    trade_ids: frozenset[int]  # booked since OVERLAP_NS before that trade, in any run
+    open_orders: tuple[OpenOrder, ...]
+
+    def position_in(self, lot: str) -> int:
+        """The position in lots of another size: the venue may have changed its filters."""
+        lots = self.position_lots * Decimal(self.lot) / Decimal(lot)
+        if lots != int(lots):
+            raise TickmakerError(
+                f"{self.key} ended with {self.position_lots} lots of {self.lot}, which is no "
+                f"whole number of the venue's lots of {lot}",
+                "bring the position to a whole lot by hand, then remove the account's file in "
+                "the state folder: the next run starts from what the venue says",
+            )
+        return int(lots)
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """The end of a run, by InstrumentConfig.key. A key that no run has traded is absent."""
+
+    run_dir: Path
+    run_tag: str  # "": it died before its first record
+    ended_in_order: bool
+    instruments: Mapping[str, InstrumentOpening] = field(default_factory=dict)
+
+
+def opening_of(run_dir: Path, keys: Collection[str] = ()) -> Opening:
+    """How `run_dir` ended. `keys`: instruments wanted beside those of that run itself.
+
+    TickmakerError says what to do when the journal is damaged, is still being written, or was
+    tidied away while the ledger is gone.
+    """
+    with _Chain(run_dir) as chain:
+        ends = chain.run(run_dir)
+        wanted = dict.fromkeys([*ends.keys, *keys])
+        found = {key: chain.end_of(key) for key in wanted}
+        return Opening(
+            run_dir=run_dir,
+            run_tag=ends.run_tag,
+            ended_in_order=ends.ended_in_order,
+            instruments={key: opening for key, opening in found.items() if opening is not None},
+        )
+
+
+class _Run:
+    """One run's ledger, up to date and open for reading."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self.run_dir = run_dir
+        self._db = _open(run_dir)
+        self._db.row_factory = sqlite3.Row
+        self.keys: list[str] = [row["key"] for row in self.rows(_KEYS)]
+        prefix = next((row["client_prefix"] for row in self.rows(_PREFIX)), "")
+        self.run_tag = prefix[2:10]
+        stopped = self.rows("SELECT detail FROM engine_events WHERE kind = 'stopped'")
+        self.ended_in_order = any(json.loads(row["detail"]).get("in_order") for row in stopped)
+        self.previous = {
+            row["account"]: Path(json.loads(row["detail"])["run_dir"])
+            for row in self.rows(_PREVIOUS)
+        }
+
+    def rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
+        return self._db.execute(query, values).fetchall()
+
+    def close(self) -> None:
+        self._db.close()
+
+    def position(self, key: str) -> sqlite3.Row | None:
+        """Opening and fills added up; None when the run has not opened the instrument."""
+        return next(iter(self.rows(_POSITION, key)), None)
+
+    def last_trade(self, key: str) -> tuple[int, int]:
+        """(venue's UTC, id) of the newest booked trade; (0, -1): none."""
+        row = next(iter(self.rows(_LAST_TRADE, key)), None)
+        return (row["exch_ts_ns"], row["trade_id"]) if row else (0, -1)
+
+    def trade_ids(self, key: str, since_ns: int) -> set[int]:
+        return {row["trade_id"] for row in self.rows(_TRADES, key, since_ns)}
+
+    def open_orders(self, key: str) -> tuple[OpenOrder, ...]:
+        return tuple(OpenOrder(*row) for row in self.rows(_OPEN_ORDERS, key))
+
+    @property
+    def end_ns(self) -> int:
+        """Venue's UTC, about, of the last record."""
+        return next((row[0] or 0 for row in self.rows(_END)), 0)
+
+
+class _Chain:
+    """The run and those before it, each opened once."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self._start = run_dir
+        self._runs: dict[Path, _Run] = {}
+
+    def __enter__(self) -> "_Chain":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for run in self._runs.values():
+            run.close()
+
+    def run(self, run_dir: Path) -> _Run:
+        if run_dir not in self._runs:
+            self._runs[run_dir] = _Run(run_dir)
+        return self._runs[run_dir]
+
+    def end_of(self, key: str) -> InstrumentOpening | None:
+        """From the newest run that opened the instrument; trades of older ones, too."""
+        found: tuple[_Run, sqlite3.Row] | None = None
+        last, ids = (0, -1), set[int]()
+        for run in self._back(key.partition(".")[0]):
+            if found is not None and run.end_ns < last[0] - OVERLAP_NS:
+                break
+            row = run.position(key)
+            if row is None:
+                continue
+            found = found or (run, row)
+            last = max(last, run.last_trade(key))
+            ids |= run.trade_ids(key, last[0] - OVERLAP_NS)
+        if found is None:
+            return None
+        run, row = found
+        return InstrumentOpening(
+            key=key, account=row["account"], venue=row["venue"], symbol=row["symbol"],
+            tick=row["tick"], lot=row["lot"], run_tag=run.run_tag, run_dir=run.run_dir,
+            position_lots=row["position_lots"], last_trade_ts_ns=last[0], last_trade_id=last[1],
+            trade_ids=frozenset(ids), open_orders=run.open_orders(key),
+        )  # fmt: skip
+
+    def _back(self, account: str) -> Iterator[_Run]:
+        at: Path | None = self._start
+        seen: set[Path] = set()
+        while at is not None and at not in seen and (at == self._start or at.is_dir()):
+            seen.add(at)
+            run = self.run(at)
+            yield run
+            at = run.previous.get(account)
+
+
+def _open(run_dir: Path) -> sqlite3.Connection:
+    """The ledger, read-only, with everything in it that the journals hold."""
+    if is_run_alive(run_dir):
+        raise TickmakerError(
+            f"{run_dir} is still being written", "stop that engine first, then start again"
+        )
+    path = run_dir / LEDGER_FILE
+    try:
+        return _caught_up(run_dir, path)
+    except (LedgerDamagedError, sqlite3.DatabaseError) as error:
+        _set_aside(run_dir, path, error)
+    try:
+        return _caught_up(run_dir, path)
+    except sqlite3.DatabaseError as error:
+        raise _unusable(path, error) from error
+
+
+def _caught_up(run_dir: Path, path: Path) -> sqlite3.Connection:
+    if not path.exists():
+        _check_whole(run_dir, "there is no ledger")
+    try:
+        catch_up(run_dir)
+    except (LedgerDamagedError, LedgerBusyError):
+        raise
+    except TickmakerError as error:
+        raise TickmakerError(
+            f"what {run_dir} left behind can't be read to its end, so what the account holds is "
+            f"not known: {error.what}",
+            f"{error.remedy}; or remove the account's file in the state folder: the next run then "
+            "takes what the venue says as its opening",
+        ) from error
+    database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    damage = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if damage != "ok":
+        database.close()
+        raise sqlite3.DatabaseError(damage)
+    return database
+
+
+def _set_aside(run_dir: Path, path: Path, error: Exception) -> None:
+    """A damaged ledger goes to ledger.sqlite.damaged, if the journals can make it again."""
+    _check_whole(run_dir, f"the ledger is damaged ({getattr(error, 'what', error)})")
+    try:
+        for suffix in ("", "-wal", "-shm"):
+            each = path.with_name(path.name + suffix)
+            if each.exists():
+                each.replace(path.with_name(f"{path.name}.damaged{suffix}"))
+    except OSError as failure:
+        raise _unusable(path, failure) from failure
+
+
+def _check_whole(run_dir: Path, why: str) -> None:
+    dirs = journal_dirs(run_dir)
+    if not dirs or not all(segment_path(path, 0).exists() for path in dirs.values()):
+        raise TickmakerError(
+            f"{run_dir}: {why}, and its journals do not begin at their first record",
+            "restore ledger.sqlite from a copy; or remove the account's file in the state "
+            "folder: the next run then takes what the venue says as its opening",
+        )
+
+
+def _unusable(path: Path, error: Exception) -> TickmakerError:
+    return TickmakerError(
+        f"cannot read the ledger {path}: {error}",
+        "check the disk and the folder's permissions; the journals beside it hold everything",
+    )

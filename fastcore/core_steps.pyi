@@ -1,0 +1,3 @@
+from fastcore.core_send import CoreSend
+
+class CoreSteps(CoreSend): ...

@@ -1,0 +1,16 @@
+# cython: language_level=3
+"""Which keys came before, of the last so many; see seen.pyx."""
+from libc.stdint cimport int32_t, int64_t, uint64_t
+
+
+cdef class Seen:
+    cdef uint64_t* _ring       # the keys, in the order they came
+    cdef int32_t* _table       # 1 + place in the ring; 0: free. Twice as long as the ring
+    cdef int64_t _size
+    cdef uint64_t _mask        # of the table
+    cdef readonly int64_t count        # keys ever taken
+
+    # True: `key` is new, and is remembered; the oldest is forgotten for it. O(1).
+    cdef bint take(self, uint64_t key) noexcept nogil
+    cdef uint64_t _home(self, uint64_t key) noexcept nogil
+    cdef void _forget(self, uint64_t key) noexcept nogil
