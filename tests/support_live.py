@@ -25,6 +25,7 @@ from engine.exchange.stack import make_core, make_face
 from engine.live.account import LiveAccount
 from engine.live.instrument import LiveInstrument
 from engine.session import Session
+from fastcore.journal import KIND, read_segment
 from fastcore.types import Halt
 
 EXAMPLES = Path(__file__).parents[1] / "deploy" / "examples"
@@ -113,6 +114,16 @@ class Desk:
 
     def bits(self, at: int = 0) -> Halt:
         return self.instruments[at].bits
+
+    def records(self, kind: str) -> list[tuple[int, bytes]]:
+        """(arg, payload) of each journal record of a kind."""
+        found = []
+        folder = self.session.config.run_dir / "journal"
+        for path in sorted(folder.glob("*/*.jnl")):
+            for record in read_segment(path.read_bytes()):
+                if record[1] == KIND[kind]:
+                    found.append((record[2], bytes(record[6])))
+        return found
 
     async def stop(self) -> int:
         self.session.stop()
