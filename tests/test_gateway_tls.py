@@ -21,7 +21,7 @@ from engine.errors import EXIT_UNSAFE, TickmakerError
 from engine.gateway.handshake import upgrade
 from engine.gateway.hotsocket import Cold, HotLoop
 from engine.gateway.tls import TlsEnds, client_context
-from engine.gateway.transport import HotTransport
+from engine.gateway.transport import ColdItem, HotTransport
 from engine.venues.base import ConnPlan
 from fastcore.types import Command, Conn, SendOutcome
 
@@ -235,8 +235,13 @@ def test_a_connection_with_the_exchanges_authority_carries_words_both_ways(trust
 
     async def client(port: int) -> None:
         transport = HotTransport(wire.hot, is_busy=False, ca_file=trust.ca_file)
-        heard = asyncio.Event()
-        transport.start(lambda _: heard.set(), lambda error: pytest.fail(repr(error)))
+        closed = asyncio.Event()
+
+        def on_cold(items: list[ColdItem]) -> None:
+            if Cold.CLOSED in {what for what, _, _ in items}:
+                closed.set()
+
+        transport.start(on_cold, lambda error: pytest.fail(repr(error)))
         role = wire.roles[Conn.MARKET]
         plan = ConnPlan(f"wss://127.0.0.1:{port}/x?listenKey=secret", texts=("a", "b"))
         await transport.connect(role, 0, plan, "MARKET connection", 10.0)
@@ -244,7 +249,7 @@ def test_a_connection_with_the_exchanges_authority_carries_words_both_ways(trust
         assert wire.hot.say(role, 0, "c")
         assert wire.hot.say(role, 0, "bye")
         async with asyncio.timeout(10):
-            await heard.wait()  # that the venue has closed
+            await closed.wait()
         transport.disconnect(role, 0)
         transport.stop()
 

@@ -11,8 +11,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Protocol
 
+from engine.errors import TickmakerError
 from engine.gateway.greeting import greet
-from engine.gateway.handshake import Upgraded, upgrade
+from engine.gateway.handshake import Upgraded, strerror, upgrade
 from engine.gateway.hotrole import Role
 from engine.gateway.hotsocket import Cold, HotLoop
 from engine.gateway.tls import client_context
@@ -79,7 +80,13 @@ class HotTransport:
         if plan.texts or plan.answers:
             upgraded = await greet(upgraded, plan, what, end_s - self._loop.time())
         self.disconnect(role, slot)
-        self.hot.attach(role, slot, upgraded.sock, upgraded.leftover, upgraded.tls)
+        try:
+            self.hot.attach(role, slot, upgraded.sock, upgraded.leftover, upgraded.tls)
+        except OSError as error:
+            upgraded.sock.close()
+            raise TickmakerError(
+                f"{what}: connection lost at once: {strerror(error)}", "check the exchange's log"
+            ) from None
         if not self._is_busy and role.is_slot_open(slot):
             self._loop.add_reader(role.fileno(slot), self._read)
 
