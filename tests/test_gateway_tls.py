@@ -285,7 +285,7 @@ def test_a_connection_with_the_exchanges_authority_carries_words_both_ways(trust
     wire = Wire()
 
     async def client(port: int) -> None:
-        transport = HotTransport(wire.hot, is_busy=False, ca_file=trust.ca_file)
+        transport = HotTransport(wire.hot, is_busy=False)
         closed = asyncio.Event()
 
         def on_cold(items: list[ColdItem]) -> None:
@@ -295,6 +295,9 @@ def test_a_connection_with_the_exchanges_authority_carries_words_both_ways(trust
         transport.start(on_cold, lambda error: pytest.fail(repr(error)))
         role = wire.roles[Conn.MARKET]
         plan = ConnPlan(f"wss://127.0.0.1:{port}/x?listenKey=secret", texts=("a", "b"))
+        with pytest.raises(TickmakerError, match="certificate refused"):
+            await transport.connect(role, 0, plan, "MARKET connection", 10.0)
+        transport.trust(role, trust.ca_file)
         await transport.connect(role, 0, plan, "MARKET connection", 10.0)
         assert role.socket(0).is_encrypted
         assert wire.hot.say(role, 0, "c")
