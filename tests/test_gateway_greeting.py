@@ -93,6 +93,37 @@ def test_texts_are_said_in_order_and_the_answers_awaited() -> None:
     venue.sock.close()
 
 
+def test_a_text_waits_for_the_answer_to_the_one_before() -> None:
+    async def work(venue: Venue, upgraded: Upgraded) -> None:
+        greeting = asyncio.create_task(
+            greet(upgraded, plan(2, ("logon", "subscribe")), "USER connection", 5.0)
+        )
+        await asyncio.sleep(0.01)
+        (first,) = venue.read()
+        venue.sock.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            venue.read()
+        venue.send(frames('{"data":1}'))
+        await asyncio.sleep(0.01)
+        with pytest.raises(BlockingIOError):
+            venue.read()
+        venue.send(frames(OK))
+        await asyncio.sleep(0.01)
+        (second,) = venue.read()
+        assert [bytes(first.data), bytes(second.data)] == [b"logon", b"subscribe"]
+        assert not greeting.done()
+        venue.send(frames(OK))
+        (await greeting).sock.close()
+
+    met(work)[1].sock.close()
+
+
+def test_texts_of_which_not_each_is_answered_are_said_at_once() -> None:
+    _, venue = greeted(frames(OK), plan(1, ("first", "second")))
+    assert [bytes(frame.data) for frame in venue.read(2)] == [b"first", b"second"]
+    venue.sock.close()
+
+
 def test_data_between_the_answers_stays_for_the_core_in_order() -> None:
     one, two, three = (f'{{"data":{n}}}' for n in (1, 2, 3))
     data = frames(one, OK, two, OK, three)

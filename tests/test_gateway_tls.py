@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import random
+import shutil
 import socket
 import ssl
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,8 @@ from engine import clock
 from engine.errors import EXIT_UNSAFE, TickmakerError
 from engine.gateway.handshake import upgrade
 from engine.gateway.hotsocket import Cold, HotLoop
-from engine.gateway.tls import TlsEnds, client_context
-from engine.gateway.transport import HotTransport
+from engine.gateway.tls import TlsEnds, TlsStream, begin, client_context
+from engine.gateway.transport import ColdItem, HotTransport
 from engine.venues.base import ConnPlan
 from fastcore.types import Command, Conn, SendOutcome
 
@@ -170,6 +172,55 @@ def test_pings_are_answered_and_a_close_is(wire: TlsWire) -> None:
     assert [frame.opcode for frame in venue.read()] == [Opcode.CLOSE]
 
 
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl(1) can ask for new keys")
+def test_new_keys_in_mid_session_change_nothing(tmp_path: Path) -> None:
+    """RFC 8446 section 4.6.3, which Python's ssl can't ask for: s_server's commands k and K do."""
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+         "-nodes", "-keyout", "key.pem", "-out", "ca.pem", "-days", "2", "-subj", "/CN=venue",
+         "-addext", "subjectAltName=IP:127.0.0.1"],
+        cwd=tmp_path, check=True, capture_output=True,
+    )  # fmt: skip
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = ["openssl", "s_server", "-accept", str(port), "-cert", "ca.pem", "-key", "key.pem",
+               "-naccept", "1"]  # fmt: skip
+    wire = Wire()
+    with subprocess.Popen(
+        [*command, "-tls1_3"], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as server:  # fmt: skip
+        try:
+            assert server.stdin is not None
+            assert server.stdout is not None
+            for line in server.stdout:
+                if b"ACCEPT" in line:
+                    break
+            sock, ends = asyncio.run(shaken(port, client_context(tmp_path / "ca.pem")))
+            wire.hot.attach(wire.roles[Conn.MARKET], 0, sock, tls=ends)
+            for count, command_of in enumerate((b"", b"k\n", b"K\n", b""), start=1):
+                reads = wire.market.reads
+                if command_of:
+                    server.stdin.write(command_of)
+                    server.stdin.flush()
+                    wire.poll_until(lambda reads=reads: wire.market.reads > reads)
+                server.stdin.write(b"\x81\x03{}\n")
+                server.stdin.flush()
+                poll_messages(wire, count)
+                assert wire.hot.say(wire.roles[Conn.MARKET], 0, "heard")
+            wire.close()  # our close_notify ends it
+            assert server.wait(10) is not None
+        finally:
+            server.kill()
+
+
+async def shaken(port: int, context: ssl.SSLContext) -> tuple[socket.socket, TlsEnds]:
+    sock = socket.create_connection(("127.0.0.1", port))
+    sock.setblocking(False)
+    stream = TlsStream(sock, begin(context, "127.0.0.1"))
+    await stream.shake_hands()
+    return sock, stream.ends
+
+
 # -- WHAT LEAVES ---
 
 
@@ -234,17 +285,25 @@ def test_a_connection_with_the_exchanges_authority_carries_words_both_ways(trust
     wire = Wire()
 
     async def client(port: int) -> None:
-        transport = HotTransport(wire.hot, is_busy=False, ca_file=trust.ca_file)
-        heard = asyncio.Event()
-        transport.start(lambda _: heard.set(), lambda error: pytest.fail(repr(error)))
+        transport = HotTransport(wire.hot, is_busy=False)
+        closed = asyncio.Event()
+
+        def on_cold(items: list[ColdItem]) -> None:
+            if Cold.CLOSED in {what for what, _, _ in items}:
+                closed.set()
+
+        transport.start(on_cold, lambda error: pytest.fail(repr(error)))
         role = wire.roles[Conn.MARKET]
         plan = ConnPlan(f"wss://127.0.0.1:{port}/x?listenKey=secret", texts=("a", "b"))
+        with pytest.raises(TickmakerError, match="certificate refused"):
+            await transport.connect(role, 0, plan, "MARKET connection", 10.0)
+        transport.trust(role, trust.ca_file)
         await transport.connect(role, 0, plan, "MARKET connection", 10.0)
         assert role.socket(0).is_encrypted
         assert wire.hot.say(role, 0, "c")
         assert wire.hot.say(role, 0, "bye")
         async with asyncio.timeout(10):
-            await heard.wait()  # that the venue has closed
+            await closed.wait()
         transport.disconnect(role, 0)
         transport.stop()
 

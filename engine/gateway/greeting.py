@@ -61,8 +61,14 @@ def _stream_of(upgraded: Upgraded) -> Stream:
 
 
 async def _greet(stream: Stream, rest: bytes, plan: ConnPlan, what: str) -> bytes:
-    for text in plan.texts:
-        await stream.send(_masked(Opcode.TEXT, text.encode()))
+    """The leftover. Where each text has its answer, the next waits for that: Bybit refuses a
+    subscription that comes before the logon is answered."""
+    is_in_turn = plan.answers >= len(plan.texts)
+    unsaid = [_masked(Opcode.TEXT, text.encode()) for text in plan.texts]
+    while unsaid:
+        await stream.send(unsaid.pop(0))
+        if is_in_turn:
+            break
     early: list[bytes] = []
     early_bytes = answers = 0
     is_fragmented = False
@@ -78,6 +84,8 @@ async def _greet(stream: Stream, rest: bytes, plan: ConnPlan, what: str) -> byte
                 pass
             elif not is_fragmented and part.is_last and _is_answer(part.payload, plan, what):
                 answers += 1
+                if unsaid:
+                    await stream.send(unsaid.pop(0))
             else:
                 early.append(part.raw)
                 early_bytes += len(part.raw)

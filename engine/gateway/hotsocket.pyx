@@ -174,7 +174,8 @@ cdef class HotLoop(HotRead):
                 continue
             if count == 0:
                 self.timer_at = number
-                return                       # timer_due_ns has passed: at the next look
+                due_ns = now_ns              # at the next look
+                break
             count -= 1
             self.seats[number].timer_due_ns = now_ns + TIMER_NS
             (<Core>self.seats[number].core).on_timer(hs_monotonic_ns())
@@ -244,7 +245,10 @@ cdef class HotLoop(HotRead):
         event.data.ptr = <void*>hot
         self._list_live()
         if epoll_ctl(self.epoll_fd[_group(hot)], EPOLL_CTL_ADD, hot.fd, &event) != 0:
-            raise OSError(errno, "epoll_ctl")
+            code = errno
+            hot._detach()
+            self._list_live()
+            raise OSError(code, "epoll_ctl")
         role.live += 1
         role.choose_sender()
         if role.live == 1:

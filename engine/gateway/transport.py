@@ -11,8 +11,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Protocol
 
+from engine.errors import TickmakerError
 from engine.gateway.greeting import greet
-from engine.gateway.handshake import Upgraded, upgrade
+from engine.gateway.handshake import Upgraded, strerror, upgrade
 from engine.gateway.hotrole import Role
 from engine.gateway.hotsocket import Cold, HotLoop
 from engine.gateway.tls import client_context
@@ -48,38 +49,51 @@ class Transport(Protocol):
 
 
 class HotTransport:
-    """The compiled transport, busy-polled or sleeping.
-
-    `ca_file`: of the authority that signed the venue's certificate, where no public one did.
-    """
+    """The compiled transport, busy-polled or sleeping."""
 
     def __init__(
-        self, hot: HotLoop, *, is_busy: bool, tries: int = TRIES_PER_TURN, dial: Dial = upgrade,
-        ca_file: Path | None = None,
-    ) -> None:  # fmt: skip
+        self, hot: HotLoop, *, is_busy: bool, tries: int = TRIES_PER_TURN, dial: Dial = upgrade
+    ) -> None:
         self.hot = hot
         self._dial = dial
         self._is_busy = is_busy
         self._tries = tries
-        self._ca_file = ca_file
-        self._tls: ssl.SSLContext | None = None
+        self._ca_files: dict[int, Path] = {}  # by role; of the others a public authority signed
+        self._contexts: dict[Path | None, ssl.SSLContext] = {}
         self._loop = asyncio.get_running_loop()
         self._on_cold: Callable[[list[ColdItem]], None] | None = None
         self._on_fault: Callable[[Exception], None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
+    def trust(self, role: Role, ca_file: Path | None) -> None:
+        """Which authority signed the certificates of a role's venue; None: a public one."""
+        if ca_file is None:
+            self._ca_files.pop(role.index, None)
+        else:
+            self._ca_files[role.index] = ca_file
+
+    def _context_of(self, role: Role) -> ssl.SSLContext:
+        ca_file = self._ca_files.get(role.index)
+        if ca_file not in self._contexts:
+            self._contexts[ca_file] = client_context(ca_file)
+        return self._contexts[ca_file]
+
     async def connect(
         self, role: Role, slot: int, plan: ConnPlan, what: str, timeout_s: float
     ) -> None:
-        tls = self._tls
-        if tls is None and plan.url.startswith("wss:"):
-            tls = self._tls = client_context(self._ca_file)
+        tls = self._context_of(role) if plan.url.startswith("wss:") else None
         end_s = self._loop.time() + timeout_s
         upgraded = await self._dial(plan.url, what, timeout_s, tls)
         if plan.texts or plan.answers:
             upgraded = await greet(upgraded, plan, what, end_s - self._loop.time())
         self.disconnect(role, slot)
-        self.hot.attach(role, slot, upgraded.sock, upgraded.leftover, upgraded.tls)
+        try:
+            self.hot.attach(role, slot, upgraded.sock, upgraded.leftover, upgraded.tls)
+        except OSError as error:
+            upgraded.sock.close()
+            raise TickmakerError(
+                f"{what}: connection lost at once: {strerror(error)}", "check the exchange's log"
+            ) from None
         if not self._is_busy and role.is_slot_open(slot):
             self._loop.add_reader(role.fileno(slot), self._read)
 
