@@ -37,12 +37,16 @@ async def started(rig: Rig, keeper: Keeper) -> Keeper:
     return keeper
 
 
-def watch(rig: Rig, keeper: Keeper, doubts: list[tuple[int, bool]]) -> MarketWatch:
-    book = BestBook(rig)
+def watch(
+    rig: Rig, keeper: Keeper, doubts: list[tuple[int, bool]], is_synced: bool = True
+) -> MarketWatch:
+    book = BestBook(rig, is_synced)
     return MarketWatch(
         rig.link, keeper, {0: rig.btc}, lambda number, is_on: doubts.append((number, is_on)),
         quiet=QUIET,
-        book=lambda hot, number: Book(book.moved_ns, book.moved_ns > 0, book.best, False),
+        book=lambda hot, number: Book(
+            book.moved_ns, book.heard, book.moved_ns > 0, book.best, False
+        ),
     )  # fmt: skip
 
 
@@ -223,6 +227,22 @@ def test_quiet_market_is_no_silent_subscription() -> None:
         assert not rig.of("down")
         assert not doubts
         assert one.stale == 0
+        watching.cancel()
+
+    run(work)
+
+
+def test_book_that_waits_for_its_snapshot_is_no_silent_subscription() -> None:
+    async def work(rig: Rig) -> None:
+        doubts: list[tuple[int, bool]] = []
+        keeper = await started(rig, rig.market())
+        one = watch(rig, keeper, doubts, is_synced=False)
+        watching = asyncio.ensure_future(one.keep())
+        for _ in range(20):
+            await rig.move()
+            await asyncio.sleep(0.05)
+        assert not rig.of("down")
+        assert not doubts
         watching.cancel()
 
     run(work)
