@@ -6,7 +6,7 @@ from dataclasses import replace
 from random import Random
 
 import pytest
-from support_keeper import BestBook, Rig, rigged
+from support_keeper import QUICK, BestBook, Rig, rigged
 
 from engine import clock
 from engine.errors import TickmakerError
@@ -317,8 +317,10 @@ def test_aged_connection_is_replaced_before_it_is_closed() -> None:
         role = rig.role(keeper)
         first = role.live[0]
         await rig.until(lambda: 1 in role.live)
+        both_ns = clock.monotonic_ns()
         assert role.live.get(0) is first  # both, until its answers are in
         await rig.until(lambda: 0 not in role.live)
+        assert clock.monotonic_ns() - both_ns > 0.8 * QUICK.drain_s * 1e9
         assert role.open_min == 1
         assert "age limit" in rig.of("down")[0]["why"]
 
