@@ -30,7 +30,7 @@ class Quiet:
     silent_s: float = 5.0  # a book did not move: REST is asked
     confirm_s: float = 1.0  # REST knew better: it is asked again
     first_s: float = 10.0  # a feed that begins with a snapshot has not sent it
-    turn_s: float = 0.5  # to look at every instrument once
+    turn_s: float = 1.0  # to look at every instrument once: a look costs a core 20 us
     weight_share: float = 0.05  # of the address's weight, for all these questions
 
 
