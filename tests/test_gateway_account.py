@@ -211,6 +211,15 @@ def test_what_single_cancels_do_not_end_is_ended_by_one_of_all_when_all_are_ours
     assert paths == ["order", "order", "allOpenOrders", "algoOpenOrders"]
 
 
+def test_where_others_have_orders_all_are_never_cancelled() -> None:
+    rows = [WIRE_ROW, WIRE_ROW | {"orderId": 2, "clientOrderId": "hand"}]
+    server = exchange(GET=[rows] * 5 + [rows[1:]], DELETE_order=CANCEL)
+    assert server.run(lambda rest: calls_of(rest).cancel_ours(BTC, is_ours, 8.0)) == 1
+    cancels = [request for request in server.requests if request[0] == "DELETE"]
+    assert len(cancels) == 5
+    assert all(request[1].endswith("/order") for request in cancels)
+
+
 def test_everything_is_cancelled_without_waiting_for_a_query() -> None:
     server = exchange(GET=[[]], DELETE=[CANCEL, CANCEL])
     assert server.run(
@@ -239,6 +248,17 @@ def test_an_order_that_is_gone_when_it_is_cancelled_is_no_problem() -> None:
     gone = (400, {"code": -2011, "msg": "Unknown order sent."})
     server = exchange(GET=[[WIRE_ROW], []], DELETE=gone)
     assert server.run(lambda rest: calls_of(rest).cancel_ours(BTC, is_ours, 8.0)) == 1
+    server.run(lambda rest: calls_of(rest).cancel_rows(BTC, [order_row(1)]))
+
+
+def test_first_problem_of_many_cancels_is_told_when_all_were_sent() -> None:
+    server = exchange(DELETE=[BUSY, CANCEL, CANCEL])
+    made = adapter()
+    made.cancel_batch_max = 1
+    rows = [order_row(number) for number in (1, 2, 3)]
+    error = server.fails(lambda rest: calls_of(rest, made).cancel_rows(BTC, rows))
+    assert isinstance(error, VenueError)
+    assert server.methods == ["DELETE"] * 3
 
 
 def test_answer_that_is_no_list_proves_nothing() -> None:

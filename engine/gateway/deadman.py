@@ -117,7 +117,8 @@ class DeadMan:
                     await self._confirm(index, call)
                     failures = 0
                 except TickmakerError as error:
-                    self._emit("warning", what=error.what, remedy=error.remedy)
+                    if failures == 0:
+                        self._emit("warning", what=error.what, remedy=error.remedy)
                     await asyncio.sleep(min(backoff_s(failures, self._rng), pause_s))
                     failures += 1
                 self._look()
