@@ -128,7 +128,7 @@ def test_account_facts_and_fees(wire, venue, btc):
 
 
 def test_settings_are_brought_about_or_are_so_already(wire, venue, btc):
-    settings = venue.settings(Wanted("cross", 7, False, "none"), btc)
+    settings = venue.settings(Wanted("cross", 7, False, "expire_maker"), btc)
     assert [one.what for one in settings] == [
         "margin mode cross of BTCUSDT", "leverage of BTCUSDT", "fees in BNB"]  # fmt: skip
     margin, leverage, fees = settings
@@ -146,7 +146,7 @@ def test_settings_are_brought_about_or_are_so_already(wire, venue, btc):
     assert not fees.is_done(refused)
 
 
-@pytest.mark.parametrize("stp", ["expire_taker", "expire_maker", "expire_both"])
+@pytest.mark.parametrize("stp", ["none", "expire_taker", "expire_both"])
 def test_self_trade_prevention_other_than_the_venues_default_is_refused(venue, btc, stp):
     with pytest.raises(TickmakerError, match=r"can't have wanted\.stp"):
         venue.settings(Wanted(None, None, None, stp), btc)
@@ -348,6 +348,26 @@ def test_trades_are_paged_through_a_crowded_millisecond(btc):
     assert rows == truth(wire)
     assert len(rows) == 1_007
     assert pages == 3
+
+
+@pytest.mark.parametrize("is_crowded", [False, True])
+def test_both_sides_of_a_trade_of_ours_stay_together(venue, btc, is_crowded):
+    """Where an account may trade with itself, a page may end between the two."""
+    def page(first, last):
+        return [
+            {**TRADE, "id": 100 + number // 2, "orderId": number,
+             "side": ("BUY", "SELL")[number % 2],
+             "time": 1_700_000_000_000 + (0 if is_crowded else number // 2)}
+            for number in range(first, last)
+        ]  # fmt: skip
+
+    rows, cursor = venue.trades(btc, 0).read(page(0, 1_000))
+    assert cursor == ("i:599" if is_crowded else "t:1700000000499:599")
+    first, cursor = venue.trades(btc, 0).read(page(1, 1_001))
+    assert first[-1].venue_order_id == 999
+    rest, _ = venue.trades(btc, 0, cursor).read(page(1_000, 1_004))
+    assert [row.venue_order_id for row in rest] == [1_000, 1_001, 1_002, 1_003]
+    assert len(rows) == 998
 
 
 def test_trades_are_looked_for_in_windows_until_now(wire, venue, btc):
