@@ -23,9 +23,9 @@ from engine.errors import EXIT_FAILED, EXIT_OK, TickmakerError
 
 # `python -m` looks in the working directory first: ours, never a stranger's engine.py.
 SOURCES = Path(__file__).resolve().parent.parent
-STOP_DEADLINE_S = 20.0
+STOP_DEADLINE_S = 25.0
 # The engine's own ordered shutdown may take so long (live/shutdown.py); only then it hangs.
-ENGINE_PATIENCE_S = 20.0
+ENGINE_PATIENCE_S = 25.0
 PATIENCE_S = 5.0
 
 

@@ -17,7 +17,7 @@ class _Table(BaseModel):
 class Exact(_Table):
     """Of numbers and words: 5 is a number, "5" and true are none."""
 
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
 
 class WsUrls(_Table):
@@ -85,7 +85,7 @@ class InstrumentLimits(Exact):
 
 
 class AccountLimits(Exact):
-    """The same, of all instruments of an account together."""
+    """Pre-trade limits, counted over all instruments of an account together."""
 
     exposure_e8_max: int = Field(gt=0)
     orders_per_10s_max: int = Field(gt=0)

@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
@@ -74,8 +74,8 @@ def load_config(
     _check_budget(table, sought)
     accounts, credentials = [], {}
     for index, account in enumerate(table.account):
-        made, credential = _account(account, ("account", index), sought, folder, environment,
-                                    with_credentials)  # fmt: skip
+        where = _Where(("account", index), sought, folder, _kinds(table, account))
+        made, credential = _account(account, where, environment, with_credentials)
         accounts.append(made)
         if credential is not None:
             credentials[account.name] = credential
@@ -182,11 +182,27 @@ def _check_budget(table: FileTable, sought: Sought) -> None:
 # -- ACCOUNTS ---
 
 
+class _Where(NamedTuple):
+    """An account in its file, and the kinds of ws_url that it needs."""
+
+    key: tuple[str, int]
+    sought: Sought
+    folder: Path
+    kinds: tuple[str, ...]
+
+
+def _kinds(file: FileTable, account: AccountTable) -> tuple[str, ...]:
+    """Bybit has public streams by category: those of the categories that are traded."""
+    traded = {i.category for i in file.instrument if i.account == account.name}
+    spare = {"linear", "spot"} - traded
+    return tuple(kind for kind in WS_KINDS[account.venue] if kind not in spare)
+
+
 def _account(
-    table: AccountTable, key: tuple[str, int], sought: Sought, folder: Path,
-    environment: Mapping[str, str], with_credentials: bool,
-) -> tuple[AccountConfig, Credential | None]:  # fmt: skip
-    source = _key_source(table, key, sought, folder)
+    table: AccountTable, where: _Where, environment: Mapping[str, str], with_credentials: bool
+) -> tuple[AccountConfig, Credential | None]:
+    key, sought, folder, _ = where
+    source = _key_source(table, where)
     ready: dict[str, Any] = {}
     is_told = bool(table.rest_url and table.ws_url)
     if source["kind"] == "exchange_json" and (with_credentials or not is_told):
@@ -196,14 +212,14 @@ def _account(
                 (*key, "credential"), f"that exchange is {ready.get('venue')}, not {table.venue}",
                 f"Start one with --venue {table.venue}.",
             )  # fmt: skip
-    rest_url, ws_url = _urls(table, key, sought, ready)
+    rest_url, ws_url = _urls(table, where, ready)
     ca_file = table.ca_file or ready.get("ca_file")
     account = AccountConfig(
         name=table.name, venue=table.venue, rest_url=rest_url, ws_url=ws_url,
         ca_file=None if ca_file is None else _resolved(folder, ca_file),
         recv_window_ms=table.recv_window_ms, wanted=WantedAccount(**table.wanted.model_dump()),
         strangers=table.strangers, dead_man_s=table.dead_man_s, at_shutdown=table.at_shutdown,
-        feeds=table.feeds, credential=source,
+        feeds=2 if table.feeds == 2 else 1, credential=source,
     )  # fmt: skip
     if source["kind"] == "exchange_json" and not hosts.is_local(rest_url):
         raise sought.error(
@@ -212,10 +228,9 @@ def _account(
     return account, _credential(source, ready, environment) if with_credentials else None
 
 
-def _key_source(
-    table: AccountTable, key: tuple[str, int], sought: Sought, folder: Path
-) -> dict[str, Any]:
+def _key_source(table: AccountTable, where: _Where) -> dict[str, Any]:
     """One of the three kinds, whole; paths absolute."""
+    folder = where.folder
     given = table.credential.model_dump(exclude_none=True)
     names = set(given)
     if names == {"key_file"}:
@@ -227,8 +242,8 @@ def _key_source(
             "kind": "exchange_json",
             "exchange_json": str(_resolved(folder, given["exchange_json"])),
         }  # fmt: skip
-    raise sought.error(
-        (*key, "credential"),
+    raise where.sought.error(
+        (*where.key, "credential"),
         "expected one of: key_file; env_key and env_secret; exchange_json and account",
         "Give one of the three, whole.",
     )
@@ -248,20 +263,21 @@ def _credential(
 
 
 def _urls(
-    table: AccountTable, key: tuple[str, int], sought: Sought, ready: Mapping[str, Any]
+    table: AccountTable, where: _Where, ready: Mapping[str, Any]
 ) -> tuple[str, dict[str, str]]:
     """As given, or as the local exchange said; each of them checked."""
+    key, sought, _, needed = where
     kinds = WS_KINDS[table.venue]
     told = {_READY_KINDS.get(kind, kind): url for kind, url in ready.get("ws_url", {}).items()}
     rest_url = table.rest_url or ready.get("rest_url", "")
     ws_url = table.ws_url or {kind: told[kind] for kind in kinds if kind in told}
     if not rest_url:
         raise sought.error(key, "rest_url is required", "docs/run.md lists the venues' addresses.")
-    for kind in kinds:
+    for kind in needed:
         if kind not in ws_url:
             raise sought.error(
                 (*key, "ws_url"), f"ws_url.{kind} is required",
-                f"A {table.venue} account has {', '.join(kinds)}.",
+                f"This {table.venue} account needs {', '.join(needed)}.",
             )  # fmt: skip
     for kind, url in ws_url.items():
         if kind not in kinds:
@@ -293,8 +309,8 @@ def _check_url(
         )
     if hosts.is_production(url):
         raise TickmakerError(
-            f"{sought.at(key)}: {host} is production (or not known as a test), and refused until a "
-            "guardian process runs beside the engine",
+            f"{sought.at(key)}: {host} is production (or not known as a test), and refused until "
+            "a guardian process runs beside the engine",
             "Use the venue's testnet or demo, or the local exchange.",
             EXIT_UNSAFE,
         )

@@ -63,10 +63,12 @@ class AccountTable(Exact):
     name: str = Field(
         pattern=r"^[a-z0-9][a-z0-9_-]{0,23}$", description="ours: in files, lines and reports"
     )
-    venue: Literal["binance_usdm", "binance_spot", "bybit"] = Field(description="")
+    venue: Literal["binance_usdm", "binance_spot", "bybit"] = Field(
+        description="where it is"
+    )
     rest_url: str = Field(default="", description="may be left to exchange_json")
     ws_url: dict[str, str] = Field(
-        default={}, description="by kind, see below; may be left to exchange_json"
+        default={}, description="by kind, see above; may be left to exchange_json"
     )
     ca_file: str | None = Field(
         default=None, description="certificate that no public authority signed"
@@ -79,7 +81,7 @@ class AccountTable(Exact):
         ge=0, le=600, description="the venue cancels all after so long without us; 0: not armed"
     )
     at_shutdown: Literal["keep", "flatten"] = Field(description="the positions")
-    feeds: Literal[1, 2] = Field(description="connections that carry the same market data")
+    feeds: int = Field(ge=1, le=2, description="connections that carry the same market data")
     credential: KeySource = Field(description="where the key is; never the key")
     wanted: WantedTable = Field(description="how the account is to be set up")
     limits: AccountLimits = Field(description="of all its instruments together")

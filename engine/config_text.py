@@ -131,7 +131,7 @@ def _need(detail: ErrorDetails) -> str:
         return f"a text like {context['pattern']}"
     if kind == "too_short":
         return "at least one"
-    return detail["msg"].lower()
+    return "a finite number" if kind == "finite_number" else detail["msg"].lower()
 
 
 def _shown(key: Key, value: Any) -> str:

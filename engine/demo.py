@@ -127,9 +127,9 @@ class _Demo(Family):
         if file is not None:
             core["params"] = {}  # the strategy's own defaults
         return local_engine(
-            self.run_dir, core, ready["rest_url"], ready["ws_url"],
+            self.run_dir, [core], ready["rest_url"], ready["ws_url"],
             poll="busy", cpu=self.engine_cpu, seed=self.options.seed,
-            strategy_file=None if file is None else str(file.resolve()),
+            strategy_file=file,
         )  # fmt: skip
 
     async def _wait_for_quoting(self, engine: Child) -> bool:

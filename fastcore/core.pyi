@@ -37,7 +37,7 @@ class Core(CoreSteps):
         qty_lots: int,
         fee_e8: int,
         fee_asset: int,
-        is_maker: bool,
+        is_maker: int,
         exch_ts_ns: int,
         now_ns: int,
     ) -> int: ...
@@ -45,7 +45,7 @@ class Core(CoreSteps):
         self,
         *,
         intent_id: int,
-        is_absent: bool,
+        is_absent: int,
         order_status: int,
         venue_order_id: int,
         px_ticks: int,

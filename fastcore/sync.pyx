@@ -278,7 +278,8 @@ cdef class Sync:
         does where seq is not told."""
         if self.rule == SYNC_RULE_BYBIT and self._is_fusable and event.cross_seq > 0:
             return event.cross_seq <= self.book.depth_update_id
-        return event.first_update_id <= event.final_update_id <= self.last_update_id
+        return (event.first_update_id <= event.final_update_id <= self.last_update_id
+                and event.prev_final_update_id <= event.final_update_id)
 
     cdef void _forget_ids(self) noexcept nogil:
         self.last_update_id = -1

@@ -88,7 +88,8 @@ class Server:
 
 
 class Exchange(Server):
-    """Answers each "METHOD /end of path", or method, in its own way."""
+    """Answers each method from a list (then 500) or always the same, and METHOD_end-of-path always
+    the same."""
 
     def __init__(self, **answers: Any) -> None:
         super().__init__({})
@@ -97,8 +98,9 @@ class Exchange(Server):
     async def handle(self, request: web.Request) -> web.StreamResponse:
         name = f"{request.method}_{request.path.rpartition('/')[2]}"
         answer = self.answers.get(name, self.answers.get(request.method, []))
-        is_script = isinstance(answer, list) and name not in self.answers
-        self.script = [answer.pop(0) if is_script and answer else answer]
+        if isinstance(answer, list) and name not in self.answers:
+            answer = answer.pop(0) if answer else (500, {})
+        self.script = [answer]
         if self.script == ["silence"]:
             self.script = [{}]
             await asyncio.Event().wait()  # until the client gives up

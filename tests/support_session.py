@@ -19,6 +19,7 @@ from engine.exchange.instruments import CATALOGUE
 from engine.exchange.market import AgentMarket
 from engine.exchange.server import ExchangeServer
 from engine.gateway.parent import Output
+from engine.live.account import LiveAccount
 from engine.live.instrument import LiveInstrument
 from engine.live.local import ACCOUNT, local_engine
 from engine.session import Session
@@ -232,16 +233,22 @@ class Rig:
             await self.until(lambda: True)
             await asyncio.sleep(0.01)
 
-    def check_books(self) -> None:
-        """The engine believes exactly what happened at the exchange."""
-        fills = self.server.face.core.fills_of(0, "BTCUSDT")
+    @property
+    def account(self) -> LiveAccount:
+        return self.session.accounts[0]
+
+    def check_books(self, earlier: int = 0, strangers: int = 0) -> None:
+        """The engine believes exactly what happened at the exchange; of it, `earlier` fills are
+        of before it was there."""
+        every = self.server.face.core.fills_of(0, "BTCUSDT")
+        fills = every[earlier:]
         numbers = self.numbers
         assert numbers["fills"] == len(fills)
         assert numbers["position_lots"] == sum(
-            fill.qty_lots if fill.side == 0 else -fill.qty_lots for fill in fills
+            fill.qty_lots if fill.side == 0 else -fill.qty_lots for fill in every
         )
         assert numbers["fees_e8"] == sum(fill.fee_e8 for fill in fills)
-        assert numbers["strangers"] == 0
+        assert numbers["strangers"] == strangers
         assert numbers["malformed"] == 0
 
     def records(self, kind: str) -> list[tuple[int, bytes]]:

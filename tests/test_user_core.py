@@ -64,7 +64,7 @@ def test_user_strategy_quotes_what_the_built_in_quotes(my_quotes: UserStrategy) 
 
 
 def messages_of(run_dir: str) -> list[bytes]:
-    segments = sorted(Path(run_dir, "journal").glob("*.jnl"))
+    segments = sorted(Path(run_dir, "journal").glob("*/*.jnl"))
     return [
         bytes(record[6])
         for segment in segments
@@ -248,8 +248,8 @@ def test_the_core_keeps_the_strategy_alive() -> None:
 
 
 def saved(run_dir: Path, quoting: Desk, user: UserStrategy) -> Path:
-    (run_dir / "journal").mkdir(parents=True)
-    (run_dir / "journal" / "000000.jnl").write_bytes(quoting.segment)
+    (run_dir / "journal" / "desk").mkdir(parents=True)
+    (run_dir / "journal" / "desk" / "000000.jnl").write_bytes(quoting.segment)
     strategies.keep(user, run_dir)
     return run_dir
 
@@ -291,7 +291,7 @@ def test_another_strategy_with_a_forged_hash_is_found_out(
             )
         writer.append(kind, arg, data, now_ns, recv_ts_ns)
     run_dir = saved(tmp_path, quoting, my_quotes)
-    (run_dir / "journal" / "000000.jnl").write_bytes(forged)
+    (run_dir / "journal" / "desk" / "000000.jnl").write_bytes(forged)
     strategies.copy_path(run_dir, hashlib.sha256(other).hexdigest()).write_bytes(other)
     assert verify_run(run_dir)["identical"] is False
 

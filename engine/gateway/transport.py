@@ -8,11 +8,14 @@ readable (sleep).
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Protocol
 
 from engine.gateway.greeting import greet
 from engine.gateway.handshake import Upgraded, upgrade
-from engine.gateway.hotsocket import Cold, HotLoop, Role
+from engine.gateway.hotrole import Role
+from engine.gateway.hotsocket import Cold, HotLoop
+from engine.gateway.tls import client_context
 from engine.venues.base import ConnPlan
 
 TRIES_PER_TURN = 1000  # ~0.3 ms between two turns of the loop; one turn costs ~10 us
@@ -42,3 +45,99 @@ class Transport(Protocol):
         ...
 
     def stop(self) -> None: ...
+
+
+class HotTransport:
+    """The compiled transport, busy-polled or sleeping.
+
+    `ca_file`: of the authority that signed the venue's certificate, where no public one did.
+    """
+
+    def __init__(
+        self, hot: HotLoop, *, is_busy: bool, tries: int = TRIES_PER_TURN, dial: Dial = upgrade,
+        ca_file: Path | None = None,
+    ) -> None:  # fmt: skip
+        self.hot = hot
+        self._dial = dial
+        self._is_busy = is_busy
+        self._tries = tries
+        self._ca_file = ca_file
+        self._tls: ssl.SSLContext | None = None
+        self._loop = asyncio.get_running_loop()
+        self._on_cold: Callable[[list[ColdItem]], None] | None = None
+        self._on_fault: Callable[[Exception], None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def connect(
+        self, role: Role, slot: int, plan: ConnPlan, what: str, timeout_s: float
+    ) -> None:
+        tls = self._tls
+        if tls is None and plan.url.startswith("wss:"):
+            tls = self._tls = client_context(self._ca_file)
+        end_s = self._loop.time() + timeout_s
+        upgraded = await self._dial(plan.url, what, timeout_s, tls)
+        if plan.texts or plan.answers:
+            upgraded = await greet(upgraded, plan, what, end_s - self._loop.time())
+        self.disconnect(role, slot)
+        self.hot.attach(role, slot, upgraded.sock, upgraded.leftover, upgraded.tls)
+        if not self._is_busy and role.is_slot_open(slot):
+            self._loop.add_reader(role.fileno(slot), self._read)
+
+    def disconnect(self, role: Role, slot: int) -> None:
+        fd = role.fileno(slot)
+        if fd >= 0 and not self._is_busy:
+            self._loop.remove_reader(fd)
+        self.hot.detach(role, slot)
+
+    def start(
+        self, on_cold: Callable[[list[ColdItem]], None], on_fault: Callable[[Exception], None]
+    ) -> None:
+        self._on_cold = on_cold
+        self._on_fault = on_fault
+        if self._is_busy:
+            self._loop.call_soon(self._turn)
+        else:
+            self._tick()
+
+    def stop(self) -> None:
+        self._on_cold = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _turn(self) -> None:
+        """Busy: poll for a while, let the loop run what else is ready, come back."""
+        if self._on_cold is None:
+            return
+        self._poll(self._tries)
+        self._loop.call_soon(self._turn)
+
+    def _read(self) -> None:
+        """Sleep: something is readable."""
+        self._poll(1)
+
+    def _tick(self) -> None:
+        """Sleep: timer, and bytes that wait to be sent."""
+        if self._on_cold is None:
+            return
+        self._poll(1)
+        self._timer = self._loop.call_later(SLEEP_TIMER_S, self._tick)
+
+    def _poll(self, tries: int) -> None:
+        if not self.hot.poll(tries) or self._on_cold is None:
+            return
+        items = self.hot.take_cold()
+        if not self._is_busy:
+            self._drop_failed_readers(items)
+        try:
+            self._on_cold(items)
+        except Exception as error:
+            if self._on_fault is not None:
+                self._on_fault(error)
+
+    def _drop_failed_readers(self, items: list[ColdItem]) -> None:
+        """A dead socket stays readable for ever; the loop must not spin on it."""
+        roles = self.hot.roles
+        for what, index, slot in items:
+            if what is Cold.CLOSED and (fd := roles[index].fileno(slot)) >= 0:
+                self._loop.remove_reader(fd)

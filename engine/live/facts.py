@@ -31,7 +31,9 @@ def refuse_production(urls: Iterable[tuple[str, str]]) -> None:
         try:
             is_refused = is_production(url)
         except ValueError as error:
-            raise TickmakerError(f"Configuration: {name}: {error}", "correct it", EXIT_USAGE) from None
+            raise TickmakerError(
+                f"Configuration: {name}: {error}", "correct it", EXIT_USAGE
+            ) from None
         if is_refused:
             raise TickmakerError(
                 f"{name} is {_host(url)}, a production address: refused, no guardian process "

@@ -1,7 +1,7 @@
 """Close positions at shutdown: reduce-only, immediate or cancel, within a collar, never past flat.
 
 Each round reads the positions from the venue, walks our own book for slices, and sends them over
-REST: cores are shut down by then. The plan is on disk (events.jsonl) before its first order leaves.
+REST: cores are shut down by then. The plan is in events.jsonl before its first order leaves.
 Client ids are of this run with a strategy number of their own: their fills are ours and are booked
 like any that a query tells of.
 """

@@ -89,8 +89,9 @@ class LiveInstrument:
         """What the strategy reckons with must not be better than what the venue takes."""
         fees = self.config.core.fees
         for name, ours_bp, theirs_ppm in (
-            ("maker_bp", fees.maker_bp, rates.maker_ppm), ("taker_bp", fees.taker_bp, rates.taker_ppm),
-        ):  # fmt: skip
+            ("maker_bp", fees.maker_bp, rates.maker_ppm),
+            ("taker_bp", fees.taker_bp, rates.taker_ppm),
+        ):
             if round(ours_bp * 100) < theirs_ppm:
                 raise TickmakerError(
                     f"Configuration: {self.key}: fees.{name} is {ours_bp:g}, but the venue takes "

@@ -12,7 +12,7 @@ _VENUES = {"bybit_linear": "bybit", "bybit_spot": "bybit"}
 def local_engine(
     run_dir: Path, cores: Sequence[Mapping[str, Any]], rest_url: str, ws_url: Mapping[str, str], *,
     seed: int, poll: str = "sleep", cpu: int | None = None, strategy_file: Path | None = None,
-    **account: Any,
+    state_dir: Path | None = None, **account: Any,
 ) -> dict[str, Any]:  # fmt: skip
     """Document of an EngineConfig: one account, a core table an instrument. `account` changes the
     account's own settings."""
@@ -20,7 +20,7 @@ def local_engine(
     return {
         "name": ACCOUNT,
         "run_dir": str(run_dir),
-        "state_dir": str(run_dir / "state"),
+        "state_dir": str(state_dir or run_dir / "state"),
         "poll": poll,
         "cpu": cpu,
         "accounts": [{

@@ -1,9 +1,9 @@
 """One engine an account: a lock held for life, and which run was the last, beside it.
 
 `<state_dir>/<account>.lock` is flock'ed; the kernel lets it go with the process, however that
-ends. `<state_dir>/<account>.json` names the folder of the account's last run: its ledger holds what the
-account should own now. It is written whole or not at all, and only when the new run's journal
-holds its own opening: a start that fails before leaves the old one.
+ends. `<state_dir>/<account>.json` names the folder of the account's last run: its ledger holds
+what the account should own now. It is written whole or not at all, and only when the new run's
+journal holds its own opening: a start that fails before leaves the old one.
 """
 
 import contextlib

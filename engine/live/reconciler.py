@@ -311,7 +311,8 @@ class Reconciler:
             + account.adapter.trades(i.traded, 0).weight
             for i in account.instruments
         )
-        return max(COMPARE_EVERY_S, 60.0 * weight / (COMPARE_SHARE * account.adapter.weight_per_min))
+        minutes = weight / (COMPARE_SHARE * account.adapter.weight_per_min)
+        return max(COMPARE_EVERY_S, 60.0 * minutes)
 
     async def compare(self) -> None:
         """Every instrument that quotes against its venue; nothing is cancelled or asked twice."""

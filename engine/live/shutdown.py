@@ -90,9 +90,9 @@ class ShutDown:
         if not account.is_private_up and not account.is_trade_up:
             deadline_s = 0.0
         until_ns = clock.monotonic_ns() + int(deadline_s * 1e9)
-        while clock.monotonic_ns() < until_ns and any(
-            instrument.core.working_count for instrument in account.instruments
-        ):
+        while any(instrument.core.working_count for instrument in account.instruments):
+            if clock.monotonic_ns() >= until_ns:
+                break
             await asyncio.sleep(TURN_S)
         await account.reconciler.nothing_on_its_way(account.instruments)
         if pulling is not None:

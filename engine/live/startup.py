@@ -24,7 +24,6 @@ from fastcore.types import Command, Halt
 
 BOOK_DEADLINE_S = 15.0
 OPENING_TRIES = 5
-OPENING_MARGIN_NS = 2_000_000_000  # the venue's clock is known to a fraction of this
 PREVIOUS_MARGIN_NS = 300_000_000_000  # the run before may have missed trades before its last one
 
 
@@ -147,7 +146,7 @@ class StartUp:
     async def _adopt(self, account: LiveAccount, fresh: list[LiveInstrument]) -> None:
         """The venue's position less the trades that the reconciliation will book. Read between
         two looks at the trades, so that it is known which of them it holds."""
-        since_ns = account.utc_ns() - OPENING_MARGIN_NS
+        since_ns = account.utc_ns()
         for _ in range(OPENING_TRIES):
             first = await each([account.calls.trades_since(i.traded, since_ns) for i in fresh])
             rows = await account.calls.positions()

@@ -162,7 +162,8 @@ class _Run:
         keys = self.core.keys[ACCOUNT].keys[0]
         network = self.network
         edge = Edge(network.dial, lambda _: network, SEGMENT_BYTES, HOUSEKEEPING_S)
-        self.session = Session(self._config(), keys.api_key, keys.secret, self.heard, edge)
+        credentials = {NAME: (keys.api_key, keys.secret)}
+        self.session = Session(self._config(), credentials, self.heard, edge)
         self._plan_faults()
         running = asyncio.create_task(self.session.run())
         tidying = asyncio.create_task(self._tidy())

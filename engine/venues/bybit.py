@@ -9,8 +9,8 @@ of a kind, not of the address: used_weight() has nothing to say.
 
 Dead-man switch. The window is set over REST; it is armed only while a connection that subscribed
 to `dcp.*` lives, so user_plan subscribes where it is wanted. There is no disarming: it fires when
-the last such connection is gone for the window, and then ends all orders of the account's product,
-strangers' too. The window takes about 10 s to take effect.
+the last such connection is gone for the window and no new one has said a ping, and then ends all
+orders of the account's product, strangers' too. The window takes about 10 s to take effect.
 Source: bybit-exchange.github.io/docs/v5, pages by the paths of the calls.
 """
 
@@ -384,9 +384,13 @@ class Bybit:
         return None
 
     def user_plan(self, token: str, utc_ms: int) -> ConnPlan:
-        """The subscription is refused before the logon is answered: one after the other."""
+        """The subscription is refused before the logon is answered: one after the other. The
+        switch that a lost connection started stops at the new one's first ping only, which may
+        not wait until it is due."""
         topics = USER_TOPICS + (DEAD_MAN_TOPICS if self._wants_dead_man else [])
         texts = [self._auth(utc_ms), *wire.subscribe_texts(topics, len(topics))]
+        if self._wants_dead_man:
+            texts.append(wire.PING_TEXT)
         return wire.plan(self._url("private"), texts)
 
     def _auth(self, utc_ms: int) -> str:

@@ -152,7 +152,8 @@ def plan(url: str, texts: list[str]) -> ConnPlan:
 
 
 def read_greeting(frame: bytes) -> tuple[Said, str]:
-    """Answers of auth and subscribe; trade connections tell success by retCode, others by name."""
+    """Answers of auth, subscribe and a private connection's ping; trade connections tell success
+    by retCode, others by name."""
     if b'"op"' not in frame:
         return Said.NOTHING, ""
     try:
@@ -160,7 +161,7 @@ def read_greeting(frame: bytes) -> tuple[Said, str]:
     except ValueError:
         return Said.NOTHING, ""  # the core says what is wrong with it
     op = answer.get("op") if isinstance(answer, dict) else None
-    if op not in ("auth", "subscribe") or "topic" in answer:
+    if op not in ("auth", "subscribe", "pong") or "topic" in answer:
         return Said.NOTHING, ""
     code = answer.get("retCode", 0)
     if code == 0 and answer.get("success", True) is True:

@@ -46,9 +46,10 @@ cdef inline seq_t client_intent(const uint8_t* id, int64_t size, const uint8_t* 
         return INTENT_STRANGER
     if memcmp(id, prefix, <size_t> prefix_size) == 0:
         return read_hex(id + prefix_size, CLIENT_ID_SIZE - <int> prefix_size)
-    if id[0] != c"t" or id[1] != c"m":
-        return INTENT_STRANGER
-    return INTENT_EARLIER if id[10] == c"-" and id[13] == c"-" else INTENT_STRANGER
+    if (id[0] == c"t" and id[1] == c"m" and read_hex(id + 2, 8) >= 0 and id[10] == c"-"
+            and read_hex(id + 11, 2) >= 0 and id[13] == c"-" and read_hex(id + 14, 12) >= 0):
+        return INTENT_EARLIER
+    return INTENT_STRANGER
 
 
 cdef inline uint8_t* write_text(uint8_t* p, const char* text, int64_t size) noexcept nogil:
