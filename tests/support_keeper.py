@@ -279,8 +279,10 @@ class Rig:
 class BestBook:
     """What a core would believe of the market, from bookTicker alone."""
 
-    def __init__(self, rig: Rig) -> None:
+    def __init__(self, rig: Rig, is_synced: bool = True) -> None:
         self.rig = rig
+        self.is_synced = is_synced  # from the first event on; False: it waits for a snapshot
+        self.heard = 0
         self.moved_ns = 0
         self.best = Best(0, 0, 0, 0)
         rig.plain.on_message = self.on_message
@@ -292,7 +294,8 @@ class BestBook:
         btc = self.rig.btc
         self.best = Best(btc.ticks(data["b"]), btc.lots(data["B"]),
                          btc.ticks(data["a"]), btc.lots(data["A"]))  # fmt: skip
-        self.moved_ns = clock.monotonic_ns()
+        self.heard += 1
+        self.moved_ns = clock.monotonic_ns() if self.is_synced else 0
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ from dataclasses import replace
 from random import Random
 
 import pytest
-from support_keeper import BestBook, Rig, rigged
+from support_keeper import QUICK, BestBook, Rig, rigged
 
 from engine import clock
 from engine.errors import TickmakerError
@@ -37,12 +37,16 @@ async def started(rig: Rig, keeper: Keeper) -> Keeper:
     return keeper
 
 
-def watch(rig: Rig, keeper: Keeper, doubts: list[tuple[int, bool]]) -> MarketWatch:
-    book = BestBook(rig)
+def watch(
+    rig: Rig, keeper: Keeper, doubts: list[tuple[int, bool]], is_synced: bool = True
+) -> MarketWatch:
+    book = BestBook(rig, is_synced)
     return MarketWatch(
         rig.link, keeper, {0: rig.btc}, lambda number, is_on: doubts.append((number, is_on)),
         quiet=QUIET,
-        book=lambda hot, number: Book(book.moved_ns, book.moved_ns > 0, book.best, False),
+        book=lambda hot, number: Book(
+            book.moved_ns, book.heard, book.moved_ns > 0, book.best, False
+        ),
     )  # fmt: skip
 
 
@@ -228,6 +232,22 @@ def test_quiet_market_is_no_silent_subscription() -> None:
     run(work)
 
 
+def test_book_that_waits_for_its_snapshot_is_no_silent_subscription() -> None:
+    async def work(rig: Rig) -> None:
+        doubts: list[tuple[int, bool]] = []
+        keeper = await started(rig, rig.market())
+        one = watch(rig, keeper, doubts, is_synced=False)
+        watching = asyncio.ensure_future(one.keep())
+        for _ in range(20):
+            await rig.move()
+            await asyncio.sleep(0.05)
+        assert not rig.of("down")
+        assert not doubts
+        watching.cancel()
+
+    run(work)
+
+
 def test_feed_without_its_first_snapshot_is_dropped() -> None:
     async def work(rig: Rig) -> None:
         keeper = await started(rig, rig.market())
@@ -297,8 +317,10 @@ def test_aged_connection_is_replaced_before_it_is_closed() -> None:
         role = rig.role(keeper)
         first = role.live[0]
         await rig.until(lambda: 1 in role.live)
+        both_ns = clock.monotonic_ns()
         assert role.live.get(0) is first  # both, until its answers are in
         await rig.until(lambda: 0 not in role.live)
+        assert clock.monotonic_ns() - both_ns > 0.8 * QUICK.drain_s * 1e9
         assert role.open_min == 1
         assert "age limit" in rig.of("down")[0]["why"]
 

@@ -1,5 +1,6 @@
 """Waiting times between tries."""
 
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -35,7 +36,7 @@ def test_what_is_spaced_grows_rarer_and_is_new_after_a_rest() -> None:
     spaced = Spaced(first_s=1.0, cap_s=4.0)
     done = [tenth for tenth in range(300) if spaced.may(tenth * second // 10)]
     assert done[:5] == [0, 10, 30, 70, 110]  # at 1, 2, 4, 4 s
-    assert all(b - a == 40 for a, b in zip(done[3:], done[4:], strict=False))
+    assert all(b - a == 40 for a, b in pairwise(done[3:]))
     rested = done[-1] + 40 + 41
     assert spaced.may(rested * second // 10)
     assert not spaced.may((rested + 9) * second // 10)

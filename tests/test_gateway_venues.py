@@ -1,4 +1,4 @@
-"""The gateway's cold side at each venue of the local exchange, over TLS: facts, orders, keepers."""
+"""The gateway's cold side at each venue of the local exchange, over TLS."""
 
 import asyncio
 from pathlib import Path

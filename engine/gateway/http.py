@@ -16,7 +16,7 @@ from engine.gateway.tls import client_context
 TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_S = 2.0
 BODY_BYTES_MAX = 32 * 1024 * 1024
-CONNECTIONS_MAX = 8  # kept to one venue: a slow snapshot must not hold up a cancel
+CONNECTIONS_MAX = 32  # to one venue: a cancel must not wait for a connection behind slow answers
 
 
 class HttpReply(NamedTuple):

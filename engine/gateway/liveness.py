@@ -17,8 +17,9 @@ from engine.errors import TickmakerError
 from engine.gateway.hotsocket import HotLoop
 from engine.gateway.keeper import Keeper, Link
 from engine.venues.base import Best, Instrument
-from fastcore.types import SyncState
+from fastcore.types import EventKind, SyncState
 
+MARKET_KINDS = (EventKind.BEST, EventKind.DEPTH, EventKind.TRADE, EventKind.AGG_TRADE)
 MESSAGES_AHEAD = 50  # of one copy of a feed over another that said nothing meanwhile
 
 
@@ -36,7 +37,8 @@ class Quiet:
 class Book(NamedTuple):
     """What a core believes of its market, as far as liveness goes."""
 
-    moved_ns: int  # 0: never
+    moved_ns: int  # when it last moved on; 0: never
+    heard: int  # market events that came for it, of use or not
     is_synced: bool
     best: Best
     is_resubscribe_wanted: bool
@@ -47,6 +49,7 @@ def book_of(hot: HotLoop, number: int) -> Book:
     numbers = core.numbers()
     return Book(
         numbers["book_ns"],
+        sum(numbers["events"][kind] for kind in MARKET_KINDS),
         numbers["sync_state"] == SyncState.SYNCED,
         Best(numbers["bid_px_ticks"], numbers["bid_qty_lots"],
              numbers["ask_px_ticks"], numbers["ask_qty_lots"]),
@@ -61,7 +64,9 @@ class _Watched:
         self.instrument = instrument
         self.asked_ns = 0  # when REST was last asked
         self.told: Best | None = None  # what it said, while the book has not moved since
-        self.moved_ns = 0  # of the book when that was asked
+        self.moved_ns = 0  # of the book, as last seen
+        self.heard = 0  # as last seen ...
+        self.heard_ns = 0  # ... and since when
 
 
 class MarketWatch:
@@ -110,7 +115,11 @@ class MarketWatch:
         if book.moved_ns != watched.moved_ns:
             watched.moved_ns, watched.told = book.moved_ns, None
             self._set_doubt(number, False)
-        silent_s = (now_ns - max(book.moved_ns, up_ns)) / 1e9
+        if book.heard != watched.heard:
+            watched.heard, watched.heard_ns = book.heard, now_ns
+        # A book that waits for its snapshot doesn't move, and yet its stream may well speak.
+        alive_ns = book.moved_ns if book.is_synced else watched.heard_ns
+        silent_s = (now_ns - max(alive_ns, up_ns)) / 1e9
         asked_s = (now_ns - watched.asked_ns) / 1e9
         if silent_s > self._quiet.silent_s and asked_s > self._again_s:
             await self._ask(number, watched, book)
@@ -152,8 +161,9 @@ class MarketWatch:
             return None  # nobody can tell now; asked again later
 
     def _stands(self, number: int, book: Book) -> bool:
-        """The book has not moved since, and the connection is the same."""
-        is_same = self._book(self._link.hot, number).moved_ns == book.moved_ns
+        """Nothing came of it since, and it is still up."""
+        now = self._book(self._link.hot, number)
+        is_same = now.moved_ns == book.moved_ns and (book.is_synced or now.heard == book.heard)
         return is_same and self._keeper.role.is_open
 
     def _give_up(self, number: int, watched: _Watched, why: str) -> None:
