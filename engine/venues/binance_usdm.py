@@ -33,6 +33,7 @@ SNAPSHOT_WEIGHT = 20
 LISTEN_KEY_RENEW_S = 30 * 60.0  # it lives 60 minutes
 CANCELS_PER_BATCH = 10
 MARGIN_TYPES = {"cross": "CROSSED", "isolated": "ISOLATED"}
+STP_DEFAULT = "expire_maker"
 CODE_MARGIN_IS_SO = -4046  # No need to change margin type.
 
 
@@ -105,11 +106,13 @@ class BinanceUsdm(Binance):
 
     def settings(self, wanted: Wanted, instrument: Instrument) -> tuple[Setting, ...]:
         """Self-trade prevention is each order's own, and ours don't ask for it: the venue's
-        default holds, which is none.  # unverified: whether it is for every account"""
-        if wanted.stp not in (None, "none"):
+        default holds. It is for everybody since 2024-12-10 ("Self-Trade Prevention mandatory on
+        Binance Futures"). An order that was modified has none any more."""
+        if wanted.stp not in (None, STP_DEFAULT):
             raise self._refuse(
-                f"wanted.stp = {wanted.stp!r}: orders are sent with the venue's default, none",
-                'set wanted.stp to "none" or leave it out',
+                f"wanted.stp = {wanted.stp!r}: orders are sent with the venue's default, "
+                f"{STP_DEFAULT}",
+                f'set wanted.stp to "{STP_DEFAULT}" or leave it out',
             )
         symbol = instrument.symbol
         settings = []
