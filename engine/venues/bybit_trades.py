@@ -70,10 +70,9 @@ class Window(NamedTuple):
                 raise ValueError("Expected executions of the window that was asked for")
             return [], Window(self.first_ms, (self.first_ms + oldest_ms) // 2).cursor
         page = str(result_of(body).get("nextPageCursor") or "")
+        following: Window | None = self._next(len(rows), now_ms)
         if is_full and page:
             following = self._replace(page=page)
-        else:
-            following = self._next(len(rows), now_ms)
         return _oldest_first(rows, instrument), following.cursor if following else ""
 
     def _next(self, count: int, now_ms: int) -> "Window | None":
