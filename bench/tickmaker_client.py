@@ -77,7 +77,9 @@ class Client:
             while self.core.halt_bits & Halt.BOOK:
                 self._changed.clear()
                 await self._changed.wait()
-        self.hot.account(0, core_config()["limits"]["position_lots_max"], 0)
+        position_lots = core_config()["limits"]["position_lots_max"]
+        self.hot.opening(0, position_lots)
+        self.hot.account(0, position_lots, 0)
         self.hot.command(0, Command.START)
         gc.collect()
         gc.freeze()

@@ -2,7 +2,8 @@
 
 import json
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from support_core import UTC_OFFSET_NS, Desk, unmask
@@ -13,9 +14,11 @@ from websockets.server import ServerProtocol
 from engine import clock
 from engine.gateway.hotconn import HotConn
 from engine.gateway.hotsocket import Cold, HotLoop
+from engine.gateway.tls import TlsEnds
 from fastcore.journal import KIND, OUT_FIELDS, OUT_HEADER, read_segment, unpack
 from fastcore.types import Command, Conn
 
+SO_TIMESTAMPNS = 35  # asm-generic/socket.h
 PATIENCE_NS = 10_000_000_000  # of a poll that waits for something: a failure, never a hang
 
 
@@ -34,6 +37,22 @@ def tcp_pair(server_receive_bytes: int = 0, client_send_bytes: int = 0) -> list[
     return [client, server]
 
 
+@contextmanager
+def kernel_stamps() -> Iterator[None]:
+    """The kernel switches stamping on some time after the first socket asks for it, and off with
+    the last: one asks for as long as this is open, which begins when it works."""
+    client, server = tcp_pair()
+    with client, server:
+        client.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        control: list[object] = []
+        deadline_ns = clock.monotonic_ns() + PATIENCE_NS
+        while not control and clock.monotonic_ns() < deadline_ns:
+            server.send(b"x")
+            control = client.recvmsg(1, 128)[1]
+        assert control, "no kernel stamps on this machine"
+        yield
+
+
 class Venue:
     """The venue's end of one connection: `websockets`' sans-IO protocol over a plain socket."""
 
@@ -44,6 +63,9 @@ class Venue:
 
     def send(self, data: bytes) -> None:
         self.sock.sendall(data)
+
+    def recv(self) -> bytes:
+        return self.sock.recv(65536)
 
     def bytes_of(self, *calls: Callable[[ServerProtocol], None]) -> bytes:
         """The bytes that the library makes of protocol calls."""
@@ -57,7 +79,7 @@ class Venue:
     def read(self, count: int = 1) -> list[Frame]:
         """At least `count` frames that the engine sent and that were not read before."""
         while len(self.received) < count:
-            self.protocol.receive_data(self.sock.recv(65536))
+            self.protocol.receive_data(self.recv())
             for event in self.protocol.events_received():
                 assert isinstance(event, Frame)
                 self.received.append(event)
@@ -85,8 +107,12 @@ class Wire:
     def open(self, *conns: Conn, leftover: bytes = b"", **sizes: int) -> None:
         for conn in conns:
             client, server = tcp_pair(**sizes)
-            self.venues[conn] = Venue(server)
-            self.hot.attach(self.roles[conn], 0, client, leftover)
+            self.venues[conn], tls = self.ends(server)
+            self.hot.attach(self.roles[conn], 0, client, leftover, tls)
+
+    def ends(self, server: socket.socket) -> tuple[Venue, TlsEnds | None]:
+        """The venue's end, and what TLS there is of ours."""
+        return Venue(server), None
 
     def socket(self, conn: Conn) -> HotConn:
         return self.roles[conn].socket(0)
@@ -194,4 +220,4 @@ def best(update_id: int, bid: str, ask: str) -> str:
     })  # fmt: skip
 
 
-__all__ = ["Venue", "Wire", "best", "depth", "tcp_pair", "unmask"]
+__all__ = ["Venue", "Wire", "best", "depth", "kernel_stamps", "tcp_pair", "unmask"]

@@ -24,7 +24,8 @@ from engine.exchange.instruments import CATALOGUE
 from engine.exchange.server import ExchangeServer
 from engine.gateway.budget import Attempts, Budget
 from engine.gateway.handshake import refusal
-from engine.gateway.hotsocket import HotLoop, Role
+from engine.gateway.hotrole import Role
+from engine.gateway.hotsocket import HotLoop
 from engine.gateway.keeper import Keeper, Link, Patience
 from engine.gateway.rest import RestClient
 from engine.gateway.transport import Transport

@@ -7,7 +7,7 @@ import random
 import socket
 
 import pytest
-from support_gateway import Wire, best, depth, tcp_pair
+from support_gateway import Wire, best, depth, kernel_stamps
 from websockets.frames import CloseCode, Opcode
 
 from engine import clock
@@ -15,23 +15,12 @@ from engine.gateway import hotsocket
 from engine.gateway.hotsocket import Cold
 from fastcore.types import Command, Conn, Halt, SendOutcome
 
-SO_TIMESTAMPNS = 35  # asm-generic/socket.h
 WORDS = ["{}", '{"a":1}', "x" * 125, "y" * 126, "z" * 65535, "w" * 65536, "", '{"last":true}']
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _kernel_stamps_are_on():
-    """The kernel switches stamping on some time after the first socket asks for it, and off with
-    the last: one asks for as long as these tests run, and they begin when it works."""
-    client, server = tcp_pair()
-    with client, server:
-        client.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        control: list[object] = []
-        deadline_ns = clock.monotonic_ns() + 10_000_000_000
-        while not control and clock.monotonic_ns() < deadline_ns:
-            server.send(b"x")
-            control = client.recvmsg(1, 128)[1]
-        assert control, "no kernel stamps on this machine"
+    with kernel_stamps():
         yield
 
 

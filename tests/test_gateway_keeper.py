@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from random import Random
 
 import pytest
 from support_keeper import BestBook, Rig, rigged
@@ -9,10 +11,11 @@ from support_keeper import BestBook, Rig, rigged
 from engine import clock
 from engine.errors import TickmakerError
 from engine.gateway.handshake import RefusedError
-from engine.gateway.keeper import Keeper, attempt_after, wait_after_s
+from engine.gateway.keeper import Keeper
 from engine.gateway.liveness import Book, Conditions, MarketWatch, Quiet
 from engine.gateway.market import Snapshots
 from engine.gateway.reconnect import PATIENT_ATTEMPT, backoff_s
+from engine.gateway.refused import attempt_after, wait_after_s
 from engine.gateway.rest import UnreachableError, VenueError
 from engine.venues.base import Failure
 
@@ -130,8 +133,6 @@ def test_throttled_token_makes_the_keeper_wait_as_told() -> None:
 def test_who_is_told_to_slow_down_does(
     error: TickmakerError, attempt: int, waits: bool
 ) -> None:
-    from random import Random
-
     assert attempt_after(error) == attempt
     assert (wait_after_s(error, Random(1)) >= 7.0) is waits
     assert backoff_s(attempt, Random(1)) >= (5.0 if attempt else 0.0)
@@ -172,8 +173,6 @@ def test_venue_that_wants_pings_of_ours_gets_them() -> None:
         plan = await keeper._make_plan()
 
         async def with_ping() -> object:
-            from dataclasses import replace
-
             return replace(plan, ping_text='{"method":"LIST_SUBSCRIPTIONS","id":7}',
                            ping_every_s=0.05)
 

@@ -73,9 +73,8 @@ def test_intents_records_and_positions_of_all_cores_stand_in_one_ledger(tmp_path
     assert [tuple(row.values()) for row in listed] == [
         (number, key, key.split(".")[0], key.split(".")[2]) for number, key in enumerate(KEYS)
     ]
-    assert [row["n"] for row in rows(tmp_path, "SELECT count(*) AS n FROM orders GROUP BY core")] == [
-        3, 3, 3,
-    ]  # fmt: skip
+    counts = rows(tmp_path, "SELECT count(*) AS n FROM orders GROUP BY core")
+    assert [row["n"] for row in counts] == [3, 3, 3]
     found = rows(tmp_path, "SELECT owner, via, symbol FROM v_fills WHERE owner <> 'run'")
     assert found == [{"owner": "stranger", "via": "rest", "symbol": "BTCUSDT"}]
     for builder in made:
@@ -277,11 +276,24 @@ def test_halts_say_when_why_and_how_long(tmp_path: Path) -> None:
     assert [row["ns"] for row in halts] == [1000, 100_001_000, 100_000_000]
     reasons = rows(tmp_path, "SELECT reason, times, seconds FROM v_halt_reasons")
     assert {row["reason"]: row["times"] for row in reasons} == {
-        "BOOK": 2, "RECONCILING": 0, "SHUTDOWN": 1,
+        "BOOK": 2, "RECONCILING": 1, "SHUTDOWN": 1,
     }  # fmt: skip
     seconds = {row["reason"]: row["seconds"] for row in reasons}
     assert seconds["SHUTDOWN"] == pytest.approx(0.1)
     assert seconds["BOOK"] == pytest.approx(0.100002)
+
+
+def test_what_a_core_starts_with_counts_as_a_halt(tmp_path: Path) -> None:
+    builder = JournalBuilder(tmp_path)
+    builder.config()
+    builder.timer(1)
+    builder.now_ns += 2_000_000_000
+    builder.state(Halt.RECONCILING | Halt.BOOK, Halt.NONE)
+    builder.close()
+    catch_up(tmp_path)
+    assert rows(tmp_path, "SELECT reasons, seconds FROM v_halts") == [
+        {"reasons": "BOOK+RECONCILING", "seconds": 2.0}
+    ]
 
 
 def test_params_conditions_queries_and_doubts_are_kept(tmp_path: Path) -> None:

@@ -28,7 +28,9 @@ def run(folder: Path, opening: int | None = -30, **config: object) -> JournalBui
     return builder
 
 
-def end(builder: JournalBuilder, in_order: bool | None = True, previous: Path | None = None) -> Path:
+def end(
+    builder: JournalBuilder, in_order: bool | None = True, previous: Path | None = None
+) -> Path:
     run_dir = builder.directory.parents[1]
     log = EventsLog(run_dir)
     if previous is not None:
@@ -67,8 +69,9 @@ def test_run_that_was_killed_did_not_end_in_order(tmp_path: Path, in_order: bool
     builder = run(tmp_path / "one")
     opening = opening_of(end(builder, in_order))
     assert not opening.ended_in_order
-    assert opening.instruments[KEY].position_lots == -30
-    assert (opening.instruments[KEY].last_trade_id, opening.instruments[KEY].trade_ids) == (-1, set())
+    found = opening.instruments[KEY]
+    assert found.position_lots == -30
+    assert (found.last_trade_id, found.trade_ids) == (-1, set())
 
 
 def test_instrument_that_the_run_did_not_open_is_found_in_the_one_before(tmp_path: Path) -> None:

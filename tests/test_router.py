@@ -129,6 +129,20 @@ def test_share_that_is_too_small_goes_to_others() -> None:
     assert plan.why_not == {"best": "leaves others too little"}
 
 
+def test_cheapest_of_the_choices_that_fill_as_much() -> None:
+    """Both together would give each too little; either alone fills all."""
+    for names in (("a", "b"), ("b", "a")):
+        flat = venue(names[0], [(1_001, 90)], notional_min=Decimal(5))
+        steep = venue(names[1], [(1_000, 3), (1_003, 90)], notional_min=Decimal(5))
+        plan = plan_of(Side.BUY, "0.05", [flat, steep])
+        assert brief(plan) == [(names[0], 5, 1_001)]
+        flat = venue(names[0], [(999, 90)], notional_min=Decimal(5))
+        steep = venue(names[1], [(1_000, 3), (997, 90)], notional_min=Decimal(5))
+        plan = plan_of(Side.SELL, "0.06", [flat, steep])
+        assert brief(plan) == [(names[0], 6, 999)]
+        assert plan.why_not == {names[1]: "3 is under the smallest notional"}
+
+
 def test_slices_are_alike_and_within_the_largest_order() -> None:
     book = venue("a", [(1_000, 8), (1_001, 8), (1_002, 8)], qty_max=Decimal("0.11"))
     plan = plan_of(Side.BUY, "0.21", [book], slice_max=Decimal("0.10"))

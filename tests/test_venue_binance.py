@@ -159,6 +159,7 @@ def test_a_page_instead_of_json_is_told_by_its_status():
     bad = venue.failure(502, {}, page)
     assert (bad.code, bad.is_unknown) == (0, True)
     assert f"{len(page)} bytes" in bad.text
+    assert venue.failure(401, {}, page).is_credential
     for status in (403, 404, 410):
         assert not venue.failure(status, {}, page).is_unknown
     for body in (b"", b"[]", b"null", b'{"code":"-1","msg":1}', b"[" * 100_000, b"\xff"):
@@ -192,6 +193,7 @@ def test_used_weight_is_read_whatever_the_case_of_its_name():
     (b'{"id":"user","status":400,"error":{"code":-2035,"msg":"already active."}}', Said.BAD),
     (b'{"id":null,"status":401,"error":{"code":-2015,"msg":"Invalid API-key"}}', Said.BAD),
     (b'{"id":"other","status":200,"result":{}}', Said.NOTHING),
+    (b'{"id":null,"status":200,"result":{}}', Said.NOTHING),
     (b'{"subscriptionId":0,"event":{"e":"executionReport"}}', Said.NOTHING),
     (b"not json", Said.NOTHING),
     (b"[1]", Said.NOTHING),
@@ -228,7 +230,7 @@ def test_what_nobody_knows_as_a_test_is_real_money(url):
 
 
 @pytest.mark.parametrize("url", [
-    "https://testnet.binancefuture.com", "wss://fstream.binancefuture.com/ws",
+    "https://testnet.binancefuture.com.", "wss://fstream.binancefuture.com/ws",
     "https://demo-fapi.binance.com", "wss://demo-fstream.binance.com",
     "https://testnet.binance.vision", "wss://ws-api.testnet.binance.vision/ws-api/v3",
     "wss://stream.testnet.binance.vision:9443", "https://demo-api.binance.com",

@@ -154,6 +154,8 @@ def test_order_of_the_documents() -> None:
         ("Filled", "EC_NoError", OrderState.FILLED),
         ("Cancelled", "EC_PerCancelRequest", OrderState.CANCELED),
         ("PartiallyFilledCanceled", "EC_PerCancelRequest", OrderState.CANCELED),
+        ("PartiallyFilledCanceled", "EC_CancelForNoFullFill", OrderState.CANCELED),
+        ("Filled", "EC_CancelForNoFullFill", OrderState.FILLED),
         ("Deactivated", "EC_PerCancelRequest", OrderState.CANCELED),
         ("Rejected", "EC_Others", OrderState.REJECTED),
         ("Cancelled", "EC_PostOnlyWillTakeLiquidity", OrderState.EXPIRED),
@@ -491,6 +493,15 @@ def test_few_executions_are_one_call_and_many_not_many_more() -> None:
     venue = Venue([now_ms - 1_000 * i for i in range(5_000)], now_ms)
     assert len(venue.all_since(now_ms - DAY_MS)) == 5_000
     assert venue.calls <= 3 * 5_000 // PAGE_MAX
+
+
+def test_executions_of_one_sequence_are_turned_round() -> None:
+    """One order that met several: same time, same seq, and the venue gives the last one first."""
+    ours = {**EXECUTION, "symbol": "BTCUSDT", "execPrice": "95900.1", "seq": 7}
+    found, _ = Window(0, SPAN_MS).read(
+        body(*({**ours, "execId": str(number)} for number in (3, 2, 1))), instrument()
+    )
+    assert [row.trade_id for row in found] == [1, 2, 3]
 
 
 def test_long_ago_starts_where_the_venue_s_memory_does() -> None:

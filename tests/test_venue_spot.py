@@ -15,7 +15,7 @@ from engine.exchange.binance.spot import BinanceSpot as Face
 from engine.exchange.book import Side as CoreSide
 from engine.exchange.commands import SetState
 from engine.exchange.terms import MarketState
-from engine.venues.base import Best, Call, FeeRates, KeyFacts, TradeRow, Wanted
+from engine.venues.base import Best, Call, FeeRates, KeyFacts, Said, TradeRow, Wanted
 from engine.venues.binance_spot import BinanceSpot, whole_lots
 from fastcore.types import FeeAsset, OrderState, Side
 
@@ -308,6 +308,8 @@ def test_trades_are_looked_for_by_days_until_now(wire, venue, btc):
     assert (rows, pages) == (truth(wire), 3)
     rows, pages = all_trades(wire, venue, btc, wire.t_ns)
     assert (rows, pages) == (truth(wire)[2:], 1)
+    rows, pages = all_trades(wire, venue, btc, wire.t_ns - DAY_NS)  # where two windows meet
+    assert (rows, pages) == (truth(wire)[2:], 2)
 
 
 def test_trades_are_paged_by_time_and_through_a_crowded_millisecond():
@@ -330,7 +332,9 @@ def test_trades_are_paged_by_time_and_through_a_crowded_millisecond():
 
 def test_user_stream_tells_of_orders_with_either_kind_of_key(wire, kind, btc):
     venue = adapter_of(wire, kind=kind)
-    conn = wire.connect(venue.user_plan("", wire.utc_ms))
+    plan = venue.user_plan("", wire.utc_ms)
+    assert plan.read(b'{"id":"user","status":200,"result":{}}')[0] is Said.BAD
+    conn = wire.connect(plan)
     place(wire, venue, btc, "tm-1")
     events = [json.loads(frame)["event"] for frame in wire.take(conn)]
     assert [event["c"] for event in events if event["e"] == "executionReport"] == ["tm-1"]

@@ -120,6 +120,9 @@ def test_account_facts_and_fees(wire, venue, btc):
     facts = wire.ask(venue, venue.account_facts())
     assert (facts.position_mode, facts.margin_mode, facts.can_trade) == ("one_way", None, True)
     assert wire.ask(venue, venue.fees(btc)) == FeeRates(-50, 450)
+    finer = {"symbol": "BTCUSDT", "makerCommissionRate": "-0.0000129",
+             "takerCommissionRate": "0.0000121"}  # fmt: skip
+    assert venue.fees(btc).read(finer) == FeeRates(-12, 13)  # rounded against us
     hedged = {"canTrade": True, "dualSidePosition": True}
     assert venue.account_facts().read(hedged).position_mode == "hedge"
 
@@ -136,6 +139,8 @@ def test_settings_are_brought_about_or_are_so_already(wire, venue, btc):
     wire.ask(venue, leverage.call)
     wire.ask(venue, fees.call)
     assert wire.core.accounts[MINE].leverage("BTCUSDT") == 7
+    with pytest.raises(ValueError, match="leverage to be 7, was 5"):
+        leverage.call.read({"symbol": "BTCUSDT", "leverage": 5, "maxNotionalValue": "1"})
     assert venue.settings(NOTHING, btc) == ()
     refused = wire.refused(venue, venue.settings(Wanted(None, None, True), btc)[0].call)
     assert not fees.is_done(refused)

@@ -2,8 +2,9 @@
 
 What a level costs a buyer is price x (1 + fee), what it brings a seller price x (1 - fee). The
 levels of all venues are taken from the best such price on, so any other choice of the same size
-from the same books costs as much or more; equal ones go by the venue's name. Arithmetic is exact
-(fractions of whole numbers): neither a tie nor a total depends on rounding.
+from the same books costs as much or more; equal ones go by the venue's name. Arithmetic is exact:
+prices and quantities are whole numbers of the finest decimal place in use, so neither a tie nor a
+total depends on rounding.
 
 What is left out, and why, stands in the plan: levels beyond the collar around the reference mid,
 what our limits leave no room for, and orders under the venue's smallest size or notional. Where a
@@ -20,16 +21,15 @@ routed anew.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from fractions import Fraction
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine.venues.base import Instrument
 from fastcore.types import Side
 
 PPM = 1_000_000
+PPM_PLACES = 6
 VENUES_MAX = 8  # as many choices as 2 to that power
-DECIMALS_MAX = 60
 TOO_SMALL_A_SLICE = "slice_max is under its lot"
 # Takes reduce-only orders of any notional (error -4164: "unless you choose reduce only").
 NO_NOTIONAL_TO_REDUCE = frozenset({"binance_usdm"})
@@ -106,7 +106,7 @@ class Plan:
 class _Level:
     """A level as the taker sees it. Compared by what it costs, best first."""
 
-    cost: Fraction  # a base unit's, fee included; a seller's proceeds are negative costs
+    cost: int  # a base unit's, fee included; a seller's proceeds are negative costs
     venue: int  # index by name
     depth: int
     px_ticks: int
@@ -116,10 +116,10 @@ class _Level:
 class _Share:
     """What one venue is given, in one walk."""
 
-    def __init__(self, venue: Venue, room_lots: int, cap: str) -> None:
+    def __init__(self, venue: Venue, places: "_Places", room_lots: int, cap: str) -> None:
         self.venue = venue
-        self.lot = Fraction(venue.instrument.lot)
-        self.tick = Fraction(venue.instrument.tick)
+        self.lot = places.qty_units(Decimal(venue.instrument.lot))
+        self.tick = places.px_units(Decimal(venue.instrument.tick))
         self.room_lots, self.cap = room_lots, cap
         self.takes: list[tuple[int, int]] = []  # (px_ticks, qty_lots), as taken
         self.why = ""
@@ -128,14 +128,14 @@ class _Share:
     def qty_lots(self) -> int:
         return sum(lots for _, lots in self.takes)
 
-    def take(self, level: _Level, wanted: Fraction) -> Fraction:
-        """Base units taken of a level, whole lots of what is wanted and there is room for."""
+    def take(self, level: _Level, wanted: int) -> int:
+        """Units taken of a level: whole lots of what is wanted and there is room for."""
         left = self.room_lots - self.qty_lots
         lots = min(level.qty_lots, left, wanted // self.lot)
         if level.qty_lots > left and wanted // self.lot > left:
             self.why = self.cap
         if lots <= 0:
-            return Fraction(0)
+            return 0
         self.takes.append((level.px_ticks, lots))
         return lots * self.lot
 
@@ -159,8 +159,8 @@ def route(
     _check(qty, venues, reference, collar_ppm, slice_max)
     usable = sorted((venue for venue in venues if venue.is_usable), key=lambda venue: venue.name)
     why_not = {venue.name: venue.why_not or "unusable" for venue in venues if not venue.is_usable}
-    walk = _Walk(side, Fraction(qty), _limit(side, reference, collar_ppm), slice_max,
-                 is_reduce_only)  # fmt: skip
+    places = _Places.of(venues, qty, slice_max, reference)
+    walk = _Walk(side, places, qty, reference, collar_ppm, slice_max, is_reduce_only)
     shares, unfilled = walk.over(usable)
     too_small = walk.too_small(shares)
     if too_small:
@@ -170,10 +170,11 @@ def route(
             if venue.name not in chosen:
                 why_not[venue.name] = too_small.get(venue.name, "leaves others too little")
     why_not |= {share.venue.name: share.why for share in shares if share.why}
-    slices = tuple(_slice(share, side, takes) for share in shares for takes in walk.cut(share))
-    return Plan(
-        side, qty, slices, _decimal(unfilled), reference, collar_ppm, is_reduce_only, why_not
+    slices = tuple(
+        _slice(share, side, takes, places) for share in shares for takes in walk.cut(share)
     )
+    left = _decimal(unfilled, places.qty)
+    return Plan(side, qty, slices, left, reference, collar_ppm, is_reduce_only, why_not)
 
 
 def _check(
@@ -193,27 +194,49 @@ def _check(
         raise ValueError("taker_ppm must be a part of what is traded")
 
 
-def _limit(side: Side, reference: Decimal, collar_ppm: int) -> Fraction:
-    """The worst price, fees aside: the collar is against a bad book, not against fees."""
-    width = Fraction(collar_ppm, PPM)
-    return Fraction(reference) * (1 + width if side == Side.BUY else 1 - width)
+class _Places(NamedTuple):
+    """Decimal places of which everything is a whole number."""
+
+    px: int
+    qty: int
+
+    @classmethod
+    def of(
+        cls, venues: Sequence[Venue], qty: Decimal, slice_max: Decimal, reference: Decimal
+    ) -> "_Places":
+        prices, sizes = [reference], [qty, slice_max]
+        for venue in venues:
+            rules = venue.instrument
+            prices.append(Decimal(rules.tick))
+            sizes += [Decimal(rules.lot), rules.qty_min, rules.qty_max]
+        return cls(max(map(_places_of, prices)), max(map(_places_of, sizes)))
+
+    def px_units(self, number: Decimal) -> int:
+        return _units(number, self.px)
+
+    def qty_units(self, number: Decimal) -> int:
+        return _units(number, self.qty)
 
 
 class _Walk:
     """What is asked for, and how a choice of venues fares."""
 
     def __init__(
-        self, side: Side, wanted: Fraction, limit: Fraction, slice_max: Decimal,
-        is_reduce_only: bool,
+        self, side: Side, places: _Places, wanted: Decimal, reference: Decimal, collar_ppm: int,
+        slice_max: Decimal, is_reduce_only: bool,
     ) -> None:  # fmt: skip
-        self._side, self._wanted, self._limit = side, wanted, limit
+        self._side = side
         self._sign = 1 if side == Side.BUY else -1
-        self._slice_max = Fraction(slice_max)
+        self._places = places
+        self._wanted = places.qty_units(wanted)
+        # The worst price in millionths, fees aside: the collar is against a bad book, not a fee.
+        self._limit = places.px_units(reference) * (PPM + self._sign * collar_ppm)
+        self._slice_max = places.qty_units(slice_max)
         self._is_reduce_only = is_reduce_only
 
-    def over(self, venues: Sequence[Venue]) -> tuple[list[_Share], Fraction]:
+    def over(self, venues: Sequence[Venue]) -> tuple[list[_Share], int]:
         """(shares, unfilled)."""
-        shares = [_Share(venue, *self._room_of(venue)) for venue in venues]
+        shares = [_Share(venue, self._places, *self._room_of(venue)) for venue in venues]
         levels: list[_Level] = []
         for index, share in enumerate(shares):
             levels += self._levels(index, share)
@@ -226,15 +249,15 @@ class _Walk:
                 share.why = "the rest is under its lot" if left else ""  # else no need for more
         return shares, left
 
-    def best_of(self, venues: Sequence[Venue]) -> tuple[list[_Share], Fraction]:
+    def best_of(self, venues: Sequence[Venue]) -> tuple[list[_Share], int]:
         """Of the choices without an order that is too small: what fills most, then what costs
         least, then fewer venues, then by name."""
-        best: tuple[list[_Share], Fraction] = [], self._wanted
-        key = (self._wanted, Fraction(0))
+        best: tuple[list[_Share], int] = [], self._wanted
+        key = (self._wanted, 0)
         for count in range(1, len(venues) + 1):
             for some in combinations(venues, count):
                 shares, unfilled = self.over(some)
-                cost = sum((self._cost_of(share) for share in shares), Fraction(0))
+                cost = sum(self._cost_of(share) for share in shares)
                 if (unfilled, cost) < key and not self.too_small(shares):
                     best, key = (shares, unfilled), (unfilled, cost)
         return best
@@ -247,17 +270,20 @@ class _Walk:
             has_no_minimum = self._is_reduce_only and rules.venue in NO_NOTIONAL_TO_REDUCE
             for takes in self.cut(share):
                 size = sum(lots for _, lots in takes) * share.lot
-                worth = size * takes[-1][0] * share.tick  # at the limit, as the venue counts
-                if size < Fraction(rules.qty_min):
-                    found[share.venue.name] = f"{_short(size)} is under the smallest order"
-                elif worth < Fraction(rules.notional_min) and not has_no_minimum:
-                    found[share.venue.name] = f"{_short(worth)} is under the smallest notional"
+                px = takes[-1][0] * share.tick  # the limit, by which the venue counts
+                qty = _decimal(size, self._places.qty)
+                worth = _decimal(size * px, self._places.qty + self._places.px)
+                if qty < rules.qty_min:
+                    found[share.venue.name] = f"{_text(qty)} is under the smallest order"
+                elif worth < rules.notional_min and not has_no_minimum:
+                    found[share.venue.name] = f"{_text(worth)} is under the smallest notional"
         return found
 
     def cut(self, share: _Share) -> list[list[tuple[int, int]]]:
         """A share as orders of like size, none above slice_max or the venue's largest: a
         remainder of its own could be too small."""
-        lots_max = int(min(self._slice_max, Fraction(share.venue.instrument.qty_max)) / share.lot)
+        largest = self._places.qty_units(share.venue.instrument.qty_max)
+        lots_max = min(self._slice_max, largest) // share.lot
         count = -(-share.qty_lots // max(lots_max, 1))
         sizes = [share.qty_lots * (i + 1) // count - share.qty_lots * i // count
                  for i in range(count)]  # fmt: skip
@@ -278,7 +304,7 @@ class _Walk:
     def _levels(self, index: int, share: _Share) -> list[_Level]:
         """Of one book within the collar; costs rise with depth."""
         venue = share.venue
-        fee = 1 + self._sign * Fraction(venue.taker_ppm, PPM)
+        fee = PPM + self._sign * venue.taker_ppm
         found: list[_Level] = []
         book = venue.asks if self._side == Side.BUY else venue.bids
         share.why = "no more in the book"
@@ -290,11 +316,11 @@ class _Walk:
             if self._sign * px_ticks < before or px_ticks <= 0 or qty_lots < 0:
                 raise ValueError(f"{venue.name}: Expected levels, best first")
             before = self._sign * px_ticks
-            if self._sign * px_ticks * share.tick > self._sign * self._limit:
+            px = self._sign * px_ticks * share.tick
+            if px * PPM > self._sign * self._limit:
                 share.why = "beyond the collar"
                 break
-            cost = self._sign * px_ticks * share.tick * fee
-            found.append(_Level(cost, index, depth, px_ticks, qty_lots))
+            found.append(_Level(px * fee, index, depth, px_ticks, qty_lots))
         return found
 
     def _room_of(self, venue: Venue) -> tuple[int, str]:
@@ -307,8 +333,8 @@ class _Walk:
             return room, "no more room by the limits"
         return closable, "nothing more to reduce"
 
-    def _cost_of(self, share: _Share) -> Fraction:
-        fee = 1 + self._sign * Fraction(share.venue.taker_ppm, PPM)
+    def _cost_of(self, share: _Share) -> int:
+        fee = PPM + self._sign * share.venue.taker_ppm
         units = sum(px_ticks * lots for px_ticks, lots in share.takes)
         return self._sign * units * share.tick * share.lot * fee
 
@@ -316,7 +342,9 @@ class _Walk:
 # -- NUMBERS ---
 
 
-def _slice(share: _Share, side: Side, takes: list[tuple[int, int]]) -> Slice:
+def _slice(
+    share: _Share, side: Side, takes: list[tuple[int, int]], places: _Places
+) -> Slice:
     lots = sum(count for _, count in takes)
     notional = sum(px_ticks * count for px_ticks, count in takes) * share.tick * share.lot
     px_ticks = takes[-1][0]
@@ -325,27 +353,32 @@ def _slice(share: _Share, side: Side, takes: list[tuple[int, int]]) -> Slice:
         side,
         lots,
         px_ticks,
-        _decimal(lots * share.lot),
-        _decimal(px_ticks * share.tick),
-        _decimal(notional),
-        _decimal(notional * Fraction(share.venue.taker_ppm, PPM)),
+        _decimal(lots * share.lot, places.qty),
+        _decimal(px_ticks * share.tick, places.px),
+        _decimal(notional, places.px + places.qty),
+        _decimal(notional * share.venue.taker_ppm, places.px + places.qty + PPM_PLACES),
     )
 
 
-def _decimal(value: Fraction) -> Decimal:
-    """Exactly: ticks, lots and millionths have finite decimals, and so have their products."""
-    places = 0
-    while 10**places % value.denominator:
-        places += 1
-        if places > DECIMALS_MAX:
-            raise ValueError(f"{value} has no finite decimals")
-    return Decimal(f"{value.numerator * (10**places // value.denominator)}e-{places}")
+def _places_of(number: Decimal) -> int:
+    exponent = number.as_tuple().exponent
+    if not isinstance(exponent, int):
+        raise ValueError(f"Expected a finite number, was {number}")
+    return max(-exponent, 0)
+
+
+def _units(number: Decimal, places: int) -> int:
+    """Without a context's rounding: its digits, and as many zeros as it takes."""
+    sign, digits, exponent = number.as_tuple()
+    assert isinstance(exponent, int)
+    units: int = int("".join(map(str, digits))) * 10 ** (exponent + places)
+    return -units if sign else units
+
+
+def _decimal(units: int, places: int) -> Decimal:
+    return Decimal(f"{units}e-{places}")
 
 
 def _text(value: Decimal) -> str:
     text = format(value, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def _short(value: Fraction) -> str:
-    return _text(_decimal(value))

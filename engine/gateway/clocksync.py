@@ -51,6 +51,7 @@ class ClockSync:
         """Measure and apply. Who asks while a measurement runs gets that one."""
         if self._measuring is None or self._measuring.done():
             self._measuring = asyncio.get_running_loop().create_task(self.sample())
+            self._measuring.add_done_callback(_looked_at)
         sample = await asyncio.shield(self._measuring)
         self.round_trip_ns = sample.round_trip_ns
         self._rest.utc_ns = lambda: clock.monotonic_ns() + self.offset_ns
@@ -116,6 +117,12 @@ class ClockSync:
         venue_ns = await self._rest.call(self._adapter.time(), tries=1, timeout_s=REQUEST_S)
         ended_ns = clock.monotonic_ns()
         return ClockSample(venue_ns - (began_ns + ended_ns) // 2, ended_ns - began_ns)
+
+
+def _looked_at(task: asyncio.Task[ClockSample]) -> None:
+    """Whoever asked may be gone by now: the problem is nobody's then."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _agree(one_ns: int, other_ns: int) -> bool:

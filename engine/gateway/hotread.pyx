@@ -61,8 +61,8 @@ cdef class HotRead(HotSend):
             size = hs_peek(hot.fd, hot.buffer + hot.end, room, &wall_ns)
         if fc_likely(size < 0 and (errno == EAGAIN or errno == EINTR)):
             hot.drained_ns = now_ns
-            hot.flush()
-            self._settle()
+            if fc_unlikely(not hot.flush()):
+                self._settle()
             return
         if fc_unlikely(size <= 0):
             hot.fail(CLOSE_EOF if size == 0 else CLOSE_ERROR, 0 if size == 0 else errno)
@@ -119,7 +119,8 @@ cdef class HotRead(HotSend):
             hot.start = hot.end = 0
         elif fc_unlikely(hot.end > hot.buffer_size // 2):
             hot.compact()
-        self._settle()
+        if fc_unlikely(self.noted.has_failed):
+            self._settle()
 
     cdef void _on_message(self, HotConn hot, const uint8_t* payload, int64_t size,
                           ns_t recv_ts_ns) noexcept nogil:

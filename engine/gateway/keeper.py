@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 from engine import clock
 from engine.errors import TickmakerError
 from engine.gateway.budget import Attempts
-from engine.gateway.handshake import RefusedError
 from engine.gateway.hotrole import Role
 from engine.gateway.hotsocket import HotLoop
-from engine.gateway.reconnect import PATIENT_ATTEMPT, backoff_s, next_attempt
+from engine.gateway.reconnect import Spaced, backoff_s, next_attempt
+from engine.gateway.refused import attempt_after, wait_after_s
 from engine.gateway.rest import RestClient, VenueError
 from engine.gateway.transport import Transport
 from engine.venues.base import Adapter, ConnPlan, Instrument
@@ -27,8 +27,6 @@ from fastcore.types import Conn
 
 CONNECT_TIMEOUT_S = 5.0
 KEEP_ALIVE_AGAIN_S = 60.0  # after a renewal that failed: a listen key lives twice its interval
-REFUSED_WAIT_S = 30.0  # after a handshake refused with 418, 429 or 403: bans grow with knocking
-STATUS_REFUSED = frozenset({403, 418, 429})
 
 Emit = Callable[..., None]
 
@@ -101,6 +99,7 @@ class Keeper:
         self._doubt = doubt
         self._slots = [_Slot() for _ in range(role.slots)]
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._resubscribed: dict[int, Spaced] = {}
         self._is_doubted = False
         self._is_kept = False
         self._token = ""
@@ -181,6 +180,15 @@ class Keeper:
         if self.role.is_slot_open(slot):
             self._close_slot(slot, why)
             self._ensure()
+
+    def resubscribe(self, number: int, why: str) -> bool:
+        """One core's data is wrong or missing, and only a new subscription can help; False: not
+        yet again. Others' data is on the same connection, so it is tried ever more rarely."""
+        spaced = self._resubscribed.setdefault(number, Spaced())
+        if not self.role.is_open or not spaced.may(clock.monotonic_ns()):
+            return False
+        self.drop(why)
+        return True
 
     async def close(self) -> None:
         """Keep nothing any more; what is open stays open."""
@@ -403,37 +411,10 @@ class Keeper:
                 return
             try:
                 is_known = await self.link.rest.call(call)
-            except VenueError as error:
-                is_known = not error.failure.is_absent
-                wait_s = every_s if error.failure.is_absent else _again_s(every_s)
             except TickmakerError as error:
-                is_known, wait_s = True, _again_s(every_s)
-                self.link.emit("warning", what=error.what, remedy=error.remedy)
+                is_known = not (isinstance(error, VenueError) and error.failure.is_absent)
+                if is_known:
+                    wait_s = min(KEEP_ALIVE_AGAIN_S, every_s)
+                    self.link.emit("warning", what=error.what, remedy=error.remedy)
             if not is_known:
                 self.drop("the venue no longer knows the user stream's token")
-
-
-def _again_s(every_s: float) -> float:
-    return min(KEEP_ALIVE_AGAIN_S, every_s)
-
-
-def attempt_after(error: TickmakerError) -> int:
-    """The least attempt number to go on with: one of long waits where the venue asks for it.
-
-    Who knocks on while throttled is banned, and can't even cancel then.
-    """
-    if isinstance(error, RefusedError):
-        return PATIENT_ATTEMPT if error.status in STATUS_REFUSED else 0
-    if isinstance(error, VenueError):
-        failure = error.failure
-        return PATIENT_ATTEMPT if failure.is_throttled or failure.is_credential else 0
-    return 0
-
-
-def wait_after_s(error: TickmakerError, rng: Random) -> float:
-    """What the venue asked for on top of the backoff."""
-    if isinstance(error, VenueError):
-        return error.retry_after_s
-    if isinstance(error, RefusedError) and error.status in STATUS_REFUSED:
-        return REFUSED_WAIT_S * (0.75 + 0.5 * rng.random())
-    return 0.0

@@ -62,7 +62,6 @@ class _Watched:
         self.asked_ns = 0  # when REST was last asked
         self.told: Best | None = None  # what it said, while the book has not moved since
         self.moved_ns = 0  # of the book when that was asked
-        self.wanted_ns = 0  # since when the core wants a new subscription
 
 
 class MarketWatch:
@@ -160,8 +159,7 @@ class MarketWatch:
     def _give_up(self, number: int, watched: _Watched, why: str) -> None:
         watched.told = None
         watched.asked_ns = clock.monotonic_ns()
-        self.stale += 1
-        self._keeper.drop(f"{watched.instrument.symbol}: {why}")
+        self.stale += self._keeper.resubscribe(number, f"{watched.instrument.symbol}: {why}")
 
     def _set_doubt(self, number: int, is_on: bool) -> None:
         if is_on != (number in self._doubted):

@@ -49,7 +49,8 @@ class Snapshots:
         call = self._link.adapter.snapshot(source.instrument)
         if call is None:
             if self._link.hot.core(number).resubscribe_wanted:
-                source.keeper.drop(f"{source.instrument.symbol}: its book needs a new snapshot")
+                symbol = source.instrument.symbol
+                source.keeper.resubscribe(number, f"{symbol}: its book needs a new snapshot")
             return
         task = asyncio.get_running_loop().create_task(self._fetch(number, call))
         task.add_done_callback(self._on_done)

@@ -10,6 +10,7 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -63,7 +64,7 @@ class Stream:
         """All of `data`; OSError."""
         view = memoryview(data)
         while view:
-            sent = await _attempt(self.sock.fileno(), True, lambda view=view: self.sock.send(view))
+            sent = await _attempt(self.sock.fileno(), True, partial(self.sock.send, view))
             view = view[sent:]
 
     async def recv(self) -> bytes:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Sequence
 from functools import partial
 from itertools import groupby
-from typing import Any
 
 from engine import clock, venues
 from engine.config import AccountConfig
@@ -13,7 +12,7 @@ from engine.gateway.clocksync import ClockSync
 from engine.gateway.deadman import DeadMan
 from engine.gateway.hotrole import Role
 from engine.gateway.keeper import Keeper, Link
-from engine.gateway.liveness import MarketWatch
+from engine.gateway.liveness import Conditions, MarketWatch
 from engine.gateway.market import Snapshots
 from engine.gateway.rest import RestClient
 from engine.gateway.venue_watch import VenueWatch
@@ -62,6 +61,7 @@ class LiveAccount:
         self.snapshots: Snapshots
         self._roles: dict[int, Role] = {}
         self._keepers: dict[int, Keeper] = {}
+        self._conditions = Conditions(stage.hot.condition)
         self._resync: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
@@ -93,10 +93,14 @@ class LiveAccount:
         numbers = [instrument.number for instrument in self.instruments]
         trade = hot.add_role(Conn.TRADE, numbers)
         user = hot.add_role(Conn.USER, numbers)
-        self.trade = Keeper.trade(link, trade, on_change=self._on_private_change)
+        self.trade = Keeper.trade(
+            link, trade, on_change=self._on_trade_change,
+            doubt=self._conditions.of(numbers, Halt.LINK, "trade"),
+        )  # fmt: skip
         self.user = Keeper.user(
-            link, user, on_change=self._on_private_change, doubt=self._doubt_link(numbers)
-        )
+            link, user, on_change=self._on_user_change,
+            doubt=self._conditions.of(numbers, Halt.LINK, "user"),
+        )  # fmt: skip
         self._keep_role(trade, self.trade)
         self._keep_role(user, self.user)
         self.snapshots = Snapshots(link)
@@ -105,7 +109,8 @@ class LiveAccount:
         if config.dead_man_s and self.adapter.has_dead_man:
             self.dead_man = DeadMan(
                 self.rest, self.adapter, traded, config.dead_man_s,
-                self._condition_all(Halt.DEAD_MAN), rng=stage.rng, emit=self.emit,
+                self._conditions.of(numbers, Halt.DEAD_MAN, "switch"), rng=stage.rng,
+                emit=self.emit,
             )  # fmt: skip
         self.reconciler = Reconciler(self)
         self.is_built = True
@@ -118,14 +123,14 @@ class LiveAccount:
         role = hot.add_role(Conn.MARKET, numbers)
         keeper = Keeper.market(
             link, role, [instrument.traded for instrument in group], copies=self.config.feeds,
-            doubt=self._doubt_link(numbers),
+            doubt=self._conditions.of(numbers, Halt.LINK, "market"),
         )  # fmt: skip
         self._keep_role(role, keeper)
         self.markets.append(keeper)
         for instrument in group:
             self.snapshots.add(instrument.number, instrument.traded, keeper)
         watched = {instrument.number: instrument.traded for instrument in group}
-        self._watches.append(MarketWatch(link, keeper, watched, self._doubt_one))
+        self._watches.append(MarketWatch(link, keeper, watched, self._on_silent))
 
     def _keep_role(self, role: Role, keeper: Keeper) -> None:
         self._roles[role.index] = role
@@ -137,30 +142,17 @@ class LiveAccount:
 
     # -- CONDITIONS: the edge's own reasons to stand aside ---
 
-    def _doubt_one(self, number: int, is_on: bool) -> None:
-        self.stage.hot.condition(number, Halt.LINK, is_on)
-
-    def _doubt_link(self, numbers: Sequence[int]) -> Any:
-        def doubt(is_on: bool) -> None:
-            for number in numbers:
-                self._doubt_one(number, is_on)
-
-        return doubt
-
-    def _condition_all(self, bit: Halt) -> Any:
-        def condition(is_on: bool) -> None:
-            for instrument in self.instruments:
-                self.stage.hot.condition(instrument.number, bit, is_on)
-
-        return condition
+    def _on_silent(self, number: int, is_on: bool) -> None:
+        """An instrument's market data may have stopped, whatever its connection says."""
+        self._conditions.set(number, Halt.LINK, "silent", is_on)
 
     def _on_trading(self, number: int, is_off: bool) -> None:
-        self.stage.hot.condition(number, Halt.VENUE, is_off)
+        self._conditions.set(number, Halt.VENUE, "trading", is_off)
 
     def _on_filters(self, number: int, told: Instrument) -> None:
         """Tick or lot are not what the core was built with: nothing of it is right any more."""
         instrument = next(i for i in self.instruments if i.number == number)
-        self.stage.hot.condition(number, Halt.VENUE, True)
+        self._conditions.set(number, Halt.VENUE, "filters", True)
         self.emit(
             "warning",
             what=f"{instrument.key}: the venue's tick and lot are {told.tick}, {told.lot} now",
@@ -187,25 +179,22 @@ class LiveAccount:
         return sum(keeper.reconnects for keeper in self._keepers.values())
 
     def _is_open(self, keeper: Keeper) -> bool:
-        return any(
-            self._roles[index].is_open for index, own in self._keepers.items() if own is keeper
-        )
+        return bool(keeper.role.is_open)
 
     def has_role(self, role_index: int) -> bool:
         return role_index in self._roles
 
     def on_closed(self, role_index: int, slot: int) -> None:
-        keeper = self._keepers[role_index]
-        keeper.on_closed(slot)
-        if not self._roles[role_index].is_open:
-            if keeper is self.trade:
-                self.reconciler.on_trade_lost()
-            elif keeper is self.user and self.dead_man is not None:
-                self.dead_man.on_user(False)
+        self._keepers[role_index].on_closed(slot)
 
-    def _on_private_change(self) -> None:
-        if self.dead_man is not None and self._is_open(self.user):
-            self.dead_man.on_user(True)
+    def _on_trade_change(self) -> None:
+        if not self.is_trade_up:
+            self.reconciler.on_trade_lost()
+        self.reconciler.want()
+
+    def _on_user_change(self) -> None:
+        if self.dead_man is not None:
+            self.dead_man.on_user(self._is_open(self.user))
         self.reconciler.want()
 
     def on_state(self, instrument: LiveInstrument) -> None:

@@ -190,7 +190,6 @@ class LiveInstrument:
     def book(self, fill: BookFill) -> bool:
         """False: the core had booked that trade already."""
         row = fill.row
-        self.known_trades.add(row.trade_id)
         return bool(self.stage.hot.fill_row(
             self.number, trade_id=row.trade_id, venue_order_id=row.venue_order_id,
             intent_id=fill.intent_id, owner=_OWNERS[fill.owner], side=row.side,
@@ -219,7 +218,7 @@ class _Booked:
 
     def __contains__(self, key: object) -> bool:
         trade_id, side = cast(tuple[int, Side], key)
-        return trade_id in self._earlier or (hasattr(self._core, "has_booked") and self._core.has_booked(trade_id, side))
+        return trade_id in self._earlier or self._core.has_booked(trade_id, side)
 
 
 def _own_order(row: Mapping[str, Any]) -> OwnOrder:

@@ -8,7 +8,6 @@ is alive, or of an account's last run, from which the next one starts.
 
 import contextlib
 import json
-import os
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -224,9 +223,9 @@ def _last_runs(configs: dict[Path, dict[str, Any]]) -> set[Path]:
     for path, config in sorted(configs.items(), key=lambda item: item[0].name):
         for account in _account_names(config):
             newest[account] = path
-            state = config.get("state_dir")
+            state = str(config.get("state_dir", "."))
             with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
-                document = json.loads(Path(os.fspath(state), f"{account}.json").read_bytes())
+                document = json.loads(Path(state, f"{account}.json").read_bytes())
                 last.update(Path(folder).resolve() for folder in document["runs"].values())
     return last | set(newest.values())
 

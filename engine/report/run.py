@@ -28,8 +28,8 @@ _SAMPLES = """SELECT * FROM (
     SELECT *, row_number() OVER (ORDER BY seq) - 1 AS number FROM samples WHERE core = ?
 ) WHERE number % ? = 0 ORDER BY seq"""
 SAMPLES_MAX = 8000  # of all cores; above it every k-th is read
-_CORES = """SELECT journals.key AS key, journals.*, instruments.*,
-    coalesce(journals.core, 0) AS core
+# Of columns that are there twice the first counts.
+_CORES = """SELECT coalesce(journals.core, 0) AS core, journals.*, instruments.*
 FROM journals LEFT JOIN instruments ON instruments.core = journals.core
 ORDER BY journals.core, journals.key"""
 _Rows = Callable[..., list[sqlite3.Row]]
@@ -111,14 +111,15 @@ _STORY = {
     "parameter_changes": "SELECT utc, account, symbol, params FROM v_params",
     "connections": "SELECT utc, account, instrument, text, detail FROM v_events "
     "WHERE kind = 'connection'",
-    "events": "SELECT utc, kind, account, instrument, text, detail FROM v_events WHERE kind NOT IN "
-    "('connection', 'divergence', 'balances', 'step')",
+    "events": "SELECT utc, kind, account, instrument, text, detail FROM v_events "
+    "WHERE kind NOT IN ('connection', 'divergence', 'balances', 'step')",
     "steps": "SELECT utc, account, instrument, text, detail FROM v_events WHERE kind = 'step'",
     "fees": "SELECT account, venue, symbol, asset, paid, fills FROM v_fees",
     "balances": "SELECT account, asset, total FROM v_balances "
     "WHERE seq IN (SELECT max(seq) FROM balances GROUP BY account)",
 }
-STORY_ROWS_MAX = 200  # of each; the ledger has all
+_TOLD_WHOLE = {"halts", "fees", "balances"}  # as many as there are instruments
+STORY_ROWS_MAX = 200  # of each other; the ledger has all
 
 
 def load_folder(run_dir: Path) -> Folder:
@@ -155,11 +156,14 @@ def _load(run_dir: Path, database: sqlite3.Connection) -> Folder:
         run_dir=run_dir,
         meta={row["key"]: row["value"] for row in rows("SELECT * FROM meta")},
         cores=cores or [_no_core(run_dir)],
-        story={
-            name: [dict(row) for row in rows(f"{query} LIMIT {STORY_ROWS_MAX}")]
-            for name, query in _STORY.items()
-        },
+        story={name: _told(rows, name) for name in _STORY},
     )
+
+
+def _told(rows: _Rows, name: str) -> list[dict[str, Any]]:
+    query = _STORY[name]
+    found = rows(query) if name in _TOLD_WHOLE else rows(f"{query} LIMIT ?", STORY_ROWS_MAX)
+    return [dict(row) for row in found]
 
 
 class _Sums:

@@ -1,13 +1,14 @@
 """Several instruments as one: what can be added is added, the rest is listed."""
 
 from collections.abc import Iterable
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 from engine.report.latency import latency_summary
 from engine.report.run import Folder
 
 _ADDED = ("orders", "fills", "events", "amends", "cancels", "late", "unsent", "gaps")
+_EXACT = Context(prec=60)
 _PARTS = ("total", "spread", "fees", "inventory")
 
 
@@ -60,7 +61,9 @@ def pnl_by_quote(reports: list[dict[str, Any]]) -> dict[str, dict[str, str] | No
         if exact is None or so_far is None:
             sums[quote] = None
         else:
-            sums[quote] = {part: so_far[part] + Decimal(exact[part]) for part in _PARTS}
+            sums[quote] = {
+                part: _EXACT.add(so_far[part], Decimal(exact[part])) for part in _PARTS
+            }
     return {
         quote: None if parts is None else {part: str(amount) for part, amount in parts.items()}
         for quote, parts in sums.items()
@@ -73,7 +76,7 @@ def fees_by_asset(folder: Folder) -> dict[str, str]:
     for row in folder.story.get("fees", ()):
         amount = Decimal(row["paid"])
         if amount:
-            paid[row["asset"]] = paid.get(row["asset"], Decimal(0)) + amount
+            paid[row["asset"]] = _EXACT.add(paid.get(row["asset"], Decimal(0)), amount)
     return {asset: f"{amount:.8f}" for asset, amount in paid.items()}
 
 

@@ -334,10 +334,8 @@ class Network:
 
     # -- HTTP ---
 
-    async def request(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes = b"",
-        timeout_s: float = TIMEOUT_S,
-    ) -> HttpReply:
+    async def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes = b"",
+                      timeout_s: float = TIMEOUT_S) -> HttpReply:
         """What http.AiohttpClient does over TCP."""
         try:
             async with asyncio.timeout(timeout_s):
@@ -345,9 +343,8 @@ class Network:
         except TimeoutError:
             raise NoAnswerError(f"no answer within {timeout_s:g} s") from None
 
-    async def _request(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes
-    ) -> HttpReply:
+    async def _request(self, method: str, url: str, headers: Mapping[str, str],
+                       body: bytes) -> HttpReply:
         if self._is_in_force(self._refused_ns, "http"):
             raise NoAnswerError("cannot connect (Connection refused)")
         is_lost = self._is_in_force(self._lost_ns, "request")
@@ -358,9 +355,8 @@ class Network:
         answered = self._waiting_http[number] = self.loop.create_future()
         lowered = {name.lower(): value for name, value in headers.items()}
         try:
-            self.step(
-                HttpRequest(number, method, parts.path, parts.query, body.decode(), lowered)
-            )
+            text = body.decode()
+            self.step(HttpRequest(number, method, parts.path, parts.query, text, lowered))
             answer = await answered
         finally:
             self._waiting_http.pop(number, None)

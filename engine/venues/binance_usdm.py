@@ -36,6 +36,10 @@ MARGIN_TYPES = {"cross": "CROSSED", "isolated": "ISOLATED"}
 CODE_MARGIN_IS_SO = -4046  # No need to change margin type.
 
 
+def _an_object(document: Any) -> None:
+    Row("answer", document)
+
+
 class BinanceUsdm(Binance):
     """One account's requests and answers."""
 
@@ -114,16 +118,32 @@ class BinanceUsdm(Binance):
             what = f"margin mode {wanted.margin_mode} of {symbol}"
             settings.append(self._setting(what, "marginType", params, CODE_MARGIN_IS_SO))
         if wanted.leverage is not None:
-            params = {"symbol": symbol, "leverage": str(wanted.leverage)}
-            settings.append(self._setting(f"leverage of {symbol}", "leverage", params))
+            settings.append(self._leverage(symbol, wanted.leverage))
         if wanted.fee_discount is not None:
             params = {"feeBurn": "true" if wanted.fee_discount else "false"}
             settings.append(self._setting("fees in BNB", "feeBurn", params))
         return tuple(settings)
 
-    def _setting(self, what: str, path: str, params: dict[str, str], done: int = 0) -> Setting:
+    def _leverage(self, symbol: str, leverage: int) -> Setting:
+        def read(document: Any) -> None:
+            row = Row("leverage", document)
+            row.of("symbol", symbol)
+            if row.whole("leverage") != leverage:
+                raise row.wrong("leverage", str(leverage))
+
+        params = {"symbol": symbol, "leverage": str(leverage)}
+        return self._setting(f"leverage of {symbol}", "leverage", params, read=read)
+
+    def _setting(
+        self,
+        what: str,
+        path: str,
+        params: dict[str, str],
+        done: int = 0,
+        read: Callable[[Any], None] = _an_object,
+    ) -> Setting:
         """`done`: the error that says that it is so already."""
-        call: Call[None] = Call("POST", f"{self.root}/{path}", _an_object, params, is_signed=True)
+        call: Call[None] = Call("POST", f"{self.root}/{path}", read, params, is_signed=True)
         return Setting(what, call, lambda failure: done != 0 and failure.code == done)
 
     # -- WHAT WE HOLD ---
@@ -256,7 +276,3 @@ class BinanceUsdm(Binance):
 
     def user_plan(self, token: str, utc_ms: int) -> ConnPlan:
         return ConnPlan(f"{self._url('private', '/private')}/ws?listenKey={token}")
-
-
-def _an_object(document: Any) -> None:
-    Row("answer", document)

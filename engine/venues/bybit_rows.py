@@ -274,8 +274,7 @@ def order_row(row: Mapping[str, Any], instrument: Instrument) -> OrderRow:
     state = STATES.get(status)
     if state is None:
         raise ValueError(f"Expected a known orderStatus, was {status!r}")
-    is_over = state in (OrderState.CANCELED, OrderState.REJECTED)
-    if is_over and row.get("rejectReason") in REASONS_EXPIRED:
+    if status in ("Cancelled", "Rejected") and row.get("rejectReason") in REASONS_EXPIRED:
         state = OrderState.EXPIRED
     cum_qty_lots = _lots_of(row, "cumExecQty", instrument)
     is_for_money = row.get("marketUnit") == "quoteCoin"
