@@ -26,16 +26,26 @@ WS_KINDS: dict[str, tuple[str, ...]] = {  # of the venues' adapters
 }
 
 
+# Whoever writes a key where its place was asked for gets an error; the forms are such that no key
+# passes for a place, so the error that follows can name the place.
+_VARIABLE = r"^[A-Z][A-Z0-9_]{0,39}$"
+
+
 class KeySource(Exact):
     """Where the key is: one of the three."""
 
     key_file: str | None = Field(
-        default=None, description="a TOML file with api_key and secret, readable by its owner only"
+        default=None, pattern=r"\.toml$",
+        description="a TOML file with api_key and secret, readable by its owner only",
+    )  # fmt: skip
+    env_key: str | None = Field(
+        default=None, pattern=_VARIABLE, description="variable that holds the key"
     )
-    env_key: str | None = Field(default=None, description="variable that holds the key")
-    env_secret: str | None = Field(default=None, description="variable that holds the secret")
+    env_secret: str | None = Field(
+        default=None, pattern=_VARIABLE, description="variable that holds the secret"
+    )
     exchange_json: str | None = Field(
-        default=None, description="file with the local exchange's ready line"
+        default=None, pattern=r"\.json$", description="file with the local exchange's ready line"
     )
     account: int | None = Field(
         default=None, ge=0, description="which of the ready line's accounts, from 0"

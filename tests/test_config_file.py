@@ -10,10 +10,22 @@ from typing import Any
 
 import pytest
 
+from engine.config import (
+    AccountLimits,
+    Halts,
+    InstrumentLimits,
+    Limits,
+    WantedAccount,
+)  # fmt: skip
 from engine.config_file import LoadedConfig, config_sha256, limits_sha256, load_config
+from engine.config_tables import WantedTable
 from engine.config_text import line_numbers
 from engine.credentials import Credential, from_environment, from_file
 from engine.errors import EXIT_UNSAFE, EXIT_USAGE, TickmakerError
+from engine.execution.planner import documented
+from engine.venues import adapter
+from fastcore.account import LIMITS
+from fastcore.halts import SETTINGS
 
 EXAMPLES = Path(__file__).parent.parent / "deploy" / "examples"
 KEY, SECRET = "key-of-nobody", "secret-of-nobody"
@@ -164,7 +176,7 @@ def test_credential_is_not_pickled() -> None:
 
 @pytest.mark.parametrize(
     "source",
-    ["{ key_file = 'a', env_key = 'B', env_secret = 'C' }", "{ env_key = 'B' }", "{}",
+    ["{ key_file = 'a.toml', env_key = 'B', env_secret = 'C' }", "{ env_key = 'B' }", "{}",
      "{ exchange_json = 'usdm.json' }"],
 )  # fmt: skip
 def test_credential_of_no_or_two_kinds_is_refused(write: Write, source: str) -> None:
@@ -172,6 +184,15 @@ def test_credential_of_no_or_two_kinds_is_refused(write: Write, source: str) -> 
     error = refused(write, text)
     assert "expected one of: key_file; env_key and env_secret; exchange_json" in error.what
     assert f":{line_of(text, 'credential = ')}:" in error.what
+
+
+@pytest.mark.parametrize("name", ["key_file", "env_key", "env_secret", "exchange_json"])
+def test_a_key_in_the_place_of_its_place_is_not_shown(write: Write, name: str) -> None:
+    pasted = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A"
+    error = refused(write, re.sub(r"credential = .*", f"credential = {{ {name} = '{pasted}' }}",
+                                  example()))  # fmt: skip
+    assert f"account[1].credential.{name}: expected" in error.what
+    assert pasted not in str(error)
 
 
 def test_exchange_json_is_for_the_local_exchange_only(write: Write) -> None:
@@ -376,3 +397,28 @@ def test_line_numbers_follow_arrays_of_tables() -> None:
     assert lines["account", 0, "limits", "c"] == 5
     assert lines["account", 1, "limits", "c"] == 9
     assert lines["a",] == 1
+
+
+# -- WHAT OTHERS HAVE TO SAY OF THE SAME KEYS ---
+
+
+def test_tables_have_the_cores_keys() -> None:
+    own = set(InstrumentLimits.model_fields)
+    of_account = {f"account_{key}" for key in AccountLimits.model_fields}
+    assert own | of_account == set(LIMITS) == set(Limits.model_fields)
+    assert not own & of_account
+    assert set(Halts.model_fields) == set(SETTINGS)
+    assert set(WantedTable.model_fields) == set(WantedAccount.model_fields)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in EXAMPLES.glob("*.toml")))
+def test_addresses_of_every_example_are_those_that_its_adapter_wants(name: str) -> None:
+    config = load(EXAMPLES / f"{name}.toml", with_credentials=False).config
+    for account in config.accounts:
+        made = adapter(account, KEY, SECRET)
+        for one in config.instruments:
+            if one.account == account.name:
+                traded = documented(one.core.venue, one.core.symbol)
+                assert made.market_plan([traded]).url.startswith(("ws://", "wss://"))
+        for plan in (made.trade_plan(1), made.user_plan("token", 1)):
+            assert plan.url.startswith(("ws://", "wss://"))

@@ -91,6 +91,7 @@ class _Pass:
     told: Told
     policy: Policy
     found_fills: list[BookFill] = field(default_factory=list)
+    to_book_lots: dict[int, int] = field(default_factory=dict)  # by intent
     settled: list[SettleOrder] = field(default_factory=list)
     cancels: list[CancelOrder] = field(default_factory=list)
     asks: set[AskOrder] = field(default_factory=set)
@@ -140,12 +141,14 @@ class _Pass:
             return
         rows: dict[tuple[int, Side], TradeRow] = {}
         for row in self.told.trades:
-            key = row.trade_id, row.side
             if row.symbol != self.belief.symbol:
                 continue
-            if key in rows and _content(rows[key]) != _content(row):
-                self.diverged.add(f"trade {row.trade_id} is told in two ways")
-            rows[key] = min(rows.get(key, row), row, key=repr)
+            key = row.trade_id, row.side
+            other = rows.setdefault(key, row)
+            if other != row:
+                rows[key] = min(other, row, key=repr)
+                if _content(other) != _content(row):
+                    self.diverged.add(f"trade {row.trade_id} is told in two ways")
         for row in sorted(rows.values(), key=lambda row: (row.exch_ts_ns, row.trade_id, row.side)):
             if (row.trade_id, row.side) not in self.belief.booked:
                 self._fill(row)
@@ -161,6 +164,7 @@ class _Pass:
         owner = owner_of(client_id or "", self.belief.client_prefix)
         intent_id = intent_of(client_id) if client_id and owner is Owner.RUN else _NO_ID
         self.found_fills.append(BookFill(row, intent_id, owner))
+        self.to_book_lots[intent_id] = self.to_book_lots.get(intent_id, 0) + row.qty_lots
         if owner is Owner.STRANGER and self.policy.strangers == "halt":
             self.diverged.add(
                 f"a stranger traded on the account: trade {row.trade_id} of order "
@@ -170,9 +174,6 @@ class _Pass:
     def _may_be_ours_unseen(self) -> bool:
         """Whether an order of ours has no number yet: an unknown one might be its."""
         return any(order.venue_order_id == _NO_ID for order in self.belief.orders)
-
-    def _to_book_lots(self, intent_id: int) -> int:
-        return sum(fill.row.qty_lots for fill in self.found_fills if fill.intent_id == intent_id)
 
     # -- ORDERS OF THIS RUN ---
 
@@ -219,7 +220,7 @@ class _Pass:
     def _is_counted(self, order: OwnOrder, row: OrderRow) -> bool:
         """Whether what the venue says is filled is booked, or about to be. An order that ended
         stays in doubt until it is."""
-        booked_lots = order.cum_qty_lots + self._to_book_lots(order.intent_id)
+        booked_lots = order.cum_qty_lots + self.to_book_lots.get(order.intent_id, 0)
         if row.cum_qty_lots <= booked_lots and (
             row.cum_qty_lots == booked_lots or not self.belief.is_quiet
         ):
@@ -232,7 +233,8 @@ class _Pass:
         return False
 
     def _absent(self, order: OwnOrder) -> None:
-        if order.state in _LIVE or order.cum_qty_lots + self._to_book_lots(order.intent_id) > 0:
+        filled_lots = order.cum_qty_lots + self.to_book_lots.get(order.intent_id, 0)
+        if order.state in _LIVE or filled_lots > 0:
             # It was there: the venue's query lags, or it forgot an order that ended.
             self.waits.add(f"order {order.client_id} was accepted, and the venue knows none such")
         elif self.told.at_ns - order.sent_ns > self.policy.absent_after_ns:
@@ -302,8 +304,9 @@ def _latest(rows: Iterable[OrderRow], symbol: str) -> dict[int, OrderRow]:
     latest: dict[int, OrderRow] = {}
     for row in rows:
         if row.symbol == symbol:
-            other = latest.get(row.venue_order_id, row)
-            latest[row.venue_order_id] = max(other, row, key=_age)
+            other = latest.setdefault(row.venue_order_id, row)
+            if other != row:
+                latest[row.venue_order_id] = max(other, row, key=_age)
     return latest
 
 
