@@ -25,7 +25,8 @@ ONCE = (
     "test_architecture", "test_as_tables", "test_bench*", "test_calibration", "test_demo_user",
     "test_exchange_admin", "test_exchange_bybit_*", "test_exchange_core", "test_exchange_docs",
     "test_exchange_f*", "test_exchange_money", "test_exchange_orders", "test_exchange_s*",
-    "test_exchange_venue", "test_ofi_exam", "test_recorder_opening", "test_recorder_retention",
+    "test_exchange_venue", "test_ofi_exam", "test_recorder_docs", "test_recorder_opening",
+    "test_recorder_retention",
     "test_report*", "test_risk_docs", "test_signals_docs", "test_sim_judges", "test_source", "test_spot_*", "test_usdm_*", "test_user_docs",
     "test_user_errors", "test_view",
 )  # fmt: skip

@@ -1,5 +1,5 @@
 """How long journals are kept. A ledger is never dropped: it says what happened, for ever; a
-journal proves it, byte for byte (`tickmaker verify`), and takes a hundred times the room.
+journal proves it, byte for byte (`tickmaker verify`), and takes far more room.
 
 Decisions are pure (`surplus_runs`, `surplus_segments`); `tidy` and `trim_run` look and delete.
 What goes is a segment whose every record is in the ledger, on the disk; never one of a run that
