@@ -1,5 +1,6 @@
 """One ledger of several cores: each journal exactly once, whatever dies and whenever."""
 
+import hashlib
 import json
 import mmap
 import random
@@ -246,6 +247,24 @@ def test_lines_that_are_no_events_are_kept_as_they_are(tmp_path: Path) -> None:
     ]  # fmt: skip
     (row,) = rows(tmp_path, "SELECT account, text FROM v_divergences")
     assert row == {"account": "main", "text": "3 lots more"}
+
+
+@pytest.mark.parametrize(
+    ("text", "hashes"),
+    [
+        ('{"config_sha256": "ab", "limits_sha256": "cd"}', ("ab", "cd")),
+        ("not json", (hashlib.sha256(b"not json").hexdigest(), None)),
+        ("[]", (hashlib.sha256(b"[]").hexdigest(), None)),
+    ],
+)
+def test_what_the_run_was_told_is_kept_with_its_hashes(
+    tmp_path: Path, text: str, hashes: tuple[str, str | None]
+) -> None:
+    (tmp_path / "config.json").write_text(text)
+    catch_up(tmp_path)
+    meta = {row["key"]: row["value"] for row in rows(tmp_path, "SELECT * FROM meta")}
+    assert meta["config"] == text
+    assert (meta["config_sha256"], meta.get("limits_sha256")) == hashes
 
 
 def test_line_that_can_not_be_written_is_counted(tmp_path: Path) -> None:

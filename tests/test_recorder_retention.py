@@ -94,7 +94,7 @@ def test_tidy_drops_journals_and_keeps_ledgers(tmp_path: Path) -> None:
     first = ended(runs_dir, "20260101-a", "main", state_dir=state)
     second = ended(runs_dir, "20260102-a", "main", state_dir=state)
     last = ended(runs_dir, "20260103-a", "main", state_dir=state)
-    (state / "main.json").write_text(json.dumps({"runs": {"x": str(second), KEY: str(last)}}))
+    (state / "main.json").write_text(json.dumps({"run_dir": str(second), "utc_ns": 1}))
     build_report(first)
     before = dump(first)
     dry = tidy(runs_dir, 10 * DAY_NS, keep_days=1, bytes_max=None, is_dry=True)

@@ -206,8 +206,9 @@ CREATE VIEW v_open AS SELECT   -- orders that the journal did not see end
 FROM orders JOIN instruments USING (core) WHERE state IN ({_OPEN}) ORDER BY intent_id;
 
 CREATE VIEW v_events AS SELECT
-    {_utc("ts_ns", _ANY_OFFSET)} AS utc, seq, kind, account, key AS instrument, text, detail
-FROM engine_events LEFT JOIN instruments USING (core, account) ORDER BY seq;
+    {_utc("ts_ns", _ANY_OFFSET)} AS utc, seq, kind, engine_events.account AS account,
+    coalesce(key, json_extract(detail, '$.instrument')) AS instrument, text, detail
+FROM engine_events LEFT JOIN instruments ON instruments.core = engine_events.core ORDER BY seq;
 
 CREATE VIEW v_divergences AS SELECT utc, account, instrument, text
 FROM v_events WHERE kind = 'divergence' ORDER BY seq;

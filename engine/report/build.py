@@ -61,6 +61,7 @@ def make_report(folder: Folder) -> dict[str, Any]:
     return whole | {
         "name": folder_name(folder),
         "config_sha256": folder.meta.get("config_sha256"),
+        "limits_sha256": folder.meta.get("limits_sha256"),
         "instruments": reports,
         "fills_by_owner": sum_counts(one["fills_by_owner"] for one in reports),
         "what_happened": folder.story,
@@ -96,7 +97,6 @@ def core_report(run: Run) -> dict[str, Any]:
         "events": events,
         "events_per_s": round(events / run.duration_s, 1) if run.duration_s > 0 else 0.0,
         "key": run.key,
-        "limits_sha256": run.meta.get("limits_sha256"),
         "account": run.meta.get("account"),
         "venue": run.meta.get("venue"),
         "symbol": run.symbol,
