@@ -385,7 +385,9 @@ def test_snapshots_come_until_the_core_is_content_and_not_faster_than_backoff() 
         snapshots.add(3, rig.btc, keeper)
         rig.plain.wanted.add(3)
         snapshots.want(3)
-        snapshots.want(3)  # one at a time
+        first = snapshots._tasks[3]
+        snapshots.want(3)
+        assert snapshots._tasks[3] is first  # one at a time
         await rig.until(lambda: len(rig.plain.snapshots) >= 4)
         assert {number for number, _ in rig.plain.snapshots} == {3}
         assert b"lastUpdateId" in rig.plain.snapshots[0][1]
