@@ -10,6 +10,8 @@ from support_live import Desk, Exchange, desk, exchanges, written
 from support_session import run
 
 from engine.errors import EXIT_OK, EXIT_UNSAFE, TickmakerError
+from engine.exchange.commands import SetState
+from engine.exchange.terms import MarketState
 from engine.live.control import ask
 from fastcore.types import Halt, Side
 
@@ -107,7 +109,7 @@ def test_crashed_run_is_taken_over_order_by_order_and_fill_by_fill(tmp_path: Pat
                 opening = second.records("OPENING")
                 assert [int.from_bytes(payload, "little") for _, payload in opening] == [7]
                 booked = second.heard.of("fill_recovered")
-                assert ["stranger"] == [fill["owner"] for fill in booked if fill["side"] == "SELL"]
+                assert [fill["owner"] for fill in booked if fill["side"] == "SELL"] == ["stranger"]
                 assert second.numbers()["position_lots"] == usdm.position_lots("BTCUSDT")
                 still = {order.client_order_id for order in usdm.core.open_orders(0, "BTCUSDT")}
                 assert not leftover & still
@@ -201,6 +203,55 @@ def test_trades_by_hand_are_booked_and_quoting_goes_on(tmp_path: Path) -> None:
                 assert not made.heard.of("divergence")
                 left = [order.client_order_id for order in usdm.core.open_orders(0, "BTCUSDT")]
                 assert sorted(left) == ["rest-0", "rest-1", "rest-2"]
+
+    run(work)
+
+
+def test_comparison_doubts_only_what_differs_twice(tmp_path: Path) -> None:
+    """Once is a fill on its way; twice is a divergence, until it is explained."""
+
+    async def work() -> None:
+        usdm = Exchange("binance_usdm", ["BTCUSDT"])
+        async with exchanges(tmp_path, usdm):
+            path = written(tmp_path, USDM, half_spread_ticks="20.0")
+            async with desk(path, tmp_path / "one") as made:
+                await made.quoting()
+                reconciler = made.account.reconciler
+                for _ in range(2):
+                    await reconciler.compare()
+                assert not made.heard.of("doubt")
+                held = usdm.core.accounts[0].position("BTCUSDT")
+                held.lots += 5
+                await reconciler.compare()
+                assert not made.heard.of("doubt")
+                assert not made.bits() & Halt.RECONCILING
+                await reconciler.compare()
+                (doubt,) = made.heard.of("doubt")
+                assert "+5 are unexplained" in doubt["what"]
+                assert made.bits() & Halt.RECONCILING
+                await made.until(lambda: made.heard.of("divergence"))
+                held.lots -= 5
+                await made.quoting()
+                assert await made.stop() == EXIT_OK
+
+    run(work)
+
+
+def test_instrument_that_stops_trading_is_not_quoted(tmp_path: Path) -> None:
+    async def work() -> None:
+        usdm = Exchange("binance_usdm", ["BTCUSDT"])
+        async with (
+            exchanges(tmp_path, usdm),
+            desk(written(tmp_path, USDM), tmp_path / "one") as made,
+        ):
+            await made.quoting()
+            await made.account.watch.look()
+            assert not made.bits() & Halt.VENUE
+            now_ns = usdm.server.now_ns()
+            usdm.core.operate(SetState("BTCUSDT", MarketState.HALTED), now_ns)
+            await made.account.watch.look()
+            assert made.bits() & Halt.VENUE
+            assert await made.stop() == EXIT_OK
 
     run(work)
 

@@ -1,4 +1,4 @@
-"""`tickmaker run` as a person uses it: real processes, a local exchange, one command after another."""
+"""`tickmaker run` as a person uses it: real processes and a local exchange."""
 
 import json
 import os

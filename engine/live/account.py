@@ -57,6 +57,7 @@ class LiveAccount:
         self.trade: Keeper
         self.user: Keeper
         self.markets: list[Keeper] = []
+        self.watch: VenueWatch
         self._watches: list[MarketWatch] = []
         self.snapshots: Snapshots
         self._roles: dict[int, Role] = {}
@@ -112,6 +113,10 @@ class LiveAccount:
                 self._conditions.of(numbers, Halt.DEAD_MAN, "switch"), rng=stage.rng,
                 emit=self.emit,
             )  # fmt: skip
+        self.watch = VenueWatch(
+            self.rest, self.adapter, {i.number: i.traded for i in self.instruments},
+            self._on_trading, self._on_filters, rng=stage.rng, emit=self.emit,
+        )  # fmt: skip
         self.reconciler = Reconciler(self)
         self.is_built = True
         self._apply_clock(self.clock.offset_ns)
@@ -134,6 +139,7 @@ class LiveAccount:
 
     def _keep_role(self, role: Role, keeper: Keeper) -> None:
         self._roles[role.index] = role
+        self.stage.transport.trust(role, self.config.ca_file)
         self._keepers[role.index] = keeper
 
     def core_account(self) -> CoreAccount:
@@ -220,9 +226,7 @@ class LiveAccount:
         spawn(self.reconciler.keep())
         if self.dead_man is not None:
             spawn(self.dead_man.keep())
-        watched = {instrument.number: instrument.traded for instrument in self.instruments}
-        spawn(VenueWatch(self.rest, self.adapter, watched, self._on_trading, self._on_filters,
-                         rng=self.stage.rng, emit=self.emit).keep())  # fmt: skip
+        spawn(self.watch.keep())
 
     # -- END ---
 

@@ -100,12 +100,10 @@ class Reconciler:
         return [i for i in self._account.instruments if i.bits & Halt.RECONCILING]
 
     async def pull_all(self) -> None:
-        """Of each instrument, ours alone; the proof comes with the reconciliation."""
+        """Of each instrument; the proof comes with the reconciliation."""
         for instrument in self._account.instruments:
             try:
-                await self._account.calls.cancel_ours(
-                    instrument.traded, is_ours, CANCEL_TIMEOUT_S
-                )
+                await self.cancel(instrument, CANCEL_TIMEOUT_S)
             except TickmakerError as error:
                 self._stage.warn(error, **instrument.where)
 
@@ -130,14 +128,18 @@ class Reconciler:
 
     async def pull_leftovers(self) -> None:
         """At start-up: what earlier runs left, and what is not ours where the policy says so."""
-
-        def should_go(row: OrderRow) -> bool:
-            return is_ours(row) or self._policy.strangers == "cancel"
-
         await each([
-            self._account.calls.cancel_ours(instrument.traded, should_go, CANCEL_TIMEOUT_S)
-            for instrument in self._account.instruments
+            self.cancel(instrument, CANCEL_TIMEOUT_S) for instrument in self._account.instruments
         ])
+
+    async def cancel(self, instrument: LiveInstrument, timeout_s: float) -> int:
+        """Cancel what should not rest there, and prove it; how many were seen. Where nobody else
+        may have orders one call pulls them all, however many there are."""
+        is_everything = self._policy.strangers == "cancel"
+        return await self._account.calls.cancel_ours(
+            instrument.traded, (lambda _: True) if is_everything else is_ours, timeout_s,
+            is_everything=is_everything,
+        )  # fmt: skip
 
     async def agree(self) -> None:
         """At start-up, until each instrument of the account agrees, or can't: those that do not
@@ -176,7 +178,7 @@ class Reconciler:
         calls, traded = self._account.calls, instrument.traded
         rows = await calls.open_orders(traded)
         if any(map(is_ours, rows)):
-            await calls.cancel_ours(traded, is_ours, CANCEL_TIMEOUT_S)
+            await self.cancel(instrument, CANCEL_TIMEOUT_S)
             await asyncio.sleep(SETTLE_S)
             rows = await calls.open_orders(traded)
         since_ns = instrument.since_ns - (TRADES_WIDE_NS if is_wide else 0)

@@ -13,9 +13,7 @@ from engine.errors import TickmakerError
 from engine.live.account import LiveAccount
 from engine.live.flatten import flatten
 from engine.live.instrument import LiveInstrument
-from engine.live.reconciler import is_ours
 from engine.live.stage import Stage, each
-from engine.venues.base import OrderRow
 from fastcore.types import Command
 
 FLAT_DEADLINE_S = 3.0  # for cancels over the TRADE connection
@@ -101,13 +99,9 @@ class ShutDown:
 
     async def _prove(self, account: LiveAccount) -> int:
         """Cancel until the venue itself says that nothing is open; how many were seen."""
-
-        def should_go(row: OrderRow) -> bool:
-            return is_ours(row) or account.config.strangers == "cancel"
-
         deadline_s = PROOF_DEADLINE_S + PROOF_S_EACH * len(account.instruments)
         counts = await each([
-            account.calls.cancel_ours(instrument.traded, should_go, deadline_s)
+            account.reconciler.cancel(instrument, deadline_s)
             for instrument in account.instruments
         ])
         return sum(counts)
