@@ -26,8 +26,8 @@ ONCE = (
     "test_exchange_admin", "test_exchange_bybit_*", "test_exchange_core", "test_exchange_docs",
     "test_exchange_f*", "test_exchange_money", "test_exchange_orders", "test_exchange_s*",
     "test_exchange_venue", "test_ofi_exam", "test_recorder_docs", "test_recorder_opening",
-    "test_recorder_retention",
-    "test_report*", "test_risk_docs", "test_signals_docs", "test_sim_judges", "test_source", "test_spot_*", "test_usdm_*", "test_user_docs",
+    "test_recorder_retention", "test_report*", "test_risk_docs", "test_signals_docs",
+    "test_sim_judges", "test_source", "test_spot_*", "test_usdm_*", "test_user_docs",
     "test_user_errors", "test_view",
 )  # fmt: skip
 # Files that mostly wait come first, so that no worker ends with them alone. The demos share a
