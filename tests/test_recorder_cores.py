@@ -8,6 +8,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from engine.recorder.tail import JournalTail
 from fastcore.journal import JournalOrder
 from fastcore.types import Conn, FillOwner, FillVia, Halt, OrderState, SendOutcome, Side
 from tests.support_journal import JournalBuilder, dump, rows, write_run
+from tests.support_sources import ROOT
 
 SMALL = 4 * mmap.PAGESIZE
 KEYS = ("hedge.bybit_linear.ETHUSDT", "main.binance_usdm.BTCUSDT", "main.binance_usdm.SOLUSDT")
@@ -374,3 +376,40 @@ def test_a_transaction_is_bounded_and_no_journal_waits(
         tail.close()
     ledger.close()
     assert catch_up(tmp_path) == count - 150
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from tests.test_recorder_cores import builders, trade
+made = builders(Path(sys.argv[1]))
+print("ready", flush=True)
+for n in range(100_000):
+    trade(made[n % 3], n)
+"""
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.05, 0.2])
+def test_engine_killed_under_load_leaves_whole_records(tmp_path: Path, seconds: float) -> None:
+    """SIGKILL anywhere, with a recorder at work: the ledger is a straight projection of it all."""
+    engine = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], text=True,
+                              stdout=subprocess.PIPE, cwd=ROOT)  # fmt: skip
+    assert engine.stdout is not None
+    assert engine.stdout.readline() == "ready\n"
+    timer = threading.Timer(seconds, engine.kill)
+    timer.start()
+    try:
+        followed = follow(tmp_path, lambda pause_s: engine.poll() is None, lambda: False)
+    finally:
+        engine.kill()
+        engine.wait()
+    engine.stdout.close()
+    first = dump(tmp_path)
+    assert catch_up(tmp_path) == 0
+    (tmp_path / "ledger.sqlite").unlink()
+    assert catch_up(tmp_path) == followed >= 3
+    assert dump(tmp_path) == first
+    for row in rows(tmp_path, "SELECT * FROM journals"):
+        fills = rows(tmp_path, "SELECT total(CASE side WHEN 0 THEN qty_lots ELSE -qty_lots END) "
+                               f"AS lots FROM fills WHERE core = {row['core']}")  # fmt: skip
+        assert row["position_lots"] == fills[0]["lots"]
