@@ -15,7 +15,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from engine import cli_live
 from engine.cli_bench import bench_app
+from engine.cli_check import check
 from engine.cli_output import JsonFlag, print_json, print_result, progress_bar, warn
 from engine.errors import EXIT_FAILED, EXIT_OK, TickmakerError
 
@@ -26,8 +28,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 tape_app = typer.Typer(help="Import and check recorded market data.", no_args_is_help=True)
+runs_app = typer.Typer(help="What runs left behind.", no_args_is_help=True)
 app.add_typer(tape_app, name="tape")
+app.add_typer(runs_app, name="runs")
 app.add_typer(bench_app, name="bench")
+app.command()(check)
+cli_live.add_to(app)
 
 Strategy = Annotated[str, typer.Option(help="A built-in one, or my_file.py:function.")]
 RunsDir = Annotated[Path, typer.Option(help="Where run folders are made.")]
@@ -175,6 +181,35 @@ def report(
     from engine.report.build import build_report
 
     print_result(build_report(run), as_json)
+
+
+@runs_app.command("tidy")
+def runs_tidy(
+    runs: RunsDir = Path("runs"),
+    keep_days: Annotated[
+        float | None, typer.Option(min=0.0, help="Drop journals of runs that ended before.")
+    ] = None,
+    max_bytes: Annotated[
+        int | None, typer.Option(min=0, help="Keep to this many bytes, the oldest go first.")
+    ] = None,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Do it; else only what would go is told.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Drop raw journals of old runs. Ledgers and reports stay, and what an account's next run
+    starts from, and what still runs; a run without its journal can't be verified any more."""
+    from engine.clock import wall_ns
+    from engine.recorder.retention import tidy
+
+    result = tidy(
+        runs, wall_ns(), keep_days=keep_days, bytes_max=max_bytes, is_dry=not delete
+    )
+    print_result(result, as_json)
+    kept = [row for row in result["journals"] if row["kept_because"]]
+    for row in kept:
+        warn(f"{row['run_dir']} keeps its journal: {row['kept_because']}")
+    raise typer.Exit(EXIT_FAILED if kept else EXIT_OK)
 
 
 @app.command(

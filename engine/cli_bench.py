@@ -113,6 +113,20 @@ def bench_sim(
     print_figures(result, as_json)
 
 
+@bench_app.command("recorder")
+def bench_recorder(
+    rate: Annotated[int, typer.Option(min=1, help="Order events a second, of all cores.")] = 5_000,
+    seconds: Annotated[float, typer.Option(min=1.0)] = 20.0,
+    cores: Annotated[int, typer.Option(min=1, max=200)] = 10,
+    out: Annotated[Path | None, typer.Option(help="Also write the result here.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Two processes: journals at a steady rate, and how far behind them the ledger is."""
+    from bench.recorder import run
+
+    print_figures(run(rate, seconds, cores, out), as_json)
+
+
 @bench_app.command("matching")
 def bench_matching(
     events: Annotated[int, typer.Option(min=1, help="Orders a round.")] = 1_000_000,

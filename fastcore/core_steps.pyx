@@ -241,3 +241,9 @@ cdef class CoreSteps(CoreSend):
             self._keep_failure()
         if fc_unlikely(code != STRATEGY_QUOTE):
             clear_target(&self.target)
+
+    # -- COLD ---
+
+    def has_booked(self, int64_t trade_id, int side) -> bool:
+        """Whether our fill on this side of the trade is booked, as far as the memory reaches."""
+        return self.orders.trade_ids.has(2 * <uint64_t>trade_id + <uint64_t>side)

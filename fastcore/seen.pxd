@@ -12,5 +12,6 @@ cdef class Seen:
 
     # True: `key` is new, and is remembered; the oldest is forgotten for it. O(1).
     cdef bint take(self, uint64_t key) noexcept nogil
+    cdef bint has(self, uint64_t key) noexcept nogil       # and forgets nothing
     cdef uint64_t _home(self, uint64_t key) noexcept nogil
     cdef void _forget(self, uint64_t key) noexcept nogil

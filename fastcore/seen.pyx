@@ -54,6 +54,14 @@ cdef class Seen:
         self.count += 1
         return True
 
+    cdef bint has(self, uint64_t key) noexcept nogil:
+        cdef uint64_t slot = self._home(key)
+        while self._table[slot] != 0:
+            if self._ring[self._table[slot] - 1] == key:
+                return True
+            slot = (slot + 1) & self._mask
+        return False
+
     cdef void _forget(self, uint64_t key) noexcept nogil:
         """Free the key's slot, and move up whatever would not be found any more."""
         cdef uint64_t hole = self._home(key)
@@ -75,6 +83,9 @@ cdef class Seen:
 
     def take_key(self, uint64_t key) -> bool:
         return self.take(key)
+
+    def has_key(self, uint64_t key) -> bool:
+        return self.has(key)
 
     def check(self) -> None:
         """Every key of the ring is found, and nothing else stands in the table."""

@@ -75,7 +75,8 @@ class JournalBuilder:
         return self.record(kind, payload, arg)
 
     def config(self, **changes: object) -> int:
-        return self.record("CONFIG", json.dumps(CONFIG | {"number": self.number} | changes).encode(), now_ns=0)
+        config = CONFIG | {"number": self.number} | changes
+        return self.record("CONFIG", json.dumps(config).encode(), now_ns=0)
 
     def frame(self, conn: Conn = Conn.MARKET, payload: bytes = b"{}", step_ns: int = 1000) -> int:
         self.now_ns += step_ns

@@ -1,5 +1,6 @@
 """One ledger of several cores: each journal exactly once, whatever dies and whenever."""
 
+import hashlib
 import json
 import mmap
 import random
@@ -73,9 +74,8 @@ def test_intents_records_and_positions_of_all_cores_stand_in_one_ledger(tmp_path
     assert [tuple(row.values()) for row in listed] == [
         (number, key, key.split(".")[0], key.split(".")[2]) for number, key in enumerate(KEYS)
     ]
-    assert [row["n"] for row in rows(tmp_path, "SELECT count(*) AS n FROM orders GROUP BY core")] == [
-        3, 3, 3,
-    ]  # fmt: skip
+    counts = rows(tmp_path, "SELECT count(*) AS n FROM orders GROUP BY core")
+    assert [row["n"] for row in counts] == [3, 3, 3]
     found = rows(tmp_path, "SELECT owner, via, symbol FROM v_fills WHERE owner <> 'run'")
     assert found == [{"owner": "stranger", "via": "rest", "symbol": "BTCUSDT"}]
     for builder in made:
@@ -249,6 +249,24 @@ def test_lines_that_are_no_events_are_kept_as_they_are(tmp_path: Path) -> None:
     assert row == {"account": "main", "text": "3 lots more"}
 
 
+@pytest.mark.parametrize(
+    ("text", "hashes"),
+    [
+        ('{"config_sha256": "ab", "limits_sha256": "cd"}', ("ab", "cd")),
+        ("not json", (hashlib.sha256(b"not json").hexdigest(), None)),
+        ("[]", (hashlib.sha256(b"[]").hexdigest(), None)),
+    ],
+)
+def test_what_the_run_was_told_is_kept_with_its_hashes(
+    tmp_path: Path, text: str, hashes: tuple[str, str | None]
+) -> None:
+    (tmp_path / "config.json").write_text(text)
+    catch_up(tmp_path)
+    meta = {row["key"]: row["value"] for row in rows(tmp_path, "SELECT * FROM meta")}
+    assert meta["config"] == text
+    assert (meta["config_sha256"], meta.get("limits_sha256")) == hashes
+
+
 def test_line_that_can_not_be_written_is_counted(tmp_path: Path) -> None:
     log = EventsLog(tmp_path / "absent")
     assert not log.say("step", 1)
@@ -277,11 +295,24 @@ def test_halts_say_when_why_and_how_long(tmp_path: Path) -> None:
     assert [row["ns"] for row in halts] == [1000, 100_001_000, 100_000_000]
     reasons = rows(tmp_path, "SELECT reason, times, seconds FROM v_halt_reasons")
     assert {row["reason"]: row["times"] for row in reasons} == {
-        "BOOK": 2, "RECONCILING": 0, "SHUTDOWN": 1,
+        "BOOK": 2, "RECONCILING": 1, "SHUTDOWN": 1,
     }  # fmt: skip
     seconds = {row["reason"]: row["seconds"] for row in reasons}
     assert seconds["SHUTDOWN"] == pytest.approx(0.1)
     assert seconds["BOOK"] == pytest.approx(0.100002)
+
+
+def test_what_a_core_starts_with_counts_as_a_halt(tmp_path: Path) -> None:
+    builder = JournalBuilder(tmp_path)
+    builder.config()
+    builder.timer(1)
+    builder.now_ns += 2_000_000_000
+    builder.state(Halt.RECONCILING | Halt.BOOK, Halt.NONE)
+    builder.close()
+    catch_up(tmp_path)
+    assert rows(tmp_path, "SELECT reasons, seconds FROM v_halts") == [
+        {"reasons": "BOOK+RECONCILING", "seconds": 2.0}
+    ]
 
 
 def test_params_conditions_queries_and_doubts_are_kept(tmp_path: Path) -> None:

@@ -28,7 +28,9 @@ def run(folder: Path, opening: int | None = -30, **config: object) -> JournalBui
     return builder
 
 
-def end(builder: JournalBuilder, in_order: bool | None = True, previous: Path | None = None) -> Path:
+def end(
+    builder: JournalBuilder, in_order: bool | None = True, previous: Path | None = None
+) -> Path:
     run_dir = builder.directory.parents[1]
     log = EventsLog(run_dir)
     if previous is not None:
@@ -67,8 +69,9 @@ def test_run_that_was_killed_did_not_end_in_order(tmp_path: Path, in_order: bool
     builder = run(tmp_path / "one")
     opening = opening_of(end(builder, in_order))
     assert not opening.ended_in_order
-    assert opening.instruments[KEY].position_lots == -30
-    assert (opening.instruments[KEY].last_trade_id, opening.instruments[KEY].trade_ids) == (-1, set())
+    found = opening.instruments[KEY]
+    assert found.position_lots == -30
+    assert (found.last_trade_id, found.trade_ids) == (-1, set())
 
 
 def test_instrument_that_the_run_did_not_open_is_found_in_the_one_before(tmp_path: Path) -> None:
@@ -201,7 +204,36 @@ def test_history_counts_every_trade_once_over_runs(tmp_path: Path) -> None:
     assert history.openings == {symbol: Decimal("0.005")}
     assert history.positions() == {symbol: Decimal("0.007")}
     assert history.fees() == {"quote": Decimal("0.00000100"), "base": Decimal("0.00000050")}
+    assert history.held() == {symbol: Decimal("0.0069995")}
     assert account_history([one, two], "other").fills == []
+
+
+def test_both_sides_of_one_trade_count(tmp_path: Path) -> None:
+    builder = run(tmp_path / "one", 0)
+    builder.fill(1, Side.BUY, 600_000, 4, trade_id=5)
+    builder.fill(2, Side.SELL, 600_000, 4, trade_id=5)
+    run_dir = end(builder)
+    assert opening_of(run_dir).instruments[KEY].booked == {(5, Side.BUY), (5, Side.SELL)}
+    assert len(account_history([run_dir]).fills) == 2
+
+
+def test_fees_in_the_base_asset_shrink_the_next_opening(tmp_path: Path) -> None:
+    """0.4 lots a run, as at a spot venue: after three runs one lot and 0.2 are gone."""
+    held, carried, folder = 100, 0, None
+    for number, (lots, left_e8) in enumerate(((99, 60_000), (99, 20_000), (98, 80_000))):
+        builder = run(tmp_path / str(number), held)
+        builder.fill(1, Side.BUY, 600_000, 5, fee_e8=40_000, fee_asset=FeeAsset.BASE)
+        builder.fill(2, Side.SELL, 600_000, 5, fee_e8=40_000)
+        log = EventsLog(builder.directory.parents[1])
+        log.opening(1, "main", KEY, carried)
+        log.close()
+        folder = end(builder, True, folder)
+        found = opening_of(folder).instruments[KEY]
+        assert (found.position_lots, found.base_fees_e8) == (held, 40_000)
+        held, carried = found.position_in("0.001"), found.carried_in("0.001")
+        assert (held, carried) == (lots, left_e8)
+    assert found.position_in("0.0005") == 197
+    assert found.carried_in("0.0005") == 30_000
 
 
 def test_history_of_a_folder_without_a_ledger_is_named(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.report.build import build_report, latency_summary, nearest_rank
+from engine.report.build import build_report
+from engine.report.latency import latency_summary, nearest_rank
 from engine.report.pnl import Books, Fill, sum_fills, value
 from fastcore.types import Conn, FeeAsset, SendOutcome, Side, Verb
 from tests.support_journal import JournalBuilder, page_text, rows, write_run

@@ -264,13 +264,13 @@ def test_verify_compiles_the_runs_own_copy(tmp_path: Path, my_quotes: UserStrate
     result = verify_run(run_dir)
     assert result["first_difference"] is None
     assert result["orders"] > 2
-    copy = run_dir / strategies.COPY
+    copy = strategies.copy_path(run_dir, my_quotes.source_sha256)
     source = copy.read_text()
     copy.write_text(source.replace("half_spread_ticks", "half_spread"))
     with pytest.raises(TickmakerError, match="is not the file that ran"):
         verify_run(run_dir)
     copy.unlink()
-    with pytest.raises(TickmakerError, match=r"strategy\.py is missing"):
+    with pytest.raises(TickmakerError, match=r"\.py is missing"):
         verify_run(run_dir)
 
 
@@ -292,7 +292,7 @@ def test_another_strategy_with_a_forged_hash_is_found_out(
         writer.append(kind, arg, data, now_ns, recv_ts_ns)
     run_dir = saved(tmp_path, quoting, my_quotes)
     (run_dir / "journal" / "desk" / "000000.jnl").write_bytes(forged)
-    (run_dir / strategies.COPY).write_bytes(other)
+    strategies.copy_path(run_dir, hashlib.sha256(other).hexdigest()).write_bytes(other)
     assert verify_run(run_dir)["identical"] is False
 
 

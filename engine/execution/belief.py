@@ -1,6 +1,6 @@
 """What we believe of one instrument, what its venue says, and what follows: the words of both."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -27,25 +27,30 @@ class OwnOrder:
 
 @dataclass(frozen=True, slots=True)
 class Belief:
-    """One core's, at one moment."""
+    """One core's, at one moment: after all of what it is compared with was told, so that an order
+    that we hold for dead was dead before, or died meanwhile. (A cancel of it does no harm.)"""
 
     symbol: str
     client_prefix: str  # of this run: tm<run_tag>-<strategy>-
     position_lots: int
     orders: Sequence[OwnOrder]
     is_quiet: bool  # halted, nothing on its way: what the venue says can be compared exactly
+    booked: Container[tuple[int, Side]]  # (trade id, our side): both sides of one may be ours
+    base_fees_e8: int = 0  # spot: what the venue took of the base asset, of the fills booked
+    lot_e8: int = 1  # with it: the venue's position is smaller by up to so many lots, rounded up
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the venue said, in the order asked: orders, trades, position. None: not asked."""
+    """What the venue said, in the order asked: open orders, queries, trades, position: a fill that
+    comes meanwhile is told of as missing, never passed over. None: not asked."""
 
     open_orders: Sequence[OrderRow] | None
     orders: Sequence[OrderRow]  # by client id, of own orders in doubt and of trades' orders
-    absent: Sequence[str]  # client ids that the venue doesn't know
+    absent: Sequence[str]  # client ids, or the venue's ids, that it answered it doesn't know
     trades: Sequence[TradeRow] | None  # since before the last that is booked; oldest first
     position_lots: int | None
-    at_ns: int  # monotonic: when the last of it was asked for
+    at_ns: int  # monotonic: when the first of it was asked for
 
 
 class Owner(StrEnum):
@@ -93,6 +98,13 @@ class AskOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """Not agreed yet, and nothing to do about it but to ask again: what is still missing."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class Diverged:
     """What can't be explained; a halt until it is."""
 
@@ -106,4 +118,4 @@ class Agreed:
     position_lots: int
 
 
-Action = BookFill | SettleOrder | CancelOrder | AskOrder | Diverged | Agreed
+Action = BookFill | SettleOrder | CancelOrder | AskOrder | Waiting | Diverged | Agreed

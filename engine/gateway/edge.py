@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from engine.errors import EXIT_USAGE, TickmakerError
 from engine.gateway.handshake import upgrade
@@ -15,7 +16,7 @@ class Edge:
     """Defaults are the real ones."""
 
     dial: Dial = upgrade
-    connect_http: Callable[[], Http] = AiohttpClient
+    connect_http: Callable[[Path | None], Http] = AiohttpClient  # (a CA's file)
     segment_bytes: int = 16 << 20  # of a journal segment
     turn_s: float = 0.01  # between two looks at journal space and status page
 

@@ -10,6 +10,7 @@ What the lines are read for (any other kind is kept and shown as it is):
     kind            fields besides ts_ns, account, core, text
     step            name, ms                a step of start-up or shutdown that is done
     previous_run    run_dir                 the account's run before this one: openings are its end
+    opening         instrument, carried_e8  parts of a lot held beside the opening (spot)
     connection      conn, up, why           a socket came up or went down
     reconciled      rounds, ms              both sides agree again
     divergence                              what can't be explained: text; a halt until it is
@@ -68,6 +69,13 @@ class EventsLog:
     def previous_run(self, ts_ns: int, account: str, run_dir: Path) -> bool:
         """Where this run's opening comes from; to be written before anything is traded."""
         return self.say("previous_run", ts_ns, account=account, run_dir=str(run_dir))
+
+    def opening(self, ts_ns: int, account: str, instrument: str, carried_e8: int) -> bool:
+        """What of the base asset is held beside the lots of the core's opening, in 1e-8: less
+        than a lot (InstrumentOpening.carried_in)."""
+        return self.say(
+            "opening", ts_ns, account=account, instrument=instrument, carried_e8=carried_e8
+        )
 
     def balances(self, ts_ns: int, account: str, assets: dict[str, int]) -> bool:
         """What the account holds, in 1e-8 of each asset, as the venue tells it."""

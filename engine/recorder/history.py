@@ -13,10 +13,12 @@ from pathlib import Path
 
 from engine.errors import TickmakerError
 from engine.recorder.follow import LEDGER_FILE
+from fastcore.types import FeeAsset
 
 _EXACT = Context(prec=60)
 _FILLS = """SELECT exch_ts_ns, account, venue, symbol, trade_id, venue_order_id, client_id,
-    fills.side AS side, v_fills.px AS px, v_fills.qty AS qty, fee_e8, fee_asset_name,
+    fills.side AS side, v_fills.px AS px, v_fills.qty AS qty, fee_e8,
+    fills.fee_asset AS fee_asset, fee_asset_name,
     fills.is_maker AS is_maker, owner_word, via_word
 FROM fills JOIN (
     SELECT seq, account, venue, symbol, client_id, px, qty, fee_asset_name, owner AS owner_word,
@@ -45,6 +47,7 @@ class HistoryFill:
     qty: Decimal
     fee: Decimal
     fee_asset: str
+    is_base_fee: bool
     is_maker: bool
     owner: str
     via: str
@@ -67,6 +70,15 @@ class History:
             total[key] = _EXACT.add(total.get(key, Decimal(0)), change)
         return total
 
+    def held(self) -> dict[tuple[str, str], Decimal]:
+        """`positions` less the fees paid in the base asset: what spot balances hold."""
+        total = self.positions()
+        for fill in self.fills:
+            if fill.is_base_fee:
+                key = (fill.venue, fill.symbol)
+                total[key] = _EXACT.subtract(total[key], fill.fee)
+        return total
+
     def fees(self) -> dict[str, Decimal]:
         """What was paid, by asset."""
         total: dict[str, Decimal] = {}
@@ -80,7 +92,7 @@ def account_history(run_dirs: Iterable[Path], account: str | None = None) -> His
 
     Give runs whose ledgers are up to date (`tickmaker report`, `opening_of` see to it).
     """
-    fills: dict[tuple[str, str, str, int], HistoryFill] = {}
+    fills: dict[tuple[str, str, str, int, int], HistoryFill] = {}
     openings: dict[tuple[str, str, str], Decimal] = {}
     for run_dir in run_dirs:
         with _ledger(run_dir) as database:
@@ -92,9 +104,9 @@ def account_history(run_dirs: Iterable[Path], account: str | None = None) -> His
             for fill in _fills(run_dir, database):
                 if account in (None, fill.account):
                     # The first to book it knows its client id; a later one repeats the trade.
-                    fills.setdefault(
-                        (fill.account, fill.venue, fill.symbol, fill.trade_id), fill
-                    )
+                    # Both sides of one trade may be ours.
+                    trade = (fill.account, fill.venue, fill.symbol, fill.trade_id, fill.side)
+                    fills.setdefault(trade, fill)
     ordered = sorted(fills.values(), key=lambda one: (one.exch_ts_ns, one.symbol, one.trade_id))
     return History(ordered, {key[1:]: held for key, held in openings.items()})
 
@@ -105,7 +117,8 @@ def _fills(run_dir: Path, database: sqlite3.Connection) -> Iterator[HistoryFill]
             run_dir, row["exch_ts_ns"], row["account"], row["venue"], row["symbol"],
             row["trade_id"], row["venue_order_id"], row["client_id"], row["side"],
             Decimal(row["px"]), Decimal(row["qty"]), Decimal(row["fee_e8"]).scaleb(-8, _EXACT),
-            row["fee_asset_name"], bool(row["is_maker"]), row["owner_word"], row["via_word"],
+            row["fee_asset_name"], row["fee_asset"] == FeeAsset.BASE, bool(row["is_maker"]),
+            row["owner_word"], row["via_word"],
         )  # fmt: skip
 
 

@@ -28,6 +28,7 @@ SCHEMA_VERSION = 3
 __all__ = ["Ledger", "LedgerBusyError", "LedgerDamagedError", "state_text"]
 _SCHEMA = Path(__file__).with_name("schema.sql")
 _EVENTS = {"events_offset": 0, "events_seq": 0}
+_HASHES = ("config_sha256", "limits_sha256")
 _SET_META = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
 # What no other writer may have moved since we looked.
 _MARK = "SELECT (SELECT total(records) FROM journals), value FROM meta WHERE key = 'events_offset'"
@@ -107,11 +108,18 @@ class Ledger:
             raise self._failed(error) from error
 
     def keep_config(self, path: Path) -> None:
-        """What the run was told, and its hash: runs told the same have the same."""
-        with contextlib.suppress(OSError):
+        """What the run was told, and the hashes that it gave for it (else the file's own)."""
+        try:
             text = path.read_text(encoding="utf-8", errors="replace")
-            self.set_meta("config", text)
-            self.set_meta("config_sha256", hashlib.sha256(text.encode()).hexdigest())
+        except OSError:
+            return
+        self.set_meta("config", text)
+        told: dict[str, str] = {"config_sha256": hashlib.sha256(text.encode()).hexdigest()}
+        with contextlib.suppress(ValueError, AttributeError):
+            config = json.loads(text)
+            told |= {key: str(config[key]) for key in _HASHES if config.get(key)}
+        for key, value in told.items():
+            self.set_meta(key, value)
 
     def settle(self) -> None:
         """Everything committed is on the disk after this: a power cut loses none of it."""

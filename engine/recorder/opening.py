@@ -29,11 +29,15 @@ _POSITION = """SELECT instruments.*, (
 ) + coalesce((
     SELECT sum(CASE side WHEN 0 THEN qty_lots ELSE -qty_lots END) FROM fills
     WHERE fills.core = instruments.core
-), 0) AS position_lots
+), 0) AS position_lots, coalesce((
+    SELECT sum(fee_e8) FROM fills WHERE fills.core = instruments.core AND fee_asset = 1
+), 0) AS base_fees_e8
 FROM instruments WHERE key = ? AND core IN (SELECT core FROM openings)"""
 _LAST_TRADE = """SELECT exch_ts_ns, trade_id FROM fills JOIN instruments USING (core)
 WHERE key = ? ORDER BY exch_ts_ns DESC, trade_id DESC LIMIT 1"""
-_TRADES = """SELECT trade_id FROM fills JOIN instruments USING (core)
+_CARRIED = """SELECT json_extract(detail, '$.carried_e8') AS carried_e8 FROM engine_events
+WHERE kind = 'opening' AND json_extract(detail, '$.instrument') = ? ORDER BY seq DESC LIMIT 1"""
+_TRADES = """SELECT trade_id, side FROM fills JOIN instruments USING (core)
 WHERE key = ? AND exch_ts_ns >= ?"""
 _OPEN_ORDERS = """SELECT orders.intent_id, v_open.client_id, orders.venue_order_id, orders.side,
     px_ticks, qty_lots, cum_qty_lots
@@ -68,14 +72,22 @@ class InstrumentOpening:
     lot: str
     run_tag: str
     run_dir: Path  # whose end this is
-    position_lots: int  # what that run's opening and fills add up to
+    position_lots: int  # what that run's opening and fills add up to, fees not taken off
+    base_fees_e8: int  # what that run's fills paid in the base asset: spot holds less by it
+    carried_e8: int  # of the base asset, below a lot, that it was opened with beside its lots
     last_trade_ts_ns: int  # venue's UTC of the last booked trade of any run; 0: none
     last_trade_id: int  # -1: none
     trade_ids: frozenset[int]  # booked since OVERLAP_NS before that trade, in any run
+    booked: frozenset[tuple[int, int]]  # the same with the side: both sides may be ours
     open_orders: tuple[OpenOrder, ...]
 
     def position_in(self, lot: str) -> int:
-        """The position in lots of another size: the venue may have changed its filters."""
+        """What the next run opens with, in its lots: the venue may have changed its filters.
+
+        Fees paid in the base asset are taken off, by whole lots: `carried_in` is what is left.
+        """
+        if self.base_fees_e8 or self.carried_e8:
+            return self._held_e8 // _lot_e8(lot)
         lots = self.position_lots * Decimal(self.lot) / Decimal(lot)
         if lots != int(lots):
             raise TickmakerError(
@@ -85,6 +97,17 @@ class InstrumentOpening:
                 "the state folder: the next run starts from what the venue says",
             )
         return int(lots)
+
+    def carried_in(self, lot: str) -> int:
+        """1e-8 of the base asset that are held beside position_in(lot): less than a lot. The next
+        run tells it by EventsLog.opening, or after some restarts the parts make a whole lot."""
+        if self.base_fees_e8 or self.carried_e8:
+            return self._held_e8 % _lot_e8(lot)
+        return 0
+
+    @property
+    def _held_e8(self) -> int:
+        return self.position_lots * _lot_e8(self.lot) + self.carried_e8 - self.base_fees_e8
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +136,10 @@ def opening_of(run_dir: Path, keys: Collection[str] = ()) -> Opening:
             ended_in_order=ends.ended_in_order,
             instruments={key: opening for key, opening in found.items() if opening is not None},
         )
+
+
+def _lot_e8(lot: str) -> int:
+    return int(Decimal(lot).scaleb(8))
 
 
 class _Run:
@@ -147,8 +174,12 @@ class _Run:
         row = next(iter(self.rows(_LAST_TRADE, key)), None)
         return (row["exch_ts_ns"], row["trade_id"]) if row else (0, -1)
 
-    def trade_ids(self, key: str, since_ns: int) -> set[int]:
-        return {row["trade_id"] for row in self.rows(_TRADES, key, since_ns)}
+    def booked(self, key: str, since_ns: int) -> set[tuple[int, int]]:
+        """(trade id, side)."""
+        return {(row["trade_id"], row["side"]) for row in self.rows(_TRADES, key, since_ns)}
+
+    def carried_e8(self, key: str) -> int:
+        return next((int(row["carried_e8"] or 0) for row in self.rows(_CARRIED, key)), 0)
 
     def open_orders(self, key: str) -> tuple[OpenOrder, ...]:
         return tuple(OpenOrder(*row) for row in self.rows(_OPEN_ORDERS, key))
@@ -181,7 +212,7 @@ class _Chain:
     def end_of(self, key: str) -> InstrumentOpening | None:
         """From the newest run that opened the instrument; trades of older ones, too."""
         found: tuple[_Run, sqlite3.Row] | None = None
-        last, ids = (0, -1), set[int]()
+        last, booked = (0, -1), set[tuple[int, int]]()
         for run in self._back(key.partition(".")[0]):
             if found is not None and run.end_ns < last[0] - OVERLAP_NS:
                 break
@@ -190,15 +221,17 @@ class _Chain:
                 continue
             found = found or (run, row)
             last = max(last, run.last_trade(key))
-            ids |= run.trade_ids(key, last[0] - OVERLAP_NS)
+            booked |= run.booked(key, last[0] - OVERLAP_NS)
         if found is None:
             return None
         run, row = found
         return InstrumentOpening(
             key=key, account=row["account"], venue=row["venue"], symbol=row["symbol"],
             tick=row["tick"], lot=row["lot"], run_tag=run.run_tag, run_dir=run.run_dir,
-            position_lots=row["position_lots"], last_trade_ts_ns=last[0], last_trade_id=last[1],
-            trade_ids=frozenset(ids), open_orders=run.open_orders(key),
+            position_lots=row["position_lots"], base_fees_e8=row["base_fees_e8"],
+            carried_e8=run.carried_e8(key), last_trade_ts_ns=last[0], last_trade_id=last[1],
+            trade_ids=frozenset(trade_id for trade_id, _ in booked), booked=frozenset(booked),
+            open_orders=run.open_orders(key),
         )  # fmt: skip
 
     def _back(self, account: str) -> Iterator[_Run]:

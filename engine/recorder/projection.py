@@ -24,14 +24,18 @@ Values = tuple[Any, ...]
 
 # Tables whose rows are a record's fields, as they are, behind seq, core and ts_ns.
 _TABLE_OF = {
-    "FILL": "fills", "SAMPLE": "samples", "BOOK": "book_events", "QUERY": "queries",
+    "FILL": "fills", "BOOK": "book_events", "QUERY": "queries",
     "OPENING": "openings",
 }  # fmt: skip
 _STATE_COLUMNS = (
     "key", "core", "segment", "offset", "next_seq", "records", "first_ts_ns", "last_ts_ns",
     "cause_seq", "cause_kind", "cause_arg", "position_lots", "frames_market", "frames_trade",
-    "frames_user", "snapshots",
+    "frames_user", "snapshots", "samples",
 )  # fmt: skip
+# Of a core's samples (ten a second) every n-th is kept, by how many there were: a year of them
+# would be most of the ledger, and no plot shows more.
+_SAMPLES_KEPT = ((36_000, 1), (3_456_000, 10))
+_SAMPLES_KEPT_LATER = 100
 _FRAME_COUNTERS = {
     int(Conn.MARKET): "frames_market",
     int(Conn.TRADE): "frames_trade",
@@ -79,6 +83,8 @@ WHERE core = ?1 AND out_seq = ?2"""
 POSITION = _insert(
     "positions", "seq", "core", "ts_ns", "position_lots", "change_lots", "cause", "trade_id"
 )
+SAMPLE = _insert_row("samples", "SAMPLE")
+LAST_SAMPLE = _insert_row("last_samples", "SAMPLE").replace("INSERT", "INSERT OR REPLACE", 1)
 PARAMS = _insert("params", "seq", "core", "ts_ns", "params")
 CONDITION = _insert("conditions", "seq", "core", "ts_ns", "bit", "name", "is_on")
 STATE = _insert("states", "seq", "core", "ts_ns", "old_bits", "new_bits", "reasons")
@@ -92,7 +98,7 @@ JOURNAL = _insert("journals", *_STATE_COLUMNS).replace("INSERT", "INSERT OR REPL
 _ROWS = {KIND[kind]: _insert_row(table, kind) for kind, table in _TABLE_OF.items()}
 STATEMENTS = (
     INSTRUMENT, ORDER, ORDER_EVENT, OUT, SENT, *_ROWS.values(), POSITION, PARAMS, CONDITION,
-    STATE, DENY, SESSION, EVENT, BALANCE, JOURNAL,
+    STATE, DENY, SESSION, SAMPLE, LAST_SAMPLE, EVENT, BALANCE, JOURNAL,
 )  # fmt: skip
 _ROW = {kind: struct.Struct(f"<{len(names)}q") for kind, names in FIELDS.items()}
 
@@ -124,6 +130,7 @@ class State:
     frames_trade: int = 0
     frames_user: int = 0
     snapshots: int = 0
+    samples: int = 0
 
     @property
     def position(self) -> Position:
@@ -160,7 +167,7 @@ class Projector:
             KIND["ORDER"]: self._on_order,
             KIND["FILL"]: self._on_fill,
             KIND["STATE"]: self._on_state,
-            KIND["SAMPLE"]: self._on_row,
+            KIND["SAMPLE"]: self._on_sample,
             KIND["DENY"]: self._on_deny,
             KIND["BOOK"]: self._on_row,
         }
@@ -229,6 +236,15 @@ class Projector:
     def _on_row(self, record: Record) -> None:
         values = _ROW[record.kind].unpack(record.payload)
         self._rows[_ROWS[record.kind]].append((record.seq, self._core, record.now_ns, *values))
+
+    def _on_sample(self, record: Record) -> None:
+        row = (record.seq, self._core, record.now_ns, *_ROW[record.kind].unpack(record.payload))
+        count = self.state.samples
+        kept = (every for below, every in _SAMPLES_KEPT if count < below)
+        if count % next(kept, _SAMPLES_KEPT_LATER) == 0:
+            self._rows[SAMPLE].append(row)
+        self._rows[LAST_SAMPLE].append(row)
+        self.state.samples = count + 1
 
     def _on_opening(self, record: Record) -> None:
         self._on_row(record)

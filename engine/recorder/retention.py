@@ -1,5 +1,5 @@
 """How long journals are kept. A ledger is never dropped: it says what happened, for ever; a
-journal proves it, byte for byte (`tickmaker verify`), and takes a hundred times the room.
+journal proves it, byte for byte (`tickmaker verify`), and takes far more room.
 
 Decisions are pure (`surplus_runs`, `surplus_segments`); `tidy` and `trim_run` look and delete.
 What goes is a segment whose every record is in the ledger, on the disk; never one of a run that
@@ -8,7 +8,6 @@ is alive, or of an account's last run, from which the next one starts.
 
 import contextlib
 import json
-import os
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -217,17 +216,17 @@ def _config(run_dir: Path) -> dict[str, Any]:
 
 
 def _last_runs(configs: dict[Path, dict[str, Any]]) -> set[Path]:
-    """Each account's newest folder here (names begin with their time), and every folder that
-    the account's own file in the state folder names: who traded which instrument last."""
+    """Each account's newest folder here (names begin with their time), and what the account's
+    own file in the state folder names."""
     newest: dict[str, Path] = {}
     last: set[Path] = set()
     for path, config in sorted(configs.items(), key=lambda item: item[0].name):
         for account in _account_names(config):
             newest[account] = path
-            state = config.get("state_dir")
+            state = str(config.get("state_dir", "."))
             with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
-                document = json.loads(Path(os.fspath(state), f"{account}.json").read_bytes())
-                last.update(Path(folder).resolve() for folder in document["runs"].values())
+                document = json.loads(Path(state, f"{account}.json").read_bytes())
+                last.add(Path(document["run_dir"]).resolve())
     return last | set(newest.values())
 
 

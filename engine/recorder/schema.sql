@@ -22,7 +22,8 @@ CREATE TABLE journals (        -- how far each core's journal is projected, and 
     frames_market INTEGER NOT NULL,
     frames_trade INTEGER NOT NULL,
     frames_user INTEGER NOT NULL,
-    snapshots INTEGER NOT NULL
+    snapshots INTEGER NOT NULL,
+    samples INTEGER NOT NULL    -- in the journal
 ) WITHOUT ROWID;
 
 CREATE TABLE instruments (     -- price = ticks * tick_units / 10^tick_decimals
@@ -194,9 +195,32 @@ CREATE TABLE denies (          -- orders that the gate refused
     qty_lots INTEGER NOT NULL
 );
 
-CREATE TABLE samples (         -- ten a second a core; a price of 0: none
+-- Ten a second a core, for an hour; then one a second, after four days one in ten seconds
+-- (projection.py). A price of 0: none. last_samples has each core's newest.
+CREATE TABLE samples (
     seq INTEGER PRIMARY KEY,
     core INTEGER NOT NULL,
+    ts_ns INTEGER NOT NULL,
+    bid_px_ticks INTEGER NOT NULL,
+    bid_qty_lots INTEGER NOT NULL,
+    ask_px_ticks INTEGER NOT NULL,
+    ask_qty_lots INTEGER NOT NULL,
+    own_bid_px_ticks INTEGER NOT NULL,
+    own_bid_qty_lots INTEGER NOT NULL,
+    own_ask_px_ticks INTEGER NOT NULL,
+    own_ask_qty_lots INTEGER NOT NULL,
+    position_lots INTEGER NOT NULL,
+    cash_ticks_lots INTEGER NOT NULL,
+    fees_e8 INTEGER NOT NULL,   -- of those paid in the quote asset
+    spread_half_ticks_lots INTEGER NOT NULL,
+    orders_sent INTEGER NOT NULL,
+    fills INTEGER NOT NULL
+);
+CREATE INDEX samples_core ON samples (core, seq);
+
+CREATE TABLE last_samples (
+    core INTEGER PRIMARY KEY,
+    seq INTEGER NOT NULL,
     ts_ns INTEGER NOT NULL,
     bid_px_ticks INTEGER NOT NULL,
     bid_qty_lots INTEGER NOT NULL,

@@ -26,6 +26,7 @@ from engine.recorder.segments import (
 from fastcore.journal import JournalError, read_segment, segment_header
 
 _FIRST_WORD = struct.Struct("<IHH")  # payload_size, kind, arg
+_ZEROS = bytes(1 << 16)
 _NOT_ZERO = re.compile(rb"[^\0]")
 
 
@@ -95,17 +96,17 @@ class JournalTail:
         """
         path = segment_path(self.directory, self.position.segment)
         if self._map is None:
-            if self.position.segment > 0 and not path.exists():
+            follows = self.position.segment > 0 or any(self.directory.glob("*.jnl"))
+            if follows and not path.exists():
                 raise TickmakerError(
-                    f"journal segment {path} is missing; the one before it says that it follows",
+                    f"journal segment {path} is missing; others say that it was there",
                     "restore it from a copy; the ledger is complete up to "
                     f"record {self.position.next_seq - 1}",
                 )
             return
         # Zeros, as a rule. A torn record (a kill between its bytes and its first word) is not.
         offset = self.position.offset
-        while found := _NOT_ZERO.search(self._map, offset):
-            offset = found.start() & ~7
+        while (offset := _not_zero(self._map, offset)) >= 0:
             if offset > self.position.offset and _is_whole(self._map, offset, self.position):
                 raise self._damaged("record looks unwritten, and another one follows it")
             offset += 8
@@ -192,6 +193,19 @@ class JournalTail:
             "the ledger keeps everything before it; check the disk, then restore the segment "
             "from a copy",
         )
+
+
+def _not_zero(segment: mmap.mmap, offset: int) -> int:
+    """Start of the first word from `offset` on that is not zero; -1: none. The tail of a segment
+    is mostly a hole of zeros, so blocks are compared before bytes are looked at."""
+    while offset < len(segment):
+        block = segment[offset : offset + len(_ZEROS)]
+        if block != _ZEROS[: len(block)]:
+            found = _NOT_ZERO.search(block)
+            assert found is not None
+            return (offset + found.start()) & ~7
+        offset += len(block)
+    return -1
 
 
 def _is_begun(path: Path) -> bool:

@@ -150,25 +150,31 @@ CREATE VIEW v_states AS SELECT
     {_utc("ts_ns")} AS utc, account, symbol, reasons, old_bits, new_bits
 FROM states JOIN instruments USING (core) ORDER BY seq;
 
+CREATE VIEW v_spans AS         -- what the halt word was, from when until when; seconds may be 0
+SELECT core, ts_ns, until_ns, old_bits, new_bits, reasons FROM (
+    SELECT states.core, ts_ns, old_bits, new_bits, reasons,
+        lead(ts_ns, 1, last_ts_ns) OVER (PARTITION BY states.core ORDER BY seq) AS until_ns
+    FROM states JOIN journals USING (core)
+)
+UNION ALL                      -- what a core starts with is in no change
+SELECT states.core, first_ts_ns, ts_ns, 0, old_bits,
+    (WITH bits (bit, name) AS (VALUES {_BITS})
+     SELECT group_concat(name, '+') FROM bits WHERE old_bits & bit)
+FROM states JOIN journals USING (core)
+WHERE old_bits <> 0 AND seq = (SELECT min(seq) FROM states AS s WHERE s.core = states.core);
+
 CREATE VIEW v_halts AS SELECT  -- each time that quoting was not allowed: why, and how long
     {_utc("ts_ns")} AS from_utc, {_utc("until_ns")} AS to_utc, account, venue, symbol, reasons,
     (until_ns - ts_ns) / 1e9 AS seconds, core, ts_ns, until_ns
-FROM (
-    SELECT states.core, ts_ns, new_bits, reasons,
-        lead(ts_ns, 1, journals.last_ts_ns) OVER (PARTITION BY states.core ORDER BY seq) AS until_ns
-    FROM states JOIN journals USING (core)
-) JOIN instruments USING (core) WHERE new_bits <> 0 ORDER BY ts_ns, core;
+FROM v_spans JOIN instruments USING (core)
+WHERE new_bits <> 0 AND until_ns > ts_ns ORDER BY ts_ns, core;
 
 CREATE VIEW v_halt_reasons AS  -- how often each reason came, and how long it was in force
-WITH bits (bit, name) AS (VALUES {_BITS}), spans AS (
-    SELECT states.core, seq, ts_ns, old_bits, new_bits,
-        lead(ts_ns, 1, journals.last_ts_ns) OVER (PARTITION BY states.core ORDER BY seq) AS until_ns
-    FROM states JOIN journals USING (core)
-)
+WITH bits (bit, name) AS (VALUES {_BITS})
 SELECT account, venue, symbol, name AS reason,
     sum((new_bits & bit) <> 0 AND (old_bits & bit) = 0) AS times,
     sum(CASE WHEN new_bits & bit THEN until_ns - ts_ns ELSE 0 END) / 1e9 AS seconds
-FROM spans JOIN bits ON (new_bits | old_bits) & bit JOIN instruments USING (core)
+FROM v_spans JOIN bits ON (new_bits | old_bits) & bit JOIN instruments USING (core)
 GROUP BY core, bit ORDER BY core, bit;
 
 CREATE VIEW v_params AS SELECT
@@ -200,8 +206,9 @@ CREATE VIEW v_open AS SELECT   -- orders that the journal did not see end
 FROM orders JOIN instruments USING (core) WHERE state IN ({_OPEN}) ORDER BY intent_id;
 
 CREATE VIEW v_events AS SELECT
-    {_utc("ts_ns", _ANY_OFFSET)} AS utc, seq, kind, account, key AS instrument, text, detail
-FROM engine_events LEFT JOIN instruments USING (core, account) ORDER BY seq;
+    {_utc("ts_ns", _ANY_OFFSET)} AS utc, seq, kind, engine_events.account AS account,
+    coalesce(key, json_extract(detail, '$.instrument')) AS instrument, text, detail
+FROM engine_events LEFT JOIN instruments ON instruments.core = engine_events.core ORDER BY seq;
 
 CREATE VIEW v_divergences AS SELECT utc, account, instrument, text
 FROM v_events WHERE kind = 'divergence' ORDER BY seq;

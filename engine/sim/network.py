@@ -12,10 +12,13 @@ Face around the Face (exchange/faults.py).
 import asyncio
 import select
 import socket
+import ssl
 from collections.abc import Mapping
 from operator import attrgetter
 from random import Random
 from urllib.parse import urlsplit
+
+from multidict import CIMultiDict
 
 from engine.errors import TickmakerError
 from engine.exchange.face import (
@@ -143,8 +146,10 @@ class Network:
 
     # -- WEBSOCKETS ---
 
-    async def dial(self, url: str, what: str, timeout_s: float) -> Upgraded:
-        """What handshake.upgrade does over TCP."""
+    async def dial(
+        self, url: str, what: str, timeout_s: float, tls: ssl.SSLContext | None = None
+    ) -> Upgraded:
+        """What handshake.upgrade does over TCP; nothing here needs encryption."""
         parts = urlsplit(url)
         where = f"{what} at {parts.netloc}"
         target = f"{parts.path}?{parts.query}" if parts.query else parts.path
@@ -329,15 +334,17 @@ class Network:
 
     # -- HTTP ---
 
-    async def request(self, method: str, url: str, headers: Mapping[str, str]) -> HttpReply:
+    async def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes = b"",
+                      timeout_s: float = TIMEOUT_S) -> HttpReply:
         """What http.AiohttpClient does over TCP."""
         try:
-            async with asyncio.timeout(TIMEOUT_S):
-                return await self._request(method, url, headers)
+            async with asyncio.timeout(timeout_s):
+                return await self._request(method, url, headers, body)
         except TimeoutError:
-            raise NoAnswerError(f"no answer within {TIMEOUT_S:g} s") from None
+            raise NoAnswerError(f"no answer within {timeout_s:g} s") from None
 
-    async def _request(self, method: str, url: str, headers: Mapping[str, str]) -> HttpReply:
+    async def _request(self, method: str, url: str, headers: Mapping[str, str],
+                       body: bytes) -> HttpReply:
         if self._is_in_force(self._refused_ns, "http"):
             raise NoAnswerError("cannot connect (Connection refused)")
         is_lost = self._is_in_force(self._lost_ns, "request")
@@ -348,7 +355,8 @@ class Network:
         answered = self._waiting_http[number] = self.loop.create_future()
         lowered = {name.lower(): value for name, value in headers.items()}
         try:
-            self.step(HttpRequest(number, method, parts.path, parts.query, "", lowered))
+            text = body.decode()
+            self.step(HttpRequest(number, method, parts.path, parts.query, text, lowered))
             answer = await answered
         finally:
             self._waiting_http.pop(number, None)
@@ -357,10 +365,7 @@ class Network:
         if isinstance(answer, HttpDrop):
             raise NoAnswerError("ServerDisconnectedError")
         self.throttled += answer.status in (418, 429)
-        retry_after = dict((name.lower(), value) for name, value in answer.headers)
-        return HttpReply(
-            answer.status, answer.body.encode(), retry_after.get("retry-after", "")
-        )
+        return HttpReply(answer.status, answer.body.encode(), CIMultiDict(answer.headers))
 
     async def close(self) -> None:
         """The session is done with HTTP."""

@@ -16,7 +16,7 @@ from random import Random
 from typing import Any
 
 from engine import clock
-from engine.config import WsUrls, demo_core, load
+from engine.config import demo_core, load
 from engine.errors import EXIT_OK
 from engine.exchange.agents.settings import settings_of
 from engine.exchange.core import Core
@@ -28,6 +28,8 @@ from engine.exchange.market import AgentMarket
 from engine.exchange.stack import make_core, make_face
 from engine.gateway.edge import Edge
 from engine.gateway.parent import Output
+from engine.live.local import ACCOUNT as NAME
+from engine.live.local import local_engine
 from engine.session import Session
 from engine.sim.audit import Audit
 from engine.sim.checker import Belief, Checker
@@ -159,13 +161,14 @@ class _Run:
     async def whole(self) -> None:
         keys = self.core.keys[ACCOUNT].keys[0]
         network = self.network
-        edge = Edge(network.dial, lambda: network, SEGMENT_BYTES, HOUSEKEEPING_S)
-        self.session = Session(self._config(), keys.api_key, keys.secret, self.heard, edge)
+        edge = Edge(network.dial, lambda _: network, SEGMENT_BYTES, HOUSEKEEPING_S)
+        credentials = {NAME: (keys.api_key, keys.secret)}
+        self.session = Session(self._config(), credentials, self.heard, edge)
         self._plan_faults()
         running = asyncio.create_task(self.session.run())
         tidying = asyncio.create_task(self._tidy())
         await asyncio.wait({running}, timeout=self.scenario.seconds)
-        self._is_started = self.session._hot is not None and self.session.supervisor.is_active
+        self._is_started = self.session.stage.is_active
         self._stopped_ns = self.loop.monotonic_ns() - START_NS
         self.session.stop()
         done, _ = await asyncio.wait({running}, timeout=SHUTDOWN_S)
@@ -184,12 +187,9 @@ class _Run:
         urls = self.network.face.urls("http://127.0.0.1:1", "ws://127.0.0.1:2")
         core = demo_core(SYMBOL, self.scenario.strategy or STRATEGY,
                          f"{self.seed & 0xFFFFFFFF:08x}", self.seed)
-        return load({
-            "run_dir": str(self.folder), "rest_url": urls["rest_url"],
-            "ws_url": {name: urls["ws_url"][name] for name in WsUrls.model_fields},
-            "poll": "sleep", "cpu": None, "core": core,
-            "credential": {"kind": "local_exchange", "seed": self.seed, "account": ACCOUNT},
-        })  # fmt: skip
+        return load(local_engine(
+            self.folder, [core], urls["rest_url"], urls["ws_url"], seed=self.seed
+        ))
 
     def _plan_faults(self) -> None:
         for fault in self.plan.wire:
@@ -222,7 +222,7 @@ class _Run:
             self.checker.tidy()
 
     def _read_segments(self, keep: int) -> None:
-        paths = sorted((self.folder / "journal").glob("*.jnl"))
+        paths = sorted((self.folder / "journal").glob("*/*.jnl"))
         for path in paths[: len(paths) - keep]:
             data = path.read_bytes()
             self._digest.update(data.rstrip(b"\0"))
@@ -277,12 +277,12 @@ class _Run:
         outcome = Outcome(self.seed, self.plan.texts(), virtual_s=virtual_s)
         outcome.lines = list(self.heard.lines)
         outcome.breaches += self.trouble
-        hot = self.session._hot
+        core = next((i.core for i in self.session.instruments if i.is_built), None)
         outcome.breaches += self._end_of_engine()
-        if hot is not None and self.exit_code is not None:
+        if core is not None and self.exit_code is not None:
             stopped = self.heard.last("stopped")
             outcome.breaches += self.checker.finish(Belief(
-                hot.core.numbers(), hot.core.has_diverged, self.exit_code,
+                core.numbers(), core.has_diverged, self.exit_code,
                 stopped.get("open_orders_at_venue"), self._may_miss(),
             ))  # fmt: skip
         outcome.breaches += self.audit.breaches
@@ -295,7 +295,7 @@ class _Run:
             "messages_up": self.network.messages_up,
             "face_steps": self.network.steps,
             "throttled": self.network.throttled,
-            "reconnects": self.session.supervisor.reconnects if hot is not None else 0,
+            "reconnects": sum(account.reconnects for account in self.session.accounts),
         }
         return outcome
 

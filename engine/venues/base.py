@@ -1,9 +1,9 @@
 """What a venue is to the engine: calls, plans of connections, and the rows that answers hold.
 
 Sans-IO: an adapter makes requests and reads answers; who sends them is engine/gateway. Prices are
-ticks and quantities lots here already, exactly, or ValueError: what is off the grid is nothing that
-we could hold a belief about. Ids are what the venue's decoder in fastcore.codec gives for the same
-text, so that a row of REST and an event of a stream name the same trade.
+ticks and quantities lots here already, exactly, or ValueError: what is off the grid is nothing
+that we could hold a belief about. Ids are what the venue's decoder in fastcore.codec gives for the
+same text, so that a row of REST and an event of a stream name the same trade.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -47,7 +47,7 @@ class Signed:
     """A request as it goes out. Holds key and signature: never shown, and gone after the send."""
 
     method: str
-    target: str  # path and query, encoded
+    target: str = field(repr=False)  # path and query, encoded
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(default=b"", repr=False)
 
@@ -155,6 +155,16 @@ class BalanceRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Best:
+    """The best levels of a book over REST; 0 where a side is empty."""
+
+    bid_px_ticks: int
+    bid_qty_lots: int
+    ask_px_ticks: int
+    ask_qty_lots: int
+
+
+@dataclass(frozen=True, slots=True)
 class FeeRates:
     maker_ppm: int
     taker_ppm: int
@@ -228,6 +238,11 @@ class Adapter(Protocol):
     can_query_over_ws: bool  # VERB_STATUS is answered on TRADE
     has_dead_man: bool
     keep_alive_every_s: float | None  # of what keeps the user stream alive; None: needs nothing
+    cancel_batch_max: int  # of rows in cancel_many
+    market_instruments_max: int  # of one market_plan
+
+    # (key, secret) for the core's encoder; both empty where TRADE is logged on.
+    def order_credential(self) -> tuple[bytes, bytes]: ...
 
     # -- SIGNING, ERRORS
     def sign(self, call: Call[Any], utc_ms: int) -> Signed: ...
@@ -236,8 +251,10 @@ class Adapter(Protocol):
 
     # -- FACTS
     def time(self) -> Call[int]: ...  # venue's UTC, ns
-    def instruments(self, symbols: Sequence[str], category: str) -> Call[dict[str, Instrument]]: ...
+    def instruments(self, symbols: Sequence[str], category: str) -> Call[
+        dict[str, Instrument]]: ...
     def snapshot(self, instrument: Instrument) -> Call[bytes] | None: ...  # None: in the stream
+    def best(self, instrument: Instrument) -> Call[Best]: ...  # cheap: tells silent from quiet
     def key_facts(self) -> Call[KeyFacts] | None: ...
     def account_facts(self) -> Call[AccountFacts] | None: ...
     def fees(self, instrument: Instrument) -> Call[FeeRates]: ...
@@ -251,6 +268,12 @@ class Adapter(Protocol):
     def open_conditional(self, instrument: Instrument) -> Call[list[OrderRow]] | None: ...
     def order(self, instrument: Instrument, client_id: str) -> Call[OrderRow | None]: ...
     def order_by_id(self, instrument: Instrument, order_text: str) -> Call[OrderRow | None]: ...
+    # Bybit forgets what is closed in the two above: absent only if these say None as well. None:
+    # the venue needs no second look.
+    def order_history(self, instrument: Instrument, client_id: str) -> Call[
+        OrderRow | None] | None: ...
+    def order_history_by_id(self, instrument: Instrument, order_text: str) -> Call[
+        OrderRow | None] | None: ...
     # Oldest first. `from_id`: the first trade wanted where the venue counts them (else ignored);
     # `since_ns`: venue's UTC. A cursor of the answer before it goes on from there.
     def trades(self, instrument: Instrument, since_ns: int, cursor: str = "") -> Call[
@@ -260,7 +283,8 @@ class Adapter(Protocol):
     def place(self, instrument: Instrument, client_id: str, side: Side, px_ticks: int,
               qty_lots: int, *, is_ioc: bool, is_reduce_only: bool) -> Call[None]: ...
     def cancel(self, instrument: Instrument, row: OrderRow) -> Call[None]: ...
-    def cancel_many(self, instrument: Instrument, rows: Sequence[OrderRow]) -> Call[None] | None: ...
+    def cancel_many(self, instrument: Instrument, rows: Sequence[OrderRow]) -> (
+        Call[None] | None): ...
     def cancel_all(self, instrument: Instrument) -> tuple[Call[None], ...]: ...
     # timeout_ms 0: disarm. None: the venue has none, or arms it in the user stream.
     def dead_man(self, instruments: Sequence[Instrument], timeout_ms: int) -> tuple[

@@ -21,6 +21,7 @@ from engine.exchange.keys import TRADING, Key
 
 DCP_WINDOW_S = (3, 300)
 HEDGE_MODE = 3
+MARGIN_MODES = ("REGULAR_MARGIN", "ISOLATED_MARGIN", "PORTFOLIO_MARGIN")
 ADDRESS_LENGTH_MAX = 64
 ADDRESSES_MAX = 20
 Values = Mapping[str, Any]
@@ -60,6 +61,16 @@ class KeyRest:
             raise VenueError(110025, "Position mode is not modified")
         self._venue.do(Kind.LINEAR, SetPositionMode(account_of(key), is_hedge=True))
         return {}
+
+    def set_margin_mode(self, key: Key, values: Values) -> Any:
+        """Cross margin is all that this exchange has; the mode that is set is accepted."""
+        may(key, "trade")
+        mode = values.get("setMarginMode")
+        if mode not in MARGIN_MODES:
+            raise VenueError(10001, "params error: setMarginMode invalid")
+        if mode != MARGIN_MODES[0]:
+            raise VenueError(3400045, "Set margin mode failed")
+        return {"reasons": []}
 
     def set_dcp(self, key: Key, values: Values) -> Any:
         may(key, "trade")

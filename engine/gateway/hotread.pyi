@@ -1,0 +1,4 @@
+from engine.gateway.hotsend import HotSend
+
+class HotRead(HotSend):
+    steps: int

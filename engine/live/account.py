@@ -1,0 +1,256 @@
+"""One account: its credential, its REST client, its private connections, and what keeps them."""
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from itertools import groupby
+
+from engine import clock, venues
+from engine.config import AccountConfig
+from engine.gateway.account_calls import AccountCalls
+from engine.gateway.clocksync import ClockSync
+from engine.gateway.deadman import DeadMan
+from engine.gateway.hotrole import Role
+from engine.gateway.keeper import Keeper, Link
+from engine.gateway.liveness import Conditions, MarketWatch
+from engine.gateway.market import Snapshots
+from engine.gateway.rest import RestClient
+from engine.gateway.venue_watch import VenueWatch
+from engine.live.instrument import LiveInstrument
+from engine.live.lock import AccountLock
+from engine.live.reconciler import Reconciler
+from engine.live.stage import Stage, cancelled
+from engine.venues.base import Instrument
+from fastcore.account import Account as CoreAccount
+from fastcore.types import Conn, Halt
+
+FEEDS_MAX = 8  # market-data connections of an account's codec; more instruments share them
+
+
+class LiveAccount:
+    """`instruments` are those of the configuration that name it."""
+
+    def __init__(
+        self, stage: Stage, config: AccountConfig, credential: tuple[str, str],
+        instruments: Sequence[LiveInstrument],
+    ) -> None:  # fmt: skip
+        self.stage = stage
+        self.config = config
+        self.name = config.name
+        self.instruments = instruments
+        self.adapter = venues.adapter(config, *credential)
+        self.lock = AccountLock(stage.config.state_dir, config.name)
+        hosts = stage.hosts
+        self.rest = RestClient(
+            self.adapter, config.rest_url, hosts.budget(config.rest_url, self.adapter),
+            rng=stage.rng, ca_file=config.ca_file, connect=stage.edge.connect_http,
+        )  # fmt: skip
+        self.emit = partial(stage.emit, account=config.name)
+        self.clock = ClockSync(
+            self.rest, self.adapter, self._apply_clock, rng=stage.rng, emit=self.emit
+        )
+        self.is_rest_up = False
+        self.is_built = False
+        self.calls: AccountCalls
+        self.reconciler: Reconciler
+        self.dead_man: DeadMan | None = None
+        self.trade: Keeper
+        self.user: Keeper
+        self.markets: list[Keeper] = []
+        self._watches: list[MarketWatch] = []
+        self.snapshots: Snapshots
+        self._roles: dict[int, Role] = {}
+        self._keepers: dict[int, Keeper] = {}
+        self._conditions = Conditions(stage.hot.condition)
+        self._resync: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"LiveAccount({self.name!r})"
+
+    # -- CLOCK ---
+
+    def _apply_clock(self, offset_ns: int) -> None:
+        if self.is_built:
+            for instrument in self.instruments:
+                self.stage.hot.clock(instrument.number, offset_ns)
+
+    def utc_ns(self) -> int:
+        """The venue's time."""
+        return clock.monotonic_ns() + self.clock.offset_ns
+
+    # -- WIRING ---
+
+    def build(self) -> None:
+        """Cores exist: roles, keepers, and what works beside them."""
+        stage, config, hot = self.stage, self.config, self.stage.hot
+        traded = [instrument.traded for instrument in self.instruments]
+        self.calls = AccountCalls(self.rest, self.adapter, traded, rng=stage.rng)
+        link = Link(
+            config.name, self.adapter, self.rest, hot, stage.transport,
+            stage.hosts.attempts(config.rest_url, self.adapter), stage.rng, stage.emit,
+            stage.on_fault,
+        )  # fmt: skip
+        numbers = [instrument.number for instrument in self.instruments]
+        trade = hot.add_role(Conn.TRADE, numbers)
+        user = hot.add_role(Conn.USER, numbers)
+        self.trade = Keeper.trade(
+            link, trade, on_change=self._on_trade_change,
+            doubt=self._conditions.of(numbers, Halt.LINK, "trade"),
+        )  # fmt: skip
+        self.user = Keeper.user(
+            link, user, on_change=self._on_user_change,
+            doubt=self._conditions.of(numbers, Halt.LINK, "user"),
+        )  # fmt: skip
+        self._keep_role(trade, self.trade)
+        self._keep_role(user, self.user)
+        self.snapshots = Snapshots(link)
+        for group in feed_groups(self.instruments, self.adapter.market_instruments_max):
+            self._build_feed(link, group)
+        if config.dead_man_s and self.adapter.has_dead_man:
+            self.dead_man = DeadMan(
+                self.rest, self.adapter, traded, config.dead_man_s,
+                self._conditions.of(numbers, Halt.DEAD_MAN, "switch"), rng=stage.rng,
+                emit=self.emit,
+            )  # fmt: skip
+        self.reconciler = Reconciler(self)
+        self.is_built = True
+        self._apply_clock(self.clock.offset_ns)
+
+    def _build_feed(self, link: Link, group: list[LiveInstrument]) -> None:
+        """One MARKET role: the connections that carry these instruments' streams."""
+        hot = self.stage.hot
+        numbers = [instrument.number for instrument in group]
+        role = hot.add_role(Conn.MARKET, numbers)
+        keeper = Keeper.market(
+            link, role, [instrument.traded for instrument in group], copies=self.config.feeds,
+            doubt=self._conditions.of(numbers, Halt.LINK, "market"),
+        )  # fmt: skip
+        self._keep_role(role, keeper)
+        self.markets.append(keeper)
+        for instrument in group:
+            self.snapshots.add(instrument.number, instrument.traded, keeper)
+        watched = {instrument.number: instrument.traded for instrument in group}
+        self._watches.append(MarketWatch(link, keeper, watched, self._on_silent))
+
+    def _keep_role(self, role: Role, keeper: Keeper) -> None:
+        self._roles[role.index] = role
+        self._keepers[role.index] = keeper
+
+    def core_account(self) -> CoreAccount:
+        """Capital and send budget that the account's cores share."""
+        return CoreAccount(self.instruments[0].config.core.limits.model_dump())
+
+    # -- CONDITIONS: the edge's own reasons to stand aside ---
+
+    def _on_silent(self, number: int, is_on: bool) -> None:
+        """An instrument's market data may have stopped, whatever its connection says."""
+        self._conditions.set(number, Halt.LINK, "silent", is_on)
+
+    def _on_trading(self, number: int, is_off: bool) -> None:
+        self._conditions.set(number, Halt.VENUE, "trading", is_off)
+
+    def _on_filters(self, number: int, told: Instrument) -> None:
+        """Tick or lot are not what the core was built with: nothing of it is right any more."""
+        instrument = next(i for i in self.instruments if i.number == number)
+        self._conditions.set(number, Halt.VENUE, "filters", True)
+        self.emit(
+            "warning",
+            what=f"{instrument.key}: the venue's tick and lot are {told.tick}, {told.lot} now",
+            remedy="quotes stay pulled; start again to trade on them",
+            instrument=instrument.key, core=number,
+        )  # fmt: skip
+
+    # -- CONNECTIONS ---
+
+    @property
+    def is_trade_up(self) -> bool:
+        return self._is_open(self.trade)
+
+    @property
+    def is_private_up(self) -> bool:
+        return self.is_built and self._is_open(self.trade) and self._is_open(self.user)
+
+    @property
+    def trade_lost_ns(self) -> int | None:
+        return self.trade.lost_ns
+
+    @property
+    def reconnects(self) -> int:
+        return sum(keeper.reconnects for keeper in self._keepers.values())
+
+    def _is_open(self, keeper: Keeper) -> bool:
+        return bool(keeper.role.is_open)
+
+    def has_role(self, role_index: int) -> bool:
+        return role_index in self._roles
+
+    def on_closed(self, role_index: int, slot: int) -> None:
+        self._keepers[role_index].on_closed(slot)
+
+    def _on_trade_change(self) -> None:
+        if not self.is_trade_up:
+            self.reconciler.on_trade_lost()
+        self.reconciler.want()
+
+    def _on_user_change(self) -> None:
+        if self.dead_man is not None:
+            self.dead_man.on_user(self._is_open(self.user))
+        self.reconciler.want()
+
+    def on_state(self, instrument: LiveInstrument) -> None:
+        """The state word of a core changed: see whether anything of it is ours to clear."""
+        bits = instrument.bits
+        if bits & Halt.USER_STREAM and self._is_open(self.user):
+            # The listen key has expired, or orders go unreported: the stream is dead.
+            self.user.on_user_halt()
+        if bits & Halt.CLOCK and (self._resync is None or self._resync.done()):
+            self._resync = self.stage.spawn(self.clock.clear(
+                lambda: any(i.bits & Halt.CLOCK for i in self.instruments)))
+        if bits & Halt.RECONCILING:
+            self.reconciler.want()
+
+    def start_keeping(self) -> None:
+        """Start-up is over: whatever is lost from now on is brought back."""
+        spawn = self.stage.spawn
+        for keeper in self._keepers.values():
+            keeper.start()
+        for watch in self._watches:
+            spawn(watch.keep())
+        spawn(self.clock.keep())
+        spawn(self.reconciler.keep())
+        if self.dead_man is not None:
+            spawn(self.dead_man.keep())
+        watched = {instrument.number: instrument.traded for instrument in self.instruments}
+        spawn(VenueWatch(self.rest, self.adapter, watched, self._on_trading, self._on_filters,
+                         rng=self.stage.rng, emit=self.emit).keep())  # fmt: skip
+
+    # -- END ---
+
+    async def stop_keeping(self) -> None:
+        """No connection is made any more; those that are up stay."""
+        if self.is_built:
+            await self.reconciler.close()
+            await asyncio.gather(*(keeper.close() for keeper in self._keepers.values()))
+            await self.snapshots.close()
+            if self._resync is not None:
+                await cancelled(self._resync)
+
+    async def close(self) -> None:
+        for role in self._roles.values():
+            for slot in range(role.slots):
+                self.stage.transport.disconnect(role, slot)
+        await self.rest.close()
+
+
+def feed_groups(
+    instruments: Sequence[LiveInstrument], most: int
+) -> list[list[LiveInstrument]]:
+    """Instruments that share a market-data connection: of one codec, alone as long as there are
+    few. A venue limits connections, and each is one more socket to poll."""
+    groups = []
+    by_codec = sorted(instruments, key=lambda i: (i.config.core.venue, i.number))
+    for _, members in groupby(by_codec, key=lambda i: i.config.core.venue):
+        alike = list(members)
+        size = min(-(-len(alike) // FEEDS_MAX), most)
+        groups += [alike[at : at + size] for at in range(0, len(alike), size)]
+    return groups

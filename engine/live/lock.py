@@ -1,0 +1,107 @@
+"""One engine an account: a lock held for life, and which run was the last, beside it.
+
+`<state_dir>/<account>.lock` is flock'ed; the kernel lets it go with the process, however that
+ends. `<state_dir>/<account>.json` names the folder of the account's last run: its ledger holds
+what the account should own now. It is written whole or not at all, and only when the new run's
+journal holds its own opening: a start that fails before leaves the old one.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from engine.errors import EXIT_UNSAFE, TickmakerError
+
+
+class Previous(NamedTuple):
+    """The run before this one, and since when it was the account's last (venue's UTC)."""
+
+    run_dir: Path
+    utc_ns: int
+
+
+class AccountLock:
+    """Of one account; `take` first."""
+
+    def __init__(self, state_dir: Path, account: str) -> None:
+        self.account = account
+        self.path = state_dir / f"{account}.lock"
+        self.state_path = state_dir / f"{account}.json"
+        self._fd = -1
+
+    def take(self) -> None:
+        """Hold the lock; TickmakerError when another engine does, or the folder can't be used."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise _unusable(self.path, error) from None
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            raise TickmakerError(
+                f"account {self.account} is traded by another engine ({self.path} is locked)",
+                "stop that one first: two engines would undo each other's orders",
+                EXIT_UNSAFE,
+            ) from None
+        except OSError as error:  # without a lock nothing keeps a second engine away
+            os.close(fd)
+            raise _unusable(self.path, error) from None
+        self._fd = fd
+
+    def release(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def previous(self) -> Previous | None:
+        """The account's run before this one; None: there was none. An unreadable file is an
+        error: taken for a first start, it would make any position ours."""
+        try:
+            text = self.state_path.read_text()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _unusable(self.state_path, error) from None
+        try:
+            told = json.loads(text)
+            return Previous(Path(told["run_dir"]), int(told["utc_ns"]))
+        except (ValueError, KeyError, TypeError):
+            raise TickmakerError(
+                f"{self.state_path} can't be read: it says which run traded {self.account} last",
+                "restore it; or delete it, and what the account holds becomes the opening",
+                EXIT_UNSAFE,
+            ) from None
+
+    def note(self, run_dir: Path, utc_ns: int) -> None:
+        """From now on this run is the account's last; on disk before this returns."""
+        text = json.dumps({"run_dir": str(run_dir.resolve()), "utc_ns": utc_ns})
+        fresh = self.state_path.with_suffix(".json.new")
+        try:
+            fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with os.fdopen(fd, "w") as file:
+                file.write(text + "\n")
+                file.flush()
+                os.fsync(fd)
+            fresh.replace(self.state_path)
+            _sync_folder(self.state_path.parent)
+        except OSError as error:
+            raise _unusable(self.state_path, error) from None
+
+
+def _sync_folder(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    with contextlib.suppress(OSError):  # a file system that can't sync a folder
+        os.fsync(fd)
+    os.close(fd)
+
+
+def _unusable(path: Path, error: OSError) -> TickmakerError:
+    return TickmakerError(
+        f"can't use {path}: {error.strerror}",
+        "check that state_dir is on a local disk and belongs to this user",
+    )

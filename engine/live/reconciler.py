@@ -1,0 +1,372 @@
+"""Asks the venue and tells the cores until both sides agree: the hands of execution/reconcile.py.
+
+A core that is RECONCILING quotes nothing. First nothing of ours may still be on its way to the
+venue, and nothing of ours may rest there; then orders, trades and position are read in that order,
+and what follows from them is done, until a pass says that nothing is left to do. What can't be
+explained keeps the instrument halted, and is asked again: a trade that a venue tells late explains
+it by itself.
+
+While an instrument quotes it is compared now and then, without being halted: what differs in two
+comparisons in a row is doubted, and that halts.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from engine import clock
+from engine.errors import TickmakerError
+from engine.execution.belief import (
+    OURS,
+    Agreed,
+    AskOrder,
+    BookFill,
+    CancelOrder,
+    Diverged,
+    SettleOrder,
+    Told,
+)
+from engine.execution.reconcile import Policy, reconcile
+from engine.gateway.reconnect import backoff_s
+from engine.live.instrument import LiveInstrument
+from engine.live.stage import cancelled, each
+from engine.venues.base import OrderRow, TradeRow
+from fastcore.types import Command, Halt
+
+if TYPE_CHECKING:
+    from engine.live.account import LiveAccount
+
+CANCEL_TIMEOUT_S = 10.0
+TURN_S = 0.005
+SETTLE_S = 0.1  # for fills that were on their way when the venue was asked
+PASSES_MAX = 8  # over one reading: each applies what the one before it could not
+ROUNDS_TO_TELL = 3  # readings that nothing explains, before a person is told
+COMPARE_EVERY_S = 30.0
+COMPARE_SHARE = 0.2  # of an address's weight, at most
+TRADES_MARGIN_NS = 10_000_000_000  # a venue may tell of a trade so much later
+TRADES_WIDE_NS = 600_000_000_000  # looked back when the position stays unexplained
+
+
+def is_ours(row: OrderRow) -> bool:
+    """Of this run or of an earlier one."""
+    return row.client_id.startswith(OURS)
+
+
+@dataclass
+class Doubt:
+    """Of an instrument that keeps quoting: what differed when it was compared last."""
+
+    seen: frozenset[str] = frozenset()
+
+
+class Reconciler:
+    """Of one account."""
+
+    def __init__(self, account: "LiveAccount") -> None:
+        self._account = account
+        self._stage = account.stage
+        self._task: asyncio.Task[None] | None = None
+        self._pull: asyncio.Task[None] | None = None
+        self._doubts: dict[int, Doubt] = {}
+        self._told_diverged: dict[int, str] = {}
+        config = account.config
+        ack_ms = max(i.config.core.budgets.ack_ms_max for i in account.instruments)
+        self._policy = Policy(
+            strangers=config.strangers,
+            absent_after_ns=int((config.recv_window_ms + ack_ms) * 1e6),
+        )
+        self.rounds = 0
+        self.divergences = 0
+
+    # -- WHEN ---
+
+    def want(self) -> None:
+        """Some core is RECONCILING, or a private connection came up: at most one task at work."""
+        if self._stage.is_active and self._batch() and (self._task is None or self._task.done()):
+            self._task = self._stage.spawn(self._run(), f"reconcile {self._account.name}")
+
+    def on_trade_lost(self) -> None:
+        """What rests at the venue can be pulled over REST only; that does not wait."""
+        if self._stage.is_active and (self._pull is None or self._pull.done()):
+            self._pull = self._stage.spawn(self.pull_all(), f"pull {self._account.name}")
+
+    async def close(self) -> None:
+        await cancelled(*(task for task in (self._task, self._pull) if task is not None))
+
+    def _batch(self) -> list[LiveInstrument]:
+        if not self._account.is_private_up:
+            return []
+        return [i for i in self._account.instruments if i.bits & Halt.RECONCILING]
+
+    async def pull_all(self) -> None:
+        """Of each instrument, ours alone; the proof comes with the reconciliation."""
+        for instrument in self._account.instruments:
+            try:
+                await self._account.calls.cancel_ours(
+                    instrument.traded, is_ours, CANCEL_TIMEOUT_S
+                )
+            except TickmakerError as error:
+                self._stage.warn(error, **instrument.where)
+
+    async def _run(self) -> None:
+        """Until no core asks for it any more, or a private connection is lost."""
+        attempt = 0
+        started_ns = clock.monotonic_ns()
+        while batch := self._batch():
+            try:
+                agreed = await self.round(batch, is_wide=attempt > 1)
+            except TickmakerError as error:
+                self._stage.warn(error, account=self._account.name)
+                agreed = []
+            for instrument in agreed:
+                self._stage.hot.command(instrument.number, Command.START)
+                if not instrument.bits & Halt.RECONCILING:
+                    ms = round((clock.monotonic_ns() - started_ns) / 1e6, 3)
+                    self._stage.emit("reconciled", rounds=attempt + 1, ms=ms, **instrument.where)
+            attempt = 0 if agreed else attempt + 1
+            if self._batch():
+                await asyncio.sleep(backoff_s(attempt, self._stage.rng))
+
+    async def pull_leftovers(self) -> None:
+        """At start-up: what earlier runs left, and what is not ours where the policy says so."""
+
+        def should_go(row: OrderRow) -> bool:
+            return is_ours(row) or self._policy.strangers == "cancel"
+
+        await each([
+            self._account.calls.cancel_ours(instrument.traded, should_go, CANCEL_TIMEOUT_S)
+            for instrument in self._account.instruments
+        ])
+
+    async def agree(self) -> None:
+        """At start-up, until each instrument of the account agrees, or can't: those that do not
+        stay halted, and are told of."""
+        left = list(self._account.instruments)
+        for attempt in range(ROUNDS_TO_TELL + 1):
+            agreed = await self.round(left, is_wide=attempt > 1)
+            left = [instrument for instrument in left if instrument not in agreed]
+            if not left:
+                return
+            await asyncio.sleep(backoff_s(attempt, self._stage.rng))
+
+    # -- ONE ROUND ---
+
+    async def round(
+        self, batch: Sequence[LiveInstrument], is_wide: bool = False
+    ) -> list[LiveInstrument]:
+        """Read once, apply; those that agree now."""
+        self.rounds += 1
+        await self.nothing_on_its_way(batch)
+        asked_utc_ns = self._account.utc_ns()
+        told = await each([self._ask(instrument, is_wide) for instrument in batch])
+        positions = await self._positions()
+        at_ns = clock.monotonic_ns()
+        agreed = []
+        for instrument, part in zip(batch, told, strict=True):
+            whole = replace(part, position_lots=positions.get(instrument.symbol, 0), at_ns=at_ns)
+            if await self._settle(instrument, whole):
+                instrument.since_ns = asked_utc_ns - TRADES_MARGIN_NS
+                self._told_diverged.pop(instrument.number, None)
+                agreed.append(instrument)
+        return agreed
+
+    async def _ask(self, instrument: LiveInstrument, is_wide: bool) -> Told:
+        """Nothing of ours rests there any more, then what does, then the trades."""
+        calls, traded = self._account.calls, instrument.traded
+        rows = await calls.open_orders(traded)
+        if any(map(is_ours, rows)):
+            await calls.cancel_ours(traded, is_ours, CANCEL_TIMEOUT_S)
+            await asyncio.sleep(SETTLE_S)
+            rows = await calls.open_orders(traded)
+        since_ns = instrument.since_ns - (TRADES_WIDE_NS if is_wide else 0)
+        trades = await calls.trades_since(traded, since_ns)
+        return Told(
+            open_orders=rows, orders=(), absent=(), trades=trades, position_lots=None, at_ns=0
+        )
+
+    async def _positions(self) -> dict[str, int]:
+        rows = await self._account.calls.positions()
+        return {row.symbol: row.position_lots for row in rows}
+
+    async def _settle(self, instrument: LiveInstrument, told: Told) -> bool:
+        """Apply what follows from one reading; True when both sides agree."""
+        asked: set[AskOrder] = set()
+        for _ in range(PASSES_MAX):
+            actions = reconcile(instrument.belief(), told, self._policy)
+            if len(actions) == 1 and isinstance(actions[0], Agreed):
+                self._stage.hot.account(instrument.number, actions[0].position_lots, 0)
+                return True
+            has_applied = self._apply(instrument, actions)
+            diverged = "; ".join(a.what for a in actions if isinstance(a, Diverged))
+            if diverged:
+                self._tell_diverged(instrument, told, diverged)
+                if has_applied and self._policy.strangers == "halt":
+                    # Booked, so the next pass has no word on it: a person resumes.
+                    self._stage.hot.command(instrument.number, Command.HALT)
+            asks = [a for a in actions if isinstance(a, AskOrder) and a not in asked]
+            asked.update(asks)
+            if asks:
+                told = await self._asked(instrument, told, asks)
+            elif not has_applied:
+                cancels = [a.row for a in actions if isinstance(a, CancelOrder)]
+                if cancels:
+                    await self._account.calls.cancel_rows(instrument.traded, cancels)
+                return False
+        return False
+
+    def _apply(self, instrument: LiveInstrument, actions: Iterable[Any]) -> bool:
+        """Fills and settled orders to the core; False: there was none."""
+        has_applied = False
+        for action in actions:
+            if isinstance(action, BookFill):
+                has_applied = True
+                if instrument.book(action):
+                    self._stage.emit(
+                        "fill_recovered", owner=str(action.owner), trade_id=action.row.trade_id,
+                        qty_lots=action.row.qty_lots, side=action.row.side.name,
+                        **instrument.where,
+                    )  # fmt: skip
+            elif isinstance(action, SettleOrder):
+                has_applied = True
+                instrument.settle(action)
+                self._stage.emit("settled_order", intent_id=action.intent_id,
+                                 how="ABSENT" if action.is_absent else action.state.name,
+                                 **instrument.where)  # fmt: skip
+        return has_applied
+
+    async def _asked(
+        self, instrument: LiveInstrument, told: Told, asks: Sequence[AskOrder]
+    ) -> Told:
+        rows = await each([self._ask_order(instrument, ask) for ask in asks])
+        absent = [
+            ask.client_id or ask.venue_order_text
+            for ask, row in zip(asks, rows, strict=True) if row is None
+        ]  # fmt: skip
+        found = [row for row in rows if row is not None]
+        return replace(
+            told, orders=[*told.orders, *found], absent=[*told.absent, *absent],
+            at_ns=clock.monotonic_ns(),
+        )  # fmt: skip
+
+    async def _ask_order(self, instrument: LiveInstrument, ask: AskOrder) -> OrderRow | None:
+        calls, traded = self._account.calls, instrument.traded
+        if ask.client_id:
+            return await calls.order(traded, ask.client_id)
+        return await calls.order_by_id(traded, ask.venue_order_text)
+
+    def _tell_diverged(self, instrument: LiveInstrument, told: Told, what: str) -> None:
+        """Journaled by the core (its account() input), told once a reason."""
+        if told.position_lots is not None:
+            self._stage.hot.account(instrument.number, told.position_lots, 0)
+        if self._told_diverged.get(instrument.number) == what:
+            return
+        self._told_diverged[instrument.number] = what
+        self.divergences += 1
+        self._stage.emit("divergence", what=f"{instrument.key}: {what}", remedy=(
+            "quotes stay pulled; compare the account's trades with the ledger. To start from what "
+            f"the venue says instead: stop, and delete {self._account.lock.state_path}"
+        ), **instrument.where)  # fmt: skip
+
+    # -- WHAT IS ON ITS WAY ---
+
+    async def nothing_on_its_way(self, batch: Sequence[LiveInstrument]) -> None:
+        """Until no place of the halted cores can reach the venue any more; at most recvWindow.
+
+        The venue refuses what arrives later than recvWindow after its timestamp, so a place of a
+        lost TRADE connection is waited out, whatever the core believes of it; on a connection
+        that is up, each order is acknowledged sooner.
+        """
+        window_ns = self._account.config.recv_window_ms * 1_000_000
+        pending_ns = clock.monotonic_ns() + window_ns
+        lost_ns = self._account.trade_lost_ns
+        lost_ns = 0 if lost_ns is None else lost_ns + window_ns
+        if not self._account.is_trade_up:
+            pending_ns = min(pending_ns, lost_ns)
+        while True:
+            now_ns = clock.monotonic_ns()
+            is_any = any(instrument.is_any_on_its_way() for instrument in batch)
+            if now_ns > lost_ns and (now_ns > pending_ns or not is_any):
+                return
+            await asyncio.sleep(TURN_S)
+
+    # -- WITHOUT HALTING ---
+
+    async def keep(self) -> None:
+        """Compare for ever, as often as the address's weight allows."""
+        while True:
+            await asyncio.sleep(self._every_s())
+            if not self._account.is_private_up:
+                continue
+            try:
+                await self.compare()
+            except TickmakerError as error:
+                self._stage.warn(error, account=self._account.name)
+            self.want()
+
+    def _every_s(self) -> float:
+        account = self._account
+        weight = sum(
+            account.adapter.open_orders(i.traded).weight
+            + account.adapter.trades(i.traded, 0).weight
+            for i in account.instruments
+        )
+        minutes = weight / (COMPARE_SHARE * account.adapter.weight_per_min)
+        return max(COMPARE_EVERY_S, 60.0 * minutes)
+
+    async def compare(self) -> None:
+        """Every instrument that quotes against its venue; nothing is cancelled or asked twice."""
+        batch = [i for i in self._account.instruments if not i.bits & Halt.RECONCILING]
+        asked_utc_ns = self._account.utc_ns()
+        before = {i.number: i.core.numbers()["fills"] for i in batch}
+        told = await each([self._look(instrument) for instrument in batch])
+        positions = await self._positions()
+        at_ns = clock.monotonic_ns()
+        for instrument, part in zip(batch, told, strict=True):
+            if instrument.bits & Halt.RECONCILING:
+                continue
+            is_still = instrument.core.numbers()["fills"] == before[instrument.number]
+            lots = positions.get(instrument.symbol, 0) if is_still else None
+            self._compare(instrument, replace(part, position_lots=lots, at_ns=at_ns), asked_utc_ns)
+
+    async def _look(self, instrument: LiveInstrument) -> Told:
+        calls, traded = self._account.calls, instrument.traded
+        rows = await calls.open_orders(traded)
+        trades = await calls.trades_since(traded, instrument.since_ns)
+        return Told(
+            open_orders=rows, orders=(), absent=(), trades=trades, position_lots=None, at_ns=0
+        )
+
+    def _compare(self, instrument: LiveInstrument, told: Told, asked_utc_ns: int) -> None:
+        belief = instrument.belief()
+        actions = reconcile(belief, told, self._policy)
+        if told.position_lots is not None:
+            # No fill came while the venue was asked: the position alone can be compared, too.
+            still = replace(belief, orders=(), is_quiet=True)
+            actions += reconcile(still, replace(told, open_orders=()), self._policy)
+        differs = frozenset(
+            _text_of(action) for action in actions
+            if isinstance(action, BookFill | Diverged | CancelOrder)
+        )  # fmt: skip
+        doubt = self._doubts.setdefault(instrument.number, Doubt())
+        twice, doubt.seen = doubt.seen & differs, differs
+        if not differs:
+            instrument.since_ns = asked_utc_ns - TRADES_MARGIN_NS
+        if twice:
+            self._stage.emit("doubt", what=f"{instrument.key}: {'; '.join(sorted(twice))}",
+                             **instrument.where)
+            # Not agreed: orders that we can't account for. It halts until a round agrees.
+            self._stage.hot.account(instrument.number, belief.position_lots, 1)
+
+
+def _text_of(action: BookFill | Diverged | CancelOrder) -> str:
+    if isinstance(action, BookFill):
+        return f"trade {action.row.trade_id} is not booked"
+    if isinstance(action, CancelOrder):
+        return f"order {action.row.venue_order_text} should not rest there"
+    return action.what
+
+
+def lots_of(trades: Iterable[TradeRow]) -> int:
+    """What trades add up to, signed."""
+    return sum(row.qty_lots if row.side == 0 else -row.qty_lots for row in trades)

@@ -1,0 +1,207 @@
+"""Start-up, step by step: nothing is quoted before the last of them.
+
+Locks, then what each venue says (accounts at the same time), then cores and journals; then, an
+account at a time or together, what it holds is made ours: the end of the run before, what happened
+since, what the venue says now. Only then books are synced and cores let go.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from engine import clock
+from engine.config_file import config_sha256, limits_sha256
+from engine.errors import TickmakerError
+from engine.gateway.edge import pin
+from engine.live.account import LiveAccount
+from engine.live.facts import check_size, read_facts, refuse_production, step_s
+from engine.live.instrument import LiveInstrument
+from engine.live.reconciler import lots_of
+from engine.live.stage import Stage, each
+from engine.recorder.opening import opening_of
+from engine.runs import write_config
+from fastcore.journal import JournalOrder
+from fastcore.types import Command, Halt
+
+BOOK_DEADLINE_S = 15.0
+OPENING_TRIES = 5
+PREVIOUS_MARGIN_NS = 300_000_000_000  # the run before may have missed trades before its last one
+
+
+class StartUp:
+    """`run` once; TickmakerError where it can't go on."""
+
+    def __init__(
+        self, stage: Stage, accounts: Sequence[LiveAccount], instruments: Sequence[LiveInstrument]
+    ) -> None:
+        self.stage = stage
+        self.accounts = accounts
+        self.instruments = instruments
+        self.changed = asyncio.Event()  # something cold happened
+        self.on_built: Callable[[], None] = lambda: None
+
+    async def run(self) -> None:
+        config = self.stage.config
+        for account in self.accounts:
+            a = account.config
+            refuse_production([
+                (f"{a.name}: rest_url", a.rest_url),
+                *((f"{a.name}: ws_url.{kind}", url) for kind, url in a.ws_url.items()),
+            ])
+        if config.cpu is not None:
+            pin(config.cpu)
+        for instrument in self.instruments:
+            instrument.compile()
+        self._lock()
+        await each([read_facts(account) for account in self.accounts])
+        for account in self.accounts:
+            self._look_back(account)
+        self._build()
+        self.on_built()
+        await each([self._own(account) for account in self.accounts])
+        await each([self._connect(account) for account in self.accounts])
+        self._let_go()
+
+    # -- BEFORE CORES ---
+
+    def _lock(self) -> None:
+        for account in self.accounts:
+            started_ns = clock.monotonic_ns()
+            account.lock.take()
+            self.stage.say_step("account locked", started_ns, account=account.name)
+
+    def _look_back(self, account: LiveAccount) -> None:
+        """How the run before ended; its ledger is brought up to date for that."""
+        started_ns = clock.monotonic_ns()
+        previous = account.lock.previous()
+        if previous is None:
+            return
+        keys = [instrument.key for instrument in account.instruments]
+        opening = opening_of(previous.run_dir, keys)
+        for instrument in account.instruments:
+            instrument.previous = opening.instruments.get(instrument.key)
+            instrument.since_ns = previous.utc_ns
+        if self.stage.log is not None:
+            self.stage.log.previous_run(clock.monotonic_ns(), account.name, previous.run_dir)
+        self.stage.say_step(
+            f"run before this one read ({previous.run_dir.name})", started_ns,
+            account=account.name,
+        )  # fmt: skip
+
+    def _build(self) -> None:
+        """Journals, cores, roles: everything between REST and the first socket."""
+        started_ns, config = clock.monotonic_ns(), self.stage.config
+        wall_ns = clock.wall_minus_monotonic_ns()
+        document = config.model_dump(mode="json")
+        for row, instrument in zip(document["instruments"], self.instruments, strict=True):
+            row["core"] = instrument.configure()
+        write_config(config.run_dir, document | {
+            "kind": "live", "wall_minus_monotonic_ns": wall_ns,
+            "config_sha256": config_sha256(config), "limits_sha256": limits_sha256(config),
+        })  # fmt: skip
+        order = JournalOrder()
+        shared = {account.name: account.core_account() for account in self.accounts}
+        keys = {account.name: account.adapter.order_credential() for account in self.accounts}
+        for instrument in self.instruments:
+            name = instrument.config.account
+            instrument.build(order, shared[name], keys[name], wall_ns)
+        for account in self.accounts:
+            account.build()
+        self.stage.say_step("core and journal ready", started_ns)
+
+    # -- WHAT THE ACCOUNT HOLDS ---
+
+    async def _own(self, account: LiveAccount) -> None:
+        step, name, seconds = self.stage.step, account.name, step_s(account)
+        await step("opening position known", self._open(account), seconds, account=name)
+        await step("USER connection up", account.user.connect(), account=name)
+        await step(
+            "leftover orders cancelled", account.reconciler.pull_leftovers(), seconds, account=name
+        )
+        await step(
+            "account agreed with the venue", account.reconciler.agree(), seconds, account=name
+        )
+        await step("balances read", self._read_balances(account), account=name)
+        # From here on this run's journals say what the account holds.
+        account.lock.note(self.stage.config.run_dir, account.utc_ns())
+        if account.dead_man is not None:
+            await step("dead-man switch armed", account.dead_man.arm(), account=name)
+
+    async def _open(self, account: LiveAccount) -> None:
+        """What each instrument held before this run: by our own ledger, and at the first start
+        of an instrument by the venue's word."""
+        fresh = []
+        for instrument in account.instruments:
+            previous = instrument.previous
+            if previous is None:
+                fresh.append(instrument)
+                continue
+            instrument.known_trades = set(previous.trade_ids)
+            if previous.last_trade_ts_ns:
+                instrument.since_ns = previous.last_trade_ts_ns - PREVIOUS_MARGIN_NS
+            lots = previous.position_in(instrument.traded.lot)
+            self.stage.hot.opening(instrument.number, lots)
+        if fresh:
+            await self._adopt(account, fresh)
+
+    async def _adopt(self, account: LiveAccount, fresh: list[LiveInstrument]) -> None:
+        """The venue's position less the trades that the reconciliation will book. Read between
+        two looks at the trades, so that it is known which of them it holds."""
+        since_ns = account.utc_ns()
+        for _ in range(OPENING_TRIES):
+            first = await each([account.calls.trades_since(i.traded, since_ns) for i in fresh])
+            rows = await account.calls.positions()
+            second = await each([account.calls.trades_since(i.traded, since_ns) for i in fresh])
+            if first == second:
+                break
+        else:
+            raise TickmakerError(
+                f"account {account.name}: somebody trades on it all the time: what it holds "
+                "can't be told",
+                "stop that, start the engine, and then let it go on",
+            )
+        held = {row.symbol: row.position_lots for row in rows}
+        for instrument, trades in zip(fresh, second, strict=True):
+            lots = held.get(instrument.symbol, 0) - lots_of(trades)
+            instrument.since_ns = since_ns
+            self.stage.hot.opening(instrument.number, lots)
+            if lots:
+                self.stage.emit("adopted", position_lots=lots, **instrument.where)
+
+    async def _read_balances(self, account: LiveAccount) -> None:
+        rows = await account.calls.balances()
+        if self.stage.log is not None:
+            held = {row.asset: row.total_e8 for row in rows}
+            self.stage.log.balances(clock.monotonic_ns(), account.name, held)
+
+    # -- CONNECTIONS, BOOKS ---
+
+    async def _connect(self, account: LiveAccount) -> None:
+        step, name, seconds = self.stage.step, account.name, step_s(account)
+        await step("TRADE connection up", account.trade.connect(), account=name)
+        await step(
+            "MARKET connection up", _all_connected(account), seconds, account=name
+        )
+        await step("book synced", self._synced(account), BOOK_DEADLINE_S + seconds, account=name)
+        for instrument in account.instruments:
+            check_size(instrument)
+
+    async def _synced(self, account: LiveAccount) -> None:
+        while any(instrument.bits & Halt.BOOK for instrument in account.instruments):
+            self.changed.clear()
+            await self.changed.wait()
+
+    def _let_go(self) -> None:
+        """All of it stands: cores may quote, and what is lost from now on is brought back."""
+        self.stage.is_active = True
+        for account in self.accounts:
+            account.start_keeping()
+        for instrument in self.instruments:
+            self.stage.hot.command(instrument.number, Command.START)
+        for account in self.accounts:
+            account.reconciler.want()
+        self.stage.emit("started", instruments=len(self.instruments))
+
+
+async def _all_connected(account: LiveAccount) -> None:
+    for keeper in account.markets:
+        await keeper.connect()

@@ -1,0 +1,234 @@
+"""`tickmaker run CONFIG`: the engine and its recorder as processes, this one as their window.
+
+It shows the start-up's steps, then a line an instrument, or with --json every line that the engine
+says; it asks for the ordered shutdown when the time is over or a person says so, and builds the
+report. It holds the keys only to hand them to the engine.
+"""
+
+import asyncio
+import contextlib
+import json
+import re
+import secrets
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from engine import clock
+from engine.children import Child, Family
+from engine.config_file import LoadedConfig, load_config
+from engine.errors import EXIT_KILLED, EXIT_OK, EXIT_USAGE, TickmakerError
+from engine.live.shutdown import longest_s
+from engine.runs import has_journal, make_run_dir
+from engine.status import StatusReader
+
+LINE_DEADLINE_S = 60.0  # between two lines of a start-up, and more for every instrument
+LINE_S_EACH = 3.0
+PATIENCE_S = 5.0  # more than the engine's own longest shutdown
+REFRESH_S = 0.25
+PLAIN_EVERY_S = 10.0  # without a terminal
+LATCHED = {"STRATEGY", "REPEATED_EXECUTION", "OPERATOR", "JOURNAL"}
+UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+_QUIET = {"step", "state", "quoting", "connection"}  # of these the screen shows what they mean
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What the command line says."""
+
+    config: Path
+    seconds: float | None  # None: until it is stopped
+    as_json: bool
+
+
+def seconds_of(text: str) -> float:
+    """`90`, `30s`, `15m`, `1h`, `2d`."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text.strip())
+    if found is None or float(found[1]) <= 0:
+        raise TickmakerError(
+            f"Expected a time such as 90s, 15m or 1h, was {text!r}", "correct --for", EXIT_USAGE
+        )
+    return float(found[1]) * UNITS_S[found[2]]
+
+
+def run_engine(options: RunOptions) -> tuple[dict[str, Any], int]:
+    """Run it; (report, exit code). TickmakerError for what a person can mend."""
+    loaded = load_config(
+        options.config, run_tag=secrets.token_hex(4), mask_seed=secrets.randbits(62) + 1
+    )
+    run_dir = make_run_dir(loaded.runs_dir, loaded.config.name)
+    run = _Run(options, loaded, run_dir)
+    try:
+        asyncio.run(run.run())
+    except KeyboardInterrupt:
+        if run.result is None:
+            raise
+    # All is written: one more Ctrl-C must not turn success into failure.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    assert run.result is not None
+    return run.result
+
+
+class _Run(Family):
+    def __init__(self, options: RunOptions, loaded: LoadedConfig, run_dir: Path) -> None:
+        console = Console(stderr=options.as_json)
+        deadline_s = longest_s(loaded.config) + PATIENCE_S
+        super().__init__(run_dir, console, stop_deadline_s=deadline_s)
+        self.options = options
+        self.loaded = loaded
+        self.result: tuple[dict[str, Any], int] | None = None
+        self._count = len(loaded.config.instruments)
+
+    async def run(self) -> None:
+        self.heed_signals()
+        try:
+            code = await self._trade()
+        except TickmakerError:
+            await self.end()
+            self._report_what_is_there()
+            raise
+        finally:
+            await self.end()
+        self.result = self._report(code)
+
+    async def _trade(self) -> int:
+        self.say(f"run folder  {self.run_dir}")
+        config = self.loaded.config.model_copy(update={"run_dir": self.run_dir})
+        keys = {
+            name: (credential.api_key, credential.secret)
+            for name, credential in self.loaded.credentials.items()
+        }
+        engine, recorder = await self.start_engine(config.model_dump(mode="json"), keys)
+        try:
+            if await self._wait_for_start(engine):
+                await self._watch(engine, recorder)
+        finally:
+            code = await self.stop_engine(engine)
+            recorded = await self.stop_recorder(recorder)
+        return code or recorded or self._latched()
+
+    async def _wait_for_start(self, engine: Child) -> bool:
+        deadline_s = LINE_DEADLINE_S + LINE_S_EACH * self._count
+        while True:
+            line = await self.expect(engine, deadline_s, "for one step of its start")
+            if line is None:
+                return False
+            self._tell(line)
+            if line.get("event") == "started":
+                return True
+
+    def _tell(self, line: dict[str, Any]) -> None:
+        event = line.get("event")
+        if self.options.as_json:
+            sys.stdout.write(json.dumps(line) + "\n")
+            sys.stdout.flush()
+        elif event == "step":
+            self.say(f"  {line.get('account', ''):<12}{line['name']:<44}{line['ms']:>9.1f} ms")
+        elif event == "connection":
+            why = f" ({line['why']})" if line.get("why") else ""
+            self.say(f"  {line.get('account', ''):<12}{line['name']} {line['state']}{why}")
+        elif "what" in line:
+            self.say(f"{event}: {line['what']}\n    {line.get('remedy', '')}".rstrip())
+        elif event not in _QUIET:
+            fields = (f"{key} {value}" for key, value in line.items() if key != "event")
+            self.say(f"{event}: {', '.join(fields)}")
+
+    async def _watch(self, engine: Child, recorder: Child) -> None:
+        """Until the time is over, a person stops it, or a process fails."""
+        page = StatusReader(self.run_dir / "status.page")
+        started_ns = clock.monotonic_ns()
+        is_recording, next_plain_s = True, 0.0
+        with self._live() as live:
+            while not self.stop.is_set():
+                elapsed_s = (clock.monotonic_ns() - started_ns) / 1e9
+                if self.options.seconds is not None and elapsed_s >= self.options.seconds:
+                    return
+                while not engine.lines.empty():
+                    line = await engine.next_line()
+                    if line is None or line.get("event") == "error":
+                        raise await engine.failure(line)
+                    self._tell(line)
+                if is_recording and not recorder.is_alive:
+                    is_recording = False
+                    self.say(f"the recorder died ({await recorder.died()}); its log: "
+                             f"{recorder.log}; the report will be built from the journal")
+                status = page.read()
+                if status is not None and live is not None:
+                    live.update(table(status, elapsed_s), refresh=True)
+                elif status is not None and elapsed_s >= next_plain_s:
+                    next_plain_s = elapsed_s + PLAIN_EVERY_S
+                    self.say(plain(status, elapsed_s))
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self.stop.wait(), REFRESH_S)
+
+    @contextlib.contextmanager
+    def _live(self) -> Any:
+        if not self.console.is_terminal or self.options.as_json:
+            yield None
+            return
+        with Live(console=self.console, auto_refresh=False, transient=True) as live:
+            yield live
+
+    def _latched(self) -> int:
+        status = StatusReader(self.run_dir / "status.page").read() or {}
+        latched = {
+            key: sorted(LATCHED & set(row["state"]))
+            for key, row in status.get("instruments", {}).items()
+            if LATCHED & set(row["state"])
+        }  # fmt: skip
+        for key, reasons in latched.items():
+            self.say(f"{key} was latched at the end: {', '.join(reasons)}")
+        return EXIT_KILLED if latched else EXIT_OK
+
+    def _report_what_is_there(self) -> None:
+        """After a failure: the journals up to it. What else fails must not hide it."""
+        if has_journal(self.run_dir):
+            try:
+                self._report(0)
+            except TickmakerError as error:
+                self.say(f"no report: {error.what}")
+
+    def _report(self, code: int) -> tuple[dict[str, Any], int]:
+        from engine.report.build import build_report
+        from engine.view import print_summary
+
+        if not has_journal(self.run_dir):
+            self.say("stopped before the engine's first record: nothing was sent")
+            return {"run_dir": str(self.run_dir), "state": "STOPPED", "orders": 0}, code
+        report = build_report(self.run_dir)
+        if not self.options.as_json:
+            print_summary(self.console, report)
+        return report, code
+
+
+# -- WHAT IT LOOKS LIKE ---
+
+
+def table(status: dict[str, Any], elapsed_s: float) -> RenderableType:
+    """A line an instrument."""
+    told = Table(title=f"{elapsed_s:,.0f} s", title_justify="left", expand=False)
+    for name in ("instrument", "state", "position", "orders", "fills", "open"):
+        told.add_column(name, justify="left" if name in ("instrument", "state") else "right")
+    for key, row in list(status["instruments"].items())[:40]:
+        reasons = row["state"]
+        state = Text(", ".join(reasons) or "QUOTING", "red" if reasons else "green")
+        own = row["own"] if isinstance(row["own"], int) else len(row["own"])
+        told.add_row(key, state, f"{row['position_lots']:,}", f"{row['orders_sent']:,}",
+                     f"{row['fills']:,}", str(own))  # fmt: skip
+    return told
+
+
+def plain(status: dict[str, Any], elapsed_s: float) -> str:
+    rows = status["instruments"].values()
+    quoting = sum(not row["state"] for row in rows)
+    orders, fills = (sum(row[name] for row in rows) for name in ("orders_sent", "fills"))
+    return (
+        f"{elapsed_s:8.1f} s  {quoting} of {len(rows)} quoting  orders {orders:,}  fills {fills:,}"
+    )

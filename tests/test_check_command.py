@@ -1,0 +1,145 @@
+"""`tickmaker check`: every example can be kept; what can't is refused, with its exit code."""
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from engine.cli import app
+from engine.errors import EXIT_OK, EXIT_USAGE, TickmakerError
+
+EXAMPLES = sorted((Path(__file__).parent.parent / "deploy" / "examples").glob("*.toml"))
+run = CliRunner().invoke
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_check_offline_every_example_can_be_kept(path: Path) -> None:
+    result = run(app, ["check", str(path), "--offline", "--json"])
+    document = json.loads(result.stdout.splitlines()[-1])
+    assert result.exit_code == EXIT_OK, document["problems"]
+    table = tomllib.loads(path.read_text())
+    assert [row["name"] for row in document["accounts"]] == [a["name"] for a in table["account"]]
+    assert len(document["instruments"]) == len(table["instrument"])
+    assert document["plan"]["rows"]
+    assert len(document["config_sha256"]) == len(document["limits_sha256"]) == 64
+
+
+def test_examples_cover_every_venue_and_kind() -> None:
+    assert len(EXAMPLES) >= 7
+    venues = {account["venue"] for path in EXAMPLES
+              for account in tomllib.loads(path.read_text())["account"]}  # fmt: skip
+    assert venues == {"binance_usdm", "binance_spot", "bybit"}
+
+
+@pytest.mark.parametrize(("old", "new", "problem"), [
+    ("orders_per_10s_max = 280", "orders_per_10s_max = 301", "orders in 10 s, all instruments"),
+    ("exit_reserve = 4", "exit_reserve = 280", "Expected limits.exit_reserve to be under"),
+    ("ofi_tau_ms", "ofi_tau", "signals"),
+    ("half_spread_ticks", "half_spread", "half_spread"),
+    ("slippage_ticks = 0", "slippage_ticks = 2000", "stops.slippage_ticks"),
+])  # fmt: skip
+def test_check_offline_names_what_can_not_be_kept(
+    tmp_path: Path, old: str, new: str, problem: str
+) -> None:
+    text = (EXAMPLES[0].parent / "local_binance_usdm.toml").read_text()
+    assert old in text
+    path = tmp_path / "config.toml"
+    path.write_text(text.replace(old, new))
+    result = run(app, ["check", str(path), "--offline", "--json"])
+    document = json.loads(result.stdout.splitlines()[-1])
+    assert result.exit_code == EXIT_USAGE
+    assert any(problem in text for text in document["problems"]), document["problems"]
+    shown = run(app, ["check", str(path), "--offline"])
+    assert problem in shown.stdout
+
+
+def test_check_offline_reads_no_key(tmp_path: Path) -> None:
+    """An example that names a key file which is not there."""
+    path = tmp_path / "config.toml"
+    text = (EXAMPLES[0].parent / "testnet_bybit.toml").read_text()
+    path.write_text(text.replace("~/.config/tickmaker", "nowhere"))
+    assert run(app, ["check", str(path), "--offline"]).exit_code == EXIT_OK
+    result = run(app, ["check", str(path)])
+    assert isinstance(result.exception, TickmakerError)
+    assert "the key file" in result.exception.what
+
+
+# -- WITH A VENUE ---
+
+
+@contextmanager
+def local_exchange(file: Path, venue: str, symbols: str) -> Iterator[None]:
+    """Its ready line is in `file`."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "engine.exchange", "--venue", venue, "--symbols", symbols,
+         "--rest-port", "0", "--ws-port", "0", "--json", "--until-stdin-closes"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        file.write_text(process.stdout.readline())
+        yield
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def told_addresses(text: str) -> str:
+    """Without addresses: they are the ready line's."""
+    text = re.sub(r'(?m)^rest_url = .*\n', "", text)
+    return re.sub(r"(?ms)^\[account\.ws_url\]\n.*?(?=^\[account\.wanted\])", "", text)
+
+
+def checked(path: Path, text: str) -> tuple[int, dict[str, Any]]:
+    path.write_text(text)
+    result = run(app, ["check", str(path), "--json"])
+    assert result.stdout, result.exception
+    return result.exit_code, json.loads(result.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize(("venue", "symbols", "name", "ready"), [
+    ("binance_usdm", "BTCUSDT", "local_binance_usdm", "usdm.json"),
+    ("binance_spot", "BTCUSDT", "local_binance_spot", "spot.json"),
+    ("bybit", "linear/BTCUSDT,spot/BTCUSDT", "local_bybit", "bybit.json"),
+])  # fmt: skip
+def test_check_asks_the_venue_and_changes_nothing(
+    tmp_path: Path, venue: str, symbols: str, name: str, ready: str
+) -> None:
+    text = told_addresses((EXAMPLES[0].parent / f"{name}.toml").read_text())
+    path = tmp_path / "config.toml"
+    with local_exchange(tmp_path / ready, venue, symbols):
+        code, document = checked(path, text)
+        assert (code, document["problems"]) == (EXIT_OK, [])
+        assert all(row["is_trading"] for row in document["instruments"])
+        assert all(row["key_may_trade"] for row in document["accounts"])
+
+        code, document = checked(path, text.replace("BTCUSDT", "NONEUSDT"))
+        assert code == EXIT_USAGE
+        assert any("NONEUSDT" in problem for problem in document["problems"])
+
+        code, document = checked(path, re.sub("taker_bp = .*", "taker_bp = 0.5", text))
+        assert code == EXIT_USAGE
+        assert any("fees.taker_bp is 0.5, but the venue takes" in problem
+                   for problem in document["problems"])  # fmt: skip
+    assert {file.name for file in tmp_path.iterdir()} == {"config.toml", ready}
+
+
+def test_check_without_an_answer_says_so(tmp_path: Path) -> None:
+    """Nobody listens on port 1."""
+    text = (EXAMPLES[0].parent / "local_binance_usdm.toml").read_text()
+    text = text.replace("127.0.0.1:7001", "127.0.0.1:1")
+    (tmp_path / "usdm.json").write_text(json.dumps(
+        {"venue": "binance_usdm", "accounts": [{"api_key": "k", "secret": "s"}]}
+    ))
+    (tmp_path / "config.toml").write_text(text)
+    result = run(app, ["check", str(tmp_path / "config.toml")])
+    assert isinstance(result.exception, TickmakerError)
+    assert "127.0.0.1" in result.exception.what
