@@ -127,9 +127,10 @@ class Session:
         self.stage.log = EventsLog(run_dir)
         self._start_up.on_built = self._on_built
         await self._start_up.run()
-        operator = Operator(self.stage, self.instruments, self.stop, self._page.content)
-        self._control = Control(run_dir, operator.handle)
-        await self._control.open()
+        if self.stage.edge.has_control:
+            operator = Operator(self.stage, self.instruments, self.stop, self._page.content)
+            self._control = Control(run_dir, operator.handle)
+            await self._control.open()
         self._warm_up()
 
     def _on_built(self) -> None:

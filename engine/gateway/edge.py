@@ -19,6 +19,7 @@ class Edge:
     connect_http: Callable[[Path | None], Http] = AiohttpClient  # (a CA's file)
     segment_bytes: int = 16 << 20  # of a journal segment
     turn_s: float = 0.01  # between two looks at journal space and status page
+    has_control: bool = True  # a control socket; no operator reaches a simulated engine
 
 
 REAL = Edge()
