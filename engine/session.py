@@ -168,8 +168,6 @@ class Session:
 
     def _on_closed(self, role_index: int, slot: int) -> None:
         account = next(a for a in self.accounts if a.has_role(role_index))
-        if not self.stage.is_active and not self.stage.stopping.is_set():
-            raise TickmakerError("a connection was lost during start-up", "start again")
         account.on_closed(role_index, slot)
 
     def _account_of(self, instrument: LiveInstrument) -> LiveAccount:
