@@ -28,12 +28,13 @@ from fastcore.types import Conn, OrderState, Verb
 TARGETS = {"paced.behind_at_the_end": "0", "capacity.order_events_per_s": ">= 5000"}
 METHOD = (
     "`cores` journals on disk take `rate` order events a second in all, in steps of 2 ms: an "
-    "order event is a frame of 420 bytes and the ORDER record that it makes, each third with a "
-    "message (OUT, 600 bytes, and SEND), each tenth with a FILL; beside them 4,000 market frames of 220 "
-    "bytes a second and ten samples a core and second. The recorder is a process of its own. lag: "
-    "age of the oldest record that a reader of ledger.sqlite can't see yet, looked at every 10 ms "
-    "from outside, the reader's own query included. capacity: the same journals projected from "
-    "the start by one process, nothing else running: order events, records and rows a second."
+    "order event is a frame of 420 bytes and the ORDER record that it makes, each third with "
+    "a message (OUT, 600 bytes, and SEND), each tenth with a FILL; beside them 4,000 market "
+    "frames of 220 bytes a second and ten samples a core and second. The recorder is a "
+    "process of its own. lag: age of the oldest record that a reader of ledger.sqlite can't "
+    "see yet, looked at every 10 ms from outside, the reader's own query included. capacity: "
+    "the same journals projected from the start by one process, nothing else running: order "
+    "events, records and rows a second."
 )
 STEP_S = 0.002
 LOOK_S = 0.010

@@ -10,8 +10,16 @@ from support_core import API_KEY, MS, SECRET, Desk, core_config, unmask
 from fastcore.core import Core
 from fastcore.journal import KIND, JournalWriter, read_segment
 from fastcore.types import (
-    Command, Conn, FeeAsset, FillOwner, FillVia, Halt, OrderState, SendOutcome, Verb,
-)  # fmt: skip
+    Command,
+    Conn,
+    FeeAsset,
+    FillOwner,
+    FillVia,
+    Halt,
+    OrderState,
+    SendOutcome,
+    Verb,
+)
 
 
 def quoting_desk(**overrides: object) -> Desk:

@@ -450,18 +450,22 @@ def test_dead_man_of_the_user_stream_hangs_on_it() -> None:
         has_dead_man = True
 
         def dead_man(self, instruments: Any, timeout_ms: int) -> Any:
-            return (Call("POST", "/dcp", lambda _: None),) if timeout_ms else ()
+            return (Call("POST", "/dcp", lambda _: None),) if timeout_ms > 0 else ()
 
     async def go() -> None:
         told: list[bool] = []
         rest = Asked()
-        one = dead_man(rest, told, 10, Bybit())
+        one = dead_man(rest, told, 0.05, Bybit())
         await one.arm()
         assert told == [True]  # set, but nothing to hang on
         one.on_user(True)
         one.on_user(False)
         one.on_user(True)
         assert told == [True, False, True, False]
+        keeping = asyncio.ensure_future(one.keep())
+        await asyncio.sleep(0.2)
+        keeping.cancel()
+        assert told == [True, False, True, False]  # it stays armed without a word
         await one.disarm()
         assert len(rest.calls) == 1  # it can't be disarmed
 

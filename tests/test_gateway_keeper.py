@@ -111,6 +111,27 @@ def test_no_handshake_while_the_address_is_banned() -> None:
     run(work)
 
 
+def test_refused_handshake_makes_the_keeper_patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts: list[int] = []
+
+    def waits(attempt: int, rng: Random) -> float:
+        attempts.append(attempt)
+        return 0.01
+
+    monkeypatch.setattr("engine.gateway.keeper.backoff_s", waits)
+    monkeypatch.setattr("engine.gateway.refused.WAIT_S", 0.5)
+
+    async def work(rig: Rig) -> None:
+        keeper = await started(rig, rig.market())
+        rig.fault("banned", for_="600ms")
+        keeper.drop("for the test")
+        await rig.until(lambda: keeper.reconnects)
+        assert attempts[0] < PATIENT_ATTEMPT <= attempts[1]
+        assert rig.plain.dials <= 4  # start-up, and every 0.4 s or later
+
+    run(work)
+
+
 def test_throttled_token_makes_the_keeper_wait_as_told() -> None:
     async def work(rig: Rig) -> None:
         keeper = await started(rig, rig.user())
@@ -238,7 +259,7 @@ def test_book_that_waits_for_its_snapshot_is_no_silent_subscription() -> None:
         keeper = await started(rig, rig.market())
         one = watch(rig, keeper, doubts, is_synced=False)
         watching = asyncio.ensure_future(one.keep())
-        for _ in range(20):
+        for _ in range(12):
             await rig.move()
             await asyncio.sleep(0.05)
         assert not rig.of("down")
@@ -364,7 +385,9 @@ def test_snapshots_come_until_the_core_is_content_and_not_faster_than_backoff() 
         snapshots.add(3, rig.btc, keeper)
         rig.plain.wanted.add(3)
         snapshots.want(3)
-        snapshots.want(3)  # one at a time
+        first = snapshots._tasks[3]
+        snapshots.want(3)
+        assert snapshots._tasks[3] is first  # one at a time
         await rig.until(lambda: len(rig.plain.snapshots) >= 4)
         assert {number for number, _ in rig.plain.snapshots} == {3}
         assert b"lastUpdateId" in rig.plain.snapshots[0][1]

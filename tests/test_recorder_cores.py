@@ -5,19 +5,26 @@ import json
 import mmap
 import random
 import signal
+import struct
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from engine.errors import TickmakerError
+from engine.recorder import ledger as ledgers
 from engine.recorder.events_log import EventsLog
+from engine.recorder.events_tail import EventsTail
 from engine.recorder.follow import catch_up, follow
+from engine.recorder.ledger import Ledger
 from engine.recorder.segments import journal_dirs, segment_path
+from engine.recorder.tail import JournalTail
 from fastcore.journal import JournalOrder
 from fastcore.types import Conn, FillOwner, FillVia, Halt, OrderState, SendOutcome, Side
 from tests.support_journal import JournalBuilder, dump, rows, write_run
+from tests.support_sources import ROOT
 
 SMALL = 4 * mmap.PAGESIZE
 KEYS = ("hedge.bybit_linear.ETHUSDT", "main.binance_usdm.BTCUSDT", "main.binance_usdm.SOLUSDT")
@@ -96,10 +103,6 @@ def test_pieces_and_new_recorders_give_the_same_ledger(tmp_path: Path, seed: int
     whole = dump(tmp_path)
     (tmp_path / "ledger.sqlite").unlink()
     rng = random.Random(seed)
-    from engine.recorder.events_tail import EventsTail
-    from engine.recorder.ledger import Ledger
-    from engine.recorder.tail import JournalTail
-
     done = 0
     while done < count:
         ledger = Ledger(tmp_path / "ledger.sqlite")
@@ -238,10 +241,17 @@ def test_lines_that_are_no_events_are_kept_as_they_are(tmp_path: Path) -> None:
     with (tmp_path / "events.jsonl").open("a") as file:
         file.write('{"kind": 1}\nnot json\n[]\n{"ts_ns": 1e9, "kind": "x"}\n')
         file.write(json.dumps({"ts_ns": 1 << 70, "kind": "x"}) + "\n\n")
-    assert catch_up(tmp_path) == 8
+        huge = {"ts_ns": 1, "kind": "balances", "account": "a", "assets": {"X": 1 << 70}}
+        file.write(json.dumps(huge) + "\n")
+        odd = {"ts_ns": 1, "kind": "x\ud800", "text": "\udfff", "account": "\ud800", "p": 0.0}
+        file.write(json.dumps(odd | {"p": float("nan")}) + "\n")
+    assert catch_up(tmp_path) == 10
     assert catch_up(tmp_path) == 0
     kinds = [row["kind"] for row in rows(tmp_path, "SELECT kind FROM engine_events ORDER BY seq")]
-    assert kinds == ["balances", "divergence", *["unreadable"] * 6]
+    assert kinds == ["balances", "divergence", *["unreadable"] * 7, "x?"]
+    assert [row["instrument"] for row in rows(tmp_path, "SELECT instrument FROM v_events")] == [
+        None
+    ] * 10
     assert rows(tmp_path, "SELECT asset, total FROM v_balances") == [
         {"asset": "BTC", "total": "-0.00000001"}, {"asset": "USDT", "total": "123.45678901"},
     ]  # fmt: skip
@@ -316,8 +326,6 @@ def test_what_a_core_starts_with_counts_as_a_halt(tmp_path: Path) -> None:
 
 
 def test_params_conditions_queries_and_doubts_are_kept(tmp_path: Path) -> None:
-    import struct
-
     builder = JournalBuilder(tmp_path)
     builder.config()
     builder.opening(-25)
@@ -351,3 +359,57 @@ def test_params_conditions_queries_and_doubts_are_kept(tmp_path: Path) -> None:
     (opening,) = rows(tmp_path, "SELECT position, cause FROM v_positions")
     assert opening == {"position": "-0.025", "cause": "opening"}
     assert [row["intent_id"] for row in rows(tmp_path, "SELECT intent_id FROM v_open")] == [2]
+
+
+def test_a_transaction_is_bounded_and_no_journal_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledgers, "BATCH_MAX", 50)
+    count = many(tmp_path, 200)
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    dirs = journal_dirs(tmp_path)
+    tails = {key: JournalTail(path) for key, path in dirs.items()}
+    sizes = [ledger.apply(tails) for _ in range(3)]
+    assert sizes == [50] * 3
+    assert set(ledger.record_counts.values()) == {50}  # each had its turn
+    for tail in tails.values():
+        tail.close()
+    ledger.close()
+    assert catch_up(tmp_path) == count - 150
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from tests.test_recorder_cores import builders, trade
+made = builders(Path(sys.argv[1]))
+print("ready", flush=True)
+for n in range(100_000):
+    trade(made[n % 3], n)
+"""
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.05, 0.2])
+def test_engine_killed_under_load_leaves_whole_records(tmp_path: Path, seconds: float) -> None:
+    """SIGKILL anywhere, with a recorder at work: the ledger is a straight projection of it all."""
+    engine = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], text=True,
+                              stdout=subprocess.PIPE, cwd=ROOT)  # fmt: skip
+    assert engine.stdout is not None
+    assert engine.stdout.readline() == "ready\n"
+    timer = threading.Timer(seconds, engine.kill)
+    timer.start()
+    try:
+        followed = follow(tmp_path, lambda pause_s: engine.poll() is None, lambda: False)
+    finally:
+        engine.kill()
+        engine.wait()
+    engine.stdout.close()
+    first = dump(tmp_path)
+    assert catch_up(tmp_path) == 0
+    (tmp_path / "ledger.sqlite").unlink()
+    assert catch_up(tmp_path) == followed >= 3
+    assert dump(tmp_path) == first
+    for row in rows(tmp_path, "SELECT * FROM journals"):
+        fills = rows(tmp_path, "SELECT total(CASE side WHEN 0 THEN qty_lots ELSE -qty_lots END) "
+                               f"AS lots FROM fills WHERE core = {row['core']}")  # fmt: skip
+        assert row["position_lots"] == fills[0]["lots"]

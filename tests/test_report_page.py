@@ -273,6 +273,7 @@ def several(tmp_path: Path) -> Path:
     log = EventsLog(tmp_path)
     log.say("divergence", 5, account="main", core=0, text="3 <lots> too many")
     log.say("connection", 6, account="hedge", text="USER down", conn="USER", up=False)
+    log.say("step", 7, account="main", name="book synced", ms=7.9101)
     log.stopped(7, in_order=True)
     log.close()
     return tmp_path
@@ -315,7 +316,7 @@ def test_page_and_terminal_tell_what_happened_to_several(tmp_path: Path) -> None
     for expected in (
         "3 instruments, hedge, main", "main.binance_usdm.SOLUSDT", "3 <lots> too many",
         "Halts, by reason", "USER down", "LINK", "stranger", "Changes of parameters",
-        "Orders whose fate was open",
+        "Orders whose fate was open", "book synced", "7.910",
     ):  # fmt: skip
         assert expected in text, expected
         assert expected in terminal, expected

@@ -155,6 +155,12 @@ async def _connect(
     sock.setblocking(False)
     try:
         await loop.sock_connect(sock, ("127.0.0.1" if host == "localhost" else host, port))
+    except socket.gaierror:
+        sock.close()
+        raise TickmakerError(
+            f"{where}: the host name has no IPv4 address",
+            "check the URL in the config, and this machine's name service",
+        ) from None
     except OSError as error:
         sock.close()
         raise TickmakerError(

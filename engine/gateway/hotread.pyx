@@ -9,7 +9,6 @@ its bytes can't have been there before. The same bound serves where there is no 
 stamp is not credible (the wall clock stepped). With TLS, a read ends where a record does or has no
 stamp to give.
 """
-cimport cython
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport free

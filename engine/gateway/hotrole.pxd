@@ -27,7 +27,6 @@ cdef class Role:
     cdef int64_t attached              # slots, ever
     cdef readonly int64_t strays       # frames that name none of our instruments
     cdef readonly int64_t broadcasts   # ... that name none at all: they went to all
-    cdef object __weakref__
 
     cdef HotConn slot(self, int slot)
     cdef void choose_sender(self) noexcept nogil

@@ -2,7 +2,7 @@
 """Which cores a frame is for, by one pass over its text that stops as soon as it may.
 
     MARKET  {"stream":"btcusdt@depth@0ms","data":{...}}   {"e":"bookTicker","u":7,"s":"BTCUSDT",...}
-            {"topic":"orderbook.50.BTCUSDT",...}          the first name decides: one frame, one feed
+            {"topic":"orderbook.50.BTCUSDT",...}          the first name decides: a frame, a feed
     USER    {"e":"ACCOUNT_UPDATE","a":{"P":[{"s":"BTCUSDT",...},{"s":"ETHUSDT",...}]}}
             {"topic":"order","data":[{"symbol":"BTCUSDT",...}]}     every name counts
     TRADE   {"id":"1001000000042",...}   {"reqId":"1001000000042-0191346a2179",...}

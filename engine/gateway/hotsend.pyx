@@ -13,7 +13,6 @@ A core sends on the youngest live slot of its TRADE role. What was queued on an 
 when that can send again; what is lost with it the core finds out by its acknowledgement timeout,
 as it does not hear of the loss while another slot is live.
 """
-cimport cython
 from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.stdlib cimport free, realloc

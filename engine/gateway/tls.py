@@ -39,6 +39,7 @@ def client_context(ca_file: Path | None = None) -> ssl.SSLContext:
             EXIT_USAGE,
         ) from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION  # a handshake in mid-session has no place in a poll
     return context
 
 

@@ -40,7 +40,7 @@ class EventsTail:
 
     def _add(self, batch: Batch, line: bytes) -> None:
         try:
-            event = json.loads(line)
+            event = json.loads(line, parse_constant=str)  # NaN is no JSON: views would break
             row = _row(self.next_seq, event)
             balances = _balances(row, event)
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
@@ -59,13 +59,20 @@ def _row(seq: int, event: dict[str, Any]) -> tuple[Any, ...]:
     account = event.get("account")
     detail = json.dumps({name: value for name, value in event.items() if name not in _OWN})
     return (
-        seq, ts_ns, str(event["kind"]), None if account is None else str(account), core,
-        str(event.get("text", "")), detail,
+        seq, ts_ns, _text(event["kind"]), None if account is None else _text(account), core,
+        _text(event.get("text", "")), detail,
     )  # fmt: skip
 
 
 def _balances(row: tuple[Any, ...], event: dict[str, Any]) -> list[tuple[Any, ...]]:
     if row[2] != "balances":
         return []
-    return [(row[0], row[1], row[3] or "", str(asset), int(total_e8))
-            for asset, total_e8 in event["assets"].items()]  # fmt: skip
+    assets = {_text(asset): int(total_e8) for asset, total_e8 in event["assets"].items()}
+    if any(total_e8 not in _INT64 for total_e8 in assets.values()):
+        raise ValueError("a balance is a whole number of 64 bits")
+    return [(row[0], row[1], row[3] or "", asset, total) for asset, total in assets.items()]
+
+
+def _text(value: object) -> str:
+    """What SQLite takes: half a surrogate pair would stop the recorder for good."""
+    return str(value).encode("utf-8", "replace").decode()

@@ -25,6 +25,7 @@ from engine.recorder.tail import JournalTail, Position
 from engine.recorder.views import VIEWS
 
 SCHEMA_VERSION = 3
+BATCH_MAX = 20_000  # records in one transaction, of all journals: bounds its memory
 __all__ = ["Ledger", "LedgerBusyError", "LedgerDamagedError", "state_text"]
 _SCHEMA = Path(__file__).with_name("schema.sql")
 _EVENTS = {"events_offset": 0, "events_seq": 0}
@@ -51,6 +52,7 @@ class Ledger:
         self._keys: dict[int, str] = {}
         self._projectors: dict[str, Projector] = {}
         self._events = dict(_EVENTS)
+        self._turn = 0
         try:
             self._db = sqlite3.connect(path, isolation_level=None, timeout=5.0)
             self._db.execute("PRAGMA journal_mode = WAL")
@@ -88,11 +90,12 @@ class Ledger:
         `failures` and left alone; what came before in it, and the others, are committed.
         """
         batch = Batch()
-        count = sum(
-            self._take(key, tail, batch, count_max)
-            for key, tail in tails.items()
-            if key not in self.failures
-        )
+        count, left = 0, BATCH_MAX
+        for key in self._in_turn(tails):
+            taken = self._take(key, tails[key], batch, min(count_max, left))
+            count, left = count + taken, left - taken
+            if left <= 0:
+                break
         if events is not None:
             count += events.poll_into(batch)
             self._events = {"events_offset": events.offset, "events_seq": events.next_seq}
@@ -135,6 +138,13 @@ class Ledger:
         self._db.close()
 
     # -- one journal ---
+
+    def _in_turn(self, tails: dict[str, JournalTail]) -> list[str]:
+        """Journals that can be read, another one first each time: none waits for ever."""
+        keys = [key for key in tails if key not in self.failures]
+        first = self._turn % len(keys) if keys else 0
+        self._turn += 1
+        return keys[first:] + keys[:first]
 
     def _take(self, key: str, tail: JournalTail, batch: Batch, count_max: int) -> int:
         projector = self._projectors.get(key)

@@ -113,7 +113,8 @@ _STORY = {
     "WHERE kind = 'connection'",
     "events": "SELECT utc, kind, account, instrument, text, detail FROM v_events "
     "WHERE kind NOT IN ('connection', 'divergence', 'balances', 'step')",
-    "steps": "SELECT utc, account, instrument, text, detail FROM v_events WHERE kind = 'step'",
+    "steps": "SELECT utc, account, coalesce(json_extract(detail, '$.name'), text) AS step, "
+    "json_extract(detail, '$.ms') AS ms FROM v_events WHERE kind = 'step'",
     "fees": "SELECT account, venue, symbol, asset, paid, fills FROM v_fees",
     "balances": "SELECT account, asset, total FROM v_balances "
     "WHERE seq IN (SELECT max(seq) FROM balances GROUP BY account)",

@@ -52,7 +52,7 @@ def shown(row: dict[str, Any]) -> dict[str, str]:
 def _cell(name: str, value: Any) -> str:
     if value is None:
         return NONE
-    if name == "seconds":
+    if name in ("seconds", "ms") and isinstance(value, int | float):
         return f"{value:,.3f}"
     if name == "utc":
         return str(value).replace("T", " ")[:23]

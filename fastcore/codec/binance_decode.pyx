@@ -29,7 +29,7 @@ cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.stdio cimport snprintf
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcpy, memset
 
 from fastcore.check cimport fc_likely, fc_unlikely
 from fastcore.codec.binance_account cimport (
@@ -55,11 +55,10 @@ from fastcore.codec.binance_reply cimport (
 from fastcore.codec.binance_walk cimport is_own_stream, is_partial_stream, walk_message
 from fastcore.codec.text cimport client_intent
 from fastcore.types cimport (
-    E_FULL, E_MALFORMED, E_OTHER_SYMBOL, E_RANGE, E_UNKNOWN, EV_ACCOUNT,
-    EV_AGG_TRADE, EV_BEST, EV_DEPTH, EV_IGNORED, EV_LISTEN_KEY_EXPIRED, EV_NONE, EV_ORDER,
-    EV_SNAPSHOT, EV_TRADE, EV_VENUE_SHUTDOWN, LEVELS_MAX, OK, SIDE_BUY, SIDE_SELL,
-    AccountEvent, BestEvent, DepthEvent, Event, Level, OrderEvent, ReplyEvent, TradeEvent,
-    ns_t, seq_t,
+    E_FULL, E_MALFORMED, E_OTHER_SYMBOL, E_RANGE, E_UNKNOWN, EV_ACCOUNT, EV_AGG_TRADE, EV_BEST,
+    EV_DEPTH, EV_IGNORED, EV_LISTEN_KEY_EXPIRED, EV_NONE, EV_ORDER, EV_SNAPSHOT, EV_TRADE,
+    EV_VENUE_SHUTDOWN, LEVELS_MAX, OK, SIDE_BUY, SIDE_SELL, AccountEvent, BestEvent, DepthEvent,
+    Event, Level, OrderEvent, ReplyEvent, TradeEvent, ns_t, seq_t,
 )
 
 from fastcore.types import Code, EventKind
