@@ -117,7 +117,7 @@ class Paper:
 
     async def until(self, is_done: Callable[[], Any], patience_s: float = PATIENCE_S) -> None:
         async with asyncio.timeout(patience_s):
-            while not is_done():
+            while not is_done():  # noqa: ASYNC110
                 await asyncio.sleep(0.002)
 
 

@@ -13,9 +13,7 @@ from support_session import run
 from websockets.asyncio.client import connect
 
 from engine.exchange.book import Side
-from engine.exchange.face import WsClose
 from engine.exchange.terms import MarketState
-from fastcore.types import Halt
 
 USDM = "local_binance_usdm.toml"
 
@@ -107,7 +105,7 @@ def test_the_engine_trades_on_paper_at_each_venue(
                 fills = paper.core.fills_of(0, key)
                 assert instrument.core.numbers()["fills"] == len(fills)
                 assert not paper.core.open_orders(0, key)
-            assert not desk.heard.of("divergence")
+            assert not desk.heard.of("divergence"), desk.heard.of("divergence")
             told = json.loads((tmp_path / "run" / "config.json").read_text())
             assert told["kind"] == "paper"
             live.noted.check_nothing_signed()
@@ -142,6 +140,25 @@ def check_is_live_bytes(heard: list[str], said: list[str]) -> None:
     assert all('"op"' in text or '"type":"snapshot"' in text for text in other), other
     rest = iter(said)
     assert all(text in rest for text in own)
+
+
+def test_a_paper_run_begins_flat_whatever_the_run_before_held(tmp_path: Path) -> None:
+    async def body() -> None:
+        live = LiveVenue("binance_usdm", ["BTCUSDT", "ETHUSDT"])
+        async with papered(tmp_path, USDM, live) as paper:
+            state_dir = paper.config.state_dir
+            for number in range(2):
+                desk = paper.desk(tmp_path / f"run{number}")
+                assert desk.session.config.state_dir == tmp_path / f"run{number}" / "paper_state"
+                await desk.quoting()
+                steps = [line["name"] for line in desk.heard.of("step")]
+                assert not [name for name in steps if name.startswith("run before")]
+                assert await desk.stop() == 0
+                desk.heard.close()
+            assert not state_dir.exists()
+            live.noted.check_nothing_signed()
+
+    run(body)
 
 
 def test_the_engine_halts_while_the_live_feed_is_down(tmp_path: Path) -> None:
