@@ -10,7 +10,7 @@ from engine import clock
 from engine.errors import EXIT_UNSAFE, EXIT_USAGE, TickmakerError
 from engine.gateway.rest import VenueError
 from engine.live.instrument import LiveInstrument
-from engine.live.stage import STEP_DEADLINE_S, each
+from engine.live.stage import STEP_DEADLINE_S, each, patient
 from engine.venues.base import Instrument, KeyFacts, Setting, Wanted
 from engine.venues.hosts import is_local, is_production
 from fastcore.core_config import VENUES
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from engine.live.account import LiveAccount
 
 UNBOUND = "is not bound to an address"
+FEES_AT_START = 8  # instruments of each kind
 S_EACH = 2.0  # more of a step's deadline for every instrument: the address's budget holds us back
 
 
@@ -137,10 +138,21 @@ def check_size(instrument: LiveInstrument) -> None:
 
 
 async def _read_fees(account: "LiveAccount") -> None:
-    async def one(instrument: LiveInstrument) -> None:
-        instrument.check_fees(await account.rest.call(account.adapter.fees(instrument.traded)))
+    """Of some instruments of each kind: rates are an account's, seldom a symbol's, and a question
+    is dear (Binance: weight 20). The others are asked for while it trades."""
+    kinds: dict[tuple[str, str], list[LiveInstrument]] = {}
+    for instrument in account.instruments:
+        kind = instrument.traded.venue, instrument.traded.quote
+        kinds.setdefault(kind, []).append(instrument)
+    first = [instrument for group in kinds.values() for instrument in group[:FEES_AT_START]]
+    await each([read_fee(account, instrument) for instrument in first])
+    account.fees_left = [i for i in account.instruments if i not in first]
 
-    await each([one(instrument) for instrument in account.instruments])
+
+async def read_fee(account: "LiveAccount", instrument: LiveInstrument) -> None:
+    """TickmakerError where the strategy reckons with better fees than the venue's."""
+    call = account.adapter.fees(instrument.traded)
+    instrument.check_fees(await patient(lambda: account.rest.call(call)))
 
 
 # -- KEY, ACCOUNT ---

@@ -161,7 +161,7 @@ class _Run:
     async def whole(self) -> None:
         keys = self.core.keys[ACCOUNT].keys[0]
         network = self.network
-        edge = Edge(network.dial, lambda _: network, SEGMENT_BYTES, HOUSEKEEPING_S)
+        edge = Edge(network.dial, lambda _: network, SEGMENT_BYTES, HOUSEKEEPING_S, False)
         credentials = {NAME: (keys.api_key, keys.secret)}
         self.session = Session(self._config(), credentials, self.heard, edge)
         self._plan_faults()
