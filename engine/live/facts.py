@@ -12,7 +12,7 @@ from engine.gateway.rest import VenueError
 from engine.live.instrument import LiveInstrument
 from engine.live.stage import STEP_DEADLINE_S, each, patient
 from engine.venues.base import Instrument, KeyFacts, Setting, Wanted
-from engine.venues.hosts import is_local, is_production
+from engine.venues.hosts import is_local, is_loopback, is_production
 from fastcore.core_config import VENUES
 
 if TYPE_CHECKING:
@@ -43,6 +43,16 @@ def refuse_production(urls: Iterable[tuple[str, str]]) -> None:
                 "use the local exchange, or the venue's testnet or demo",
                 EXIT_UNSAFE,
             )
+
+
+def refuse_others(urls: Iterable[tuple[str, str]]) -> None:
+    """Of a paper run: nothing that it sends may leave this host."""
+    for name, url in urls:
+        if not is_loopback(url):
+            raise TickmakerError(
+                f"{name} is {_host(url)}: a paper run trades on this host only",
+                "start it with tickmaker run --paper", EXIT_UNSAFE,
+            )  # fmt: skip
 
 
 def _host(url: str) -> str:
