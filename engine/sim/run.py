@@ -121,7 +121,8 @@ class _Run:
         dice = Random(f"sim network/{seed}")
         self.network = Network(loop, self.face, dice, _weather(dice))
         self.dice = Random(f"sim engine/{seed}")
-        self.books = Books(self.core, ACCOUNT, [one.instrument for one in self.listings])
+        instruments = [listing.instrument for listing in self.listings]
+        self.books = Books(scenario.venue, self.core, ACCOUNT, instruments)
         self.lines: deque[dict[str, Any]] = deque(maxlen=LINES_KEPT)
         self.lives: list[Life] = []
         self.trouble: list[str] = []
