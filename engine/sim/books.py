@@ -61,13 +61,13 @@ class Books:
         self._read_truth(read_ns)
         self.checker.tidy(read_ns)
 
-    def close(self, lives: Sequence[Life], words: LastWords | None) -> list[str]:
-        """The end of all of it; every breach."""
+    def close(self, lives: Sequence[Life], words: LastWords | None, is_dead: bool) -> list[str]:
+        """The end of all of it; every breach. `is_dead`: no engine could be started again."""
         for life in lives:
             self._read(life, is_over=True, keep=0)
         self._read_truth(1 << 62)
         halted = [breach for one in self._halted.values() for breach in one.breaches]
-        return [*self.trouble, *halted, *self.checker.finish(words), *self.audit.breaches]
+        return [*self.trouble, *halted, *self.checker.finish(words, is_dead), *self.audit.breaches]
 
     def _read(self, life: Life, is_over: bool, keep: int) -> None:
         if life.number in self._ended:
