@@ -167,12 +167,13 @@ def test_strangers_are_left_alone(field: Field, judged: Judge) -> None:
 
 
 def test_strangers_are_cancelled(field: Field, judged: Judge) -> None:
-    Stranger(field.exchange).rest()
+    stranger = Stranger(field.exchange)
+    stranger.rest()
     engine = field.run(strangers='"cancel"')
     assert not [row for row in field.exchange.open_orders()
                 if not is_ours(row["client_order_id"])]  # fmt: skip
-    Stranger(field.exchange).rest("SELL", "later")
-    Stranger(field.exchange).take("BUY")
+    stranger.rest("SELL", "later")
+    stranger.take("BUY")
     field.exchange.fault("drop_all")
     field.again(engine)
     until("the stranger's order gone", lambda: "later" not in {
