@@ -70,7 +70,9 @@ class Reconciler:
         self._task: asyncio.Task[None] | None = None
         self._pull: asyncio.Task[None] | None = None
         self._doubts: dict[int, Doubt] = {}
+        self._unexplained: dict[int, set[int]] = {}  # readings in a row, by instrument
         self._told_diverged: dict[int, str] = {}
+        self._strangers: dict[int, int] = {}  # fills of theirs that a person was told of
         config = account.config
         ack_ms = max(i.config.core.budgets.ack_ms_max for i in account.instruments)
         self._policy = Policy(
@@ -173,6 +175,7 @@ class Reconciler:
             if await self._settle(instrument, whole):
                 instrument.since_ns = asked_utc_ns - TRADES_MARGIN_NS
                 self._told_diverged.pop(instrument.number, None)
+                self._unexplained.pop(instrument.number, None)
                 agreed.append(instrument)
         return agreed
 
@@ -196,15 +199,12 @@ class Reconciler:
         for _ in range(PASSES_MAX):
             actions = reconcile(instrument.belief(is_waited=True), told, self._policy)
             if len(actions) == 1 and isinstance(actions[0], Agreed):
+                self._halt_for_strangers(instrument)
                 self._stage.hot.account(instrument.number, actions[0].position_lots, 0)
                 return True
             has_applied = self._apply(instrument, actions)
-            diverged = "; ".join(a.what for a in actions if isinstance(a, Diverged))
-            if diverged:
-                self._tell_diverged(instrument, told, diverged)
-                if has_applied and self._policy.strangers == "halt":
-                    # Booked, so the next pass has no word on it: a person resumes.
-                    self._stage.hot.command(instrument.number, Command.HALT)
+            if diverged := [action for action in actions if isinstance(action, Diverged)]:
+                self._on_diverged(instrument, told, diverged)
             asks = [a for a in actions if isinstance(a, AskOrder) and a not in asked]
             asked.update(asks)
             if asks:
@@ -255,10 +255,30 @@ class Reconciler:
             return await calls.order(traded, ask.client_id)
         return await calls.order_by_id(traded, ask.venue_order_text)
 
-    def _tell_diverged(self, instrument: LiveInstrument, told: Told, what: str) -> None:
-        """Journaled by the core (its account() input), told once a reason."""
+    def _on_diverged(
+        self, instrument: LiveInstrument, told: Told, found: Sequence[Diverged]
+    ) -> None:
+        """Journaled by the core (its account() input); told when it can't be a fill that came
+        between two questions of one reading, or several readings say so."""
         if told.position_lots is not None:
             self._stage.hot.account(instrument.number, told.position_lots, 0)
+        readings = self._unexplained.setdefault(instrument.number, set())
+        readings.add(self.rounds)
+        if len(readings) >= ROUNDS_TO_TELL or not all(one.may_pass for one in found):
+            self._tell_diverged(instrument, "; ".join(one.what for one in found))
+
+    def _halt_for_strangers(self, instrument: LiveInstrument) -> None:
+        """Their fills are booked, whoever told of them, and both sides agree: a person resumes."""
+        count = instrument.core.numbers()["stranger_fills"]
+        if self._policy.strangers != "halt" or count == self._strangers.get(instrument.number, 0):
+            return
+        self._strangers[instrument.number] = count
+        if instrument.number not in self._told_diverged:
+            self._tell_diverged(instrument, "a stranger traded on the account")
+        self._stage.hot.command(instrument.number, Command.HALT)
+
+    def _tell_diverged(self, instrument: LiveInstrument, what: str) -> None:
+        """Once a reason."""
         if self._told_diverged.get(instrument.number) == what:
             return
         self._told_diverged[instrument.number] = what
