@@ -277,6 +277,11 @@ class Reconciler:
             self._tell_diverged(instrument, "a stranger traded on the account")
         self._stage.hot.command(instrument.number, Command.HALT)
 
+    def diverged(self, instruments: Iterable[LiveInstrument]) -> list[str]:
+        """What a person was told of them, and nothing has explained since."""
+        told = self._told_diverged
+        return [f"{i.key}: {told[i.number]}" for i in instruments if i.number in told]
+
     def _tell_diverged(self, instrument: LiveInstrument, what: str) -> None:
         """Once a reason."""
         if self._told_diverged.get(instrument.number) == what:
