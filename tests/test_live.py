@@ -13,7 +13,8 @@ from engine.errors import EXIT_OK, EXIT_UNSAFE, TickmakerError
 from engine.exchange.commands import SetState
 from engine.exchange.terms import MarketState
 from engine.live.control import ask
-from fastcore.types import Halt, Side
+from engine.live.reconciler import ROUNDS_TO_TELL
+from fastcore.types import Command, Halt, Side
 
 USDM, BYBIT = "local_binance_usdm.toml", "local_bybit.toml"
 
