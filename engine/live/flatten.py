@@ -23,7 +23,7 @@ from engine.gateway.rest import UnreachableError, VenueError
 from engine.live.instrument import LiveInstrument
 from fastcore.core_config import VENUES
 from fastcore.gate import HALT_BARS_EXIT
-from fastcore.types import Side
+from fastcore.types import Command, Halt, Side
 
 if TYPE_CHECKING:
     from engine.live.account import LiveAccount
@@ -110,8 +110,14 @@ class _Flatten:
         """Lots to close, of those that have any."""
         instruments = self._account.instruments
         spot = [i for i in instruments if not is_reduce_only(i) and i.number not in self._too_small]
-        # Spot is counted from the run's own fills, which must be booked for that.
-        agreed = await self._account.reconciler.round(spot) if spot else []
+        # Spot is counted from the run's own fills, which must be booked for that; and a core that
+        # is in doubt sends nothing.
+        doubted = [i for i in instruments if is_reduce_only(i) and i.bits & Halt.RECONCILING]
+        agreed = []
+        if spot or doubted:
+            agreed = await self._account.reconciler.round([*spot, *doubted])
+        for instrument in agreed:
+            self._hot.command(instrument.number, Command.START)  # it stays shut down
         held = await self._account.calls.positions()
         left = {
             i: held[i.place] for i in instruments if is_reduce_only(i) and held.get(i.place)
