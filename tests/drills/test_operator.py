@@ -1,10 +1,11 @@
 """What people do: command lines, Ctrl-C at the wrong moment, keys, orders by hand."""
 
+import signal
 import time
 from collections.abc import Callable
 
 import pytest
-from field import Field, until
+from field import Field, is_ours, until
 from judge import Ledger
 from stranger import Stranger
 
@@ -167,12 +168,13 @@ def test_strangers_are_left_alone(field: Field, judged: Judge) -> None:
 
 
 def test_strangers_are_cancelled(field: Field, judged: Judge) -> None:
-    Stranger(field.exchange).rest()
+    stranger = Stranger(field.exchange)
+    stranger.rest()
     engine = field.run(strangers='"cancel"')
     assert not [row for row in field.exchange.open_orders()
-                if not row["client_order_id"].startswith("tm")]  # fmt: skip
-    Stranger(field.exchange).rest("SELL", "later")
-    Stranger(field.exchange).take("BUY")
+                if not is_ours(row["client_order_id"])]  # fmt: skip
+    stranger.rest("SELL", "later")
+    stranger.take("BUY")
     field.exchange.fault("drop_all")
     field.again(engine)
     until("the stranger's order gone", lambda: "later" not in {
@@ -202,12 +204,10 @@ def test_the_dead_mans_switch_fires(field: Field, judged: Judge) -> None:
     if not field.place.has_dead_man:
         pytest.skip("spot has none")
     engine = field.run(dead_man_s="5")
-    import signal
-
     engine.send(signal.SIGSTOP)
-    until("the switch to pull the orders", lambda: not field.exchange.open_orders(), 15.0)
-    assert any(row["kind"] == "countdown" and row["phase"] == "fired"
-               for row in field.exchange.truth())  # fmt: skip
+    until("the switch", lambda: any(
+        row["kind"] == "countdown" and row["phase"] == "fired" for row in field.exchange.truth()))
+    assert not field.exchange.open_orders()
     engine.send(signal.SIGCONT)
     field.again(engine)
     engine.stop()
