@@ -25,7 +25,10 @@ from fastcore.types import Side
 
 PAGES_MAX = 1_000  # of one answer: a venue that never ends a list is broken
 TOGETHER_MAX = 6  # cancels on their way at once
-ROUNDS_SINGLE = 2  # of pulling our own orders by id, before all are cancelled where all are ours
+# Where every order that rests is ours, all are cancelled with one call: when there are more than
+# so many, or after so many rounds by id. Fewer go by id, for who places one just now is spared.
+MANY = 20
+ROUNDS_SINGLE = 2
 PAUSE_S_MAX = 1.0
 
 IsOurs = Callable[[OrderRow], bool]
@@ -123,18 +126,23 @@ class AccountCalls:
 
     async def cancel_ours(
         self, instrument: Instrument, is_ours: IsOurs, timeout_s: float, *,
-        is_everything: bool = False,
+        is_everything: bool = False, at_most_s: float | None = None,
     ) -> int:
         """Cancel until the venue itself says that none of ours is open; how many were seen.
 
+        `timeout_s`: without progress; `at_most_s`: with it (None: as long as it goes on). Bybit
+        lets ten go a second, batched or not, and that of 500 among strangers' takes its time.
         `is_everything`: nobody else may have orders there, so all are cancelled first and nothing
         waits for the query. Safe to repeat: a cancel whose answer was lost is followed by the
         query and the next cancel, not by hope.
         """
         found = attempt = 0
+        fewest: int | None = None
+        now_s = asyncio.get_running_loop().time
+        last_s = None if at_most_s is None else now_s() + at_most_s
         problem = "orders stay open"
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(timeout_s) as deadline:
                 while True:
                     try:
                         if is_everything:
@@ -145,7 +153,12 @@ class AccountCalls:
                             return found
                         found = max(found, len(ours))
                         problem = f"{len(ours)} orders stay open"
-                        if attempt >= ROUNDS_SINGLE and len(ours) == len(rows):
+                        if fewest is not None and len(ours) < fewest:
+                            until_s = now_s() + timeout_s
+                            deadline.reschedule(min(until_s, last_s or until_s))
+                        fewest = min(len(ours), fewest or len(ours))
+                        is_alone = len(ours) == len(rows)
+                        if is_alone and (attempt >= ROUNDS_SINGLE or len(ours) > MANY):
                             await self._cancel_all(instrument)
                         elif not is_everything:
                             await self.cancel_rows(instrument, ours)

@@ -136,13 +136,15 @@ class Reconciler:
             self.cancel(instrument, CANCEL_TIMEOUT_S) for instrument in self._account.instruments
         ])
 
-    async def cancel(self, instrument: LiveInstrument, timeout_s: float) -> int:
+    async def cancel(
+        self, instrument: LiveInstrument, timeout_s: float, at_most_s: float | None = None
+    ) -> int:
         """Cancel what should not rest there, and prove it; how many were seen. Where nobody else
         may have orders one call pulls them all, however many there are."""
         is_everything = self._policy.strangers == "cancel"
         return await self._account.calls.cancel_ours(
             instrument.traded, (lambda _: True) if is_everything else is_ours, timeout_s,
-            is_everything=is_everything,
+            is_everything=is_everything, at_most_s=at_most_s,
         )  # fmt: skip
 
     async def agree(self) -> None:
@@ -274,6 +276,11 @@ class Reconciler:
         if instrument.number not in self._told_diverged:
             self._tell_diverged(instrument, "a stranger traded on the account")
         self._stage.hot.command(instrument.number, Command.HALT)
+
+    def diverged(self, instruments: Iterable[LiveInstrument]) -> list[str]:
+        """What a person was told of them, and nothing has explained since."""
+        told = self._told_diverged
+        return [f"{i.key}: {told[i.number]}" for i in instruments if i.number in told]
 
     def _tell_diverged(self, instrument: LiveInstrument, what: str) -> None:
         """Once a reason."""

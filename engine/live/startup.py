@@ -31,6 +31,7 @@ from fastcore.journal import JournalOrder
 from fastcore.types import Command, Halt, Side
 
 BOOK_DEADLINE_S = 15.0
+LEFTOVERS_S = 60.0  # more, for as long as it goes on: a venue lets few cancels go a second
 OPENING_TRIES = 5
 PREVIOUS_MARGIN_NS = 300_000_000_000  # the run before may have missed trades before its last one
 
@@ -126,7 +127,8 @@ class StartUp:
         await step("opening position known", self._open(account), seconds, account=name)
         await step("USER connection up", account.connect(account.user), account=name)
         await step(
-            "leftover orders cancelled", account.reconciler.pull_leftovers(), seconds, account=name
+            "leftover orders cancelled", account.reconciler.pull_leftovers(),
+            seconds + LEFTOVERS_S, account=name,
         )
         await step(
             "account agreed with the venue", account.reconciler.agree(), seconds, account=name
@@ -230,7 +232,7 @@ class StartUp:
 
 def _books_s(account: LiveAccount) -> float:
     """How long the books may take: snapshots have a share of the address's weight."""
-    calls = (account.adapter.snapshot(instrument.traded) for instrument in account.instruments)
+    calls = [account.adapter.snapshot(one.traded, account.among) for one in account.instruments]
     weight = sum(call.weight for call in calls if call is not None)
     share = SNAPSHOT_SHARE * account.adapter.weight_per_min
     return BOOK_DEADLINE_S + 2 * 60.0 * weight / share
