@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 PYTHON = os.environ.get("TICKMAKER_PYTHON", sys.executable)
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 PATIENCE_S = 30.0
+LOOK_S = 0.1  # each look at the truth costs the exchange time, too
 OURS = re.compile(r"tm[0-9a-f]{8}-[0-9a-f]{2}-[0-9a-f]{12}")  # client ids of an engine's
 T = TypeVar("T")
 
@@ -39,7 +40,7 @@ def until(what: str, ask: Callable[[], T], patience_s: float = PATIENCE_S) -> T:
         found = ask()
         if found:
             return found
-        time.sleep(0.02)
+        time.sleep(LOOK_S)
     raise AssertionError(f"waited {patience_s:g} s for {what}")
 
 
@@ -127,7 +128,7 @@ class Exchange:
         data = None if body is None else json.dumps(body).encode()
         url = self.ready["admin_url"] + target
         try:
-            with urllib.request.urlopen(url, data, PATIENCE_S) as answer:
+            with urllib.request.urlopen(url, data, 3 * PATIENCE_S) as answer:
                 return str(answer.read().decode())
         except urllib.error.HTTPError as error:
             with error:

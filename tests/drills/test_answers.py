@@ -17,7 +17,7 @@ def _harm(field: Field, kind: str, seconds: float = 1.5, **fields: object) -> No
     assert field.exchange.hits().get(kind, 0) > before, f"{kind} hit nothing"
 
 
-@pytest.mark.quick
+@pytest.mark.short("bybit")
 def test_answers_of_orders_are_lost(field: Field, judged: Judge) -> None:
     engine = field.run()
     _harm(field, "ack_lost", 2.0, via="ws")
