@@ -1,6 +1,5 @@
-"""What went wrong with fills elsewhere, shown not to go wrong here: docs/reports.md is the table."""
+"""What went wrong with fills elsewhere, shown not to go wrong here (docs/reports.md)."""
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from engine.exchange.face import Tick
 from engine.exchange.faults_schedule import fault
 from engine.live import reconciler
 from engine.venues.base import TradeRow
+from fastcore.journal import KIND, read_segment
 from fastcore.types import Conn, FillOwner, Halt, Side
 
 USDM = "local_binance_usdm.toml"
@@ -64,7 +64,8 @@ def test_one_fill_under_two_ids_is_doubted_not_owned_twice__nautilus_4991(
     desk, bid, _ = quoting()
     desk.fill(bid, qty, qty, trade_id=71)
     assert halts(desk) == Halt.NONE
-    assert is_whole is not bool(bids(desk) and bids(desk)[0]["client_id"] == bid["newClientOrderId"])
+    lives = [own for own in bids(desk) if own["client_id"] == bid["newClientOrderId"]]
+    assert is_whole is not bool(lives)
     desk.fill(bid, qty, qty, trade_id=72)
     assert Halt.RECONCILING in halts(desk)
 
@@ -125,7 +126,7 @@ async def sold_to_us(rig: Rig) -> None:
     )  # fmt: skip
 
 
-def test_a_fill_that_the_stream_never_tells_is_found_over_rest__nautilus_3869__ccxt_22719__ccxt_14121(
+def test_a_fill_that_the_stream_never_tells_is_found_over_rest__nautilus_3869__ccxt_22719__ccxt_14121(  # noqa: E501
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The connection lives and everything else comes over it."""
@@ -156,14 +157,52 @@ def test_fills_of_a_dropped_connection_are_made_up_for__ccxt_26945(tmp_path: Pat
         async with rigged(tmp_path, core=WIDE) as rig:
             await rig.quoting()
             # Bought before the engine can know that it hears nothing any more.
-            begin(rig, "drop", conn="user", for_="5s")
+            begin(rig, "drop", conn="user", for_="500ms")
             await sold_to_us(rig)
             assert rig.server.face.core.fills_of(0, "BTCUSDT")
             assert rig.numbers["fills"] == 0
             rig.proxy.cut(Conn.USER)
+            await rig.until(lambda: rig.bits)
             await rig.quoting_again()
             assert rig.heard.of("fill_recovered")
             await rig.stop()
             rig.check_books()
+
+    run(work)
+
+
+# -- LOST WITH THE ENGINE ---
+
+
+@pytest.mark.parametrize("is_torn", [False, True])
+def test_orders_of_a_crashed_run_are_found_and_pulled__hummingbot_4647__hummingbot_366(
+    tmp_path: Path, is_torn: bool
+) -> None:
+    """Even those whose record did not reach the disk: the crash came between write and send."""
+
+    async def work() -> None:
+        usdm = Exchange("binance_usdm", ["BTCUSDT"])
+        async with exchanges(tmp_path, usdm):
+            path = written(tmp_path, USDM, half_spread_ticks="20.0")
+            async with desk(path, tmp_path / "one") as first:
+                await first.quoting()
+                await first.crash()
+            left = {order.client_order_id for order in usdm.core.open_orders(0, "BTCUSDT")}
+            assert left
+            if is_torn:
+                (journal,) = (tmp_path / "one" / "journal").glob("*BTCUSDT/000000.jnl")
+                data = bytearray(journal.read_bytes())
+                at = min(
+                    offset for offset, kind, *_ in read_segment(bytes(data)) if kind == KIND["OUT"]
+                )
+                data[at:] = bytes(len(data) - at)
+                journal.write_bytes(data)
+            async with desk(path, tmp_path / "two", run_tag="0b1b2c3d") as second:
+                await second.quoting()
+                still = {order.client_order_id for order in usdm.core.open_orders(0, "BTCUSDT")}
+                assert not left & still
+                assert await second.stop() == 0
+                assert not second.heard.of("divergence")
+                assert second.numbers()["position_lots"] == usdm.position_lots("BTCUSDT")
 
     run(work)

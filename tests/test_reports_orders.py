@@ -226,6 +226,7 @@ def test_an_old_canceled_after_filled_changes_nothing__nautilus_4157() -> None:
     for name in ("position_lots", "fills", "fees_e8"):
         assert after[name] == before[name]
     assert bid["newClientOrderId"] not in {own["client_id"] for own in after["own"]}
+    assert halts(desk) == Halt.NONE
 
 
 # -- PHANTOM CANCEL ---
