@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from engine.live.account import LiveAccount
 
 FEES_AT_START = 8  # instruments of each kind
+UNBOUND = "is not bound to an address"
 S_EACH = 2.0  # more of a step's deadline for every instrument: the address's budget holds us back
 
 
@@ -175,7 +176,7 @@ async def _check_key(account: "LiveAccount") -> None:
     problem = _key_problem(facts)
     if not problem:
         return
-    if not is_local(account.config.rest_url):
+    if problem != UNBOUND or not is_local(account.config.rest_url):
         raise TickmakerError(
             f"the key of account {account.name} {problem}",
             "make a key that may trade and read, may not withdraw, and is bound to this host's "
@@ -192,7 +193,7 @@ def _key_problem(facts: KeyFacts) -> str:
     if facts.can_trade is False:
         return "may not trade"
     if facts.is_address_bound is False:
-        return "is not bound to an address"
+        return UNBOUND
     return ""
 
 

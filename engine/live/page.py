@@ -13,7 +13,7 @@ FULL_MAX = 4  # instruments that the page shows in full; of more, the others in 
 PAGE_BYTES_EACH = 512  # of an instrument's line
 _LINE = (
     "position_lots", "fills", "orders_sent", "cancels_sent", "late", "gaps", "malformed",
-    "bid_px_ticks", "ask_px_ticks",
+    "nonsense", "bid_px_ticks", "ask_px_ticks",
 )  # fmt: skip
 
 
