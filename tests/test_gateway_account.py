@@ -160,7 +160,7 @@ def test_positions_are_asked_for_by_venue_and_settlement() -> None:
     eth, perp = replace(BTC, symbol="ETHUSDT"), replace(BTC, symbol="BTCPERP", quote="USDC")
     made: Any = Mixed()
     one = AccountCalls(Asked(), made, [BTC, perp, eth], rng=Random(1))
-    assert asyncio.run(one.positions()) == []
+    assert asyncio.run(one.positions()) == {}
     assert asked == [["BTCUSDT", "ETHUSDT"], ["BTCPERP"]]
 
 

@@ -19,7 +19,6 @@ from engine.venues.base import (
     Call,
     Instrument,
     OrderRow,
-    PositionRow,
     TradeRow,
 )
 from fastcore.types import Side
@@ -77,14 +76,16 @@ class AccountCalls:
                 return list(found.values())
         raise _endless("trades")
 
-    async def positions(self) -> list[PositionRow]:
-        """Of every instrument of the account; what is asked for together is the venue's matter."""
+    async def positions(self) -> dict[tuple[str, str], int]:
+        """Lots by (Instrument.venue, symbol), of every instrument of the account: a symbol may be
+        traded in two categories. What is asked for together is the venue's matter."""
         groups: dict[tuple[str, str], list[Instrument]] = {}
         for instrument in self._instruments:
             groups.setdefault((instrument.venue, instrument.quote), []).append(instrument)
-        found: list[PositionRow] = []
-        for group in groups.values():
-            found += await self._rest.call(self._adapter.positions(group))
+        found: dict[tuple[str, str], int] = {}
+        for (venue, _), group in groups.items():
+            rows = await self._rest.call(self._adapter.positions(group))
+            found |= {(venue, row.symbol): row.position_lots for row in rows}
         return found
 
     async def position(self, instrument: Instrument) -> int:

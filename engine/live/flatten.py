@@ -36,13 +36,12 @@ async def flatten(account: "LiveAccount") -> None:
     ]  # fmt: skip
     numbers = dict.fromkeys((instrument.number for instrument in instruments), 0)
     for _ in range(ROUNDS_MAX):
-        rows = await account.calls.positions()
-        held = {row.symbol: row.position_lots for row in rows if row.position_lots}
-        left = [instrument for instrument in instruments if instrument.symbol in held]
+        held = await account.calls.positions()
+        left = [instrument for instrument in instruments if held.get(instrument.place)]
         if not left:
             return
         for instrument in left:
-            plan = plan_of(instrument, held[instrument.symbol])
+            plan = plan_of(instrument, held[instrument.place])
             account.emit("router", plan=plan.to_json(), instrument=instrument.key,
                          core=instrument.number)  # fmt: skip
             numbers[instrument.number] += await _send(

@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Any
 from engine import clock
 from engine.errors import TickmakerError
 from engine.execution.belief import (
-    OURS,
     Agreed,
     AskOrder,
     BookFill,
     CancelOrder,
     Diverged,
+    Owner,
     SettleOrder,
     Told,
 )
-from engine.execution.reconcile import Policy, reconcile
+from engine.execution.reconcile import Policy, owner_of, reconcile
 from engine.gateway.reconnect import backoff_s
 from engine.live.instrument import LiveInstrument
 from engine.live.stage import cancelled, each, patient
@@ -51,7 +51,7 @@ TRADES_WIDE_NS = 600_000_000_000  # looked back when the position stays unexplai
 
 def is_ours(row: OrderRow) -> bool:
     """Of this run or of an earlier one."""
-    return row.client_id.startswith(OURS)
+    return owner_of(row.client_id, "") is not Owner.STRANGER
 
 
 @dataclass
@@ -162,13 +162,12 @@ class Reconciler:
         """Read once, apply; those that agree now."""
         self.rounds += 1
         await self.nothing_on_its_way(batch)
-        asked_utc_ns = self._account.utc_ns()
+        asked_utc_ns, at_ns = self._account.utc_ns(), clock.monotonic_ns()
         told = await each([self._ask(instrument, is_wide) for instrument in batch])
-        positions = await self._positions()
-        at_ns = clock.monotonic_ns()
+        positions = await patient(self._account.calls.positions)
         agreed = []
         for instrument, part in zip(batch, told, strict=True):
-            whole = replace(part, position_lots=positions.get(instrument.symbol, 0), at_ns=at_ns)
+            whole = replace(part, position_lots=positions.get(instrument.place, 0), at_ns=at_ns)
             if await self._settle(instrument, whole):
                 instrument.since_ns = asked_utc_ns - TRADES_MARGIN_NS
                 self._told_diverged.pop(instrument.number, None)
@@ -188,10 +187,6 @@ class Reconciler:
         return Told(
             open_orders=rows, orders=(), absent=(), trades=trades, position_lots=None, at_ns=0
         )
-
-    async def _positions(self) -> dict[str, int]:
-        rows = await patient(self._account.calls.positions)
-        return {row.symbol: row.position_lots for row in rows}
 
     async def _settle(self, instrument: LiveInstrument, told: Told) -> bool:
         """Apply what follows from one reading; True when both sides agree."""
@@ -249,9 +244,8 @@ class Reconciler:
         ]  # fmt: skip
         found = [row for row in rows if row is not None]
         return replace(
-            told, orders=[*told.orders, *found], absent=[*told.absent, *absent],
-            at_ns=clock.monotonic_ns(),
-        )  # fmt: skip
+            told, orders=[*told.orders, *found], absent=[*told.absent, *absent]
+        )
 
     async def _ask_order(self, instrument: LiveInstrument, ask: AskOrder) -> OrderRow | None:
         calls, traded = self._account.calls, instrument.traded
@@ -321,16 +315,15 @@ class Reconciler:
     async def compare(self) -> None:
         """Every instrument that quotes against its venue; nothing is cancelled or asked twice."""
         batch = [i for i in self._account.instruments if not i.bits & Halt.RECONCILING]
-        asked_utc_ns = self._account.utc_ns()
+        asked_utc_ns, at_ns = self._account.utc_ns(), clock.monotonic_ns()
         before = {i.number: i.core.numbers()["fills"] for i in batch}
         told = await each([self._look(instrument) for instrument in batch])
-        positions = await self._positions()
-        at_ns = clock.monotonic_ns()
+        positions = await patient(self._account.calls.positions)
         for instrument, part in zip(batch, told, strict=True):
             if instrument.bits & Halt.RECONCILING:
                 continue
             is_still = instrument.core.numbers()["fills"] == before[instrument.number]
-            lots = positions.get(instrument.symbol, 0) if is_still else None
+            lots = positions.get(instrument.place, 0) if is_still else None
             self._compare(instrument, replace(part, position_lots=lots, at_ns=at_ns), asked_utc_ns)
 
     async def _look(self, instrument: LiveInstrument) -> Told:

@@ -28,7 +28,7 @@ from engine.recorder.opening import opening_of
 from engine.runs import write_config
 from engine.venues.base import TradeRow
 from fastcore.journal import JournalOrder
-from fastcore.types import Command, Halt
+from fastcore.types import Command, Halt, Side
 
 BOOK_DEADLINE_S = 15.0
 OPENING_TRIES = 5
@@ -146,11 +146,17 @@ class StartUp:
             if previous is None:
                 fresh.append(instrument)
                 continue
-            instrument.known_trades = set(previous.trade_ids)
+            instrument.known_trades = {(trade, Side(side)) for trade, side in previous.booked}
             if previous.last_trade_ts_ns:
                 instrument.since_ns = previous.last_trade_ts_ns - PREVIOUS_MARGIN_NS
             lots = previous.position_in(instrument.traded.lot)
             self.stage.hot.opening(instrument.number, lots)
+            if self.stage.log is not None and (
+                carried_e8 := previous.carried_in(instrument.traded.lot)
+            ):  # else the parts of a lot of some restarts grow to a lot
+                self.stage.log.opening(
+                    clock.monotonic_ns(), account.name, instrument.key, carried_e8
+                )
         if fresh:
             await self._adopt(account, fresh)
 
@@ -161,13 +167,12 @@ class StartUp:
         before: dict[str, list[TradeRow]] = {}  # none can be older than since_ns
         left = list(fresh)
         for _ in range(OPENING_TRIES):
-            rows = await patient(account.calls.positions)
-            held = {row.symbol: row.position_lots for row in rows}
+            held = await patient(account.calls.positions)
             after = await each([self._trades(account, i, since_ns) for i in left])
             agreed = {}
             for instrument, trades in zip(left, after, strict=True):
                 if trades == before.get(instrument.key, []):
-                    agreed[instrument] = held.get(instrument.symbol, 0) - lots_of(trades)
+                    agreed[instrument] = held.get(instrument.place, 0) - lots_of(trades)
                 before[instrument.key] = trades
             for instrument, lots in agreed.items():
                 instrument.since_ns = since_ns

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from field import Field, until
+from field import Field, is_ours, until
 from judge import Ledger
 from stranger import Stranger
 
@@ -170,7 +170,7 @@ def test_strangers_are_cancelled(field: Field, judged: Judge) -> None:
     Stranger(field.exchange).rest()
     engine = field.run(strangers='"cancel"')
     assert not [row for row in field.exchange.open_orders()
-                if not row["client_order_id"].startswith("tm")]  # fmt: skip
+                if not is_ours(row["client_order_id"])]  # fmt: skip
     Stranger(field.exchange).rest("SELL", "later")
     Stranger(field.exchange).take("BUY")
     field.exchange.fault("drop_all")
