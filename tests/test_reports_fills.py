@@ -183,7 +183,7 @@ def test_orders_of_a_crashed_run_are_found_and_pulled__hummingbot_4647__hummingb
     async def work() -> None:
         usdm = Exchange("binance_usdm", ["BTCUSDT"])
         async with exchanges(tmp_path, usdm):
-            path = written(tmp_path, USDM, half_spread_ticks="20.0")
+            path = written(tmp_path, USDM, half_spread_ticks="20.0", strangers='"leave"')
             async with desk(path, tmp_path / "one") as first:
                 await first.quoting()
                 await first.crash()
