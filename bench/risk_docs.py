@@ -129,11 +129,13 @@ accepts every order and never fills; a stream that is up again is reconciled at 
 ![core](halt_core.svg)
 
 SPREAD, TOXICITY, REPEATED_EXECUTION, ONE_SIDED_FILLS, LATENCY, LEG and DEAD_MAN, where nothing
-else is raised, leave the strategy its hedges and those of its takes that shrink the position: they say
-that quoting is dear, not that we don't know where we stand.
+else is raised, leave the strategy its hedges and those of its takes that shrink the position: they
+say that quoting is dear, or that nothing may be left resting, not that we don't know where we
+stand.
 
-LATENCY, LEG, DEAD_MAN, VENUE and LINK are raised from outside of the core's own chain; STRATEGY only by a strategy whose
-calls are refused, which those of the built-in ones are not. They have no picture.
+LATENCY, LEG, DEAD_MAN, VENUE and LINK are raised from outside of the core's own chain; STRATEGY
+only by a strategy whose calls are refused, which those of the built-in ones are not. They have no
+picture.
 
 HALT and RESUME are commands of the core (`fastcore.types.Command`). No command line gives them
 yet: a demo or a replay that is latched stays so to its end.

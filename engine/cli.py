@@ -234,25 +234,23 @@ def sim(
     ] = "swarm",
     seconds: Annotated[float, typer.Option(help="Of virtual time, each seed.")] = 60.0,
     strategy: Annotated[
-        str, typer.Option(help="A built-in one (spread); binance_usdm only.", show_default=False)
+        str, typer.Option(help="A built-in one (spread).", show_default=False)
     ] = "",
     pace: Annotated[float, typer.Option(help="Of the agents; 1: a liquid market's.")] = 0.05,
     only: Annotated[str, typer.Option(help="Numbers of the faults to keep, as 0,3.")] = "",
     jobs: Annotated[int, typer.Option(help="Processes.")] = 1,
-    strict: Annotated[
-        bool, typer.Option(help="Fills missed while the user stream was down fail a seed, too.")
-    ] = False,
+    instruments: Annotated[
+        int, typer.Option(help="Of the account; 0: a few, by the seed.")
+    ] = 0,
+    hours: Annotated[float, typer.Option(help="Instead of --seconds.")] = 0.0,
     as_json: JsonFlag = False,
 ) -> None:
-    """Run the engine against the exchange in virtual time, seed after seed, and check both.
-
-    On binance_spot and bybit no engine runs: scripted clients trade, and the exchange is checked.
-    """
+    """Run the engine against the exchange in virtual time, seed after seed, and check both."""
     from engine.sim.command import SimOptions, simulate, story
     from engine.sim.outcome import Scenario
     from engine.sim.workers import ending_on_sigterm
 
-    scenario = Scenario(venue, seconds, strategy, pace, strict)
+    scenario = Scenario(venue, hours * 3_600.0 or seconds, strategy, pace, instruments)
     with ending_on_sigterm(), progress_bar("simulating", as_json) as advance:
         result = simulate(SimOptions(seeds, scenario, schedule, only, jobs), progress=advance)
     if not as_json:

@@ -129,9 +129,10 @@ class Session:
         self.stage.log = EventsLog(run_dir)
         self._start_up.on_built = self._on_built
         await self._start_up.run()
-        operator = Operator(self.stage, self.instruments, self.stop, self._page.content)
-        self._control = Control(run_dir, operator.handle)
-        await self._control.open()
+        if self.stage.edge.has_control:
+            operator = Operator(self.stage, self.instruments, self.stop, self._page.content)
+            self._control = Control(run_dir, operator.handle)
+            await self._control.open()
         self._warm_up()
 
     def _on_built(self) -> None:
@@ -169,8 +170,6 @@ class Session:
 
     def _on_closed(self, role_index: int, slot: int) -> None:
         account = next(a for a in self.accounts if a.has_role(role_index))
-        if not self.stage.is_active and not self.stage.stopping.is_set():
-            raise TickmakerError("a connection was lost during start-up", "start again")
         account.on_closed(role_index, slot)
 
     def _account_of(self, instrument: LiveInstrument) -> LiveAccount:

@@ -407,6 +407,7 @@ cdef class CoreState:
             own.append({"intent_id": order.intent_id, "side": order.side, "state": order.state,
                         "client_id": f"{self.client_prefix}{order.intent_id:012x}",
                         "venue_order_id": order.venue_order_id, "sent_ns": order.sent_ns,
+                        "placed_ns": order.placed_ns,
                         "px_ticks": order.px_ticks, "qty_lots": order.qty_lots,
                         "cum_qty_lots": order.cum_qty_lots,
                         "venue_cum_qty_lots": order.venue_cum_qty_lots,

@@ -37,8 +37,9 @@ ONCE = (
 FIRST = ("test_demo", "test_demo_user", "test_session", "test_sync_tapes", "test_user_core")
 TOGETHER = ("test_demo.py", "test_demo_user.py")
 
-# Run by other people's clients under an interpreter of their own: make ccxt.
-collect_ignore = ["ccxt"]
+# Run by other people's clients under an interpreter of their own: make ccxt. With processes of
+# their own, and time: make drills.
+collect_ignore = ["ccxt", "drills"]
 
 # The same examples on every machine, and no verdict on how fast that machine is.
 settings.register_profile("tickmaker", derandomize=True, database=None, deadline=None)

@@ -27,6 +27,7 @@ from fastcore.journal import KIND, read_segment
 from fastcore.types import Conn, Halt
 
 PATIENCE_S = 15.0
+TEST_S = 90.0
 # Quotes that agents hardly ever reach: what fills while a connection is down is another test's.
 WIDE = {"params": demo_core("BTCUSDT", "spread", "", 1)["params"] | {"half_spread_ticks": 20.0}}
 KIND_OF_PATH = {"/public": Conn.MARKET, "/private": Conn.USER, "/ws-fapi": Conn.TRADE}
@@ -70,6 +71,7 @@ class Proxy:
 
     async def stop(self) -> None:
         self._server.close()
+        self.release()
         for conn in Conn:
             self.cut(conn)
         await asyncio.gather(*self._live, return_exceptions=True)
@@ -277,5 +279,9 @@ async def rigged(tmp_path: Path, quiet: bool = False, **changes: Any) -> AsyncIt
 
 
 def run(work: Callable[[], Awaitable[None]]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(TEST_S):  # its traceback says what it waited for
+            await work()
+
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(work())
+        runner.run(bounded())

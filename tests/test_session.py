@@ -249,7 +249,7 @@ def test_place_that_arrives_during_the_shutdown_is_cancelled_too(
         async with rigged(tmp_path, core={"recv_window_ms": 2_000}) as rig:
             rig.start()
             await rig.until(lambda: any(
-                step["name"] == "book synced" for step in rig.heard.of("step")))
+                step["name"] == "TRADE connection up" for step in rig.heard.of("step")))
             rig.proxy.held.add(Conn.TRADE)
             await rig.until(lambda: rig.proxy.has_held)
             assert rig.numbers["own"][0]["state"] == OrderState.PENDING_NEW

@@ -316,7 +316,7 @@ def test_replay_of_the_example_equals_replay_of_spread(tape: Path, tmp_path: Pat
     run_dir = Path(own["run_dir"])
     kept = json.loads((run_dir / "config.json").read_text())["core"]
     assert kept["strategy"] == "user:my_quotes"
-    copy = (run_dir / "strategy.py").read_bytes()
+    copy = strategies.copy_path(run_dir, kept["strategy_sha256"]).read_bytes()
     assert kept["strategy_sha256"] == hashlib.sha256(copy).hexdigest()
     assert kept["params"]["half_spread_ticks"] == 2.0
 

@@ -1,5 +1,5 @@
 """`tickmaker verify` on the journals of several cores on one account: replayed together, in the
-order of their records' numbers, which is all that tells inputs of one and the same moment apart."""
+order of their records' numbers: that alone tells inputs of one and the same moment apart."""
 
 import json
 from collections.abc import Iterable

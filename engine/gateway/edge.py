@@ -19,6 +19,7 @@ class Edge:
     connect_http: Callable[[Path | None], Http] = AiohttpClient  # (a CA's file)
     segment_bytes: int = 16 << 20  # of a journal segment
     turn_s: float = 0.01  # between two looks at journal space and status page
+    has_control: bool = True  # a socket through which a person may speak to the engine
 
 
 REAL = Edge()

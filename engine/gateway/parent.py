@@ -1,9 +1,9 @@
 """The process that started the engine: JSON lines to it, one document and `stop` from it.
 
 Standard input holds one line of JSON {"config", "credentials": {account: [key, secret]}} and then
-stays open; its end or a line `stop` asks for the ordered shutdown. Keys come this way because arguments, environment
-and files can be read by others. Standard output takes JSON lines, and never holds the engine up:
-a line that a full pipe does not take is dropped.
+stays open; its end or a line `stop` asks for the ordered shutdown. Keys come this way because
+arguments, environment and files can be read by others. Standard output takes JSON lines, and never
+holds the engine up: a line that a full pipe does not take is dropped.
 """
 
 import asyncio

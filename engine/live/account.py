@@ -7,6 +7,7 @@ from itertools import groupby
 
 from engine import clock, venues
 from engine.config import AccountConfig
+from engine.errors import EXIT_USAGE, TickmakerError
 from engine.gateway.account_calls import AccountCalls
 from engine.gateway.clocksync import ClockSync
 from engine.gateway.deadman import DeadMan
@@ -16,6 +17,7 @@ from engine.gateway.liveness import Conditions, MarketWatch
 from engine.gateway.market import Snapshots
 from engine.gateway.rest import RestClient
 from engine.gateway.venue_watch import VenueWatch
+from engine.live.facts import read_fee
 from engine.live.instrument import LiveInstrument
 from engine.live.lock import AccountLock
 from engine.live.reconciler import Reconciler
@@ -24,6 +26,7 @@ from engine.venues.base import Instrument
 from fastcore.account import Account as CoreAccount
 from fastcore.types import Conn, Halt
 
+FEES_EVERY_S = 5.0
 FEEDS_MAX = 8  # market-data connections of an account's codec; more instruments share them
 
 
@@ -57,9 +60,12 @@ class LiveAccount:
         self.trade: Keeper
         self.user: Keeper
         self.markets: list[Keeper] = []
+        self.fees_left: list[LiveInstrument] = []
         self.watch: VenueWatch
         self._watches: list[MarketWatch] = []
         self.snapshots: Snapshots
+        self.trade_lost_ns: int | None = None  # last, with a place on its way: it may arrive yet
+        self._trade_seen_ns: int | None = None  # last loss of TRADE that was looked at
         self._roles: dict[int, Role] = {}
         self._keepers: dict[int, Keeper] = {}
         self._conditions = Conditions(stage.hot.condition)
@@ -120,6 +126,7 @@ class LiveAccount:
         self.reconciler = Reconciler(self)
         self.is_built = True
         self._apply_clock(self.clock.offset_ns)
+        stage.spawn(self.clock.keep())
 
     def _build_feed(self, link: Link, group: list[LiveInstrument]) -> None:
         """One MARKET role: the connections that carry these instruments' streams."""
@@ -177,10 +184,6 @@ class LiveAccount:
         return self.is_built and self._is_open(self.trade) and self._is_open(self.user)
 
     @property
-    def trade_lost_ns(self) -> int | None:
-        return self.trade.lost_ns
-
-    @property
     def reconnects(self) -> int:
         return sum(keeper.reconnects for keeper in self._keepers.values())
 
@@ -194,6 +197,10 @@ class LiveAccount:
         self._keepers[role_index].on_closed(slot)
 
     def _on_trade_change(self) -> None:
+        if self.trade.lost_ns != self._trade_seen_ns:
+            self._trade_seen_ns = self.trade.lost_ns
+            if any(instrument.is_any_on_its_way() for instrument in self.instruments):
+                self.trade_lost_ns = self.trade.lost_ns
         if not self.is_trade_up:
             self.reconciler.on_trade_lost()
         self.reconciler.want()
@@ -215,18 +222,38 @@ class LiveAccount:
         if bits & Halt.RECONCILING:
             self.reconciler.want()
 
-    def start_keeping(self) -> None:
-        """Start-up is over: whatever is lost from now on is brought back."""
-        spawn = self.stage.spawn
-        for keeper in self._keepers.values():
+    async def read_other_fees(self) -> None:
+        """Of the instruments that start-up did not ask for; one whose fees are worse than its
+        configuration says is not quoted."""
+        for instrument in self.fees_left:
+            await asyncio.sleep(FEES_EVERY_S)
+            try:
+                await read_fee(self, instrument)
+            except TickmakerError as error:
+                if error.exit_code == EXIT_USAGE:
+                    self._conditions.set(instrument.number, Halt.VENUE, "fees", True)
+                self.stage.warn(error, **instrument.where)
+
+    async def connect(self, *keepers: Keeper) -> None:
+        """Each once; from then on it is kept, however long the rest of the start-up takes."""
+        for keeper in keepers:
+            await keeper.connect()
             keeper.start()
+
+    async def arm(self) -> None:
+        """The dead-man switch, confirmed and from then on renewed."""
+        if self.dead_man is not None:
+            await self.dead_man.arm()
+            self.stage.spawn(self.dead_man.keep())
+
+    def start_keeping(self) -> None:
+        """Start-up is over: look after what else may change."""
+        spawn = self.stage.spawn
         for watch in self._watches:
             spawn(watch.keep())
-        spawn(self.clock.keep())
         spawn(self.reconciler.keep())
-        if self.dead_man is not None:
-            spawn(self.dead_man.keep())
         spawn(self.watch.keep())
+        spawn(self.read_other_fees())
 
     # -- END ---
 

@@ -10,14 +10,16 @@ from engine import clock
 from engine.errors import EXIT_UNSAFE, EXIT_USAGE, TickmakerError
 from engine.gateway.rest import VenueError
 from engine.live.instrument import LiveInstrument
-from engine.live.stage import STEP_DEADLINE_S, each
+from engine.live.stage import STEP_DEADLINE_S, each, patient
 from engine.venues.base import Instrument, KeyFacts, Setting, Wanted
-from engine.venues.hosts import is_local, is_production
+from engine.venues.hosts import is_local, is_loopback, is_production
 from fastcore.core_config import VENUES
 
 if TYPE_CHECKING:
     from engine.live.account import LiveAccount
 
+FEES_AT_START = 8  # instruments of each kind
+UNBOUND = "is not bound to an address"
 S_EACH = 2.0  # more of a step's deadline for every instrument: the address's budget holds us back
 
 
@@ -41,6 +43,16 @@ def refuse_production(urls: Iterable[tuple[str, str]]) -> None:
                 "use the local exchange, or the venue's testnet or demo",
                 EXIT_UNSAFE,
             )
+
+
+def refuse_others(urls: Iterable[tuple[str, str]]) -> None:
+    """Of a paper run: nothing that it sends may leave this host."""
+    for name, url in urls:
+        if not is_loopback(url):
+            raise TickmakerError(
+                f"{name} is {_host(url)}: a paper run trades on this host only",
+                "start it with tickmaker run --paper", EXIT_UNSAFE,
+            )  # fmt: skip
 
 
 def _host(url: str) -> str:
@@ -136,10 +148,21 @@ def check_size(instrument: LiveInstrument) -> None:
 
 
 async def _read_fees(account: "LiveAccount") -> None:
-    async def one(instrument: LiveInstrument) -> None:
-        instrument.check_fees(await account.rest.call(account.adapter.fees(instrument.traded)))
+    """Of some instruments of each kind: rates are an account's, seldom a symbol's, and a question
+    is dear (Binance: weight 20). The others are asked for while it trades."""
+    kinds: dict[tuple[str, str], list[LiveInstrument]] = {}
+    for instrument in account.instruments:
+        kind = instrument.traded.venue, instrument.traded.quote
+        kinds.setdefault(kind, []).append(instrument)
+    first = [instrument for group in kinds.values() for instrument in group[:FEES_AT_START]]
+    await each([read_fee(account, instrument) for instrument in first])
+    account.fees_left = [i for i in account.instruments if i not in first]
 
-    await each([one(instrument) for instrument in account.instruments])
+
+async def read_fee(account: "LiveAccount", instrument: LiveInstrument) -> None:
+    """TickmakerError where the strategy reckons with better fees than the venue's."""
+    call = account.adapter.fees(instrument.traded)
+    instrument.check_fees(await patient(lambda: account.rest.call(call)))
 
 
 # -- KEY, ACCOUNT ---
@@ -153,7 +176,7 @@ async def _check_key(account: "LiveAccount") -> None:
     problem = _key_problem(facts)
     if not problem:
         return
-    if not is_local(account.config.rest_url):
+    if problem != UNBOUND or not is_local(account.config.rest_url):
         raise TickmakerError(
             f"the key of account {account.name} {problem}",
             "make a key that may trade and read, may not withdraw, and is bound to this host's "
@@ -170,7 +193,7 @@ def _key_problem(facts: KeyFacts) -> str:
     if facts.can_trade is False:
         return "may not trade"
     if facts.is_address_bound is False:
-        return "is not bound to an address"
+        return UNBOUND
     return ""
 
 

@@ -172,7 +172,8 @@ class LiveInstrument:
 
     # -- BELIEF ---
 
-    def belief(self) -> Belief:
+    def belief(self, *, is_waited: bool = False) -> Belief:
+        """`is_waited`: what was on its way has had its time, whatever the core still awaits."""
         numbers = self.core.numbers()
         own = tuple(_own_order(row) for row in numbers["own"])
         return Belief(
@@ -180,7 +181,7 @@ class LiveInstrument:
             client_prefix=client_prefix(self.core_config),
             position_lots=numbers["position_lots"],
             orders=own,
-            is_quiet=bool(numbers["halt_bits"]) and not any(o.state in ON_ITS_WAY for o in own),
+            is_quiet=bool(numbers["halt_bits"]) and (is_waited or numbers["is_quiet"]),
             booked=_Booked(self.core, self.known_trades),
             base_fees_e8=numbers["fees_base_e8"],
             lot_e8=max(1, int(Decimal(self.traded.lot) * 10**8)),
@@ -229,4 +230,5 @@ def _own_order(row: Mapping[str, Any]) -> OwnOrder:
         venue_order_id=row["venue_order_id"], side=Side(row["side"]),
         state=OrderState(row["state"]), px_ticks=row["px_ticks"], qty_lots=row["qty_lots"],
         cum_qty_lots=row["cum_qty_lots"], sent_ns=row["sent_ns"],
+        placed_ns=row["placed_ns"],
     )  # fmt: skip

@@ -30,7 +30,7 @@ from engine.execution.belief import (
 from engine.execution.reconcile import Policy, reconcile
 from engine.gateway.reconnect import backoff_s
 from engine.live.instrument import LiveInstrument
-from engine.live.stage import cancelled, each
+from engine.live.stage import cancelled, each, patient
 from engine.venues.base import OrderRow, TradeRow
 from fastcore.types import Command, Halt
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 CANCEL_TIMEOUT_S = 10.0
 TURN_S = 0.005
+PAUSE_S_MAX = 30.0  # between two rounds of what nothing explains
 SETTLE_S = 0.1  # for fills that were on their way when the venue was asked
 PASSES_MAX = 8  # over one reading: each applies what the one before it could not
 ROUNDS_TO_TELL = 3  # readings that nothing explains, before a person is told
@@ -124,7 +125,8 @@ class Reconciler:
                     self._stage.emit("reconciled", rounds=attempt + 1, ms=ms, **instrument.where)
             attempt = 0 if agreed else attempt + 1
             if self._batch():
-                await asyncio.sleep(backoff_s(attempt, self._stage.rng))
+                pause_s = backoff_s(attempt, self._stage.rng, cap_s=PAUSE_S_MAX)
+                await asyncio.sleep(pause_s)
 
     async def pull_leftovers(self) -> None:
         """At start-up: what earlier runs left, and what is not ours where the policy says so."""
@@ -176,26 +178,26 @@ class Reconciler:
     async def _ask(self, instrument: LiveInstrument, is_wide: bool) -> Told:
         """Nothing of ours rests there any more, then what does, then the trades."""
         calls, traded = self._account.calls, instrument.traded
-        rows = await calls.open_orders(traded)
+        rows = await patient(lambda: calls.open_orders(traded))
         if any(map(is_ours, rows)):
             await self.cancel(instrument, CANCEL_TIMEOUT_S)
             await asyncio.sleep(SETTLE_S)
-            rows = await calls.open_orders(traded)
+            rows = await patient(lambda: calls.open_orders(traded))
         since_ns = instrument.since_ns - (TRADES_WIDE_NS if is_wide else 0)
-        trades = await calls.trades_since(traded, since_ns)
+        trades = await patient(lambda: calls.trades_since(traded, since_ns))
         return Told(
             open_orders=rows, orders=(), absent=(), trades=trades, position_lots=None, at_ns=0
         )
 
     async def _positions(self) -> dict[str, int]:
-        rows = await self._account.calls.positions()
+        rows = await patient(self._account.calls.positions)
         return {row.symbol: row.position_lots for row in rows}
 
     async def _settle(self, instrument: LiveInstrument, told: Told) -> bool:
         """Apply what follows from one reading; True when both sides agree."""
         asked: set[AskOrder] = set()
         for _ in range(PASSES_MAX):
-            actions = reconcile(instrument.belief(), told, self._policy)
+            actions = reconcile(instrument.belief(is_waited=True), told, self._policy)
             if len(actions) == 1 and isinstance(actions[0], Agreed):
                 self._stage.hot.account(instrument.number, actions[0].position_lots, 0)
                 return True
@@ -275,9 +277,9 @@ class Reconciler:
     async def nothing_on_its_way(self, batch: Sequence[LiveInstrument]) -> None:
         """Until no place of the halted cores can reach the venue any more; at most recvWindow.
 
-        The venue refuses what arrives later than recvWindow after its timestamp, so a place of a
-        lost TRADE connection is waited out, whatever the core believes of it; on a connection
-        that is up, each order is acknowledged sooner.
+        The venue refuses what arrives later than recvWindow after its timestamp, so a TRADE
+        connection that was lost with a place unanswered is waited out, whatever the core believes
+        of it by now; on a connection that is up, each order is acknowledged sooner.
         """
         window_ns = self._account.config.recv_window_ms * 1_000_000
         pending_ns = clock.monotonic_ns() + window_ns
@@ -334,8 +336,8 @@ class Reconciler:
 
     async def _look(self, instrument: LiveInstrument) -> Told:
         calls, traded = self._account.calls, instrument.traded
-        rows = await calls.open_orders(traded)
-        trades = await calls.trades_since(traded, instrument.since_ns)
+        rows = await patient(lambda: calls.open_orders(traded))
+        trades = await patient(lambda: calls.trades_since(traded, instrument.since_ns))
         return Told(
             open_orders=rows, orders=(), absent=(), trades=trades, position_lots=None, at_ns=0
         )

@@ -20,6 +20,8 @@ FLAT_DEADLINE_S = 3.0  # for cancels over the TRADE connection
 PROOF_DEADLINE_S = 10.0  # for a venue to say that nothing is open
 PROOF_S_EACH = 0.25  # more for every instrument: the budget never holds cancels up, queries it may
 LAST_DEADLINE_S = 3.0  # for the last fills and positions
+LAST_ROUNDS = 4
+LAST_PAUSE_S = 0.25
 FLATTEN_DEADLINE_S = 20.0
 DISARM_DEADLINE_S = 2.0
 TURN_S = 0.005
@@ -124,11 +126,13 @@ class ShutDown:
         problem = "no answer in time"
         try:
             async with asyncio.timeout(LAST_DEADLINE_S):
-                while left:
-                    agreed = await account.reconciler.round(left)
+                for attempt in range(LAST_ROUNDS):
+                    agreed = await account.reconciler.round(left, is_wide=attempt > 0)
                     left = [instrument for instrument in left if instrument not in agreed]
+                    if not left:
+                        return
                     problem = "they do not explain each other"
-                    await asyncio.sleep(TURN_S)
+                    await asyncio.sleep(LAST_PAUSE_S)
         except TimeoutError:
             pass
         except TickmakerError as error:

@@ -12,6 +12,7 @@ from engine.gateway.budget import Hosts
 from engine.gateway.edge import Edge
 from engine.gateway.hotsocket import HotLoop
 from engine.gateway.parent import Output
+from engine.gateway.rest import VenueError
 from engine.gateway.transport import HotTransport
 from engine.recorder.events_log import EventsLog
 
@@ -92,6 +93,18 @@ class Stage:
 
     async def close(self) -> None:
         await cancelled(*self._tasks)
+
+
+async def patient(work: Callable[[], Awaitable[T]]) -> T:
+    """What may be asked again, when our own budget holds it back: the caller has a deadline."""
+    while True:
+        try:
+            return await work()
+        except VenueError as error:
+            if not error.failure.is_throttled or error.failure.status != 0:
+                raise
+            wait_s = error.retry_after_s
+        await asyncio.sleep(wait_s)
 
 
 _UNLOGGED = {"state", "quoting"}  # the journals tell

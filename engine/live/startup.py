@@ -11,14 +11,22 @@ from collections.abc import Callable, Sequence
 from engine import clock
 from engine.config_file import config_sha256, limits_sha256
 from engine.errors import TickmakerError
+from engine.gateway.budget import SNAPSHOT_SHARE
 from engine.gateway.edge import pin
 from engine.live.account import LiveAccount
-from engine.live.facts import check_size, read_facts, refuse_production, step_s
+from engine.live.facts import (
+    check_size,
+    read_facts,
+    refuse_others,
+    refuse_production,
+    step_s,
+)
 from engine.live.instrument import LiveInstrument
 from engine.live.reconciler import lots_of
-from engine.live.stage import Stage, each
+from engine.live.stage import Stage, each, patient
 from engine.recorder.opening import opening_of
 from engine.runs import write_config
+from engine.venues.base import TradeRow
 from fastcore.journal import JournalOrder
 from fastcore.types import Command, Halt
 
@@ -43,10 +51,13 @@ class StartUp:
         config = self.stage.config
         for account in self.accounts:
             a = account.config
-            refuse_production([
+            urls = [
                 (f"{a.name}: rest_url", a.rest_url),
                 *((f"{a.name}: ws_url.{kind}", url) for kind, url in a.ws_url.items()),
-            ])
+            ]
+            refuse_production(urls)
+            if config.kind == "paper":
+                refuse_others(urls)
         if config.cpu is not None:
             pin(config.cpu)
         for instrument in self.instruments:
@@ -95,7 +106,7 @@ class StartUp:
         for row, instrument in zip(document["instruments"], self.instruments, strict=True):
             row["core"] = instrument.configure()
         write_config(config.run_dir, document | {
-            "kind": "live", "wall_minus_monotonic_ns": wall_ns,
+            "kind": config.kind, "wall_minus_monotonic_ns": wall_ns,
             "config_sha256": config_sha256(config), "limits_sha256": limits_sha256(config),
         })  # fmt: skip
         order = JournalOrder()
@@ -113,7 +124,7 @@ class StartUp:
     async def _own(self, account: LiveAccount) -> None:
         step, name, seconds = self.stage.step, account.name, step_s(account)
         await step("opening position known", self._open(account), seconds, account=name)
-        await step("USER connection up", account.user.connect(), account=name)
+        await step("USER connection up", account.connect(account.user), account=name)
         await step(
             "leftover orders cancelled", account.reconciler.pull_leftovers(), seconds, account=name
         )
@@ -124,7 +135,7 @@ class StartUp:
         # From here on this run's journals say what the account holds.
         account.lock.note(self.stage.config.run_dir, account.utc_ns())
         if account.dead_man is not None:
-            await step("dead-man switch armed", account.dead_man.arm(), account=name)
+            await step("dead-man switch armed", account.arm(), seconds, account=name)
 
     async def _open(self, account: LiveAccount) -> None:
         """What each instrument held before this run: by our own ledger, and at the first start
@@ -147,25 +158,35 @@ class StartUp:
         """The venue's position less the trades that the reconciliation will book. Read between
         two looks at the trades, so that it is known which of them it holds."""
         since_ns = account.utc_ns()
+        before: dict[str, list[TradeRow]] = {}  # none can be older than since_ns
+        left = list(fresh)
         for _ in range(OPENING_TRIES):
-            first = await each([account.calls.trades_since(i.traded, since_ns) for i in fresh])
-            rows = await account.calls.positions()
-            second = await each([account.calls.trades_since(i.traded, since_ns) for i in fresh])
-            if first == second:
-                break
-        else:
-            raise TickmakerError(
-                f"account {account.name}: somebody trades on it all the time: what it holds "
-                "can't be told",
-                "stop that, start the engine, and then let it go on",
-            )
-        held = {row.symbol: row.position_lots for row in rows}
-        for instrument, trades in zip(fresh, second, strict=True):
-            lots = held.get(instrument.symbol, 0) - lots_of(trades)
-            instrument.since_ns = since_ns
-            self.stage.hot.opening(instrument.number, lots)
-            if lots:
-                self.stage.emit("adopted", position_lots=lots, **instrument.where)
+            rows = await patient(account.calls.positions)
+            held = {row.symbol: row.position_lots for row in rows}
+            after = await each([self._trades(account, i, since_ns) for i in left])
+            agreed = {}
+            for instrument, trades in zip(left, after, strict=True):
+                if trades == before.get(instrument.key, []):
+                    agreed[instrument] = held.get(instrument.symbol, 0) - lots_of(trades)
+                before[instrument.key] = trades
+            for instrument, lots in agreed.items():
+                instrument.since_ns = since_ns
+                self.stage.hot.opening(instrument.number, lots)
+                if lots:
+                    self.stage.emit("adopted", position_lots=lots, **instrument.where)
+            left = [instrument for instrument in left if instrument not in agreed]
+            if not left:
+                return
+        raise TickmakerError(
+            f"account {account.name}: somebody trades on it all the time: what it holds "
+            "can't be told",
+            "stop that, start the engine, and then let it go on",
+        )
+
+    async def _trades(
+        self, account: LiveAccount, instrument: LiveInstrument, since_ns: int
+    ) -> list[TradeRow]:
+        return await patient(lambda: account.calls.trades_since(instrument.traded, since_ns))
 
     async def _read_balances(self, account: LiveAccount) -> None:
         rows = await account.calls.balances()
@@ -177,11 +198,11 @@ class StartUp:
 
     async def _connect(self, account: LiveAccount) -> None:
         step, name, seconds = self.stage.step, account.name, step_s(account)
-        await step("TRADE connection up", account.trade.connect(), account=name)
+        await step("TRADE connection up", account.connect(account.trade), account=name)
         await step(
-            "MARKET connection up", _all_connected(account), seconds, account=name
+            "MARKET connection up", account.connect(*account.markets), seconds, account=name
         )
-        await step("book synced", self._synced(account), BOOK_DEADLINE_S + seconds, account=name)
+        await step("book synced", self._synced(account), _books_s(account), account=name)
         for instrument in account.instruments:
             check_size(instrument)
 
@@ -202,6 +223,9 @@ class StartUp:
         self.stage.emit("started", instruments=len(self.instruments))
 
 
-async def _all_connected(account: LiveAccount) -> None:
-    for keeper in account.markets:
-        await keeper.connect()
+def _books_s(account: LiveAccount) -> float:
+    """How long the books may take: snapshots have a share of the address's weight."""
+    calls = (account.adapter.snapshot(instrument.traded) for instrument in account.instruments)
+    weight = sum(call.weight for call in calls if call is not None)
+    share = SNAPSHOT_SHARE * account.adapter.weight_per_min
+    return BOOK_DEADLINE_S + 2 * 60.0 * weight / share

@@ -13,9 +13,10 @@ import asyncio
 import select
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from operator import attrgetter
 from random import Random
+from typing import Any
 from urllib.parse import urlsplit
 
 from multidict import CIMultiDict
@@ -53,8 +54,35 @@ from engine.sim.loop import VirtualLoop
 
 MS, S = 1_000_000, 1_000_000_000
 READ_BYTES = 1 << 16
+USER_MARK = "#user"  # ends the target of a user stream, which may share its address with others
 BUFFER_BYTES = 1 << 20  # of a socket pair: a TCP window's worth
 UNACKED_NS_MAX = 5 * S  # TCP_USER_TIMEOUT of the compiled edge
+
+
+class Named:
+    """A face that is told whose connection is opened: at Binance spot a user stream and order
+    entry have one address, and faults are of one of them."""
+
+    _face: Face
+
+    def __init__(self, face: Face) -> None:
+        object.__setattr__(self, "_face", face)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._face, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._face, name, value)
+
+    def kind_of(self, target: str) -> ConnKind:
+        if target.endswith(USER_MARK):
+            return ConnKind.USER
+        return self._face.kind_of(target)
+
+    def step(self, event: Event, t_ns: int) -> list[Action]:
+        if isinstance(event, WsOpen):
+            event = event._replace(target=event.target.removesuffix(USER_MARK))
+        return self._face.step(event, t_ns)
 
 
 class Network:
@@ -83,6 +111,8 @@ class Network:
         self._lost_ns: dict[str, int] = {}  # of HTTP: "request", "answer"
         self._split_ns = 0
         self._split_share = 0.0
+        self.just_sent: list[Link] = []  # TRADE: what came last is at the end of their `up`
+        self.on_collected: Callable[[], object] = lambda: None  # before time moves
         loop.before_jump = self.collect
 
     # -- FACE ---
@@ -153,6 +183,8 @@ class Network:
         parts = urlsplit(url)
         where = f"{what} at {parts.netloc}"
         target = f"{parts.path}?{parts.query}" if parts.query else parts.path
+        if what.startswith("USER"):
+            target += USER_MARK
         kind = self.face.kind_of(target)
         try:
             async with asyncio.timeout(timeout_s):
@@ -266,9 +298,11 @@ class Network:
 
     def collect(self) -> None:
         """Take what the engine wrote since time last moved."""
+        self.just_sent.clear()
         links = [self._link_of_fd[fd] for fd, _ in self._poll.poll(0)]
         for link in sorted(links, key=attrgetter("conn")):  # the kernel's order is its own
             self._collect(link)
+        self.on_collected()
 
     def _collect(self, link: Link) -> None:
         while True:
@@ -289,6 +323,8 @@ class Network:
             elif not link.is_told:
                 arrival_ns = self.loop.monotonic_ns() + self._delay_ns(link.kind.value)
                 link.up.append((max(arrival_ns, link.last_ns(link.up)), data))
+                if link.kind is ConnKind.TRADE and data:
+                    self.just_sent.append(link)
                 if not link.is_up_waiting:
                     self._plan_up(link)
             if not data:
@@ -335,28 +371,29 @@ class Network:
     # -- HTTP ---
 
     async def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes = b"",
-                      timeout_s: float = TIMEOUT_S) -> HttpReply:
+                      timeout_s: float = TIMEOUT_S, ip: str = "127.0.0.1") -> HttpReply:
         """What http.AiohttpClient does over TCP."""
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._request(method, url, headers, body)
+                return await self._request(method, url, headers, body, ip)
         except TimeoutError:
             raise NoAnswerError(f"no answer within {timeout_s:g} s") from None
 
     async def _request(self, method: str, url: str, headers: Mapping[str, str],
-                       body: bytes) -> HttpReply:
+                       body: bytes, ip: str) -> HttpReply:
         if self._is_in_force(self._refused_ns, "http"):
             raise NoAnswerError("cannot connect (Connection refused)")
         is_lost = self._is_in_force(self._lost_ns, "request")
-        await asyncio.sleep(TIMEOUT_S if is_lost else self._delay_ns("http") / 1e9)
         parts = urlsplit(url)
         self._next_number += 1
         number = self._next_number
         answered = self._waiting_http[number] = self.loop.create_future()
         lowered = {name.lower(): value for name, value in headers.items()}
+        event = HttpRequest(number, method, parts.path, parts.query, body.decode(), lowered, ip)
+        if not is_lost:  # it arrives, whether or not anybody still waits for the answer
+            arrival_ns = self.loop.monotonic_ns() + self._delay_ns("http")
+            self.loop.at_ns(arrival_ns, self.step, event)
         try:
-            text = body.decode()
-            self.step(HttpRequest(number, method, parts.path, parts.query, text, lowered))
             answer = await answered
         finally:
             self._waiting_http.pop(number, None)
@@ -366,9 +403,6 @@ class Network:
             raise NoAnswerError("ServerDisconnectedError")
         self.throttled += answer.status in (418, 429)
         return HttpReply(answer.status, answer.body.encode(), CIMultiDict(answer.headers))
-
-    async def close(self) -> None:
-        """The session is done with HTTP."""
 
     def shut(self) -> None:
         """Nothing more will be sent: give the file descriptors back."""
@@ -417,6 +451,21 @@ class Network:
                 if not link.is_up_waiting:
                     self._plan_up(link)
             self._drop_engine_end(link)
+
+    def kill(self, is_up_lost: bool) -> None:
+        """The engine's process is gone: what it wrote is on its way, or reset with the rest; of
+        what comes it hears nothing. Our halves are closed: nothing that is still done over there
+        reaches anybody."""
+        for link in list(self.links.values()):
+            link.down.clear()
+            if is_up_lost:
+                link.up.clear()
+                self._tell(link)
+            elif not link.is_dead and not link.is_told:
+                link.up.append((link.last_ns(link.up), b""))
+                if not link.is_up_waiting:
+                    self._plan_up(link)
+            self._forget(link)
 
     def half_open(self, kind: ConnKind, for_ns: int) -> None:
         """Both ends believe in a connection that carries nothing; then it is reset."""
