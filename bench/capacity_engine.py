@@ -26,10 +26,8 @@ from fastcore.latency import Histogram
 
 SLICE_S = 0.025
 CALM_NS = 50_000  # of a slice, at most, the processor was somebody else's
-COUNTED = (
-    "frames", "orders_sent", "cancels_sent", "modifies_sent", "late", "unsent", "gaps",
-    "malformed", "fills",
-)  # fmt: skip
+# Of Core.brief.
+COUNTED = ("fills", "orders_sent", "cancels_sent", "late", "gaps", "malformed", "nonsense")
 
 
 def waited_ns() -> int:
@@ -47,6 +45,12 @@ def resident() -> dict[str, float]:
     return told
 
 
+def counts(session: Session) -> dict[str, int]:
+    """Of all cores together."""
+    told = [core.brief()[3:] for core in session.stage.hot.cores]
+    return dict(zip(COUNTED, map(sum, zip(*told, strict=True)), strict=True))
+
+
 class Window:
     """What the edge measures between `mark` and `take`: in all, and in calm slices alone, in
     which and before which nobody else had the processor."""
@@ -60,16 +64,16 @@ class Window:
         self.calm_away = Histogram()
         self.slices = self.calm_slices = 0
         self._was_calm = False
-        numbers = [core.numbers() for core in self._hot.cores]
-        self._counts = {name: sum(told[name] for told in numbers) for name in COUNTED}
+        self._counts = counts(session)
         self._collected = [told["collections"] for told in gc.get_stats()]
-        self._hot.tick_to_order.reset()
-        self._hot.away.reset()
         self._polls, self._busy_ns = self._hot.polls, self._hot.busy_ns
         self._cpu_s, self._at_s = time.process_time(), time.monotonic()
         self._begin_waited_ns = self._waited_ns = waited_ns()
 
     async def keep(self) -> None:
+        await asyncio.sleep(SLICE_S)  # what counting took is nobody's figure
+        self._hot.tick_to_order.reset()
+        self._hot.away.reset()
         while True:
             await asyncio.sleep(SLICE_S)
             self.cut()
@@ -94,7 +98,7 @@ class Window:
         self.cut()
         session, hot, seconds = self._session, self._hot, time.monotonic() - self._at_s
         cpu_s, busy_ns, polls = time.process_time(), hot.busy_ns, hot.polls
-        numbers = [core.numbers() for core in hot.cores]
+        counted = counts(session)
         after = [told["collections"] for told in gc.get_stats()]
         return {
             "seconds": round(seconds, 3),
@@ -105,8 +109,7 @@ class Window:
             "waited_share": round((self._waited_ns - self._begin_waited_ns) / seconds / 1e9, 4),
             "busy_share": round((busy_ns - self._busy_ns) / seconds / 1e9, 4),
             "polls_per_s": round((polls - self._polls) / seconds),
-            "counts": {name: sum(told[name] for told in numbers) - self._counts[name]
-                       for name in COUNTED},
+            "counts": {name: counted[name] - self._counts[name] for name in COUNTED},
             "collections": [b - a for a, b in zip(self._collected, after, strict=True)],
             "memory_mb": resident(),
             "halted": sorted({name for core in hot.cores for name in halt_names(core.halt_bits)}),

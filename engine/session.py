@@ -243,7 +243,7 @@ class Session:
             await account.close()
         self.stage.transport.stop()
         if self._writer is not None:
-            self._writer.write(self._page.content())
+            self._writer.write_text(self._page.last())
             self._writer.close()
         for instrument in self.instruments:
             instrument.close()

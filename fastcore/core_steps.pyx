@@ -266,11 +266,11 @@ cdef class CoreSteps(CoreSend):
         """Fills booked."""
         return self.orders.fill_count
 
-    def brief(self) -> tuple[int, int, int, int, int, int, int, int, int]:
+    def brief(self) -> tuple[int, int, int, int, int, int, int, int, int, int]:
         """(halt bits, live orders, position, fills, orders sent, cancels sent, late, gaps,
-        malformed): see core_stats.line."""
+        malformed, nonsense): a line of the status page."""
         return (
             self.halts.bits, self.orders.active_count, self.orders.position_lots,
             self.orders.fill_count, self.orders_sent, self.cancels_sent, self.late,
-            self.sync.gaps, self.malformed,
+            self.sync.gaps, self.malformed, self.halts.nonsense_count,
         )

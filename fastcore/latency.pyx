@@ -143,9 +143,11 @@ cdef class Histogram:
         return [self.state.counts[i] for i in range(HIST_COUNTS_COUNT)]
 
     def merge(self, Histogram other not None) -> None:
-        """Add every value of `other`."""
+        """Add every value of `other`: O(counters between the least and the greatest of them)."""
         cdef int64_t i
-        for i in range(HIST_COUNTS_COUNT):
+        if other.state.count == 0:
+            return
+        for i in range(hist_index(other.state.min_ns), hist_index(other.state.max_ns) + 1):
             self.state.counts[i] += other.state.counts[i]
         self.state.max_ns = max(self.state.max_ns, other.state.max_ns)
         self.state.min_ns = min(self.state.min_ns, other.state.min_ns)

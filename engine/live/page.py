@@ -14,6 +14,7 @@ FULL_MAX = 4  # instruments that the page shows in full; of more, the others in 
 PAGE_BYTES_EACH = 512  # of an instrument's line
 _BRIEF = (
     "own", "position_lots", "fills", "orders_sent", "cancels_sent", "late", "gaps", "malformed",
+    "nonsense",
 )  # fmt: skip
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"), default=str)
@@ -86,6 +87,14 @@ class Page:
             self._put(instrument, full(instrument))
         told: dict[str, Any] = json.loads(self.text())
         return told
+
+    def last(self) -> bytes:
+        """The whole page, every piece of this moment: for the end, when a stall hurts nobody."""
+        for instrument in self._lines:
+            self._put(instrument, line(instrument))
+        for instrument in self._full:
+            self._put(instrument, full(instrument))
+        return self.text()
 
     def _head(self) -> dict[str, Any]:
         return {

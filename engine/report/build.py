@@ -38,10 +38,7 @@ def build_report(run_dir: Path) -> dict[str, Any]:
     report = make_report(folder)
     if journal_error:
         report["journal_error"] = journal_error
-    status = _last_status(run_dir)
-    for key in ("stages", "nonsense"):
-        if status and key in status:
-            report[key] = status[key]
+    report |= _counted_by_cores(run_dir)
     write_report(folder, report)
     return report
 
@@ -200,10 +197,18 @@ def _catch_up(run_dir: Path) -> str:
     return ""
 
 
-def _last_status(run_dir: Path) -> dict[str, Any] | None:
-    reader = StatusReader(run_dir / "status.page")
-    with contextlib.closing(reader):
-        return reader.read()
+def _counted_by_cores(run_dir: Path) -> dict[str, Any]:
+    """What only the status page's last word knows: refused calls of all strategies; and stages of
+    latency where there is one instrument."""
+    with contextlib.closing(StatusReader(run_dir / "status.page")) as reader:
+        status = reader.read() or {}
+    rows = list(status.get("instruments", {}).values())
+    told: dict[str, Any] = {}
+    if rows:
+        told["nonsense"] = sum(row.get("nonsense", 0) for row in rows)
+    if len(rows) == 1 and "stages" in rows[0]:
+        told["stages"] = rows[0]["stages"]
+    return told
 
 
 def _write(path: Path, text: str) -> None:
