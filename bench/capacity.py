@@ -201,8 +201,9 @@ class Rig:
         self._count = count
         self._rate = rate
         self._server_cpu, self._engine_cpu = cpus
-        self._frames = int(1.5 * rate * (seconds + WARM_S + 15.0 + count / 20))
+        self._frames = int(1.5 * rate * (seconds + WARM_S + START_S / 3 + count / 10))
         self._stack = contextlib.ExitStack()
+        self._said: list[dict[str, Any]] = []
         self.start_up: dict[str, Any] = {}
 
     def __enter__(self) -> "Rig":
@@ -264,6 +265,8 @@ class Rig:
         if not line:
             raise TickmakerError("bench capacity: a process ended early", "its error stands above")
         told: dict[str, Any] = json.loads(line)
+        if told.get("event") in ("connection", "warning", "state", "doubt", "divergence"):
+            self._said = [*self._said, told][:5]
         return told
 
     def window(self, seconds: float) -> dict[str, Any]:
@@ -273,8 +276,9 @@ class Rig:
         told: dict[str, Any] = self._tell("take", "taken")["figures"]
         if told["halted"]:
             raise TickmakerError(
-                f"bench capacity: cores halted: {', '.join(told['halted'])}", "report it"
-            )
+                f"bench capacity: cores halted: {', '.join(told['halted'])}; said first: "
+                f"{list(self._said)}", "report it",
+            )  # fmt: skip
         sent = told["counts"]["orders_sent"] + told["counts"]["cancels_sent"]
         return told | {"orders_per_s": round(sent / told["seconds"], 1)}
 
@@ -292,7 +296,12 @@ class Rig:
         assert self._engine.stdin is not None
         self._engine.stdin.close()
         self._engine.wait(START_S)
-        return self._line(self._venue)
+        counted = self._line(self._venue)
+        if counted["dry"]:
+            raise TickmakerError(
+                f"bench capacity: {counted['dry']} messages too few were made", "run it again"
+            )
+        return counted
 
     @contextlib.contextmanager
     def recorder(self) -> Iterator[Ledger]:

@@ -130,15 +130,6 @@ static void send_next(int number) {
 
 /* -- ORDERS ---------------------------------------------------------------------------------- */
 
-static void put(Peer *peer, const char *text, int size) {
-    if (size < 0 || size >= TEXT_MAX || peer->out + size + WS_HEADER_MAX > OUT_BYTES) {
-        die("no room for an answer");
-    }
-    peer->out += ws_header(peer->queue + peer->out, WS_TEXT, size, NULL);
-    memcpy(peer->queue + peer->out, text, (size_t) size);
-    peer->out += size;
-}
-
 static void flush(Peer *peer) {
     int64_t done = 0;
     while (done < peer->out) {
@@ -150,6 +141,18 @@ static void flush(Peer *peer) {
         done += got > 0 ? got : 0;
     }
     peer->out = 0;
+}
+
+static void put(Peer *peer, const char *text, int size) {
+    if (size < 0 || size >= TEXT_MAX) {
+        die("no room for an answer");
+    }
+    if (peer->out + size + WS_HEADER_MAX > OUT_BYTES) {
+        flush(peer);
+    }
+    peer->out += ws_header(peer->queue + peer->out, WS_TEXT, size, NULL);
+    memcpy(peer->queue + peer->out, text, (size_t) size);
+    peer->out += size;
 }
 
 /* The text behind `name` (with quotes and colon), "" where there is none. */

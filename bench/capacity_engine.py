@@ -24,7 +24,7 @@ from engine.session import Session
 from fastcore.core_stats import halt_names
 from fastcore.latency import Histogram
 
-SLICE_S = 0.025
+SLICE_S = 0.01
 CALM_NS = 50_000  # of a slice, at most, the processor was somebody else's
 # Of Core.brief.
 COUNTED = ("fills", "orders_sent", "cancels_sent", "late", "gaps", "malformed", "nonsense")
