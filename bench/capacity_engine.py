@@ -24,8 +24,8 @@ from engine.session import Session
 from fastcore.core_stats import halt_names
 from fastcore.latency import Histogram
 
-SLICE_S = 0.01
-CALM_NS = 50_000  # of a slice, at most, the processor was somebody else's
+SLICE_S = 0.1
+CALM_NS = 100_000  # of a slice, at most, the processor was somebody else's
 # Of Core.brief.
 COUNTED = ("fills", "orders_sent", "cancels_sent", "late", "gaps", "malformed", "nonsense")
 
