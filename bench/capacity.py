@@ -1,7 +1,7 @@
 """`tickmaker bench capacity`: how many instruments does one engine carry?
 
-A whole session on one processor, a venue on the other, real sockets between them, and more and more
-instruments. README.md has the method.
+A whole session on one processor, a venue on the other, real sockets between them, and more and
+more instruments. README.md has the method.
 """
 
 import contextlib
@@ -161,7 +161,7 @@ def beside_recorder(
         venue = rig.close()
 
     def mean(is_beside: bool, name: str, figure: str) -> float:
-        return statistics.mean(window[name][figure] for window in windows[is_beside])
+        return float(statistics.mean(window[name][figure] for window in windows[is_beside]))
 
     ratios = {
         f"{figure.removesuffix('_us')}_ratio": round(
@@ -189,10 +189,12 @@ class Recorder:
         self._path = run_dir / "ledger.sqlite"
 
     def order_events(self) -> int:
-        with contextlib.suppress(sqlite3.OperationalError):
-            with contextlib.closing(sqlite3.connect(self._path, timeout=5.0)) as database:
-                row = database.execute("SELECT max(rowid) FROM order_events").fetchone()
-                return int(row[0] or 0)
+        with (
+            contextlib.suppress(sqlite3.OperationalError),
+            contextlib.closing(sqlite3.connect(self._path, timeout=5.0)) as database,
+        ):
+            row = database.execute("SELECT max(rowid) FROM order_events").fetchone()
+            return int(row[0] or 0)
         return 0
 
     @contextlib.contextmanager
@@ -348,7 +350,7 @@ def core_config(number: int) -> dict[str, Any]:
     config["quoting"] = {
         "requote_ticks": 1, "requote_ms": 0, "modify": False, "messages_per_s_max": 10_000,
     }  # fmt: skip
-    # Each is a ring of time stamps: a million of an instrument's own would be memory of the bench's.
+    # Each is a ring of time stamps: a million for each instrument would be the bench's memory.
     for owner, most in (("", 10_000), ("account_", 1_000_000)):
         for window in ("orders_per_10s", "orders_per_min", "messages_per_s", "messages_per_min"):
             config["limits"][f"{owner}{window}_max"] = most

@@ -2,9 +2,10 @@
 
     python -m bench.capacity_engine JOB_FILE
 
-Standard input: lines `mark` (a window begins) and `take` (it ends: its figures as a line of JSON).
-Standard output: the session's own lines and those. What is asked for is read by the session's own
-loop, and the edge's histograms are emptied every SLICE_S: that is all that runs beside the session.
+Standard input: lines `mark` (a window begins) and `take` (it ends: its figures as a line of
+JSON). Standard output: the session's own lines and those. What is asked for is read by the
+session's own loop, and the edge's histograms are emptied every SLICE_S: that is all that runs
+beside the session.
 """
 
 import asyncio

@@ -79,7 +79,8 @@ class Page:
         """The whole page."""
         if len(self._full) == 1:
             self._put(self._full[0], full(self._full[0]))
-        return b'{"instruments":{%b},%b' % (b",".join(self._pieces.values()), _json(self._head())[1:])
+        pieces, head = b",".join(self._pieces.values()), _json(self._head())
+        return b'{"instruments":{%b},%b' % (pieces, head[1:])
 
     def content(self) -> dict[str, Any]:
         """The same for whoever asks: what is shown in full is of this moment."""
