@@ -2,8 +2,10 @@
 
     python -m bench.capacity_engine JOB_FILE
 
-Standard input: lines `mark` (a window begins) and `take` (it ends: its figures as a line of JSON). Standard output: the session's own lines and those. What is asked
-for is read by the session's own loop, so nothing runs beside it within a window.
+Standard input: lines `mark` (a window begins) and `take` (it ends: its figures as a line of
+JSON). Standard output: the session's own lines and those. What is asked for is read by the
+session's own loop, and the edge's histograms are emptied every SLICE_S: that is all that runs
+beside the session.
 """
 
 import asyncio
@@ -15,88 +17,23 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import uvloop
 
-from bench.result import PERCENTS
 from engine.config import load
 from engine.gateway.parent import Output
 from engine.session import Session
 from fastcore.core_stats import halt_names
 from fastcore.latency import Histogram
 
-HALF_BITS, SUB_BITS = 10, 11  # fastcore/latency.pxd
-COUNTED = (
-    "frames", "orders_sent", "cancels_sent", "modifies_sent", "late", "unsent", "gaps",
-    "malformed", "fills",
-)  # fmt: skip
+SLICE_S = 0.1
+CALM_NS = 100_000  # of a slice, at most, the processor was somebody else's
+# Of Core.brief.
+COUNTED = ("fills", "orders_sent", "cancels_sent", "late", "gaps", "malformed", "nonsense")
 
 
-class Mark:
-    """What had been counted at one moment."""
-
-    def __init__(self, session: Session) -> None:
-        cores = session.stage.hot.cores
-        merged = Histogram()
-        for core in cores:
-            merged.merge(core.histogram)
-        self.tick_to_order = np.array(merged.counts())
-        self.away = np.array(session.stage.hot.away.counts())
-        numbers = [core.numbers() for core in cores]
-        self.counts = {name: sum(told[name] for told in numbers) for name in COUNTED}
-        hot = session.stage.hot
-        self.polls = hot.polls
-        self.busy_ns = hot.busy_ns
-        self.waited_ns = waited_ns()
-        self.collected = gc.get_stats()
-        self.cpu_s = time.process_time()
-        self.at_s = time.monotonic()
-
-
-def figures(before: Mark, session: Session) -> dict[str, Any]:
-    """Of the window that began with `before`."""
-    memory, after = resident(), Mark(session)
-    seconds = after.at_s - before.at_s
-    return {
-        "seconds": round(seconds, 3),
-        "tick_to_order": summary(after.tick_to_order - before.tick_to_order),
-        "away": summary(after.away - before.away),
-        "cpu_share": round((after.cpu_s - before.cpu_s) / seconds, 3),
-        "waited_share": round((after.waited_ns - before.waited_ns) / seconds / 1e9, 4),
-        "busy_share": round((after.busy_ns - before.busy_ns) / seconds / 1e9, 4),
-        "polls_per_s": round((after.polls - before.polls) / seconds),
-        "counts": {name: after.counts[name] - before.counts[name] for name in COUNTED},
-        "collections": [
-            b["collections"] - a["collections"]
-            for a, b in zip(before.collected, after.collected, strict=True)
-        ],
-        "memory_mb": memory,
-        "halted": sorted({
-            name for core in session.stage.hot.cores for name in halt_names(core.halt_bits)
-        }),
-        "reconnects": sum(account.reconnects for account in session.accounts),
-    }  # fmt: skip
-
-
-def summary(counts: "np.ndarray[Any, Any]") -> dict[str, Any]:
-    """As Histogram.summary, of counters; `max_us` within a thousandth."""
-    n = int(counts.sum())
-    if n == 0:
-        return {**dict.fromkeys(PERCENTS), "n": 0}
-    seen = np.cumsum(counts)
-    told: dict[str, Any] = {}
-    for name, percent in PERCENTS.items():
-        rank = max(1, int(percent * n / 100 + 0.5))
-        told[name] = highest_ns(int(np.searchsorted(seen, rank))) / 1e3
-    return {**told, "n": n}
-
-
-def highest_ns(index: int) -> int:
-    """The highest value of a counter."""
-    if index < 1 << SUB_BITS:
-        return index
-    bucket = (index >> HALF_BITS) - 1
-    return ((index - (bucket << HALF_BITS) + 1) << bucket) - 1
+def waited_ns() -> int:
+    """Time that this process could have run and did not: others had the processor."""
+    return int(Path("/proc/self/schedstat").read_text().split()[1])
 
 
 def resident() -> dict[str, float]:
@@ -109,9 +46,76 @@ def resident() -> dict[str, float]:
     return told
 
 
-def waited_ns() -> int:
-    """Time that this process could have run and did not: others had the processor."""
-    return int(Path("/proc/self/schedstat").read_text().split()[1])
+def counts(session: Session) -> dict[str, int]:
+    """Of all cores together."""
+    told = [core.brief()[3:] for core in session.stage.hot.cores]
+    return dict(zip(COUNTED, map(sum, zip(*told, strict=True)), strict=True))
+
+
+class Window:
+    """What the edge measures between `mark` and `take`: in all, and in calm slices alone, in
+    which and before which nobody else had the processor."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._hot = session.stage.hot
+        self.all = Histogram()
+        self.calm = Histogram()
+        self.away = Histogram()
+        self.calm_away = Histogram()
+        self.slices = self.calm_slices = 0
+        self._was_calm = False
+        self._counts = counts(session)
+        self._collected = [told["collections"] for told in gc.get_stats()]
+        self._polls, self._busy_ns = self._hot.polls, self._hot.busy_ns
+        self._cpu_s, self._at_s = time.process_time(), time.monotonic()
+        self._begin_waited_ns = self._waited_ns = waited_ns()
+
+    async def keep(self) -> None:
+        await asyncio.sleep(SLICE_S)  # what counting took is nobody's figure
+        self._hot.tick_to_order.reset()
+        self._hot.away.reset()
+        while True:
+            await asyncio.sleep(SLICE_S)
+            self.cut()
+
+    def cut(self) -> None:
+        """End one slice."""
+        now_ns = waited_ns()
+        is_calm = now_ns - self._waited_ns <= CALM_NS
+        self._waited_ns = now_ns
+        self.all.merge(self._hot.tick_to_order)
+        self.away.merge(self._hot.away)
+        self.slices += 1
+        if is_calm and self._was_calm:
+            self.calm_slices += 1
+            self.calm.merge(self._hot.tick_to_order)
+            self.calm_away.merge(self._hot.away)
+        self._was_calm = is_calm
+        self._hot.tick_to_order.reset()
+        self._hot.away.reset()
+
+    def figures(self) -> dict[str, Any]:
+        self.cut()
+        session, hot, seconds = self._session, self._hot, time.monotonic() - self._at_s
+        cpu_s, busy_ns, polls = time.process_time(), hot.busy_ns, hot.polls
+        counted = counts(session)
+        after = [told["collections"] for told in gc.get_stats()]
+        return {
+            "seconds": round(seconds, 3),
+            "tick_to_order": self.all.summary(), "calm": self.calm.summary(),
+            "away": self.away.summary(), "calm_away": self.calm_away.summary(),
+            "calm_share": round(self.calm_slices / max(self.slices, 1), 3),
+            "cpu_share": round((cpu_s - self._cpu_s) / seconds, 3),
+            "waited_share": round((self._waited_ns - self._begin_waited_ns) / seconds / 1e9, 4),
+            "busy_share": round((busy_ns - self._busy_ns) / seconds / 1e9, 4),
+            "polls_per_s": round((polls - self._polls) / seconds),
+            "counts": {name: counted[name] - self._counts[name] for name in COUNTED},
+            "collections": [b - a for a, b in zip(self._collected, after, strict=True)],
+            "memory_mb": resident(),
+            "halted": sorted({name for core in hot.cores for name in halt_names(core.halt_bits)}),
+            "reconnects": sum(account.reconnects for account in session.accounts),
+        }  # fmt: skip
 
 
 class Asked:
@@ -121,7 +125,8 @@ class Asked:
         self._session = session
         self._output = output
         self._rest = b""
-        self._mark: Mark | None = None
+        self._window: Window | None = None
+        self._task: asyncio.Task[None] | None = None
 
     def read(self) -> None:
         data = os.read(0, 4096)
@@ -130,10 +135,12 @@ class Asked:
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             if line == b"mark":
-                self._mark = Mark(self._session)
+                self._window = Window(self._session)
+                self._task = asyncio.get_running_loop().create_task(self._window.keep())
                 self._output.emit("marked")
-            elif line == b"take" and self._mark is not None:
-                self._output.emit("taken", figures=figures(self._mark, self._session))
+            elif line == b"take" and self._window is not None and self._task is not None:
+                self._task.cancel()
+                self._output.emit("taken", figures=self._window.figures())
 
 
 async def _main(job: dict[str, Any]) -> int:

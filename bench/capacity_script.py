@@ -1,7 +1,7 @@
 """What one instrument of the capacity bench hears: a snapshot, and the stream behind it.
 
-Taken from the local exchange's own face in virtual time: what a subscriber of depth, best price and
-trades of an agents' market gets. Every instrument hears the same, under its own name.
+Taken from the local exchange's own face in virtual time: what a subscriber of depth, best price
+and trades of an agents' market gets. Every instrument hears the same, under its own name.
 """
 
 import json

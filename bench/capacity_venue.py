@@ -11,13 +11,12 @@ bytes. Standard output: where it is, and when the engine has hung up what capaci
 import asyncio
 import json
 import os
-import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from websockets.frames import Opcode
+from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
@@ -77,8 +76,8 @@ class Wires:
                 if isinstance(event, Request):
                     protocol.send_response(protocol.accept(event))
                     self._opened(event.path, fd)
-                elif event.opcode is Opcode.TEXT:
-                    asked = json.loads(event.data)
+                elif isinstance(event, Frame) and event.opcode is Opcode.TEXT:
+                    asked = json.loads(bytes(event.data))
                     self._subscribed(asked["params"], fd)
                     answer = json.dumps({"result": None, "id": asked["id"]})
                     protocol.send_text(answer.encode())
@@ -117,7 +116,7 @@ async def main(cpu: int, count: int, rate: float, frames: int, folder: Path) -> 
     markets = [AgentMarket(listing, 1, clock.wall_ns(), is_quiet=True) for listing in listings]
     core = make_core(capacity_script.VENUE, markets, 1)
     face = make_face(capacity_script.VENUE, core, NO_LIMIT)
-    server = ExchangeServer(OneBook(face, told.snapshot))  # type: ignore[arg-type]
+    server = ExchangeServer(OneBook(face, told.snapshot))
     await server.start()
     wires = Wires(count)
     listening = await asyncio.start_server(wires.accept, "127.0.0.1", 0)
@@ -130,11 +129,11 @@ async def main(cpu: int, count: int, rate: float, frames: int, folder: Path) -> 
     await wires.is_complete.wait()
     fds = wires.give_up()
     head = [str(program("capacity_end")), str(cpu), str(rate), str(path)]
-    end = subprocess.Popen(
-        [*head, *map(str, fds[:2]), str(count), *map(str, fds[2:])],
-        stdout=subprocess.PIPE, pass_fds=sorted(set(fds)),
+    end = await asyncio.create_subprocess_exec(
+        *head, *map(str, fds[:2]), str(count), *map(str, fds[2:]),
+        stdout=asyncio.subprocess.PIPE, pass_fds=sorted(set(fds)),
     )  # fmt: skip
-    output, _ = await asyncio.to_thread(end.communicate)
+    output, _ = await end.communicate()
     if end.returncode:
         sys.exit(f"capacity_end ended with code {end.returncode}")
     _say(json.loads(output))

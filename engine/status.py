@@ -52,7 +52,10 @@ class StatusWriter:
 
     def write(self, status: dict[str, Any]) -> bool:
         """Publish `status`. False, and the old page stays, if it does not fit the page."""
-        text = json.dumps(status, separators=(",", ":"), default=str).encode()
+        return self.write_text(json.dumps(status, separators=(",", ":"), default=str).encode())
+
+    def write_text(self, text: bytes) -> bool:
+        """The same of JSON that is made already."""
         if len(text) > self.json_bytes_max:
             return False
         even = self._sequence + 2

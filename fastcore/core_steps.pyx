@@ -259,3 +259,30 @@ cdef class CoreSteps(CoreSend):
             if edge != 0 and (len(levels) < count or levels[count - 1][0] * sign < edge):
                 return False
         return True
+
+    def market(self) -> tuple[int, int, int, int, int, int, int]:
+        """(when the book last moved, market events heard, sync state, bid price and size, ask
+        price and size): what is looked at again and again of many cores, where numbers() would
+        be a stall."""
+        return (
+            self.book_ns,
+            self.event_counts[EV_BEST] + self.event_counts[EV_DEPTH]
+            + self.event_counts[EV_TRADE] + self.event_counts[EV_AGG_TRADE],
+            self.sync.state,
+            self.book.bid_px_ticks, self.book.bid_qty_lots,
+            self.book.ask_px_ticks, self.book.ask_qty_lots,
+        )
+
+    @property
+    def fill_count(self) -> int:
+        """Fills booked."""
+        return self.orders.fill_count
+
+    def brief(self) -> tuple[int, int, int, int, int, int, int, int, int, int]:
+        """(halt bits, live orders, position, fills, orders sent, cancels sent, late, gaps,
+        malformed, nonsense): a line of the status page."""
+        return (
+            self.halts.bits, self.orders.active_count, self.orders.position_lots,
+            self.orders.fill_count, self.orders_sent, self.cancels_sent, self.late,
+            self.sync.gaps, self.malformed, self.halts.nonsense_count,
+        )

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from engine.errors import EXIT_USAGE, TickmakerError
 from engine.exchange.accounts import FeeRates
+from engine.exchange.agents.settings import settings_of
 from engine.exchange.core import Core
 from engine.exchange.events import Market
 from engine.exchange.face import Face
-from engine.exchange.agents.settings import settings_of
 from engine.exchange.instruments import (
     SYNTHETIC_SYMBOL,
     Listing,

@@ -6,6 +6,7 @@ from libc.stdint cimport int32_t, int64_t, uint32_t
 from engine.gateway.hotconn cimport HotConn, Noted
 from engine.gateway.hotrole cimport Role
 from fastcore.core cimport Core
+from fastcore.latency cimport Histogram
 from fastcore.types cimport ns_t
 
 cdef enum:                     # bits of Seat.cold
@@ -32,6 +33,7 @@ cdef class HotSend:
     cdef PyObject** role_at            # borrowed of _roles
     cdef Noted noted                   # by the sockets
     cdef bint has_cold
+    cdef readonly Histogram tick_to_order      # of all cores: a core's own says which
 
     cdef void _send_outs(self, int number) noexcept nogil
     cdef void _send_each(self, Core core, PyObject* trade) noexcept nogil

@@ -2,8 +2,10 @@ from collections.abc import Sequence
 
 from engine.gateway.hotrole import Role
 from fastcore.core import Core
+from fastcore.latency import Histogram
 
 class HotSend:
+    tick_to_order: Histogram
     def add_core(self, core: Core) -> int: ...
     def command(self, number: int, command: int) -> int: ...
     def clock(self, number: int, utc_minus_monotonic_ns: int) -> int: ...

@@ -28,6 +28,7 @@ from engine.gateway.hotrole cimport Role
 from engine.gateway.hotroute cimport NUMBER_MAX
 from fastcore.check cimport fc_likely, fc_unlikely
 from fastcore.core cimport Core
+from fastcore.latency cimport Histogram
 from fastcore.types cimport (
     CONN_MARKET,
     CONN_TRADE,
@@ -37,6 +38,7 @@ from fastcore.types cimport (
     SEND_LATE,
     SEND_PARTIAL,
     SEND_SENT,
+    VERB_STATUS,
     Out,
     ns_t,
 )
@@ -48,6 +50,7 @@ cdef class HotSend:
     def __cinit__(self):
         self._cores = []
         self._roles = []
+        self.tick_to_order = Histogram()
 
     def __dealloc__(self):
         free(self.seats)
@@ -96,8 +99,12 @@ cdef class HotSend:
     cdef void _tell_sent(self, Core core, int first, int last, int* outcomes,
                          ns_t begin_ns) noexcept nogil:
         cdef ns_t end_ns = hs_monotonic_ns()
+        cdef const Out* out
         cdef int i
         for i in range(first, last):
+            out = &core.outs[i]
+            if outcomes[i] == SEND_SENT and out.cause_ts_ns != 0 and out.verb != VERB_STATUS:
+                self.tick_to_order.record(end_ns - out.cause_ts_ns)
             core.on_send(core.outs[i].out_seq, outcomes[i], begin_ns, end_ns, end_ns)
 
     cdef bint _may_join(self, Core core, int first, int index, ns_t begin_ns) noexcept nogil:

@@ -102,13 +102,11 @@ cdef class HotLoop(HotRead):
             now_ns = hs_monotonic_ns()
             self.away.record(now_ns - self.left_ns)
             self.busy_ns += now_ns - self.left_ns
+        self.is_alone = tries == 1
         for i in range(tries):
             self._round(i % self.others_every == 0)
             if fc_unlikely(self.has_cold):
                 break
-        now_ns = hs_monotonic_ns()
-        if now_ns >= self.timer_due_ns:
-            self._on_timers(self.core_count, now_ns)
         self.polls += 1
         self.left_ns = hs_monotonic_ns()
         return self.has_cold
@@ -130,7 +128,7 @@ cdef class HotLoop(HotRead):
                 if fc_unlikely(self.noted.has_queued):
                     self._flush_queued()
         if with_others and fc_unlikely(now_ns >= self.timer_due_ns):
-            self._on_timers(1, now_ns)
+            self._on_timers(now_ns)
 
     cdef void _poll_group(self, int group) noexcept nogil:
         """Read what epoll says is readable; the rest was empty when this began."""
@@ -165,32 +163,30 @@ cdef class HotLoop(HotRead):
     cdef bint _flush_one(self, HotConn hot) noexcept nogil:
         return hot.is_live() and not hot.flush()
 
-    cdef void _on_timers(self, int count, ns_t now_ns) noexcept nogil:
-        """At most `count` timers that are due, in turn; missed ones are not made up for.
+    cdef void _on_timers(self, ns_t now_ns) noexcept nogil:
+        """The timers that are due, in turn; missed ones are not made up for.
 
-        One at a time while sockets are polled, so that no frame waits behind those of many cores.
-        Clocks are paired anew before.
+        One at a time and evenly spaced while sockets are polled, so that no frame waits behind
+        those of many cores; of very many, seldomer. All of them where the caller sleeps between
+        two polls. Clocks are paired anew before.
         """
-        cdef ns_t due_ns = <ns_t>1 << 62
-        cdef int i, number
+        cdef ns_t period_ns = max(<ns_t>TIMER_NS, <ns_t>TIMER_SPACE_NS * self.core_count)
+        cdef int count = self.core_count if self.is_alone else 1
+        cdef int number
         if now_ns >= self.map_due_ns:
             self.map_due_ns = now_ns + TIMER_NS
             self._map_clock()
-        for i in range(self.core_count):
-            number = (self.timer_at + i) % self.core_count
-            if now_ns < self.seats[number].timer_due_ns:
-                continue
-            if count == 0:
-                self.timer_at = number
-                due_ns = now_ns              # at the next look
-                break
+        while count > 0 and now_ns >= self.seats[self.timer_at].timer_due_ns:
             count -= 1
-            self.seats[number].timer_due_ns = now_ns + TIMER_NS
+            number = self.timer_at
+            self.timer_at = (number + 1) % self.core_count
+            self.seats[number].timer_due_ns = now_ns + period_ns
             (<Core>self.seats[number].core).on_timer(hs_monotonic_ns())
             self._after_input(number)
-        for i in range(self.core_count):
-            due_ns = min(due_ns, self.seats[i].timer_due_ns)
-        self.timer_due_ns = due_ns
+        self.timer_due_ns = self.seats[self.timer_at].timer_due_ns
+        if not self.is_alone:            # a little closer than even, so that none falls behind
+            self.timer_due_ns = max(
+                self.timer_due_ns, now_ns + period_ns * 7 // (8 * self.core_count))
         self._settle()
         self.busy_ns += hs_monotonic_ns() - now_ns
 

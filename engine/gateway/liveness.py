@@ -17,9 +17,9 @@ from engine.errors import TickmakerError
 from engine.gateway.hotsocket import HotLoop
 from engine.gateway.keeper import Keeper, Link
 from engine.venues.base import Best, Instrument
-from fastcore.types import EventKind, SyncState
+from fastcore.types import SyncState
 
-MARKET_KINDS = (EventKind.BEST, EventKind.DEPTH, EventKind.TRADE, EventKind.AGG_TRADE)
+LOOKS_PER_TURN = 4  # instruments: to wake up costs more than to look
 MESSAGES_AHEAD = 50  # of one copy of a feed over another that said nothing meanwhile
 
 
@@ -30,7 +30,7 @@ class Quiet:
     silent_s: float = 5.0  # a book did not move: REST is asked
     confirm_s: float = 1.0  # REST knew better: it is asked again
     first_s: float = 10.0  # a feed that begins with a snapshot has not sent it
-    turn_s: float = 1.0  # to look at every instrument once: a look costs a core 20 us
+    turn_s: float = 1.0  # to look at every instrument once
     weight_share: float = 0.05  # of the address's weight, for all these questions
 
 
@@ -46,15 +46,8 @@ class Book(NamedTuple):
 
 def book_of(hot: HotLoop, number: int) -> Book:
     core = hot.core(number)
-    numbers = core.numbers()
-    return Book(
-        numbers["book_ns"],
-        sum(numbers["events"][kind] for kind in MARKET_KINDS),
-        numbers["sync_state"] == SyncState.SYNCED,
-        Best(numbers["bid_px_ticks"], numbers["bid_qty_lots"],
-             numbers["ask_px_ticks"], numbers["ask_qty_lots"]),
-        core.resubscribe_wanted,
-    )  # fmt: skip
+    moved_ns, heard, state, *best = core.market()
+    return Book(moved_ns, heard, state == SyncState.SYNCED, Best(*best), core.resubscribe_wanted)
 
 
 class _Watched:
@@ -98,10 +91,11 @@ class MarketWatch:
         self.stale = 0  # connections dropped
 
     async def keep(self) -> None:
-        pause_s = self._quiet.turn_s / max(len(self._watched), 1)
+        turns = -(-len(self._watched) // LOOKS_PER_TURN)
         while True:
-            for number, watched in self._watched.items():
-                await asyncio.sleep(pause_s)
+            for at, (number, watched) in enumerate(self._watched.items()):
+                if at % LOOKS_PER_TURN == 0:
+                    await asyncio.sleep(self._quiet.turn_s / turns)
                 if self._keeper.role.is_open:
                     await self._look(number, watched)
             self._compare_copies()

@@ -17,7 +17,7 @@ from typing import Any
 from engine.errors import EXIT_USAGE, TickmakerError
 
 LINE_BYTES_MAX = 4096  # PIPE_BUF: up to here a line is written whole or not at all
-DOCUMENT_BYTES_MAX = 1 << 20
+DOCUMENT_BYTES_MAX = 16 << 20  # a thousand instruments, three KB each, and room
 DOCUMENT_DEADLINE_S = 30.0
 KEYS = {"config", "credentials"}
 

@@ -24,7 +24,7 @@ from fastcore.types import FillOwner, Halt, OrderState, Side
 
 MIB = 1 << 20
 JOURNALS_BYTES = 128 * MIB  # of all segments being written; as many again are kept ready
-FREE_TURNS = 300  # 3 s free to quote: a strategy that waits for its moment is announced, too
+FREE_NS = 3_000_000_000  # free to quote: a strategy that waits for its moment is announced, too
 ON_ITS_WAY = (OrderState.PENDING_NEW, OrderState.UNKNOWN)
 _OWNERS = {
     Owner.RUN: FillOwner.RUN, Owner.EARLIER: FillOwner.EARLIER, Owner.STRANGER: FillOwner.STRANGER,
@@ -55,8 +55,7 @@ class LiveInstrument:
         self.since_ns = 0  # venue's UTC: every earlier trade is booked
         self._journal: JournalWriter
         self._segments: Segments | None = None
-        self._free_turns = 0
-        self._is_announced = False
+        self._free_since_ns = 0
 
     @property
     def is_built(self) -> bool:
@@ -148,14 +147,17 @@ class LiveInstrument:
             self._journal.add_segment(self._segments.next())
         return True
 
-    def watch_turn(self) -> None:
-        """The first quote's announcement."""
-        if self._is_announced:
-            return
-        self._free_turns = 0 if self.bits else self._free_turns + 1
-        if self._free_turns and (self.core.working_count or self._free_turns > FREE_TURNS):
-            self._is_announced = True
-            self.stage.emit("quoting", **self.where, **aside(self.core))
+    def announce(self) -> bool:
+        """Tell of the first quote, once; False: not yet."""
+        if self.bits:
+            self._free_since_ns = 0
+            return False
+        now_ns = clock.monotonic_ns()
+        self._free_since_ns = self._free_since_ns or now_ns
+        if not self.core.working_count and now_ns - self._free_since_ns < FREE_NS:
+            return False
+        self.stage.emit("quoting", **self.where, **aside(self.core))
+        return True
 
     def tell_of_failure(self) -> None:
         if self.own is not None and (told := self.own.first_failure(self.core)):

@@ -343,13 +343,14 @@ class Reconciler:
         """Every instrument that quotes against its venue; nothing is cancelled or asked twice."""
         batch = [i for i in self._account.instruments if not i.bits & Halt.RECONCILING]
         asked_utc_ns, at_ns = self._account.utc_ns(), clock.monotonic_ns()
-        before = {i.number: i.core.numbers()["fills"] for i in batch}
+        before = {i.number: i.core.fill_count for i in batch}
         told = await each([self._look(instrument) for instrument in batch])
         positions = await patient(self._account.calls.positions)
         for instrument, part in zip(batch, told, strict=True):
+            await asyncio.sleep(0)  # one a turn: of many instruments all at once is a stall
             if instrument.bits & Halt.RECONCILING:
                 continue
-            is_still = instrument.core.numbers()["fills"] == before[instrument.number]
+            is_still = instrument.core.fill_count == before[instrument.number]
             lots = positions.get(instrument.place, 0) if is_still else None
             self._compare(instrument, replace(part, position_lots=lots, at_ns=at_ns), asked_utc_ns)
 
