@@ -59,7 +59,7 @@ in `engine/config_tables.py`.*
 
 ```
 tickmaker check CONFIG [--offline] [--json]   would it start, and can it be kept? changes nothing
-tickmaker run CONFIG [--for 1h] [--json]      trade, until it is told to stop
+tickmaker run CONFIG [--paper] [--for 1h] [--json]   trade, until it is told to stop
 tickmaker halt RUN | resume RUN | params RUN name=value
 ```
 
@@ -81,6 +81,30 @@ tickmaker run local_binance_usdm.toml --for 1m
 
 `{examples}` has a file for each venue, local and testnet, and one of two venues and three
 instruments. Copy the nearest.
+
+## On paper
+
+`tickmaker run CONFIG --paper` trades on the live feed of the configuration's addresses with
+simulated fills. For each account a local exchange runs as a process of its own: it connects to the
+venue's public market data, serves the engine the venue's own frames as they arrive, byte for byte,
+takes instruments and their rules from the venue's public REST, and matches the engine's orders by
+their place in the queue (docs/exchange_tape.md) with the fees of the file. The engine is the same:
+same code, same wire protocol, but on loopback and with keys made up for the run.
+
+- **No order can reach the venue**: every address that the engine has is this host's, and anything
+  else is refused (exit code {unsafe}); what asks the venue can't sign. So the addresses may be
+  production's, whose public data alone are read. No credential is needed, and none is read.
+- **Fills** happen where the live market trades at our place in the queue, or through our price;
+  orders that take meet the depth that is shown. The live market never feels us. No funding is
+  paid.
+- **The feed goes**: at the first doubt (connection lost, a gap, silence while the venue's REST
+  book moves) the engine's market data end, its instruments close, and it halts by its own rules,
+  until every book is whole again. What rested meanwhile fills where the market then is beyond it.
+- **The account** begins every run flat: of the quote asset twice its `exposure_e8_max` (at least
+  100,000), of a spot instrument's base asset half of `position_lots_max`. `state_dir` is not
+  touched: no real run takes a paper position for its own.
+- `kind` is `paper` in config.json, the ledger (`meta`) and the report; `paper-ACCOUNT.jsonl` in
+  the run folder holds what really happened at the paper exchange.
 
 ## How a configuration is written
 

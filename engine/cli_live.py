@@ -19,13 +19,21 @@ def run(
     duration: Annotated[
         str | None, typer.Option("--for", help="90s, 15m, 1h; without: until it is stopped.")
     ] = None,
+    paper: Annotated[
+        bool,
+        typer.Option(
+            "--paper",
+            help="Live feed, simulated fills: no order leaves this host, no key is read. The "
+            "addresses may be production's: only their public market data are asked for.",
+        ),
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Trade on the venues and accounts of a configuration, until told to stop."""
     from engine.running import RunOptions, run_engine, seconds_of
 
     seconds = None if duration is None else seconds_of(duration)
-    report, code = run_engine(RunOptions(config, seconds, as_json))
+    report, code = run_engine(RunOptions(config, seconds, as_json, paper))
     if as_json:
         print_json(report)
     raise typer.Exit(code)

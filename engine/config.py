@@ -211,6 +211,7 @@ class EngineConfig(_Table):
     """One engine process: accounts, and instruments on them."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")
+    kind: Literal["live", "paper"] = "live"  # paper: at exchanges of our own over live feeds
     run_dir: Path
     state_dir: Path  # locks, and which run was the last: outlives runs
     poll: Literal["busy", "sleep"]

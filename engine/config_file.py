@@ -6,7 +6,6 @@ else the file says.
 """
 
 import hashlib
-import ipaddress
 import json
 import os
 import tomllib
@@ -57,11 +56,12 @@ class LoadedConfig:
 
 def load_config(
     path: Path, *, run_tag: str, mask_seed: int, with_credentials: bool = True,
-    environment: Mapping[str, str] = os.environ,
+    environment: Mapping[str, str] = os.environ, is_paper: bool = False,
 ) -> LoadedConfig:  # fmt: skip
     """The configuration of the TOML file `path`; TickmakerError names line and key.
 
     `run_tag` and `mask_seed` are the run's, drawn by the caller. Relative paths are the file's.
+    `is_paper`: only public data are read of its addresses, so that they may be production's.
     """
     text, document = _document(path)
     sought = Sought(path, line_numbers(text))
@@ -74,7 +74,8 @@ def load_config(
     _check_budget(table, sought)
     accounts, credentials = [], {}
     for index, account in enumerate(table.account):
-        where = _Where(("account", index), sought, folder, _kinds(table, account))
+        kinds = _kinds(table, account)
+        where = _Where(("account", index), sought, folder, kinds, is_paper)
         made, credential = _account(account, where, environment, with_credentials)
         accounts.append(made)
         if credential is not None:
@@ -189,6 +190,7 @@ class _Where(NamedTuple):
     sought: Sought
     folder: Path
     kinds: tuple[str, ...]
+    is_paper: bool
 
 
 def _kinds(file: FileTable, account: AccountTable) -> tuple[str, ...]:
@@ -201,7 +203,7 @@ def _kinds(file: FileTable, account: AccountTable) -> tuple[str, ...]:
 def _account(
     table: AccountTable, where: _Where, environment: Mapping[str, str], with_credentials: bool
 ) -> tuple[AccountConfig, Credential | None]:
-    key, sought, folder, _ = where
+    key, sought, folder = where.key, where.sought, where.folder
     source = _key_source(table, where)
     ready: dict[str, Any] = {}
     is_told = bool(table.rest_url and table.ws_url)
@@ -266,7 +268,7 @@ def _urls(
     table: AccountTable, where: _Where, ready: Mapping[str, Any]
 ) -> tuple[str, dict[str, str]]:
     """As given, or as the local exchange said; each of them checked."""
-    key, sought, _, needed = where
+    key, sought, needed = where.key, where.sought, where.kinds
     kinds = WS_KINDS[table.venue]
     told = {_READY_KINDS.get(kind, kind): url for kind, url in ready.get("ws_url", {}).items()}
     rest_url = table.rest_url or ready.get("rest_url", "")
@@ -285,17 +287,18 @@ def _urls(
                 (*key, "ws_url", kind), f"unknown key ws_url.{kind}",
                 f"A {table.venue} account has {', '.join(kinds)}.",
             )  # fmt: skip
-        _check_url((*key, "ws_url", kind), url, ("ws", "wss"), sought)
-    _check_url((*key, "rest_url"), rest_url, ("http", "https"), sought)
+        _check_url((*key, "ws_url", kind), url, ("ws", "wss"), where)
+    _check_url((*key, "rest_url"), rest_url, ("http", "https"), where)
     return rest_url, ws_url
 
 
 def _check_url(
-    key: tuple[str | int, ...], url: str, schemes: tuple[str, str], sought: Sought
+    key: tuple[str | int, ...], url: str, schemes: tuple[str, str], where: _Where
 ) -> None:
     """`schemes`: the plain one, for loopback only, and the one over TLS. A URL may hold a secret:
     no more than its host is shown."""
     plain, tls = schemes
+    sought = where.sought
     try:
         parts, host = urlsplit(url), hosts.host_of(url)
         _ = parts.port  # ValueError: no number
@@ -307,22 +310,15 @@ def _check_url(
         raise sought.error(
             key, "an address with a user or a query", "Credentials belong in [account.credential]."
         )
-    if hosts.is_production(url):
+    if hosts.is_production(url) and not where.is_paper:
         raise TickmakerError(
             f"{sought.at(key)}: {host} is production (or not known as a test), and refused until "
             "a guardian process runs beside the engine",
-            "Use the venue's testnet or demo, or the local exchange.",
+            "Use the venue's testnet or demo, the local exchange, or run it with --paper.",
             EXIT_UNSAFE,
         )
-    if parts.scheme == plain and not _is_loopback(host):
+    if parts.scheme == plain and not hosts.is_loopback(url):
         raise sought.error(key, f"{host} is another machine", f"Use {tls}://.")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 # -- INSTRUMENTS ---

@@ -23,14 +23,17 @@ from rich.text import Text
 
 from engine import clock
 from engine.children import Child, Family
+from engine.config import EngineConfig
 from engine.config_file import LoadedConfig, load_config
 from engine.errors import EXIT_KILLED, EXIT_OK, EXIT_USAGE, TickmakerError
 from engine.live.shutdown import longest_s
+from engine.paper import parent as paper
 from engine.runs import has_journal, make_run_dir
 from engine.status import StatusReader
 
 LINE_DEADLINE_S = 60.0  # between two lines of a start-up, and more for every instrument
 LINE_S_EACH = 3.0
+PAPER_DEADLINE_S = 60.0  # more than a paper exchange itself waits for its feed
 PATIENCE_S = 5.0  # more than the engine's own longest shutdown
 REFRESH_S = 0.25
 PLAIN_EVERY_S = 10.0  # without a terminal
@@ -46,6 +49,7 @@ class RunOptions:
     config: Path
     seconds: float | None  # None: until it is stopped
     as_json: bool
+    is_paper: bool = False
 
 
 def seconds_of(text: str) -> float:
@@ -61,8 +65,9 @@ def seconds_of(text: str) -> float:
 def run_engine(options: RunOptions) -> tuple[dict[str, Any], int]:
     """Run it; (report, exit code). TickmakerError for what a person can mend."""
     loaded = load_config(
-        options.config, run_tag=secrets.token_hex(4), mask_seed=secrets.randbits(62) + 1
-    )
+        options.config, run_tag=secrets.token_hex(4), mask_seed=secrets.randbits(62) + 1,
+        with_credentials=not options.is_paper, is_paper=options.is_paper,
+    )  # fmt: skip
     run_dir = make_run_dir(loaded.runs_dir, loaded.config.name)
     run = _Run(options, loaded, run_dir)
     try:
@@ -85,6 +90,7 @@ class _Run(Family):
         self.loaded = loaded
         self.result: tuple[dict[str, Any], int] | None = None
         self._count = len(loaded.config.instruments)
+        self._exchanges: dict[str, Child] = {}  # of a paper run, by account
 
     async def run(self) -> None:
         self.heed_signals()
@@ -105,6 +111,11 @@ class _Run(Family):
             name: (credential.api_key, credential.secret)
             for name, credential in self.loaded.credentials.items()
         }
+        if self.options.is_paper:
+            on_paper = await self._start_exchanges(config)
+            if on_paper is None:
+                return EXIT_OK
+            config, keys = on_paper
         engine, recorder = await self.start_engine(config.model_dump(mode="json"), keys)
         try:
             if await self._wait_for_start(engine):
@@ -113,6 +124,42 @@ class _Run(Family):
             code = await self.stop_engine(engine)
             recorded = await self.stop_recorder(recorder)
         return code or recorded or self._latched()
+
+    async def _start_exchanges(
+        self, config: EngineConfig
+    ) -> tuple[EngineConfig, dict[str, tuple[str, str]]] | None:
+        """Paper: an exchange of our own for each account, over the venue's live feed; what the
+        engine is told instead. None: a person stopped it."""
+        seeds = {account.name: secrets.randbits(31) for account in config.accounts}
+        for account in config.accounts:
+            child = await self.start(f"paper-{account.name}", "engine.paper", [])
+            document = {"config": paper.document_of(config, account, seeds[account.name])}
+            assert child.process.stdin is not None
+            child.process.stdin.write(json.dumps(document | {"credentials": {}}).encode() + b"\n")
+            self._exchanges[account.name] = child
+        ready = {}
+        for name, child in self._exchanges.items():
+            while True:
+                line = await self.expect(child, PAPER_DEADLINE_S, "to have the live feed")
+                if line is None:
+                    return None
+                if line.get("event") == "ready":
+                    break
+            ready[name] = line
+            self.say(f"  {name:<12}paper exchange ready, over the venue's live feed")
+        keys = {name: tuple(line["credential"]) for name, line in ready.items()}
+        return paper.on_paper(config, ready, seeds, self.run_dir), keys
+
+    def _hear_exchanges(self) -> None:
+        """What paper exchanges say; a TickmakerError where one is gone."""
+        for name, child in self._exchanges.items():
+            while not child.lines.empty():
+                line = child.lines.get_nowait()
+                if line is None:
+                    raise TickmakerError(
+                        f"The paper exchange of {name} ended", f"Its log: {child.log}"
+                    )
+                self._tell({**line, "account": name})
 
     async def _wait_for_start(self, engine: Child) -> bool:
         deadline_s = LINE_DEADLINE_S + LINE_S_EACH * self._count
@@ -155,6 +202,7 @@ class _Run(Family):
                     if line is None or line.get("event") == "error":
                         raise await engine.failure(line)
                     self._tell(line)
+                self._hear_exchanges()
                 if is_recording and not recorder.is_alive:
                     is_recording = False
                     self.say(f"the recorder died ({await recorder.died()}); its log: "

@@ -411,6 +411,7 @@ cdef class CoreState:
                         # A query asks again and again, and sends no order on its way.
                         "sent_ns": (max(order.placed_ns, order.amend_ns)
                                     if order.state == ORD_UNKNOWN else order.sent_ns),
+                        "placed_ns": order.placed_ns,
                         "px_ticks": order.px_ticks, "qty_lots": order.qty_lots,
                         "cum_qty_lots": order.cum_qty_lots,
                         "venue_cum_qty_lots": order.venue_cum_qty_lots,

@@ -124,7 +124,7 @@ class Engine:
         self.orders[intent_id] = OwnOrder(
             intent_id, row.client_id, row.venue_order_id if is_acked else -1, row.side,
             OrderState.NEW if is_acked else OrderState.UNKNOWN, row.px_ticks, row.qty_lots, 0,
-            now_ns,
+            now_ns, now_ns,
         )  # fmt: skip
 
     def book(self, row: TradeRow, intent_id: int) -> None:

@@ -84,8 +84,11 @@ ENGINE: dict[str, set[str]] = {
     "demo": BASE
     | {"children", "config", "live.local", "recorder", "report", "runs", "status", "strategies",
        "tape", "view"},
+    # The local exchange over a live venue: its matching, and the edge's public calls.
+    "paper": BASE | {"config", "exchange", "gateway", "tape", "venues"},
     "running": BASE
-    | {"children", "config_file", "live.shutdown", "report", "runs", "status", "view"},
+    | {"children", "config", "config_file", "live.shutdown", "paper.parent", "report", "runs",
+       "status", "view"},
     # Both ends of a wire that never leaves the process: the one room that may see both.
     "sim": BASE | {"config", "exchange", "gateway", "live.local", "session"},
     "cli": {"*"},
@@ -114,7 +117,8 @@ LOOPS = (
     "engine/session.py", "engine/sim/loop.py", "engine/sim/network.py", "engine/sim/run.py",
     "engine/sim/workers.py",  # a thread that ends a worker whose parent is gone
     # Parents and their children's pipes; the session's parts, which the loop runs.
-    "engine/children.py", "engine/demo.py", "engine/running.py", "engine/live/", "bench/",
+    "engine/children.py", "engine/demo.py", "engine/paper/", "engine/running.py",
+    "engine/live/", "bench/",
 )  # fmt: skip
 CLOCK_READ = re.compile(
     r"\b(?:datetime|date)\s*\.\s*(?:now|utcnow|today)\b"

@@ -214,6 +214,19 @@ def test_reconcile_leaves_what_was_sent_after_the_question() -> None:
     assert [type(action) for action in actions] == [Waiting]
 
 
+def test_reconcile_absent_counts_from_the_place_whatever_was_sent_since() -> None:
+    """Where no query goes over the socket (Bybit), the core asks with a cancel every ack timeout:
+    the order was placed long ago all the same."""
+    venue, engine, row = lone(OrderState.UNKNOWN)
+    venue.orders.clear()
+    engine.orders[1] = replace(engine.orders[1], placed_ns=0, sent_ns=LEAVE.absent_after_ns)
+    ask = AskOrder(row.client_id, "")
+    told = venue.told([ask], 0, LEAVE.absent_after_ns + 1)
+    (settled,) = reconcile(engine.belief(), told, LEAVE)
+    assert isinstance(settled, SettleOrder)
+    assert settled.is_absent
+
+
 def test_reconcile_leaves_orders_on_their_way_alone_while_it_trades() -> None:
     venue, engine, _row = lone(OrderState.PENDING_CANCEL)
     (waiting,) = reconcile(engine.belief(is_quiet=False), venue.told([], 0, 9), LEAVE)

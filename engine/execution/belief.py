@@ -23,6 +23,7 @@ class OwnOrder:
     qty_lots: int
     cum_qty_lots: int  # booked
     sent_ns: int  # monotonic: of the verb that awaits its answer
+    placed_ns: int  # of the order itself: cancels and queries sent since prove nothing of it
 
 
 @dataclass(frozen=True, slots=True)

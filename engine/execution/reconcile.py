@@ -55,8 +55,8 @@ class Policy:
     """What the configuration has to say about it."""
 
     strangers: Literal["leave", "cancel", "halt"]
-    # A query's "no such order" counts when the order was sent longer ago: recvWindow + ack
-    # timeout, the core's own rule (fastcore/orders.pyx, _on_status_reply).
+    # A query's "no such order" counts when the order was placed longer ago: recvWindow + ack
+    # timeout, the core's own rule (fastcore/orders.pyx, _is_past_arrival).
     absent_after_ns: int
 
 
@@ -239,7 +239,7 @@ class _Pass:
         if order.state in _LIVE or filled_lots > 0:
             # It was there: the venue's query lags, or it forgot an order that ended.
             self.waits.add(f"order {order.client_id} was accepted, and the venue knows none such")
-        elif self.told.at_ns - order.sent_ns > self.policy.absent_after_ns:
+        elif self.told.at_ns - order.placed_ns > self.policy.absent_after_ns:
             self.settled.append(_never_there(order))
             return
         else:

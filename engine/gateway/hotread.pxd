@@ -18,6 +18,7 @@ cdef class HotRead(HotSend):
     cdef ns_t wall_minus_monotonic_ns
     cdef ns_t stepped_ns               # when the wall clock was last found stepped
     cdef readonly int64_t steps
+    cdef readonly int64_t busy_ns      # in reads that brought something, in timers, and away
 
     cdef void _poll_socket(self, HotConn hot, ns_t now_ns) noexcept nogil
     cdef void _open_records(self, HotConn hot, int64_t size, int64_t wall_ns,

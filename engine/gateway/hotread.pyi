@@ -2,3 +2,4 @@ from engine.gateway.hotsend import HotSend
 
 class HotRead(HotSend):
     steps: int
+    busy_ns: int

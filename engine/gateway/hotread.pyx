@@ -80,6 +80,7 @@ cdef class HotRead(HotSend):
         if fc_unlikely(hs_discard(hot.fd, size) != size):
             hot.fail(CLOSE_ERROR, errno)     # else the same bytes would be read again
             self._settle()
+        self.busy_ns += hs_monotonic_ns() - now_ns
 
     cdef void _open_records(self, HotConn hot, int64_t size, int64_t wall_ns,
                             ns_t bound_ns) noexcept nogil:

@@ -11,6 +11,7 @@ from libc.stdint cimport int64_t
 from engine.gateway.hotconn cimport HotConn
 from engine.gateway.hotrole cimport Role
 from engine.gateway.hotread cimport HotRead
+from fastcore.latency cimport Histogram
 from fastcore.types cimport ns_t
 
 cdef extern from "<sys/epoll.h>" nogil:
@@ -47,6 +48,8 @@ cdef class HotLoop(HotRead):
     cdef ns_t timer_due_ns             # of the first that is due
     cdef ns_t map_due_ns
     cdef readonly int64_t polls
+    cdef ns_t left_ns                  # when the last poll ended; 0: there was none
+    cdef readonly Histogram away       # from a poll's end to the next poll
 
     cdef void _round(self, bint with_others) noexcept nogil
     cdef void _poll_group(self, int group) noexcept nogil

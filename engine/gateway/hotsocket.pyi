@@ -1,10 +1,12 @@
 import socket as _socket
 from collections.abc import Sequence
 from enum import IntEnum
+from typing import Any
 
 from engine.gateway.hotread import HotRead
 from engine.gateway.hotrole import Role
 from engine.gateway.tls import TlsEnds
+from fastcore.latency import Histogram
 
 class Cold(IntEnum):
     CLOSED = 1
@@ -14,6 +16,7 @@ class Cold(IntEnum):
 
 class HotLoop(HotRead):
     polls: int
+    away: Histogram
 
     def __init__(self, others_every: int = 4) -> None: ...
     def add_role(
@@ -29,7 +32,7 @@ class HotLoop(HotRead):
     def detach(self, role: Role, slot: int) -> None: ...
     def ping(self, role: Role, slot: int, payload: bytes = b"") -> bool: ...
     def say(self, role: Role, slot: int, text: str) -> bool: ...
-    def stats(self) -> dict[str, int]: ...
+    def stats(self) -> dict[str, Any]: ...
 
 def tick_capsule() -> object: ...
 def ns_per_tick() -> float: ...

@@ -21,6 +21,7 @@ from libc.string cimport memcpy
 from posix.unistd cimport close
 
 from enum import IntEnum
+from typing import Any
 
 from engine.gateway.hotconn cimport (
     CLOSE_LOCAL,
@@ -43,6 +44,7 @@ from engine.gateway.hotsend cimport (
 )
 from fastcore.check cimport fc_likely, fc_unlikely
 from fastcore.core cimport Core
+from fastcore.latency cimport Histogram
 from fastcore.types cimport CONN_MARKET, ns_t
 from fastcore.ws cimport (
     WS_CLOSE,
@@ -82,6 +84,7 @@ cdef class HotLoop(HotRead):
                 raise OSError(errno, "epoll_create1")
         self.others_every = others_every
         self.timer_due_ns = <ns_t>1 << 62
+        self.away = Histogram()
         self._map_clock()
 
     def __dealloc__(self):
@@ -95,6 +98,10 @@ cdef class HotLoop(HotRead):
         """Up to `tries` non-blocking rounds, one at least; whether take_cold() has something."""
         cdef int i
         cdef ns_t now_ns
+        if fc_likely(self.left_ns != 0):
+            now_ns = hs_monotonic_ns()
+            self.away.record(now_ns - self.left_ns)
+            self.busy_ns += now_ns - self.left_ns
         for i in range(tries):
             self._round(i % self.others_every == 0)
             if fc_unlikely(self.has_cold):
@@ -103,6 +110,7 @@ cdef class HotLoop(HotRead):
         if now_ns >= self.timer_due_ns:
             self._on_timers(self.core_count, now_ns)
         self.polls += 1
+        self.left_ns = hs_monotonic_ns()
         return self.has_cold
 
     cdef void _round(self, bint with_others) noexcept nogil:
@@ -184,6 +192,7 @@ cdef class HotLoop(HotRead):
             due_ns = min(due_ns, self.seats[i].timer_due_ns)
         self.timer_due_ns = due_ns
         self._settle()
+        self.busy_ns += hs_monotonic_ns() - now_ns
 
     cdef void _forget(self, HotConn hot) noexcept nogil:
         """A dead socket would stay readable for ever."""
@@ -339,8 +348,9 @@ cdef class HotLoop(HotRead):
             self.live_count[group] += 1
         return 0
 
-    def stats(self) -> dict[str, int]:
-        """What the edge saw, for the status page; what the slots of roles add up to."""
+    def stats(self) -> dict[str, Any]:
+        """What the edge saw, for the status page; what the slots of roles add up to. `away`: from
+        the end of a poll to the next (busy: what Python took, and no socket was read)."""
         conns = [hot for role in self._roles for hot in (<Role>role)._conns]
         return {
             "reads": sum(hot.reads for hot in conns),
@@ -355,6 +365,7 @@ cdef class HotLoop(HotRead):
             "broadcasts": sum(role.broadcasts for role in self._roles),
             "clock_steps": self.steps,
             "polls": self.polls,
+            "away": self.away.summary(),
         }
 
 

@@ -64,6 +64,8 @@ class LiveAccount:
         self.watch: VenueWatch
         self._watches: list[MarketWatch] = []
         self.snapshots: Snapshots
+        self.trade_lost_ns: int | None = None  # last, with a place on its way: it may arrive yet
+        self._trade_seen_ns: int | None = None  # last loss of TRADE that was looked at
         self._roles: dict[int, Role] = {}
         self._keepers: dict[int, Keeper] = {}
         self._conditions = Conditions(stage.hot.condition)
@@ -182,10 +184,6 @@ class LiveAccount:
         return self.is_built and self._is_open(self.trade) and self._is_open(self.user)
 
     @property
-    def trade_lost_ns(self) -> int | None:
-        return self.trade.lost_ns
-
-    @property
     def reconnects(self) -> int:
         return sum(keeper.reconnects for keeper in self._keepers.values())
 
@@ -199,6 +197,10 @@ class LiveAccount:
         self._keepers[role_index].on_closed(slot)
 
     def _on_trade_change(self) -> None:
+        if self.trade.lost_ns != self._trade_seen_ns:
+            self._trade_seen_ns = self.trade.lost_ns
+            if any(instrument.is_any_on_its_way() for instrument in self.instruments):
+                self.trade_lost_ns = self.trade.lost_ns
         if not self.is_trade_up:
             self.reconciler.on_trade_lost()
         self.reconciler.want()

@@ -12,13 +12,14 @@ from engine.gateway.rest import VenueError
 from engine.live.instrument import LiveInstrument
 from engine.live.stage import STEP_DEADLINE_S, each, patient
 from engine.venues.base import Instrument, KeyFacts, Setting, Wanted
-from engine.venues.hosts import is_local, is_production
+from engine.venues.hosts import is_local, is_loopback, is_production
 from fastcore.core_config import VENUES
 
 if TYPE_CHECKING:
     from engine.live.account import LiveAccount
 
 FEES_AT_START = 8  # instruments of each kind
+UNBOUND = "is not bound to an address"
 S_EACH = 2.0  # more of a step's deadline for every instrument: the address's budget holds us back
 
 
@@ -42,6 +43,16 @@ def refuse_production(urls: Iterable[tuple[str, str]]) -> None:
                 "use the local exchange, or the venue's testnet or demo",
                 EXIT_UNSAFE,
             )
+
+
+def refuse_others(urls: Iterable[tuple[str, str]]) -> None:
+    """Of a paper run: nothing that it sends may leave this host."""
+    for name, url in urls:
+        if not is_loopback(url):
+            raise TickmakerError(
+                f"{name} is {_host(url)}: a paper run trades on this host only",
+                "start it with tickmaker run --paper", EXIT_UNSAFE,
+            )  # fmt: skip
 
 
 def _host(url: str) -> str:
@@ -165,7 +176,7 @@ async def _check_key(account: "LiveAccount") -> None:
     problem = _key_problem(facts)
     if not problem:
         return
-    if not is_local(account.config.rest_url):
+    if problem != UNBOUND or not is_local(account.config.rest_url):
         raise TickmakerError(
             f"the key of account {account.name} {problem}",
             "make a key that may trade and read, may not withdraw, and is bound to this host's "
@@ -182,7 +193,7 @@ def _key_problem(facts: KeyFacts) -> str:
     if facts.can_trade is False:
         return "may not trade"
     if facts.is_address_bound is False:
-        return "is not bound to an address"
+        return UNBOUND
     return ""
 
 

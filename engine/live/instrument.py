@@ -233,4 +233,5 @@ def _own_order(row: Mapping[str, Any]) -> OwnOrder:
         venue_order_id=row["venue_order_id"], side=Side(row["side"]),
         state=OrderState(row["state"]), px_ticks=row["px_ticks"], qty_lots=row["qty_lots"],
         cum_qty_lots=row["cum_qty_lots"], sent_ns=row["sent_ns"],
+        placed_ns=row["placed_ns"],
     )  # fmt: skip

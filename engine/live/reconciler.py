@@ -271,9 +271,9 @@ class Reconciler:
     async def nothing_on_its_way(self, batch: Sequence[LiveInstrument]) -> None:
         """Until no place of the halted cores can reach the venue any more; at most recvWindow.
 
-        The venue refuses what arrives later than recvWindow after its timestamp, so a place of a
-        lost TRADE connection is waited out, whatever the core believes of it; on a connection
-        that is up, each order is acknowledged sooner.
+        The venue refuses what arrives later than recvWindow after its timestamp, so a TRADE
+        connection that was lost with a place unanswered is waited out, whatever the core believes
+        of it by now; on a connection that is up, each order is acknowledged sooner.
         """
         window_ns = self._account.config.recv_window_ms * 1_000_000
         pending_ns = clock.monotonic_ns() + window_ns

@@ -14,7 +14,13 @@ from engine.errors import TickmakerError
 from engine.gateway.budget import SNAPSHOT_SHARE
 from engine.gateway.edge import pin
 from engine.live.account import LiveAccount
-from engine.live.facts import check_size, read_facts, refuse_production, step_s
+from engine.live.facts import (
+    check_size,
+    read_facts,
+    refuse_others,
+    refuse_production,
+    step_s,
+)
 from engine.live.instrument import LiveInstrument
 from engine.live.reconciler import lots_of
 from engine.live.stage import Stage, each, patient
@@ -45,10 +51,13 @@ class StartUp:
         config = self.stage.config
         for account in self.accounts:
             a = account.config
-            refuse_production([
+            urls = [
                 (f"{a.name}: rest_url", a.rest_url),
                 *((f"{a.name}: ws_url.{kind}", url) for kind, url in a.ws_url.items()),
-            ])
+            ]
+            refuse_production(urls)
+            if config.kind == "paper":
+                refuse_others(urls)
         if config.cpu is not None:
             pin(config.cpu)
         for instrument in self.instruments:
@@ -97,7 +106,7 @@ class StartUp:
         for row, instrument in zip(document["instruments"], self.instruments, strict=True):
             row["core"] = instrument.configure()
         write_config(config.run_dir, document | {
-            "kind": "live", "wall_minus_monotonic_ns": wall_ns,
+            "kind": config.kind, "wall_minus_monotonic_ns": wall_ns,
             "config_sha256": config_sha256(config), "limits_sha256": limits_sha256(config),
         })  # fmt: skip
         order = JournalOrder()

@@ -29,7 +29,7 @@ BATCH_MAX = 20_000  # records in one transaction, of all journals: bounds its me
 __all__ = ["Ledger", "LedgerBusyError", "LedgerDamagedError", "state_text"]
 _SCHEMA = Path(__file__).with_name("schema.sql")
 _EVENTS = {"events_offset": 0, "events_seq": 0}
-_HASHES = ("config_sha256", "limits_sha256")
+_TOLD = ("config_sha256", "limits_sha256", "kind")  # kind: live, paper, ...
 _SET_META = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
 # What no other writer may have moved since we looked.
 _MARK = "SELECT (SELECT total(records) FROM journals), value FROM meta WHERE key = 'events_offset'"
@@ -120,7 +120,7 @@ class Ledger:
         told: dict[str, str] = {"config_sha256": hashlib.sha256(text.encode()).hexdigest()}
         with contextlib.suppress(ValueError, AttributeError):
             config = json.loads(text)
-            told |= {key: str(config[key]) for key in _HASHES if config.get(key)}
+            told |= {key: str(config[key]) for key in _TOLD if config.get(key)}
         for key, value in told.items():
             self.set_meta(key, value)
 

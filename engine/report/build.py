@@ -57,6 +57,7 @@ def make_report(folder: Folder) -> dict[str, Any]:
     whole = dict(reports[0]) if len(reports) == 1 else totals(folder, reports)
     return whole | {
         "name": folder_name(folder),
+        "kind": folder.meta.get("kind"),
         "config_sha256": folder.meta.get("config_sha256"),
         "limits_sha256": folder.meta.get("limits_sha256"),
         "instruments": reports,

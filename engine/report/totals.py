@@ -14,11 +14,12 @@ _PARTS = ("total", "spread", "fees", "inventory")
 
 def folder_name(folder: Folder) -> str:
     """For a heading: the instrument and its strategy, or how many there are."""
+    paper = "paper: " if folder.meta.get("kind") == "paper" else ""
     if len(folder.cores) == 1:
         run = folder.cores[0]
-        return f"{run.symbol} {run.config.get('strategy', 'unknown')}"
+        return f"{paper}{run.symbol} {run.config.get('strategy', 'unknown')}"
     accounts = sorted({str(run.meta.get("account")) for run in folder.cores})
-    return f"{len(folder.cores)} instruments, {', '.join(accounts)}"
+    return f"{paper}{len(folder.cores)} instruments, {', '.join(accounts)}"
 
 
 def totals(folder: Folder, reports: list[dict[str, Any]]) -> dict[str, Any]:

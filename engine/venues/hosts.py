@@ -53,6 +53,15 @@ def is_local(url: str) -> bool:
     return address.is_loopback or address.is_private or address.is_link_local
 
 
+def is_loopback(url: str) -> bool:
+    """This host itself."""
+    host = host_of(url)
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
 def is_production(url: str) -> bool:
     """Real money, as far as anybody can tell: neither a test nor local."""
     return not is_test(url) and not is_local(url)

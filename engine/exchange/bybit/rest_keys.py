@@ -159,6 +159,9 @@ class KeyRest:
 
     def _key_fields(self, key: Key) -> dict[str, Any]:
         may_trade, may_manage = "trade" in key.permissions, "manage" in key.permissions
+        wallet = ["AccountTransfer", "SubMemberTransfer"] if may_manage else []
+        if "withdraw" in key.permissions:
+            wallet.append("Withdraw")
         return {
             "id": str(int(key.api_key[:6], 16)),
             "note": "local exchange",
@@ -168,7 +171,7 @@ class KeyRest:
             "permissions": {
                 "ContractTrade": ["Order", "Position"] if may_trade else [],
                 "Spot": ["SpotTrade"] if may_trade else [],
-                "Wallet": ["AccountTransfer", "SubMemberTransfer"] if may_manage else [],
+                "Wallet": wallet,
                 "Options": [],
                 "Derivatives": ["DerivativesTrade"] if may_trade else [],
                 "CopyTrading": [],

@@ -1,0 +1,101 @@
+"""Parts of a session that need no exchange: locks, sizes, groups, what is refused."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from engine.errors import EXIT_UNSAFE, TickmakerError
+from engine.live.account import FEEDS_MAX, feed_groups
+from engine.live.facts import refuse_production
+from engine.live.instrument import JOURNALS_BYTES, MIB, LiveInstrument, segment_bytes
+from engine.live.lock import AccountLock
+
+
+def test_lock_is_one_engines_until_it_is_let_go(tmp_path: Path) -> None:
+    first, second = AccountLock(tmp_path, "main"), AccountLock(tmp_path, "main")
+    first.take()
+    with pytest.raises(TickmakerError, match="traded by another engine") as caught:
+        second.take()
+    assert caught.value.exit_code == EXIT_UNSAFE
+    AccountLock(tmp_path, "other").take()
+    first.release()
+    second.take()
+    second.release()
+
+
+def test_state_names_the_last_run_and_is_whole(tmp_path: Path) -> None:
+    lock = AccountLock(tmp_path, "main")
+    assert lock.previous() is None
+    for number in (1, 2):
+        lock.note(tmp_path / f"run{number}", number)
+    previous = lock.previous()
+    assert previous is not None
+    assert (previous.run_dir, previous.utc_ns) == (tmp_path / "run2", 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["main.json"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"run_dir": "x"}', '{"run_dir": 1}'])
+def test_state_that_can_not_be_read_is_no_first_start(tmp_path: Path, text: str) -> None:
+    lock = AccountLock(tmp_path, "main")
+    lock.state_path.write_text(text)
+    with pytest.raises(TickmakerError, match=r"main\.json can't be read"):
+        lock.previous()
+
+
+@pytest.mark.parametrize("count", [1, 2, 8, 50, 200, 1_000])
+def test_journals_of_many_instruments_fit(count: int) -> None:
+    size = segment_bytes(16 * MIB, count)
+    assert MIB <= size <= 16 * MIB
+    assert size % 4096 == 0
+    assert size == MIB or size * count <= JOURNALS_BYTES
+
+
+def made(venues: list[str]) -> list[LiveInstrument]:
+    return [
+        cast(Any, SimpleNamespace(
+            number=n, config=SimpleNamespace(core=SimpleNamespace(venue=venue))))
+        for n, venue in enumerate(venues)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("count", "most"), [(1, 66), (8, 66), (9, 66), (200, 66), (200, 10)])
+def test_feeds_hold_every_instrument_once_and_one_codec_each(count: int, most: int) -> None:
+    instruments = made(["bybit_linear", "bybit_spot"] * count)
+    groups = feed_groups(instruments, most)
+    numbers = sorted(i.number for group in groups for i in group)
+    assert numbers == list(range(2 * count))
+    assert all(len({i.config.core.venue for i in group}) == 1 for group in groups)
+    assert max(map(len, groups)) <= most
+    if count <= FEEDS_MAX:
+        assert all(len(group) == 1 for group in groups)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://fapi.binance.com", "wss://stream.bybit.com/v5/private", "https://1.2.3.4"]
+)
+def test_addresses_of_real_money_are_refused(url: str) -> None:
+    with pytest.raises(TickmakerError, match="a production address") as caught:
+        refuse_production([("rest_url", url)])
+    assert caught.value.exit_code == EXIT_UNSAFE
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "wss://testnet.binancefuture.com/x"])
+def test_local_and_test_addresses_are_not(url: str) -> None:
+    refuse_production([("rest_url", url)])
+
+
+def fees(maker_bp: float, taker_bp: float) -> LiveInstrument:
+    core = SimpleNamespace(fees=SimpleNamespace(maker_bp=maker_bp, taker_bp=taker_bp))
+    return cast(Any, SimpleNamespace(key="a.b.C", config=SimpleNamespace(core=core)))
+
+
+def test_fees_better_than_the_venues_are_refused() -> None:
+    rates = cast(Any, SimpleNamespace(maker_ppm=200, taker_ppm=500))
+    LiveInstrument.check_fees(fees(2.0, 5.0), rates)
+    LiveInstrument.check_fees(fees(2.5, 6.0), rates)
+    with pytest.raises(TickmakerError, match=r"fees\.maker_bp is 1\.9, but the venue takes 2"):
+        LiveInstrument.check_fees(fees(1.9, 5.0), rates)
+    with pytest.raises(TickmakerError, match=r"fees\.taker_bp"):
+        LiveInstrument.check_fees(fees(2.0, 4.99), rates)
