@@ -194,6 +194,8 @@ class _Pass:
                 self.waits.add(f"nothing was told of order {order.client_id}")
             elif self._may_settle(order):
                 self.asks.add(AskOrder(order.client_id, ""))
+            else:  # the next reading's: an agreement would settle it unasked
+                self.waits.add(f"order {order.client_id} was sent after the venue was asked")
 
     def _may_settle(self, order: OwnOrder) -> bool:
         """Whether its answer is overdue, or none is on its way, and we asked after we sent."""

@@ -353,7 +353,7 @@ class Checker:
                 f"order {name} ended as {record.status.name} ({record.why.value}), its ledger "
                 f"says {state}"
             )
-        elif row is not None and row.cum_qty_lots != record.cum_lots:
+        elif is_last and row is not None and row.cum_qty_lots != record.cum_lots:
             self.breach(
                 f"order {name} was filled with {record.cum_lots} lots, its ledger says "
                 f"{row.cum_qty_lots}"
