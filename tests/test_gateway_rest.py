@@ -107,6 +107,29 @@ def test_nothing_goes_out_during_a_ban_not_even_a_cancel() -> None:
     assert len(server.requests) == 1
 
 
+def test_one_calls_limit_stops_neither_cancels_nor_other_calls() -> None:
+    """-1015, Bybit's 10006: one account's, of one call; others share the address's budget."""
+    told = (429, {"code": -1015, "msg": "Too many new orders."}, {"Retry-After": "60"})
+    server = Server(told, told, {"done": 1})
+
+    async def use(rest: RestClient) -> None:
+        with pytest.raises(VenueError):
+            await rest.call(POST)
+        cancel: Call[Any] = Call("POST", "/x", lambda _: None, urgency=Urgency.CANCEL)
+        with pytest.raises(VenueError):
+            await rest.call(cancel)
+        await rest.call(cancel)  # goes out at once, though it was refused just now
+        assert await rest.call(ASK) == {"done": 1}  # the same path, another method
+        with pytest.raises(VenueError) as caught:
+            await rest.call(POST)
+        assert 50 < caught.value.retry_after_s <= 60
+        assert caught.value.status == 0  # it was not sent
+        assert rest.budget.banned_until_ns == 0
+
+    server.run(use)
+    assert server.methods == ["POST", "POST", "POST", "GET"]
+
+
 def test_calls_wait_for_their_budget_and_are_told_when_that_is_long() -> None:
     server = Server({"serverTime": 1}, (200, {"serverTime": 1}, {"X-MBX-USED-WEIGHT-1M": "99"}))
     budget = Budget(100)

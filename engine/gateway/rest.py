@@ -78,6 +78,8 @@ class RestClient:
         self._connect = connect
         self._http: Http | None = None
         self.utc_ns = utc_ns
+        # What one call of this account has to wait for, by method and path; a cancel never waits.
+        self._paused_until_ns: dict[tuple[str, str], int] = {}
         # Measure the clock anew: the venue refused a request for its timestamp.
         self.on_clock_refused: Callable[[], Awaitable[None]] | None = None
 
@@ -160,7 +162,7 @@ class RestClient:
         if failure is None:
             return reply.body
         if failure.is_throttled:
-            self.budget.obey(failure.retry_after_s or BACK_OFF_S_MIN, now_ns)
+            self._obey(call, failure, now_ns)
         detail = f"code {failure.code}: " if failure.code else ""
         detail += _scrubbed(failure.text, signed)[:200] or "no error text"
         raise VenueError(
@@ -168,11 +170,23 @@ class RestClient:
             remedy(failure), failure,
         )
 
+    def _obey(self, call: Call[Any], failure: Failure, now_ns: int) -> None:
+        """One account's limit of one call must not stop the cancels of a whole address."""
+        wait_s = failure.retry_after_s or BACK_OFF_S_MIN
+        if failure.is_of_address:
+            self.budget.obey(wait_s, now_ns)
+        elif call.urgency is not Urgency.CANCEL:
+            until_ns = now_ns + int(wait_s * 1e9)
+            self._paused_until_ns[call.method, call.path] = until_ns
+
     async def _afford(self, call: Call[Any]) -> None:
         """Until the budget lets it go; VenueError when that would be long."""
         while True:
             now_ns = clock.monotonic_ns()
             wait_ns = self.budget.wait_ns(call.weight, call.urgency, now_ns)
+            if call.urgency is not Urgency.CANCEL:
+                until_ns = self._paused_until_ns.get((call.method, call.path), 0)
+                wait_ns = max(wait_ns, until_ns - now_ns)
             if wait_ns == 0:
                 # Counted before it is sent: nobody else may spend it meanwhile.
                 self.budget.spend(call.weight, call.urgency, now_ns)

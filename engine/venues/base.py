@@ -63,6 +63,9 @@ class Failure:
     is_clock: bool = False
     is_throttled: bool = False
     retry_after_s: float = 0.0
+    # The limit is the address's: nothing goes out before that, not even a cancel. Otherwise it is
+    # an account's limit of that one call, and others go on.
+    is_of_address: bool = False
     is_unknown: bool = False  # the fate of the request is not known
     is_absent: bool = False  # no such order
 
