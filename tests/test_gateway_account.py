@@ -20,7 +20,7 @@ from engine.gateway.clocksync import ClockSync
 from engine.gateway.deadman import DeadMan
 from engine.gateway.rest import RestClient, UnreachableError, VenueError
 from engine.gateway.venue_watch import VenueWatch
-from engine.venues.base import Adapter, Call, Instrument, OrderRow, TradeRow, Urgency
+from engine.venues.base import Adapter, Call, Failure, Instrument, OrderRow, TradeRow, Urgency
 from fastcore.types import FeeAsset, OrderState, Side
 
 BTC = Instrument(
@@ -411,6 +411,129 @@ def dead_man(rest: Any, told: list[bool], timeout_s: Any, made: Any = None) -> D
                    emit=nothing)  # fmt: skip
 
 
+class Switches:
+    """An adapter with a dead-man call for each of its symbols."""
+
+    name = "switches"
+    has_dead_man = True
+
+    def __init__(self, *symbols: str) -> None:
+        self.symbols = symbols or ("A",)
+
+    def dead_man(self, instruments: Any, timeout_ms: int) -> Any:
+        return tuple(
+            Call("POST", "/c", lambda _: None, {"symbol": symbol, "ms": str(timeout_ms)})
+            for symbol in self.symbols
+        )
+
+
+class Wire(RestClient):
+    """Each call is on its way until it is let go."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, bool]] = []  # symbol, whether it arms
+        self.arrived: list[tuple[str, bool]] = []
+        self.held: dict[str, asyncio.Event] = {}  # by symbol: does not arrive before
+
+    async def call(self, call: Call[Any], **_: Any) -> Any:
+        what = call.params["symbol"], call.params["ms"] != "0"
+        self.sent.append(what)
+        if what[1] and what[0] in self.held:
+            await self.held[what[0]].wait()
+        else:
+            await asyncio.sleep(0)
+        self.arrived.append(what)
+
+
+def test_dead_man_is_not_armed_again_once_it_was_disarmed() -> None:
+    async def go() -> None:
+        wire: Any = Wire()
+        one = dead_man(wire, [], 0.06, Switches("A", "B", "C"))
+        await one.arm()
+        wire.held["B"] = asyncio.Event()
+        keeping = asyncio.ensure_future(one.keep())
+        await until(lambda: ("B", True) in wire.sent[3:])
+        ending = asyncio.ensure_future(one.disarm())
+        await asyncio.sleep(0.02)
+        assert ("A", False) not in wire.sent  # a renewal is on its way still
+        wire.held["B"].set()
+        await ending
+        await keeping
+        await asyncio.sleep(0.1)
+        first = wire.arrived.index(("A", False))
+        assert {what for what in wire.arrived[first:] if what[1]} == set()
+        assert sorted(wire.arrived[-3:]) == [("A", False), ("B", False), ("C", False)]
+
+    asyncio.run(go())
+
+
+def test_dead_man_cuts_off_a_renewal_that_hangs_when_it_ends() -> None:
+    async def go() -> None:
+        wire: Any = Wire()
+        one = dead_man(wire, [], 0.06, Switches("A", "B"))
+        await one.arm()
+        wire.held["B"] = asyncio.Event()
+        keeping = asyncio.ensure_future(one.keep())
+        await until(lambda: ("B", True) in wire.sent[2:])
+        await one.disarm()
+        wire.held["B"].set()
+        await keeping
+        assert wire.arrived[-2:] == [("A", False), ("B", False)]
+
+    asyncio.run(go())
+
+
+def test_dead_man_renewal_that_hangs_holds_up_no_other() -> None:
+    async def go() -> None:
+        told: list[bool] = []
+        wire: Any = Wire()
+        one = dead_man(wire, told, 0.3, Switches("A", "B", "C"))
+        await one.arm()
+        wire.held["B"] = asyncio.Event()
+        keeping = asyncio.ensure_future(one.keep())
+        await until(lambda: told[-1])  # B is late, and that is told
+        assert wire.sent.count(("B", True)) == 2
+        assert min(wire.arrived.count((symbol, True)) for symbol in "AC") >= 2
+        wire.held.pop("B").set()
+        await until(lambda: not told[-1])
+        keeping.cancel()
+
+    asyncio.run(go())
+
+
+def test_dead_man_renewals_are_spread_and_the_oldest_goes_first() -> None:
+    async def go() -> None:
+        wire: Any = Wire()
+        symbols = [f"S{number:02}" for number in range(50)]
+        one = dead_man(wire, [], 30, Switches(*symbols))
+        await one.arm()
+        one._spread()
+        since_ns = [switch.due_ns - switch.confirmed_ns for switch in one._switches]
+        assert since_ns == pytest.approx([2e8 * (index + 1) for index in range(50)])
+        one._switches[31].confirmed_ns -= 1_000_000_000
+        one._switches[7].confirmed_ns -= 2_000_000_000
+        wire.sent.clear()
+        one._launch(clock.monotonic_ns() + 60_000_000_000)
+        await until(lambda: len(wire.arrived) == 56)
+        assert [symbol for symbol, _ in wire.sent][:2] == ["S07", "S31"]
+
+    asyncio.run(go())
+
+
+def test_dead_man_is_armed_though_our_budget_holds_it_back() -> None:
+    async def go() -> None:
+        failure = Failure(0, 0, "", is_throttled=True, retry_after_s=0.01)
+        held = VenueError("held back", "", failure)
+        rest, told = Asked(), list[bool]()
+        one = dead_man(rest, told, 30, Switches("A", "B"))
+        rest.answers = [held, held]
+        await one.arm()
+        assert len(rest.calls) == 4
+        assert told == [True, False]
+
+    asyncio.run(go())
+
+
 def test_dead_man_is_armed_renewed_and_disarmed() -> None:
     async def go() -> None:
         async with rigged() as rig:
@@ -439,9 +562,7 @@ def test_dead_man_that_is_not_confirmed_in_time_is_told() -> None:
     async def go() -> None:
         told: list[bool] = []
         rest = Asked()
-        one = dead_man(rest, told, 0.3)
-        rest.answers = [{"symbol": "BTCUSDT", "countdownTime": "300"}]
-        one._calls = lambda: (Call("POST", "/c", lambda _: None),)  # type: ignore[method-assign]
+        one = dead_man(rest, told, 0.3, Switches())
         await one.arm()
         keeping = asyncio.ensure_future(one.keep())
         await asyncio.sleep(0.25)

@@ -23,7 +23,7 @@ JITTER_NS = SECOND_NS
 BUCKETS = 240  # of a window: what is spent is remembered by the bucket, so memory is bounded
 # How much of the weight all that is spent may come to before this urgency has to wait. What
 # cancels need above it is theirs alone; they are never refused on account of weight.
-CEILING = {Urgency.SAFETY: 0.9, Urgency.NORMAL: 0.65, Urgency.SNAPSHOT: 0.65}
+CEILING = {Urgency.UPKEEP: 0.9, Urgency.SAFETY: 0.8, Urgency.NORMAL: 0.65, Urgency.SNAPSHOT: 0.65}
 SNAPSHOT_SHARE = 1 / 3  # a feed that breaks again and again must not eat the rest
 BACK_OFF_S_MIN = 1.0  # a venue that says "slow down" without a time
 # Connections: what MARKET may use; the rest is for the two that orders depend on.

@@ -24,8 +24,10 @@ from engine.venues.base import Adapter, Call, Failure, Signed, Urgency
 
 T = TypeVar("T")
 
-TRIES = {Urgency.CANCEL: 1, Urgency.SAFETY: 3, Urgency.NORMAL: 4, Urgency.SNAPSHOT: 1}
-DEADLINE_S = {Urgency.CANCEL: 2.0, Urgency.SAFETY: 2.0}  # of one try; others: TIMEOUT_S
+TRIES = {Urgency.CANCEL: 1, Urgency.UPKEEP: 3, Urgency.SAFETY: 3, Urgency.NORMAL: 4,
+         Urgency.SNAPSHOT: 1}  # fmt: skip
+# Of one try; others: TIMEOUT_S.
+DEADLINE_S = {Urgency.CANCEL: 2.0, Urgency.UPKEEP: 2.0, Urgency.SAFETY: 2.0}
 WAIT_S_MAX = 5.0  # a longer wait, the venue's or our budget's, is the caller's to decide
 SECRET_CHARS_MIN = 8  # of a header's or parameter's value, before an error text may not hold it
 UNREAD = (ValueError, KeyError, IndexError, TypeError, AttributeError, ArithmeticError)
