@@ -14,7 +14,7 @@ from test_reports_orders import quoting
 
 from engine.exchange.face import Event, HttpRequest, WsOpen, WsText
 from engine.gateway import keeper as keeper_module
-from engine.gateway.keeper import Patience
+from engine.gateway.link import Patience
 from engine.gateway.liveness import Book, MarketWatch, Quiet
 from engine.venues.base import Best
 from fastcore.types import Conn, Halt, Verb

@@ -13,7 +13,8 @@ from engine.gateway.account_calls import AccountCalls
 from engine.gateway.clocksync import ClockSync
 from engine.gateway.deadman import DeadMan
 from engine.gateway.hotrole import Role
-from engine.gateway.keeper import Keeper, Link
+from engine.gateway.keeper import Keeper
+from engine.gateway.link import Link
 from engine.gateway.liveness import Conditions, MarketWatch
 from engine.gateway.market import Snapshots
 from engine.gateway.rest import RestClient
