@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
-from support_rest import KEY, SECRET, Server, adapter, client
+from support_rest import KEY, SECRET, UTC_NS, Server, adapter, client
 
 from engine import clock
 from engine.errors import TickmakerError
@@ -212,6 +212,32 @@ def test_error_text_that_repeats_the_request_is_scrubbed() -> None:
     assert module._scrubbed(text, signed) == scrubbed
     server = Server((400, {"code": -1022, "msg": text}))
     assert "origin_string" in server.fails(lambda rest: rest.call(ASK)).what
+
+
+@pytest.mark.parametrize("form", [
+    "ab+c/dE8f9==", "ab%2Bc%2FdE8f9%3D%3D", "ab%2bc%2fdE8f9%3d%3d", "ab%2Bc/dE8f9%3D%3D",
+])  # fmt: skip
+def test_signature_is_scrubbed_however_it_is_escaped(form: str) -> None:
+    """An Ed25519 signature is base64: escaped in what we send, and perhaps in what comes back."""
+    signed = Signed("GET", "/x?a=1&signature=ab%2Bc%2FdE8f9%3D%3D", {})
+    scrubbed = module._scrubbed(f"bad signature [{form}] of a=1", signed)
+    assert scrubbed == "bad signature [...] of a=1"
+
+
+def test_a_ban_told_elsewhere_stops_what_this_address_asks() -> None:
+    server = Server({"serverTime": 1})
+
+    async def use(rest: RestClient) -> None:
+        rest.keep_away_until(UTC_NS // 1_000_000 - 1)  # over, as far as the venue's clock goes
+        await rest.call(TIME)
+        rest.keep_away_until(UTC_NS // 1_000_000 + 60_000)
+        cancel: Call[Any] = Call("DELETE", "/x", lambda _: None, urgency=Urgency.CANCEL)
+        with pytest.raises(VenueError) as caught:
+            await rest.call(cancel)
+        assert 55 < caught.value.retry_after_s <= 60
+
+    server.run(use)
+    assert server.methods == ["GET"]
 
 
 def test_what_heads_for_safety_has_short_deadlines() -> None:

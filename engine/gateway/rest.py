@@ -9,11 +9,12 @@ ours each is the same twice.
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from engine import clock
 from engine.errors import EXIT_FAILED, TickmakerError
@@ -116,6 +117,13 @@ class RestClient:
             f"{call.method} {call.path}: {problem}",
             "check that rest_url is the exchange's REST address",
         )
+
+    def keep_away_until(self, utc_ms: int) -> None:
+        """The venue told the address so, elsewhere than in an answer to us: over WebSocket."""
+        now_ns = clock.monotonic_ns()
+        wait_ns = utc_ms * 1_000_000 - self.utc_ns()
+        if wait_ns > 0:
+            self.budget.obey(wait_ns / 1e9, now_ns)
 
     async def raw(
         self, call: Call[Any], *, tries: int | None = None, timeout_s: float | None = None
@@ -236,11 +244,21 @@ def _wait_s(failure: Failure, attempt: int, rng: Random) -> float | None:
 
 def _scrubbed(text: str, signed: Signed) -> str:
     """Without what we sent: Bybit's 10004 repeats the signed text, and the key with it."""
-    values = [value for _, value in parse_qsl(urlsplit(signed.target).query)]
-    for value in [*signed.headers.values(), *values]:
+    sent = [field.partition("=")[2] for field in urlsplit(signed.target).query.split("&")]
+    values = {form for value in sent for form in _forms(value)} | set(signed.headers.values())
+    for value in sorted(values, key=len, reverse=True):  # no part of one before the whole
         if len(value) >= SECRET_CHARS_MIN:
             text = text.replace(value, "...")
     return text
+
+
+def _forms(value: str) -> set[str]:
+    """As it was sent, as it was meant (an Ed25519 signature is base64, with +, / and =), and how
+    else others escape that."""
+    plain = unquote(value)
+    quoted = {value, quote(plain, safe=""), quote(plain, safe="/"), quote_plus(plain)}
+    small = {re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), form) for form in quoted}
+    return {plain, *quoted, *small}
 
 
 def remedy(failure: Failure) -> str:
