@@ -267,6 +267,7 @@ class Rig:
         process = subprocess.Popen(
             [sys.executable, "-m", f"bench.{module}", *map(str, arguments)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT,
+            bufsize=0,  # else a line that has been read already would be waited for
         )  # fmt: skip
         self._stack.callback(_end, process)
         return process
