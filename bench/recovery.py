@@ -140,10 +140,11 @@ class Engine:
 def run(
     names: Sequence[str], cuts: int, pause_s: float, orders: int, rounds: int, out: Path | None
 ) -> dict[str, Any]:
+    reconnect = _at_once(_reconnect, names, cuts, pause_s)
+    reconcile = _at_once(_reconcile, names, orders, rounds)
     result: dict[str, Any] = {
-        "reconnect": {"cuts": cuts, "pause_s": pause_s} | _at_once(_reconnect, names, cuts, pause_s),
-        "reconcile": {"orders": orders, "rounds": rounds}
-        | _at_once(_reconcile, names, orders, rounds),
+        "reconnect": {"cuts": cuts, "pause_s": pause_s} | reconnect,
+        "reconcile": {"orders": orders, "rounds": rounds} | reconcile,
         "targets": TARGETS,
         "method": METHOD,
         "machine": machine.describe([]),

@@ -26,6 +26,7 @@ from engine.children import Child, Family
 from engine.config import EngineConfig
 from engine.config_file import LoadedConfig, load_config
 from engine.errors import EXIT_KILLED, EXIT_OK, EXIT_USAGE, TickmakerError
+from engine.live.check import check_offline
 from engine.live.shutdown import longest_s
 from engine.paper import parent as paper
 from engine.runs import has_journal, make_run_dir
@@ -68,6 +69,7 @@ def run_engine(options: RunOptions) -> tuple[dict[str, Any], int]:
         options.config, run_tag=secrets.token_hex(4), mask_seed=secrets.randbits(62) + 1,
         with_credentials=not options.is_paper, is_paper=options.is_paper,
     )  # fmt: skip
+    refuse_what_can_not_be_kept(loaded)
     run_dir = make_run_dir(loaded.runs_dir, loaded.config.name)
     run = _Run(options, loaded, run_dir)
     try:
@@ -79,6 +81,17 @@ def run_engine(options: RunOptions) -> tuple[dict[str, Any], int]:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     assert run.result is not None
     return run.result
+
+
+def refuse_what_can_not_be_kept(loaded: LoadedConfig) -> None:
+    """By documented limits, as `tickmaker check --offline` says it; nobody has been asked."""
+    problems = check_offline(loaded)["problems"]
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise TickmakerError(
+            f"Configuration: {problems[0]}{more}",
+            "`tickmaker check --offline` lists all that can't be kept.", EXIT_USAGE,
+        )  # fmt: skip
 
 
 class _Run(Family):

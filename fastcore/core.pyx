@@ -40,9 +40,9 @@ from fastcore.types cimport (
     E_RANGE, E_STATE, EV_LISTEN_KEY_EXPIRED, EV_NONE, EV_SESSION, EV_SNAPSHOT, FEE_OTHER,
     HALT_BOOK, HALT_CLOCK, HALT_DEAD_MAN, HALT_LEG, HALT_LINK, HALT_OPERATOR, HALT_RATE_LIMIT,
     HALT_RECONCILING, HALT_SHUTDOWN, HALT_TRADE_STREAM, HALT_USER_STREAM, HALT_VENUE, OK,
-    ORD_CANCELED, ORD_FREE, ORD_PENDING_REPLACE, OWNER_RUN, OWNER_STRANGER, SEND_LATE,
-    SEND_PARTIAL, SEND_SENT, SIDE_BUY, SIDE_SELL, VERB_CANCEL, VERB_MODIFY, VERB_PLACE,
-    VERB_STATUS, Out,
+    ORD_CANCELED, ORD_FREE, ORD_PENDING_REPLACE, ORDER_REDUCE_ONLY, OWNER_RUN, OWNER_STRANGER,
+    SEND_LATE, SEND_PARTIAL, SEND_SENT, SIDE_BUY, SIDE_SELL, VERB_CANCEL, VERB_MODIFY,
+    VERB_PLACE, VERB_STATUS, Out,
 )
 from fastcore.working cimport REASON_VENUE_QUERY, Order
 
@@ -379,11 +379,17 @@ cdef class Core(CoreSteps):
         return self._end(bits, now_ns)
 
     cdef int on_hedge(self, const Hedge* hedge, ns_t now_ns) noexcept nogil:
-        """The other leg's core wants this one to take; the gate has the last word."""
+        """The other leg's core wants this one to take; the gate has the last word. At the end of
+        a run so does who closes its position: what only shrinks it is an exit then."""
         cdef uint32_t bits = self.halts.bits
+        cdef int flags = 0
         self._begin(REC_HEDGE, 0, hedge, sizeof(Hedge), now_ns, 0)
         self.diff.action_count = 0
-        if self.diff.want_take(hedge.side, hedge.px_ticks, hedge.qty_lots, 0, hedge.reason,
+        if bits & HALT_SHUTDOWN and hedge.qty_lots <= (
+                -self.orders.position_lots if hedge.side == SIDE_BUY
+                else self.orders.position_lots):
+            flags = ORDER_REDUCE_ONLY
+        if self.diff.want_take(hedge.side, hedge.px_ticks, hedge.qty_lots, flags, hedge.reason,
                                now_ns):
             self._act(now_ns)
         return self._end(bits, now_ns)

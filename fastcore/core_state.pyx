@@ -13,6 +13,7 @@ from fastcore.orders cimport CLOCK_REJECTED, RATE_LIMITED
 from fastcore.signals_flow cimport OFI_LEVELS_MAX
 from fastcore.strategy cimport STATE_MAX, VIEW_VERSION, OwnQuote, View
 from fastcore.types cimport (
+    ORD_UNKNOWN,
     CONN_MARKET, CONN_USER, E_OTHER_SYMBOL, E_UNKNOWN, HALT_CLOCK, HALT_JOURNAL, HALT_RECONCILING,
     OK, ORD_PENDING_CANCEL, ORD_PENDING_NEW, ORD_PENDING_REPLACE, ORDERS_MAX, SIDE_BUY, SIDE_SELL,
     SYNC_SYNCED, TARGET_LEVELS, VIEW_LEVELS, Level,
@@ -406,7 +407,10 @@ cdef class CoreState:
             order = &self.orders.slots[self.orders.active[i]]
             own.append({"intent_id": order.intent_id, "side": order.side, "state": order.state,
                         "client_id": f"{self.client_prefix}{order.intent_id:012x}",
-                        "venue_order_id": order.venue_order_id, "sent_ns": order.sent_ns,
+                        "venue_order_id": order.venue_order_id,
+                        # A query asks again and again, and sends no order on its way.
+                        "sent_ns": (max(order.placed_ns, order.amend_ns)
+                                    if order.state == ORD_UNKNOWN else order.sent_ns),
                         "placed_ns": order.placed_ns,
                         "px_ticks": order.px_ticks, "qty_lots": order.qty_lots,
                         "cum_qty_lots": order.cum_qty_lots,

@@ -248,6 +248,18 @@ cdef class CoreSteps(CoreSend):
         """Whether our fill on this side of the trade is booked, as far as the memory reaches."""
         return self.orders.trade_ids.has(2 * <uint64_t>trade_id + <uint64_t>side)
 
+    def is_known_to(self, int count) -> bool:
+        """Whether the best `count` levels of each side lie in what the REST snapshot reached;
+        True where there is no book. Beyond it a level is unknown until it changes."""
+        if self.sync.state != SYNC_SYNCED:
+            return True
+        for side, sign in ((0, 1), (1, -1)):
+            edge = self.sync._edge_px_ticks[<int>side] * sign
+            levels = self.book.level_list(side, count)
+            if edge != 0 and (len(levels) < count or levels[count - 1][0] * sign < edge):
+                return False
+        return True
+
     def market(self) -> tuple[int, int, int, int, int, int, int]:
         """(when the book last moved, market events heard, sync state, bid price and size, ask
         price and size): what is looked at again and again of many cores, where numbers() would

@@ -89,12 +89,17 @@ cdef class Orders(Working):
                 result |= STRANGER
             if order != NULL:
                 order.cum_qty_lots += event.last_qty_lots
+            elif event.intent_id >= 0:
+                result |= SURPRISE     # all that the venue said was executed is booked already
         if order == NULL:
             return result
         if event.venue_order_id >= 0 and event.venue_order_id != order.venue_order_id:
             order.venue_order_id = event.venue_order_id
             self.changed = order
         self._owe(order, event.cum_qty_lots, now_ns)
+        if (result & FILLED and event.cum_qty_lots >= 0
+                and order.cum_qty_lots > order.venue_cum_qty_lots):
+            result |= SURPRISE         # more than it ever executed: one fill under two ids?
         self._on_event_state(order, event)
         self._time_doubt(order, now_ns)
         self._drop_if_settled(order)

@@ -22,6 +22,7 @@ from engine.exchange.instruments import catalogue
 from engine.exchange.market import AgentMarket
 from engine.exchange.server import ExchangeServer
 from engine.exchange.stack import make_core, make_face
+from engine.exchange.tls import server_context
 from engine.live.account import LiveAccount
 from engine.live.instrument import LiveInstrument
 from engine.session import Session
@@ -37,7 +38,8 @@ class Exchange:
     """One venue's local exchange in this process."""
 
     def __init__(
-        self, venue: str, keys: Sequence[str], seed: int = 1, quiet: bool = False
+        self, venue: str, keys: Sequence[str], seed: int = 1, quiet: bool = False,
+        tls_folder: Path | None = None,
     ) -> None:
         listings = catalogue(venue)
         markets = [
@@ -45,12 +47,13 @@ class Exchange:
         ]
         self.venue = venue
         self.core = make_core(venue, markets, seed)
-        self.server = ExchangeServer(Faulty(make_face(venue, self.core)))
+        self.tls, self.ca_file = (None, None) if tls_folder is None else server_context(tls_folder)
+        self.server = ExchangeServer(Faulty(make_face(venue, self.core)), self.tls)
 
     async def start(self, folder: Path) -> None:
         await self.server.start()
         name = self.venue.removeprefix("binance_") + ".json"
-        (folder / name).write_text(ready_json(ready_document(self.server, None)) + "\n")
+        (folder / name).write_text(ready_json(ready_document(self.server, self.ca_file)) + "\n")
 
     def position_lots(self, key: str) -> int:
         """What fills of the engine's account add up to."""

@@ -273,7 +273,7 @@ def test_feed_without_its_first_snapshot_is_dropped() -> None:
     async def work(rig: Rig) -> None:
         keeper = await started(rig, rig.market())
         one = watch(rig, keeper, [])
-        rig.adapter.snapshot = lambda instrument: None  # type: ignore[method-assign]
+        rig.adapter.snapshot = lambda instrument, among=1: None  # type: ignore[method-assign]
         watching = asyncio.ensure_future(one.keep())
         await rig.until(lambda: rig.of("down"))
         assert "new subscription" in rig.of("down")[0]["why"]
@@ -419,7 +419,7 @@ def test_snapshot_that_is_throttled_waits_as_told() -> None:
 def test_book_without_rest_snapshots_wants_a_new_subscription() -> None:
     async def work(rig: Rig) -> None:
         keeper = await started(rig, rig.market())
-        rig.adapter.snapshot = lambda instrument: None  # type: ignore[method-assign]
+        rig.adapter.snapshot = lambda instrument, among=1: None  # type: ignore[method-assign]
         snapshots = Snapshots(rig.link)
         snapshots.add(0, rig.btc, keeper)
         snapshots.want(0)

@@ -59,7 +59,8 @@ class Account:
         self.offsets: list[int] = []
         self.problems: list[Any] = []
         self.lines: list[dict[str, Any]] = []
-        self.transport = HotTransport(self.hot, is_busy=False, ca_file=ca_file)
+        self.transport = HotTransport(self.hot, is_busy=False)
+        self.ca_file = ca_file
         self.link = Link(
             "main", self.adapter, self.rest, self.hot, self.transport,
             hosts.attempts(server.rest_url, self.adapter), Random(1), self.emit,
@@ -81,6 +82,8 @@ class Account:
                          segment_size=16 << 20)  # fmt: skip
         self.hot.add_core(self.desk.core)
         roles = {conn: self.hot.add_role(conn, [0]) for conn in Conn}
+        for role in roles.values():
+            self.transport.trust(role, self.ca_file)
         market = Keeper.market(self.link, roles[Conn.MARKET], [self.btc])
         for keeper in (market, Keeper.trade(self.link, roles[Conn.TRADE]),
                        Keeper.user(self.link, roles[Conn.USER])):  # fmt: skip

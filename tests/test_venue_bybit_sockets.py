@@ -40,7 +40,7 @@ async def trade(made: Adapter, rest: RestClient, category: str) -> None:
     btc: Instrument = named["BTCUSDT"]
     account = AccountCalls(rest, made, [btc], rng=Random(1))
     start_ns, lots = clock.wall_ns(), btc.lots("0.01")
-    before = (await account.positions())[0].position_lots
+    before = (await account.positions())[btc.venue, btc.symbol]
     for number in range(COUNT):
         is_taker = number % 2 == 1
         px = btc.ticks("60500" if is_taker else "59000")
@@ -61,7 +61,7 @@ async def trade(made: Adapter, rest: RestClient, category: str) -> None:
     assert trades == sorted(trades, key=lambda row: row.exch_ts_ns)
     fees = sum(row.fee_e8 for row in trades) if category == "spot" else 0
     dust = -(-fees // 100) if category == "spot" else 0  # a lot of 0.000001 is 100 of 1e-8
-    after = (await account.positions())[0].position_lots
+    after = (await account.positions())[btc.venue, btc.symbol]
     assert after == before + COUNT // 2 * lots - dust
     assert await account.order(btc, f"{PREFIX}{0:012x}") in rows
     assert await account.order(btc, f"{PREFIX}ffffffffffff") is None

@@ -110,6 +110,8 @@ class Diverged:
     """What can't be explained; a halt until it is."""
 
     what: str
+    # A fill between two questions of one reading looks the same: the next reading knows better.
+    may_pass: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,8 +124,20 @@ def plan(
     return Plan(tuple(rows), tuple(problems))
 
 
-def venue_facts(adapter: Adapter, instruments: Sequence[Instrument]) -> VenueFacts:
-    """What the adapter's calls weigh, for these instruments of its account."""
+def among(config: EngineConfig, account: AccountConfig) -> int:
+    """Instruments that share the weight of the account's address."""
+    sharing = {
+        one.name for one in config.accounts
+        if (one.venue, host_of(one.rest_url)) == (account.venue, host_of(account.rest_url))
+    }  # fmt: skip
+    return sum(one.account in sharing for one in config.instruments)
+
+
+def venue_facts(
+    adapter: Adapter, instruments: Sequence[Instrument], among_all: int = 0
+) -> VenueFacts:
+    """What the adapter's calls weigh, for these instruments of its account; `among_all`
+    instruments share its address's weight (0: these)."""
     reconcile_weight = snapshot_weight = cancel_weight = dead_man_weight = 0
     for venue in sorted({instrument.venue for instrument in instruments}):
         alike = [instrument for instrument in instruments if instrument.venue == venue]
@@ -134,7 +146,7 @@ def venue_facts(adapter: Adapter, instruments: Sequence[Instrument]) -> VenueFac
             dead_man_weight += sum(call.weight for call in adapter.dead_man(alike, 60_000))
     for instrument in instruments:
         conditional = adapter.open_conditional(instrument)
-        snapshot = adapter.snapshot(instrument)
+        snapshot = adapter.snapshot(instrument, among_all or len(instruments))
         reconcile_weight += adapter.open_orders(instrument).weight
         reconcile_weight += adapter.trades(instrument, 0).weight
         reconcile_weight += 0 if conditional is None else conditional.weight

@@ -96,7 +96,7 @@ class _Pass:
     cancels: list[CancelOrder] = field(default_factory=list)
     asks: set[AskOrder] = field(default_factory=set)
     waits: set[str] = field(default_factory=set)
-    diverged: set[str] = field(default_factory=set)
+    diverged: set[Diverged] = field(default_factory=set)
     open_rows: dict[int, OrderRow] = field(init=False)
     asked_rows: dict[int, OrderRow] = field(init=False)
     client_ids: dict[int, str] = field(init=False)  # by the venue's order id
@@ -125,7 +125,7 @@ class _Pass:
             *sorted(self.cancels, key=lambda action: action.row.venue_order_id),
             *sorted(self.asks, key=lambda ask: (ask.client_id, ask.venue_order_text)),
             *(Waiting(what) for what in sorted(self.waits)),
-            *(Diverged(what) for what in sorted(self.diverged)),
+            *sorted(self.diverged, key=lambda action: action.what),
         ]
         if found:
             return found
@@ -148,7 +148,7 @@ class _Pass:
             if other != row:
                 rows[key] = min(other, row, key=repr)
                 if _content(other) != _content(row):
-                    self.diverged.add(f"trade {row.trade_id} is told in two ways")
+                    self.diverged.add(Diverged(f"trade {row.trade_id} is told in two ways"))
         for row in sorted(rows.values(), key=lambda row: (row.exch_ts_ns, row.trade_id, row.side)):
             if (row.trade_id, row.side) not in self.belief.booked:
                 self._fill(row)
@@ -166,10 +166,10 @@ class _Pass:
         self.found_fills.append(BookFill(row, intent_id, owner))
         self.to_book_lots[intent_id] = self.to_book_lots.get(intent_id, 0) + row.qty_lots
         if owner is Owner.STRANGER and self.policy.strangers == "halt":
-            self.diverged.add(
+            self.diverged.add(Diverged(
                 f"a stranger traded on the account: trade {row.trade_id} of order "
                 f"{row.venue_order_text}, {row.side.name} {row.qty_lots} lots"
-            )
+            ))
 
     def _may_be_ours_unseen(self) -> bool:
         """Whether an order of ours has no number yet: an unknown one might be its."""
@@ -194,6 +194,8 @@ class _Pass:
                 self.waits.add(f"nothing was told of order {order.client_id}")
             elif self._may_settle(order):
                 self.asks.add(AskOrder(order.client_id, ""))
+            else:  # the next reading's: an agreement would settle it unasked
+                self.waits.add(f"order {order.client_id} was sent after the venue was asked")
 
     def _may_settle(self, order: OwnOrder) -> bool:
         """Whether its answer is overdue, or none is on its way, and we asked after we sent."""
@@ -202,10 +204,10 @@ class _Pass:
 
     def _told_of(self, order: OwnOrder, row: OrderRow) -> None:
         if row.side is not order.side:
-            self.diverged.add(
+            self.diverged.add(Diverged(
                 f"order {order.client_id} is a {row.side.name} at the venue, "
                 f"a {order.side.name} here"
-            )
+            ))
             return
         is_counted = self._is_counted(order, row)
         if order.state not in _LIVE or row.state in _DEAD:
@@ -263,10 +265,10 @@ class _Pass:
             if order is not None and order.state not in _DEAD:
                 return
         elif owner is Owner.STRANGER and self.policy.strangers == "halt":
-            self.diverged.add(
+            self.diverged.add(Diverged(
                 f"a stranger's order rests: {row.venue_order_text} {row.client_id!r}, "
                 f"{row.side.name} {row.qty_lots} lots"
-            )
+            ))
             return
         elif owner is Owner.STRANGER and self.policy.strangers == "leave":
             return
@@ -291,12 +293,13 @@ class _Pass:
         # Fees in the base asset shrink what is held, by parts of a lot (core_state._is_ours).
         least_lots = expected_lots - max(0, -(-fees_e8 // self.belief.lot_e8))
         if not least_lots <= self.told.position_lots <= expected_lots:
-            self.diverged.add(
+            self.diverged.add(Diverged(
                 f"position of {self.belief.symbol}: the venue says {self.told.position_lots} "
                 f"lots, we hold {self.belief.position_lots} and {len(self.found_fills)} fills to "
                 f"book make {expected_lots}; {self.told.position_lots - expected_lots:+} are "
-                "unexplained"
-            )
+                "unexplained",
+                may_pass=True,
+            ))
 
 
 def _latest(rows: Iterable[OrderRow], symbol: str) -> dict[int, OrderRow]:

@@ -19,14 +19,16 @@ from engine.venues.base import (
     Call,
     Instrument,
     OrderRow,
-    PositionRow,
     TradeRow,
 )
 from fastcore.types import Side
 
 PAGES_MAX = 1_000  # of one answer: a venue that never ends a list is broken
 TOGETHER_MAX = 6  # cancels on their way at once
-ROUNDS_SINGLE = 2  # of pulling our own orders by id, before all are cancelled where all are ours
+# Where every order that rests is ours, all are cancelled with one call: when there are more than
+# so many, or after so many rounds by id. Fewer go by id, for who places one just now is spared.
+MANY = 20
+ROUNDS_SINGLE = 2
 PAUSE_S_MAX = 1.0
 
 IsOurs = Callable[[OrderRow], bool]
@@ -77,14 +79,16 @@ class AccountCalls:
                 return list(found.values())
         raise _endless("trades")
 
-    async def positions(self) -> list[PositionRow]:
-        """Of every instrument of the account; what is asked for together is the venue's matter."""
+    async def positions(self) -> dict[tuple[str, str], int]:
+        """Lots by (Instrument.venue, symbol), of every instrument of the account: a symbol may be
+        traded in two categories. What is asked for together is the venue's matter."""
         groups: dict[tuple[str, str], list[Instrument]] = {}
         for instrument in self._instruments:
             groups.setdefault((instrument.venue, instrument.quote), []).append(instrument)
-        found: list[PositionRow] = []
-        for group in groups.values():
-            found += await self._rest.call(self._adapter.positions(group))
+        found: dict[tuple[str, str], int] = {}
+        for (venue, _), group in groups.items():
+            rows = await self._rest.call(self._adapter.positions(group))
+            found |= {(venue, row.symbol): row.position_lots for row in rows}
         return found
 
     async def position(self, instrument: Instrument) -> int:
@@ -122,18 +126,23 @@ class AccountCalls:
 
     async def cancel_ours(
         self, instrument: Instrument, is_ours: IsOurs, timeout_s: float, *,
-        is_everything: bool = False,
+        is_everything: bool = False, at_most_s: float | None = None,
     ) -> int:
         """Cancel until the venue itself says that none of ours is open; how many were seen.
 
+        `timeout_s`: without progress; `at_most_s`: with it (None: as long as it goes on). Bybit
+        lets ten go a second, batched or not, and that of 500 among strangers' takes its time.
         `is_everything`: nobody else may have orders there, so all are cancelled first and nothing
         waits for the query. Safe to repeat: a cancel whose answer was lost is followed by the
         query and the next cancel, not by hope.
         """
         found = attempt = 0
+        fewest: int | None = None
+        now_s = asyncio.get_running_loop().time
+        last_s = None if at_most_s is None else now_s() + at_most_s
         problem = "orders stay open"
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(timeout_s) as deadline:
                 while True:
                     try:
                         if is_everything:
@@ -144,7 +153,12 @@ class AccountCalls:
                             return found
                         found = max(found, len(ours))
                         problem = f"{len(ours)} orders stay open"
-                        if attempt >= ROUNDS_SINGLE and len(ours) == len(rows):
+                        if fewest is not None and len(ours) < fewest:
+                            until_s = now_s() + timeout_s
+                            deadline.reschedule(min(until_s, last_s or until_s))
+                        fewest = min(len(ours), fewest or len(ours))
+                        is_alone = len(ours) == len(rows)
+                        if is_alone and (attempt >= ROUNDS_SINGLE or len(ours) > MANY):
                             await self._cancel_all(instrument)
                         elif not is_everything:
                             await self.cancel_rows(instrument, ours)

@@ -300,6 +300,11 @@ cdef class HotSend:
         core = <object>self._core(number)
         return self._after(number, core.params(list(values), hs_monotonic_ns()))
 
+    def take(self, int number, int side, int64_t px_ticks, int64_t qty_lots, int reason) -> int:
+        """An immediate-or-cancel order; messages caused, 0: the core or its gate won't."""
+        core = <object>self._core(number)
+        return self._after(number, core.take(side, px_ticks, qty_lots, reason, hs_monotonic_ns()))
+
     def condition(self, int number, int bit, bint is_on) -> int:
         """A reason of the edge's own to stand aside (HALT_*), or its end."""
         core = <object>self._core(number)

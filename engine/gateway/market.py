@@ -4,20 +4,29 @@ Of all instruments of an account, one request each at a time and few together: t
 gives snapshots a third (engine/gateway/budget.py), and a cancel must not wait behind them for a
 connection. Bybit has none: its stream begins with one, so a core that wants a book wants a new
 subscription.
+
+Where many instruments share an address, each snapshot holds few levels (Adapter.snapshot), and what
+lies beyond stays unknown until it changes. So where the touch has come near to that edge a new one
+is fetched: the book is built anew, for which its quotes are pulled for a moment.
 """
 
 import asyncio
 from dataclasses import dataclass
 
+from engine import clock
 from engine.errors import TickmakerError
 from engine.gateway.keeper import Keeper, Link
 from engine.gateway.reconnect import backoff_s
 from engine.gateway.rest import VenueError
 from engine.venues.base import Call, Instrument
+from fastcore.types import Command
 
 RETRY_BASE_S = 0.02  # a snapshot older than the buffered diffs: the next one may do at once
 RETRY_CAP_S = 5.0
 TOGETHER_MAX = 3
+LEVELS_KNOWN = 10  # of each side, what gate and strategies look at
+LOOK_EVERY_S = 0.5  # at one instrument after the other
+RENEW_S_MIN = 60.0  # of one instrument: a venue's whole book may be smaller than that
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +38,11 @@ class _Source:
 class Snapshots:
     """Backs off while they fail or come too old."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, among: int = 1) -> None:
+        """`among` instruments share the address's weight."""
         self._link = link
+        self._among = among
+        self._renewed_ns: dict[int, int] = {}
         self._sources: dict[int, _Source] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._together = asyncio.Semaphore(TOGETHER_MAX)
@@ -46,7 +58,7 @@ class Snapshots:
         if task is not None and not task.done():
             return
         source = self._sources[number]
-        call = self._link.adapter.snapshot(source.instrument)
+        call = self._link.adapter.snapshot(source.instrument, self._among)
         if call is None:
             if self._link.hot.core(number).resubscribe_wanted:
                 symbol = source.instrument.symbol
@@ -55,6 +67,30 @@ class Snapshots:
         task = asyncio.get_running_loop().create_task(self._fetch(number, call))
         task.add_done_callback(self._on_done)
         self._tasks[number] = task
+
+    async def keep(self) -> None:
+        """For ever, where snapshots are not as deep as they could be."""
+        if not any(map(self._is_shallow, self._sources.values())):
+            return
+        while True:
+            for number in self._sources:
+                await asyncio.sleep(LOOK_EVERY_S)
+                self.look(number)
+
+    def _is_shallow(self, source: _Source) -> bool:
+        snapshot = self._link.adapter.snapshot
+        one, many = snapshot(source.instrument), snapshot(source.instrument, self._among)
+        return one is not None and many is not None and many.weight < one.weight
+
+    def look(self, number: int) -> None:
+        """A new snapshot, if the one that the book stands on ends near the touch."""
+        now_ns = clock.monotonic_ns()
+        last_ns = self._renewed_ns.get(number)
+        if last_ns is not None and now_ns - last_ns < RENEW_S_MIN * 1e9:
+            return
+        if not self._link.hot.core(number).is_known_to(LEVELS_KNOWN):
+            self._renewed_ns[number] = now_ns
+            self._link.hot.command(number, Command.RESYNC)
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:

@@ -8,6 +8,7 @@ from itertools import groupby
 from engine import clock, venues
 from engine.config import AccountConfig
 from engine.errors import EXIT_USAGE, TickmakerError
+from engine.execution.planner import among
 from engine.gateway.account_calls import AccountCalls
 from engine.gateway.clocksync import ClockSync
 from engine.gateway.deadman import DeadMan
@@ -110,7 +111,7 @@ class LiveAccount:
         )  # fmt: skip
         self._keep_role(trade, self.trade)
         self._keep_role(user, self.user)
-        self.snapshots = Snapshots(link)
+        self.snapshots = Snapshots(link, self.among)
         for group in feed_groups(self.instruments, self.adapter.market_instruments_max):
             self._build_feed(link, group)
         if config.dead_man_s and self.adapter.has_dead_man:
@@ -152,6 +153,11 @@ class LiveAccount:
     def core_account(self) -> CoreAccount:
         """Capital and send budget that the account's cores share."""
         return CoreAccount(self.instruments[0].config.core.limits.model_dump())
+
+    @property
+    def among(self) -> int:
+        """Instruments that share the address's weight."""
+        return among(self.stage.config, self.config)
 
     # -- CONDITIONS: the edge's own reasons to stand aside ---
 
@@ -253,6 +259,7 @@ class LiveAccount:
             spawn(watch.keep())
         spawn(self.reconciler.keep())
         spawn(self.watch.keep())
+        spawn(self.snapshots.keep())
         spawn(self.read_other_fees())
 
     # -- END ---

@@ -13,7 +13,7 @@ from typing import Any
 from engine.config import AccountConfig, EngineConfig, InstrumentConfig
 from engine.config_file import LoadedConfig, config_sha256, limits_sha256
 from engine.errors import TickmakerError
-from engine.execution.planner import VenueFacts, documented, plan, venue_facts
+from engine.execution.planner import VenueFacts, among, documented, plan, venue_facts
 from engine.gateway.budget import Hosts
 from engine.gateway.clocksync import ClockSync
 from engine.gateway.rest import RestClient, UnreachableError, VenueError
@@ -182,7 +182,8 @@ def _document(
         traded |= of_account.instruments
         known = [of_account.instruments[one.key] for one in own
                  if one.key in of_account.instruments]  # fmt: skip
-        facts[account.name] = venue_facts(adapter_of(account, _NOBODY, _NOBODY), known)
+        adapter = adapter_of(account, _NOBODY, _NOBODY)
+        facts[account.name] = venue_facts(adapter, known, among(config, account))
     problems += [text for one in config.instruments if one.key in traded
                  for text in _core_problems(one, traded[one.key])]  # fmt: skip
     planned = None

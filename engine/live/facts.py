@@ -18,8 +18,8 @@ from fastcore.core_config import VENUES
 if TYPE_CHECKING:
     from engine.live.account import LiveAccount
 
-FEES_AT_START = 8  # instruments of each kind
 UNBOUND = "is not bound to an address"
+FEES_AT_START = 8  # instruments of each kind
 S_EACH = 2.0  # more of a step's deadline for every instrument: the address's budget holds us back
 
 

@@ -51,7 +51,7 @@ class LiveInstrument:
         self.params: dict[str, float] = {}  # in force
         self.own: OwnStrategy | None = None
         self.previous: InstrumentOpening | None = None
-        self.known_trades: set[int] = set()  # booked by an earlier run
+        self.known_trades: set[tuple[int, Side]] = set()  # booked by an earlier run
         self.since_ns = 0  # venue's UTC: every earlier trade is booked
         self._journal: JournalWriter
         self._segments: Segments | None = None
@@ -68,6 +68,11 @@ class LiveInstrument:
     def where(self) -> dict[str, Any]:
         """Of what an output line speaks."""
         return {"account": self.config.account, "instrument": self.key, "core": self.number}
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Where its position stands among the account's (AccountCalls.positions)."""
+        return self.traded.venue, self.symbol
 
     @property
     def bits(self) -> Halt:
@@ -215,13 +220,13 @@ class LiveInstrument:
 class _Booked:
     """Trades that need not be booked any more: (trade id, our side)."""
 
-    def __init__(self, core: Core, earlier: Container[int]) -> None:
+    def __init__(self, core: Core, earlier: Container[tuple[int, Side]]) -> None:
         self._core = core
         self._earlier = earlier
 
     def __contains__(self, key: object) -> bool:
         trade_id, side = cast(tuple[int, Side], key)
-        return trade_id in self._earlier or self._core.has_booked(trade_id, side)
+        return key in self._earlier or self._core.has_booked(trade_id, side)
 
 
 def _own_order(row: Mapping[str, Any]) -> OwnOrder:

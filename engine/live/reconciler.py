@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Any
 from engine import clock
 from engine.errors import TickmakerError
 from engine.execution.belief import (
-    OURS,
     Agreed,
     AskOrder,
     BookFill,
     CancelOrder,
     Diverged,
+    Owner,
     SettleOrder,
     Told,
 )
-from engine.execution.reconcile import Policy, reconcile
+from engine.execution.reconcile import Policy, owner_of, reconcile
 from engine.gateway.reconnect import backoff_s
 from engine.live.instrument import LiveInstrument
 from engine.live.stage import cancelled, each, patient
@@ -51,7 +51,7 @@ TRADES_WIDE_NS = 600_000_000_000  # looked back when the position stays unexplai
 
 def is_ours(row: OrderRow) -> bool:
     """Of this run or of an earlier one."""
-    return row.client_id.startswith(OURS)
+    return owner_of(row.client_id, "") is not Owner.STRANGER
 
 
 @dataclass
@@ -70,7 +70,9 @@ class Reconciler:
         self._task: asyncio.Task[None] | None = None
         self._pull: asyncio.Task[None] | None = None
         self._doubts: dict[int, Doubt] = {}
+        self._unexplained: dict[int, set[int]] = {}  # readings in a row, by instrument
         self._told_diverged: dict[int, str] = {}
+        self._strangers: dict[int, int] = {}  # fills of theirs that a person was told of
         config = account.config
         ack_ms = max(i.config.core.budgets.ack_ms_max for i in account.instruments)
         self._policy = Policy(
@@ -134,13 +136,15 @@ class Reconciler:
             self.cancel(instrument, CANCEL_TIMEOUT_S) for instrument in self._account.instruments
         ])
 
-    async def cancel(self, instrument: LiveInstrument, timeout_s: float) -> int:
+    async def cancel(
+        self, instrument: LiveInstrument, timeout_s: float, at_most_s: float | None = None
+    ) -> int:
         """Cancel what should not rest there, and prove it; how many were seen. Where nobody else
         may have orders one call pulls them all, however many there are."""
         is_everything = self._policy.strangers == "cancel"
         return await self._account.calls.cancel_ours(
             instrument.traded, (lambda _: True) if is_everything else is_ours, timeout_s,
-            is_everything=is_everything,
+            is_everything=is_everything, at_most_s=at_most_s,
         )  # fmt: skip
 
     async def agree(self) -> None:
@@ -162,16 +166,16 @@ class Reconciler:
         """Read once, apply; those that agree now."""
         self.rounds += 1
         await self.nothing_on_its_way(batch)
-        asked_utc_ns = self._account.utc_ns()
+        asked_utc_ns, at_ns = self._account.utc_ns(), clock.monotonic_ns()
         told = await each([self._ask(instrument, is_wide) for instrument in batch])
-        positions = await self._positions()
-        at_ns = clock.monotonic_ns()
+        positions = await patient(self._account.calls.positions)
         agreed = []
         for instrument, part in zip(batch, told, strict=True):
-            whole = replace(part, position_lots=positions.get(instrument.symbol, 0), at_ns=at_ns)
+            whole = replace(part, position_lots=positions.get(instrument.place, 0), at_ns=at_ns)
             if await self._settle(instrument, whole):
                 instrument.since_ns = asked_utc_ns - TRADES_MARGIN_NS
                 self._told_diverged.pop(instrument.number, None)
+                self._unexplained.pop(instrument.number, None)
                 agreed.append(instrument)
         return agreed
 
@@ -189,25 +193,18 @@ class Reconciler:
             open_orders=rows, orders=(), absent=(), trades=trades, position_lots=None, at_ns=0
         )
 
-    async def _positions(self) -> dict[str, int]:
-        rows = await patient(self._account.calls.positions)
-        return {row.symbol: row.position_lots for row in rows}
-
     async def _settle(self, instrument: LiveInstrument, told: Told) -> bool:
         """Apply what follows from one reading; True when both sides agree."""
         asked: set[AskOrder] = set()
         for _ in range(PASSES_MAX):
             actions = reconcile(instrument.belief(is_waited=True), told, self._policy)
             if len(actions) == 1 and isinstance(actions[0], Agreed):
+                self._halt_for_strangers(instrument)
                 self._stage.hot.account(instrument.number, actions[0].position_lots, 0)
                 return True
             has_applied = self._apply(instrument, actions)
-            diverged = "; ".join(a.what for a in actions if isinstance(a, Diverged))
-            if diverged:
-                self._tell_diverged(instrument, told, diverged)
-                if has_applied and self._policy.strangers == "halt":
-                    # Booked, so the next pass has no word on it: a person resumes.
-                    self._stage.hot.command(instrument.number, Command.HALT)
+            if diverged := [action for action in actions if isinstance(action, Diverged)]:
+                self._on_diverged(instrument, told, diverged)
             asks = [a for a in actions if isinstance(a, AskOrder) and a not in asked]
             asked.update(asks)
             if asks:
@@ -249,9 +246,8 @@ class Reconciler:
         ]  # fmt: skip
         found = [row for row in rows if row is not None]
         return replace(
-            told, orders=[*told.orders, *found], absent=[*told.absent, *absent],
-            at_ns=clock.monotonic_ns(),
-        )  # fmt: skip
+            told, orders=[*told.orders, *found], absent=[*told.absent, *absent]
+        )
 
     async def _ask_order(self, instrument: LiveInstrument, ask: AskOrder) -> OrderRow | None:
         calls, traded = self._account.calls, instrument.traded
@@ -259,10 +255,35 @@ class Reconciler:
             return await calls.order(traded, ask.client_id)
         return await calls.order_by_id(traded, ask.venue_order_text)
 
-    def _tell_diverged(self, instrument: LiveInstrument, told: Told, what: str) -> None:
-        """Journaled by the core (its account() input), told once a reason."""
+    def _on_diverged(
+        self, instrument: LiveInstrument, told: Told, found: Sequence[Diverged]
+    ) -> None:
+        """Journaled by the core (its account() input); told when it can't be a fill that came
+        between two questions of one reading, or several readings say so."""
         if told.position_lots is not None:
             self._stage.hot.account(instrument.number, told.position_lots, 0)
+        readings = self._unexplained.setdefault(instrument.number, set())
+        readings.add(self.rounds)
+        if len(readings) >= ROUNDS_TO_TELL or not all(one.may_pass for one in found):
+            self._tell_diverged(instrument, "; ".join(one.what for one in found))
+
+    def _halt_for_strangers(self, instrument: LiveInstrument) -> None:
+        """Their fills are booked, whoever told of them, and both sides agree: a person resumes."""
+        count = instrument.core.numbers()["stranger_fills"]
+        if self._policy.strangers != "halt" or count == self._strangers.get(instrument.number, 0):
+            return
+        self._strangers[instrument.number] = count
+        if instrument.number not in self._told_diverged:
+            self._tell_diverged(instrument, "a stranger traded on the account")
+        self._stage.hot.command(instrument.number, Command.HALT)
+
+    def diverged(self, instruments: Iterable[LiveInstrument]) -> list[str]:
+        """What a person was told of them, and nothing has explained since."""
+        told = self._told_diverged
+        return [f"{i.key}: {told[i.number]}" for i in instruments if i.number in told]
+
+    def _tell_diverged(self, instrument: LiveInstrument, what: str) -> None:
+        """Once a reason."""
         if self._told_diverged.get(instrument.number) == what:
             return
         self._told_diverged[instrument.number] = what
@@ -321,17 +342,16 @@ class Reconciler:
     async def compare(self) -> None:
         """Every instrument that quotes against its venue; nothing is cancelled or asked twice."""
         batch = [i for i in self._account.instruments if not i.bits & Halt.RECONCILING]
-        asked_utc_ns = self._account.utc_ns()
+        asked_utc_ns, at_ns = self._account.utc_ns(), clock.monotonic_ns()
         before = {i.number: i.core.fill_count for i in batch}
         told = await each([self._look(instrument) for instrument in batch])
-        positions = await self._positions()
-        at_ns = clock.monotonic_ns()
+        positions = await patient(self._account.calls.positions)
         for instrument, part in zip(batch, told, strict=True):
             await asyncio.sleep(0)  # one a turn: of many instruments all at once is a stall
             if instrument.bits & Halt.RECONCILING:
                 continue
             is_still = instrument.core.fill_count == before[instrument.number]
-            lots = positions.get(instrument.symbol, 0) if is_still else None
+            lots = positions.get(instrument.place, 0) if is_still else None
             self._compare(instrument, replace(part, position_lots=lots, at_ns=at_ns), asked_utc_ns)
 
     async def _look(self, instrument: LiveInstrument) -> Told:

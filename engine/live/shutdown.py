@@ -103,7 +103,7 @@ class ShutDown:
         """Cancel until the venue itself says that nothing is open; how many were seen."""
         deadline_s = PROOF_DEADLINE_S + PROOF_S_EACH * len(account.instruments)
         counts = await each([
-            account.reconciler.cancel(instrument, deadline_s)
+            account.reconciler.cancel(instrument, deadline_s, deadline_s)
             for instrument in account.instruments
         ])
         return sum(counts)
@@ -137,12 +137,20 @@ class ShutDown:
             pass
         except TickmakerError as error:
             problem = error.what
-        if left:
-            names = ", ".join(instrument.key for instrument in left[:5])
-            self.stage.emit(
-                "warning", what=f"trades and position at the end do not agree yet: {names}: "
-                f"{problem}", remedy="the next start reads them again", account=account.name,
-            )  # fmt: skip
+        if not left:
+            return
+        names = ", ".join(instrument.key for instrument in left[:5])
+        if diverged := account.reconciler.diverged(left):
+            self._fail(TickmakerError(
+                f"account {account.name} ends unexplained: {'; '.join(diverged[:5])}",
+                "compare the account's trades with the ledger before the next start, which halts "
+                "on the same",
+            ))
+            return
+        self.stage.emit(
+            "warning", what=f"trades and position at the end do not agree yet: {names}: "
+            f"{problem}", remedy="the next start reads them again", account=account.name,
+        )  # fmt: skip
 
     async def _disarm(self, account: LiveAccount) -> None:
         assert account.dead_man is not None

@@ -28,9 +28,10 @@ from engine.recorder.opening import opening_of
 from engine.runs import write_config
 from engine.venues.base import TradeRow
 from fastcore.journal import JournalOrder
-from fastcore.types import Command, Halt
+from fastcore.types import Command, Halt, Side
 
 BOOK_DEADLINE_S = 15.0
+LEFTOVERS_S = 60.0  # more, for as long as it goes on: a venue lets few cancels go a second
 OPENING_TRIES = 5
 PREVIOUS_MARGIN_NS = 300_000_000_000  # the run before may have missed trades before its last one
 
@@ -126,7 +127,8 @@ class StartUp:
         await step("opening position known", self._open(account), seconds, account=name)
         await step("USER connection up", account.connect(account.user), account=name)
         await step(
-            "leftover orders cancelled", account.reconciler.pull_leftovers(), seconds, account=name
+            "leftover orders cancelled", account.reconciler.pull_leftovers(),
+            seconds + LEFTOVERS_S, account=name,
         )
         await step(
             "account agreed with the venue", account.reconciler.agree(), seconds, account=name
@@ -146,11 +148,17 @@ class StartUp:
             if previous is None:
                 fresh.append(instrument)
                 continue
-            instrument.known_trades = set(previous.trade_ids)
+            instrument.known_trades = {(trade, Side(side)) for trade, side in previous.booked}
             if previous.last_trade_ts_ns:
                 instrument.since_ns = previous.last_trade_ts_ns - PREVIOUS_MARGIN_NS
             lots = previous.position_in(instrument.traded.lot)
             self.stage.hot.opening(instrument.number, lots)
+            if self.stage.log is not None and (
+                carried_e8 := previous.carried_in(instrument.traded.lot)
+            ):  # else the parts of a lot of some restarts grow to a lot
+                self.stage.log.opening(
+                    clock.monotonic_ns(), account.name, instrument.key, carried_e8
+                )
         if fresh:
             await self._adopt(account, fresh)
 
@@ -161,13 +169,12 @@ class StartUp:
         before: dict[str, list[TradeRow]] = {}  # none can be older than since_ns
         left = list(fresh)
         for _ in range(OPENING_TRIES):
-            rows = await patient(account.calls.positions)
-            held = {row.symbol: row.position_lots for row in rows}
+            held = await patient(account.calls.positions)
             after = await each([self._trades(account, i, since_ns) for i in left])
             agreed = {}
             for instrument, trades in zip(left, after, strict=True):
                 if trades == before.get(instrument.key, []):
-                    agreed[instrument] = held.get(instrument.symbol, 0) - lots_of(trades)
+                    agreed[instrument] = held.get(instrument.place, 0) - lots_of(trades)
                 before[instrument.key] = trades
             for instrument, lots in agreed.items():
                 instrument.since_ns = since_ns
@@ -225,7 +232,7 @@ class StartUp:
 
 def _books_s(account: LiveAccount) -> float:
     """How long the books may take: snapshots have a share of the address's weight."""
-    calls = (account.adapter.snapshot(instrument.traded) for instrument in account.instruments)
+    calls = [account.adapter.snapshot(one.traded, account.among) for one in account.instruments]
     weight = sum(call.weight for call in calls if call is not None)
     share = SNAPSHOT_SHARE * account.adapter.weight_per_min
     return BOOK_DEADLINE_S + 2 * 60.0 * weight / share

@@ -18,6 +18,7 @@ from engine.sim.checker import Checker, LastWords
 from engine.sim.halted import HaltedQuotes
 from engine.sim.life import Life
 from engine.sim.loop import START_NS, UTC_START_NS
+from engine.sim.venue_ids import as_told
 
 UTC_MINUS_MONOTONIC_NS = UTC_START_NS - START_NS
 
@@ -25,8 +26,12 @@ UTC_MINUS_MONOTONIC_NS = UTC_START_NS - START_NS
 class Books:
     """Of one account of an exchange."""
 
-    def __init__(self, core: Core, account: int, instruments: Sequence[Instrument]) -> None:
+    def __init__(
+        self, venue: str, core: Core, account: int, instruments: Sequence[Instrument]
+    ) -> None:
         by_key = {instrument.key: instrument for instrument in instruments}
+        self._venue = venue
+        self._instruments = by_key
         self._core = core
         self.checker = Checker(by_key, account, UTC_MINUS_MONOTONIC_NS)
         self.audit = Audit(by_key)
@@ -56,13 +61,13 @@ class Books:
         self._read_truth(read_ns)
         self.checker.tidy(read_ns)
 
-    def close(self, lives: Sequence[Life], words: LastWords | None) -> list[str]:
-        """The end of all of it; every breach."""
+    def close(self, lives: Sequence[Life], words: LastWords | None, is_dead: bool) -> list[str]:
+        """The end of all of it; every breach. `is_dead`: no engine could be started again."""
         for life in lives:
             self._read(life, is_over=True, keep=0)
         self._read_truth(1 << 62)
         halted = [breach for one in self._halted.values() for breach in one.breaches]
-        return [*self.trouble, *halted, *self.checker.finish(words), *self.audit.breaches]
+        return [*self.trouble, *halted, *self.checker.finish(words, is_dead), *self.audit.breaches]
 
     def _read(self, life: Life, is_over: bool, keep: int) -> None:
         if life.number in self._ended:
@@ -103,6 +108,6 @@ class Books:
                 break
             self._truth_read = number + 1
             self._digest.update(repr(record).encode())
-            self.checker.on_truth(record)
+            self.checker.on_truth(as_told(record, self._venue, self._instruments))
             self.audit.on_truth(record)
         truth.let_go(self._truth_read)

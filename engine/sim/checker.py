@@ -5,7 +5,8 @@ nothing but SQL (ledger_rows.py). Nothing of the engine's own belief-making is i
 breach is one sentence with numbers. What is held against the truth, exactly:
 
 - every fill on the account is in one run's ledger, once, with that order, side, price, quantity,
-  fee, asset, maker flag and owner; and none is there that never happened;
+  fee, asset, maker flag and owner; and none is there that never happened. (A run that never
+  started is no account's last: the next one continues the run before it, and books anew.);
 - every order of ours at the venue has one intent in one ledger, worded with that side, price and
   quantity, was placed once, and ended as its ledger says; nothing is unknown at the end;
 - each run begins with what the one before it ended with, and the last one ends with what the
@@ -65,6 +66,7 @@ class _Run:
 
     reader: LedgerReader
     has_ended: bool = False  # in order: what it says of an order then is its last word
+    is_continued: bool = False  # it has started, or a later run says so, or it is the last
     markets: dict[int, Market] = field(default_factory=dict)
     lots: dict[str, int] = field(default_factory=dict)  # bought less sold
     cash: dict[str, int] = field(default_factory=dict)  # ticks x lots
@@ -156,15 +158,24 @@ class Checker:
             run.markets = {market.core: market for market in run.reader.markets()}
             for market in run.markets.values():
                 self._check_market(market)
+        before = run.reader.previous_run()
+        for other, earlier in self._runs.items():
+            if earlier.reader.path.parent.name == before and not earlier.is_continued:
+                self._continue(other, earlier)
         for sent in run.reader.sends():
             self._on_sent(run, sent)
-        for fill in run.reader.fills():
-            self._on_booked(number, run, fill)
+        if run.is_continued or run.reader.count("started"):
+            self._continue(number, run)
         for row in run.reader.orders():
             name = f"{run.markets[row.core].prefix}{row.intent_id:012x}"
             if name in self._intents:
                 self._intents[name].row = row
         self._balances += run.reader.balances()
+
+    def _continue(self, number: int, run: _Run) -> None:
+        run.is_continued = True
+        for fill in run.reader.fills():
+            self._on_booked(number, run, fill)
 
     def _check_market(self, market: Market) -> None:
         instrument = self._instruments.get(market.key)
@@ -283,18 +294,24 @@ class Checker:
             ]
             self._totals[asset].sort()
 
-    def finish(self, words: LastWords | None) -> list[str]:
+    def finish(self, words: LastWords | None, is_dead: bool = False) -> list[str]:
+        """`is_dead`: killed, and not to be started again: what happened since then nobody could
+        write down. What is written must be true all the same."""
         self._check_balances()
+        if self._runs:
+            last = max(self._runs)
+            self._continue(last, self._runs[last])
+        self._check_never_started()
         for number, fill in self._booked.values():
             self.breach(f"fill {fill.trade_id} in the ledger of run {number} never happened")
-        for record in self._happened.values():
+        for record in () if is_dead else self._happened.values():
             self.breach(
                 f"fill {record.trade_id} of order {record.client_order_id} happened "
                 f"({record.side.name} {record.qty_lots} at {record.px_ticks} of {record.symbol}), "
                 "and is in no ledger"
             )
         for name, record in self._placed.items():
-            if record.status in OPEN_STATUSES:
+            if record.status in OPEN_STATUSES and not is_dead:
                 self.breach(f"order {name} is open at the venue after the shutdown")
             if name not in self._intents:
                 self.breach(f"order {name} is at the venue, and no ledger has its intent")
@@ -304,12 +321,22 @@ class Checker:
         }  # fmt: skip
         for name, intent in self._intents.items():
             self._check_end(name, intent, is_last=any(map(name.startswith, ended)))
-        self._check_chain()
-        if words is not None:
+        held = self._check_chain()
+        if not is_dead:
+            self._check_held(held)
+        if words is not None and not is_dead:
             self._check_words(words)
         for run in self._runs.values():
             self.divergences += run.reader.count("divergence")
         return self.breaches
+
+    def _check_never_started(self) -> None:
+        for number, run in self._runs.items():
+            for fill in () if run.is_continued else run.reader.fills():
+                key = (run.markets[fill.core].key, fill.trade_id, fill.side)
+                if key not in self._seen | self._seen_before:
+                    self.breach(f"fill {fill.trade_id} in the ledger of run {number}, which never "
+                                "started, never happened")  # fmt: skip
 
     def _check_end(self, name: str, intent: _Intent, is_last: bool) -> None:
         """`is_last`: its run has lived to tell how the order ended."""
@@ -326,7 +353,7 @@ class Checker:
                 f"order {name} ended as {record.status.name} ({record.why.value}), its ledger "
                 f"says {state}"
             )
-        elif row is not None and row.cum_qty_lots != record.cum_lots:
+        elif is_last and row is not None and row.cum_qty_lots != record.cum_lots:
             self.breach(
                 f"order {name} was filled with {record.cum_lots} lots, its ledger says "
                 f"{row.cum_qty_lots}"
@@ -334,10 +361,12 @@ class Checker:
         if row is not None and row.venue_order_id not in (record.order_id, -1):
             self.breach(f"order {name} is {record.order_id}, its ledger says {row.venue_order_id}")
 
-    def _check_chain(self) -> None:
-        """What each run began with, and what the last one leaves."""
+    def _check_chain(self) -> dict[str, tuple[int, int]]:
+        """What each run began with; what the last one leaves."""
         held: dict[str, tuple[int, int]] = {}  # (lots, 1e-8 of the base beside them)
         for number, run in sorted(self._runs.items()):
+            if not run.is_continued:
+                continue
             for opening in run.reader.openings():
                 key = run.markets[opening.core].key
                 began = opening.position_lots, opening.carried_e8
@@ -347,6 +376,9 @@ class Checker:
                         f"{held[key]} (lots, 1e-8 beside)"
                     )
                 held[key] = self._left(key, run, *began)
+        return held
+
+    def _check_held(self, held: Mapping[str, tuple[int, int]]) -> None:
         for key, instrument in self._instruments.items():
             if key not in held:
                 continue
@@ -384,7 +416,8 @@ class Checker:
             opened = openings[key].position_lots if key in openings else 0
             sums = {
                 "position_lots": opened + run.lots.get(key, 0),
-                "cash_ticks_lots": run.cash.get(key, 0),
+                # An opening is worth something, too: only a run that began flat has no other cash.
+                "cash_ticks_lots": numbers["cash_ticks_lots"] if opened else run.cash.get(key, 0),
                 "fees_e8": run.fees_e8.get(key, 0),
                 "fees_base_e8": run.base_fees_e8.get(key, 0),
                 "fills": run.counts.get(key, 0),

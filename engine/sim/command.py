@@ -44,7 +44,7 @@ class _Task:
     def plan_of(self, seed: int) -> Plan:
         plan = self.plan
         if plan is None:
-            plan = swarm(seed, self.scenario.seconds)
+            plan = swarm(seed, self.scenario.seconds, self.scenario.venue)
         return plan if self.only is None else plan.only(self.only)
 
     def run(self, seed: int) -> Outcome:

@@ -132,6 +132,14 @@ class LedgerReader:
         self.last_event = max((row[0] for row in found), default=self.last_event)
         return [Balance(*row[1:]) for row in found]
 
+    def previous_run(self) -> str:
+        """Folder of the run that this one continues; "": none."""
+        found = self._rows(
+            "SELECT json_extract(detail, '$.run_dir') FROM engine_events "
+            "WHERE kind = 'previous_run' ORDER BY seq DESC LIMIT 1"
+        )
+        return Path(found[0][0]).name if found else ""
+
     def count(self, kind: str) -> int:
         """Lines of events.jsonl of a kind."""
         query = "SELECT count(*) FROM engine_events WHERE kind = ?"

@@ -21,6 +21,7 @@ from engine.exchange.core import Core
 from engine.exchange.face import ConnKind, Face
 from engine.exchange.faults import Faulty
 from engine.exchange.faults_schedule import Schedule
+from engine.exchange.instruments import Listing
 from engine.exchange.market import AgentMarket
 from engine.exchange.stack import make_core, make_face
 from engine.exchange.terms import MarketState
@@ -121,7 +122,8 @@ class _Run:
         dice = Random(f"sim network/{seed}")
         self.network = Network(loop, self.face, dice, _weather(dice))
         self.dice = Random(f"sim engine/{seed}")
-        self.books = Books(self.core, ACCOUNT, [one.instrument for one in self.listings])
+        instruments = [listing.instrument for listing in self.listings]
+        self.books = Books(scenario.venue, self.core, ACCOUNT, instruments)
         self.lines: deque[dict[str, Any]] = deque(maxlen=LINES_KEPT)
         self.lives: list[Life] = []
         self.trouble: list[str] = []
@@ -306,11 +308,22 @@ class _Run:
         session = self.lives[-1].session if self.lives else None
         if session is None or not session.stage.is_active:
             return {}
+        # A third of an address's weight is for snapshots; a bad stream may have cost all of it.
+        is_spent = any(account.snapshots.last_error for account in session.accounts)
+        excused = MARKET_HALTS | Halt.BOOK * is_spent
         return {
-            instrument.key: instrument.bits & ~MARKET_HALTS
+            instrument.key: instrument.bits & ~excused
             for instrument, listing in zip(session.instruments, self.listings, strict=True)
-            if self.core.state(listing.instrument.key) is MarketState.TRADING
+            if self._is_trading(listing)
         }
+
+    def _is_trading(self, listing: Listing) -> bool:
+        return self.core.state(listing.instrument.key) is MarketState.TRADING
+
+    @property
+    def _can_start(self) -> bool:
+        """No engine starts on an instrument that is gone."""
+        return all(map(self._is_trading, self.listings))
 
     # -- THE END ---
 
@@ -322,6 +335,8 @@ class _Run:
             return []  # `trouble` says why
         if at_ns < round(self.scenario.seconds * 1e9):
             breach = f"the engine ended by itself after {at_ns / 1e9:.3f} s (exit code {code})"
+        elif not life.has_started and life.number and not self._can_start:
+            return []
         elif not life.has_started:
             breach = f"the engine had not started after {at_ns / 1e9:g} s"
         elif code != EXIT_OK:
@@ -352,7 +367,8 @@ class _Run:
         outcome.lines = list(self.lines)
         outcome.breaches += self.trouble
         outcome.breaches += self._end_of_engine()
-        outcome.breaches += self.books.close(self.lives, self._last_words())
+        is_over = not self.lives[-1].has_started and not self._can_start
+        outcome.breaches += self.books.close(self.lives, self._last_words(), is_over)
         outcome.digest = self.books.digest
         outcome.figures = {
             **self.books.figures,

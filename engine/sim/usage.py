@@ -126,7 +126,7 @@ def numbers_of(text: str, seeds: range, plan: Plan | None, scenario: Scenario) -
             "Pass one seed, or a schedule file.",
         )
     if plan is None:
-        plan = swarm(seeds[0], scenario.seconds)
+        plan = swarm(seeds[0], scenario.seconds, scenario.venue)
     if beyond := [number for number in numbers if number >= len(plan)]:
         has = f"0 to {len(plan) - 1}" if len(plan) else "none"
         raise refusal(

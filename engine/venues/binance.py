@@ -37,6 +37,7 @@ CLIENT_ID_MAX = 36
 STREAMS_IN_URL_MAX = 60  # more are subscribed to by a message: URLs have their limits
 STREAMS_PER_MESSAGE = 200
 TEXT_MAX = 200
+SNAPSHOTS_SHARE = 0.25  # of an address's weight a minute, for a snapshot of every instrument
 
 
 class Binance:
@@ -128,7 +129,14 @@ class Binance:
             Row("time", document).whole("serverTime") * MS_NS + MS_NS // 2
         ))  # fmt: skip
 
-    def _depth(self, instrument: Instrument, levels: int, weight: int) -> Call[bytes]:
+    def _depth(
+        self, instrument: Instrument, kinds: Sequence[tuple[int, int]], among: int
+    ) -> Call[bytes]:
+        """The deepest of `kinds` (levels, weight) of which a start can take one for each of
+        `among` instruments at once, without waiting for the address's weight."""
+        room = self.weight_per_min * SNAPSHOTS_SHARE
+        fit = [kind for kind in kinds if kind[1] * among <= room]
+        levels, weight = fit[0] if fit else kinds[-1]
         return Call(
             "GET", f"{self.root}/depth", _snapshot_bytes,
             {"symbol": instrument.symbol, "limit": str(levels)},

@@ -29,8 +29,8 @@ from engine.venues.binance_symbols import instruments_of
 from fastcore.types import Side
 
 E8 = Decimal("1E-8")
-SNAPSHOT_LEVELS = 1_000  # 5,000 would cost five times the weight
-SNAPSHOT_WEIGHT = 50
+# (levels, weight), "Order book"; 5,000 would cost five times the weight of 1,000.
+SNAPSHOTS = ((1_000, 50), (500, 25), (100, 5))
 STP_WORDS = {
     "none": "NONE",
     "expire_taker": "EXPIRE_TAKER",
@@ -77,8 +77,8 @@ class BinanceSpot(Binance):
         names = json.dumps(wanted, separators=(",", ":"))
         return Call("GET", f"{self.root}/exchangeInfo", read, {"symbols": names}, weight=20)
 
-    def snapshot(self, instrument: Instrument) -> Call[bytes] | None:
-        return self._depth(instrument, SNAPSHOT_LEVELS, SNAPSHOT_WEIGHT)
+    def snapshot(self, instrument: Instrument, among: int = 1) -> Call[bytes] | None:
+        return self._depth(instrument, SNAPSHOTS, among)
 
     def key_facts(self) -> Call[KeyFacts] | None:
         """The testnet and demo mode have no /sapi."""

@@ -28,8 +28,8 @@ from engine.venues.binance_answers import Told5xx
 from engine.venues.binance_rows import SIDES, Row, algo_row, rate_ppm, rows, trade_row
 from engine.venues.binance_symbols import instruments_of
 
-SNAPSHOT_LEVELS = 1_000  # the most that the venue gives
-SNAPSHOT_WEIGHT = 20
+# (levels, weight), "Order Book": 1,000 is the most that the venue gives.
+SNAPSHOTS = ((1_000, 20), (500, 10), (100, 5), (50, 2))
 LISTEN_KEY_RENEW_S = 30 * 60.0  # it lives 60 minutes
 CANCELS_PER_BATCH = 10
 MARGIN_TYPES = {"cross": "CROSSED", "isolated": "ISOLATED"}
@@ -76,8 +76,8 @@ class BinanceUsdm(Binance):
 
         return Call("GET", f"{self.root}/exchangeInfo", read)
 
-    def snapshot(self, instrument: Instrument) -> Call[bytes] | None:
-        return self._depth(instrument, SNAPSHOT_LEVELS, SNAPSHOT_WEIGHT)
+    def snapshot(self, instrument: Instrument, among: int = 1) -> Call[bytes] | None:
+        return self._depth(instrument, SNAPSHOTS, among)
 
     def key_facts(self) -> Call[KeyFacts] | None:
         """/sapi is on the spot venue's host, and on no testnet: only the local exchange has both

@@ -143,7 +143,7 @@ class Bybit:
 
         return calls.public("/v5/market/instruments-info", params, read)
 
-    def snapshot(self, instrument: Instrument) -> Call[bytes] | None:
+    def snapshot(self, instrument: Instrument, among: int = 1) -> Call[bytes] | None:
         """In the stream: the first message of a subscription."""
         return None
 

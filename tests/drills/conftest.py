@@ -8,6 +8,13 @@ from field import PLACES, Field, field_of
 from judge import compare
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        short = item.get_closest_marker("short")
+        if short is not None and item.callspec.params["field"] in short.args:
+            item.add_marker("quick")
+
+
 @pytest.fixture(params=list(PLACES))
 def field(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Field]:
     with field_of(PLACES[request.param], tmp_path) as found:

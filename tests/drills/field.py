@@ -21,9 +21,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+PYTHON = os.environ.get("TICKMAKER_PYTHON", sys.executable)
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 PATIENCE_S = 30.0
+LOOK_S = 0.1  # each look at the truth costs the exchange time, too
+OURS = re.compile(r"tm[0-9a-f]{8}-[0-9a-f]{2}-[0-9a-f]{12}")  # client ids of an engine's
 T = TypeVar("T")
+
+
+def is_ours(client_id: str) -> bool:
+    return OURS.fullmatch(client_id) is not None
 
 
 def until(what: str, ask: Callable[[], T], patience_s: float = PATIENCE_S) -> T:
@@ -33,7 +40,7 @@ def until(what: str, ask: Callable[[], T], patience_s: float = PATIENCE_S) -> T:
         found = ask()
         if found:
             return found
-        time.sleep(0.02)
+        time.sleep(LOOK_S)
     raise AssertionError(f"waited {patience_s:g} s for {what}")
 
 
@@ -83,7 +90,7 @@ class Exchange:
                 ports += [f"--{name}-port", url.rpartition(":")[2]]
         with (self._folder / "exchange.log").open("a") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "engine.exchange", "--venue", self.place.venue,
+                [PYTHON, "-m", "engine.exchange", "--venue", self.place.venue,
                  "--symbols", self.place.symbols, "--seed", "7", "--json", *ports,
                  *self._arguments],
                 cwd=ROOT, env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -121,7 +128,7 @@ class Exchange:
         data = None if body is None else json.dumps(body).encode()
         url = self.ready["admin_url"] + target
         try:
-            with urllib.request.urlopen(url, data, PATIENCE_S) as answer:
+            with urllib.request.urlopen(url, data, 3 * PATIENCE_S) as answer:
                 return str(answer.read().decode())
         except urllib.error.HTTPError as error:
             with error:
@@ -174,7 +181,7 @@ class Engine:
         self.lines: list[dict[str, Any]] = []
         self.said = ""  # to people
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "engine.cli", "run", str(config), "--json", *arguments],
+            [PYTHON, "-m", "engine.cli", "run", str(config), "--json", *arguments],
             cwd=config.parent, env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True, start_new_session=True,
         )  # fmt: skip
@@ -360,7 +367,7 @@ class Field:
                 return False
             return any(
                 row["kind"] == "order" and row["exec_type"] == "NEW" and row["account"] == 0
-                and row["client_order_id"].startswith("tm")
+                and is_ours(row["client_order_id"])
                 for row in self.exchange.truth(after)
             )  # fmt: skip
 
@@ -395,7 +402,7 @@ class Field:
     def tell(self, do: str, engine: Engine, *words: str) -> tuple[int, str]:
         """`tickmaker halt|resume|params RUN ...`: (exit code, all it said)."""
         done = subprocess.run(
-            [sys.executable, "-m", "engine.cli", do, str(engine.run_dir), *words],
+            [PYTHON, "-m", "engine.cli", do, str(engine.run_dir), *words],
             cwd=self.folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=PATIENCE_S,
             check=False,
         )  # fmt: skip

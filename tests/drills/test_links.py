@@ -88,7 +88,7 @@ def test_heartbeats_and_no_data(field: Field, judged: Judge, conn: str) -> None:
     judged()
 
 
-@pytest.mark.quick
+@pytest.mark.short("binance_spot")
 def test_the_user_stream_is_lost(field: Field, judged: Judge) -> None:
     """USD-M: its listen key has expired. Elsewhere the connection's session ends."""
     engine = field.run()

@@ -10,7 +10,7 @@ from field import Field
 Judge = Callable[..., None]
 
 
-@pytest.mark.quick
+@pytest.mark.short("binance_usdm")
 def test_a_killed_engine_starts_again_and_knows_what_happened(field: Field, judged: Judge) -> None:
     first = field.run()
     first.send(signal.SIGKILL)
