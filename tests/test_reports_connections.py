@@ -129,6 +129,9 @@ def test_a_socket_that_dies_without_a_close_is_replaced__pybit_31__coinbase_pro_
             await rig.quoting()
             begin(rig, "half_open", conn=conn.name.lower(), for_="2s")
             await rig.until(lambda: rig.bits)
+            await rig.until(lambda: any(  # found by us, before the fault's end resets it
+                line["name"] == conn.name and "silent" in line.get("why", "")
+                for line in rig.heard.of("connection")))
             await rig.quoting_again()
             assert rig.proxy.accepted.count(conn) >= 2
             await rig.stop()
