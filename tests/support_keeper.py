@@ -282,6 +282,13 @@ class Rig:
 
     # -- THE MARKET
 
+    async def place(self, client_id: str) -> None:
+        status, answer = await self.mine.signed(
+            "POST", "/fapi/v1/order", symbol="BTCUSDT", side="BUY", type="LIMIT",
+            timeInForce="GTC", quantity="0.010", price="50000.0", newClientOrderId=client_id,
+        )  # fmt: skip
+        assert status == 200, answer
+
     async def move(self) -> None:
         """Somebody bids more than anybody: the best bid is another."""
         best = await self.rest.call(self.adapter.best(self.btc))

@@ -65,6 +65,12 @@ class DeadMan:
         calls = adapter.dead_man(self._instruments, timeout_s * 1_000) if self.is_wanted else ()
         self._switches = [_Switch(call) for call in calls]
         self.renewals = 0
+        # What renewals cost a minute, which nobody else may spend.
+        self._kept_free = 0.0
+        if self._switches and not self._is_of_stream:
+            weight = sum(switch.call.weight for switch in self._switches)
+            self._kept_free = weight * 60.0 / (timeout_s * RENEW_SHARE)
+            rest.budget.keep_free(self._kept_free)
         if self.is_wanted:
             self._tell(True)
 
@@ -121,6 +127,8 @@ class DeadMan:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+        self._rest.budget.keep_free(-self._kept_free)
+        self._kept_free = 0.0
         await _each(self._disarm_one, self._adapter.dead_man(self._instruments, 0))
 
     async def _disarm_one(self, call: Call[None]) -> None:
