@@ -226,6 +226,9 @@ class LiveAccount:
         if bits & Halt.CLOCK and (self._resync is None or self._resync.done()):
             self._resync = self.stage.spawn(self.clock.clear(
                 lambda: any(i.bits & Halt.CLOCK for i in self.instruments)))
+        if bits & Halt.RATE_LIMIT:
+            # A ban told over TRADE is the whole address's: REST must not knock, either.
+            self.rest.keep_away_until(instrument.core.retry_utc_ms)
         if bits & Halt.RECONCILING:
             self.reconciler.want()
 
