@@ -195,7 +195,9 @@ def test_a_date_without_the_answers_own_date_says_nothing() -> None:
 
 @pytest.mark.parametrize(("status", "code", "is_of_address", "wait_s"), [
     (429, -1003, True, 60), (400, -1003, True, 60), (418, -1015, True, 120), (418, 0, True, 120),
-    (429, 0, True, 60), (429, -1015, False, 10), (400, -1015, False, 10), (400, -4, False, 0),
+    (429, 0, True, 60),
+    (403, 0, True, 60), (403, -2015, False, 0),
+    (429, -1015, False, 10), (400, -1015, False, 10), (400, -4, False, 0),
 ])  # fmt: skip
 def test_a_limit_of_orders_is_not_the_addresss(
     status: int, code: int, is_of_address: bool, wait_s: float

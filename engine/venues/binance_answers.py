@@ -20,6 +20,7 @@ CLOCK_CODES = frozenset({-1021, -5028})  # -5028: late for the matching engine i
 ORDERS_CODE = -1015  # too many new orders: the account's limit, whatever the status
 THROTTLE_CODES = frozenset({-1003, ORDERS_CODE})
 THROTTLE_STATUS = frozenset({418, 429})
+FIREWALL_STATUS = 403  # in front of the venue, so without a code: its limit of an address
 UNKNOWN_CODES = frozenset({-1006, -1007})
 UNKNOWN_STATUS = 408  # the venue waited in vain for its own backend
 # No such order: asked for, dead for 90 days without a fill, to be canceled (its text tells that
@@ -51,6 +52,7 @@ def failure_of(
         return None
     code, text = _code_of(body)
     is_throttled = status in THROTTLE_STATUS or code in THROTTLE_CODES | told.throttle_codes
+    is_throttled |= status == FIREWALL_STATUS and code == 0
     # By the code where there is one: 429 is the status of an order limit, too.
     is_of_account = code == ORDERS_CODE or code in told.throttle_codes
     is_late = status >= 500 or status == UNKNOWN_STATUS or code in UNKNOWN_CODES
@@ -100,7 +102,8 @@ def _retry_after_s(status: int, code: int, headers: Mapping[str, str]) -> float:
         return RETRY_BANNED_S
     if code == ORDERS_CODE:
         return RETRY_ORDERS_S
-    return RETRY_WEIGHT_S if status == 429 or code in THROTTLE_CODES else RETRY_S
+    is_weight = status in (429, FIREWALL_STATUS) or code in THROTTLE_CODES
+    return RETRY_WEIGHT_S if is_weight else RETRY_S
 
 
 def reader(*ids: int | str, result_key: str = "") -> Callable[[bytes], tuple[Said, str]]:
