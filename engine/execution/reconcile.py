@@ -7,6 +7,8 @@ The order of rows does not matter, nor how often each is told: pages move while 
 
 - Fills are booked first. A trade's order says whose it is: of this run, of an earlier one, a
   stranger's. Binance's trades name the order by its number only, so the order is asked for.
+- A core that stands still has no order at work: one of ours that the venue says lives is cancelled,
+  and nothing is agreed before the venue says that it ended.
 - An order in doubt is what a query by its client id says. "No such order" is only believed when
   the venue could not accept it any more; before, the order may still be on its way.
 - Nothing is sent again, and no position closed: this room only finds out what is.
@@ -47,6 +49,7 @@ _DEAD = frozenset({
 _SENT = frozenset({
     OrderState.PENDING_NEW, OrderState.PENDING_CANCEL, OrderState.PENDING_REPLACE,
 })  # fmt: skip
+_UNTOLD = frozenset({OrderState.PENDING_NEW, OrderState.UNKNOWN})  # the venue has it, or not
 _NO_ID = -1
 
 
@@ -213,11 +216,16 @@ class _Pass:
         if order.state not in _LIVE or row.state in _DEAD:
             if not self._may_settle(order):
                 self.waits.add(f"order {order.client_id} awaits its answer")
-            elif is_counted or row.state in _LIVE:
+            elif (is_counted and row.state in _DEAD) or (
+                # A cancel or an amend that awaits its answer: that it still lives is no news.
+                row.state in _LIVE and order.state in _UNTOLD
+            ):
                 self.settled.append(_settled(order, row))
-        elif self.belief.is_quiet and not _has_terms(order, row):
-            # By another's hand, or of an amend that we gave up: we know no order of such terms.
-            self.cancels.append(CancelOrder(row, Owner.RUN))
+        if self.belief.is_quiet and row.state in _LIVE:
+            if self._may_settle(order):
+                self.cancels.append(CancelOrder(row, Owner.RUN))
+            else:
+                self.waits.add(f"order {order.client_id} lives, and was sent just now")
 
     def _is_counted(self, order: OwnOrder, row: OrderRow) -> bool:
         """Whether what the venue says is filled is booked, or about to be. An order that ended
@@ -320,10 +328,6 @@ def _age(row: OrderRow) -> tuple[bool, int, str]:
 def _content(row: TradeRow) -> tuple[object, ...]:
     """Of a trade, whichever call told it: one of them names the client id, another does not."""
     return row.venue_order_id, row.px_ticks, row.qty_lots, row.fee_e8, row.fee_asset
-
-
-def _has_terms(order: OwnOrder, row: OrderRow) -> bool:
-    return row.px_ticks == order.px_ticks and row.qty_lots == order.qty_lots
 
 
 def _settled(order: OwnOrder, row: OrderRow) -> SettleOrder:
