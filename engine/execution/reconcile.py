@@ -213,19 +213,17 @@ class _Pass:
             ))
             return
         is_counted = self._is_counted(order, row)
-        if order.state not in _LIVE or row.state in _DEAD:
-            if not self._may_settle(order):
-                self.waits.add(f"order {order.client_id} awaits its answer")
-            elif (is_counted and row.state in _DEAD) or (
-                # A cancel or an amend that awaits its answer: that it still lives is no news.
-                row.state in _LIVE and order.state in _UNTOLD
-            ):
-                self.settled.append(_settled(order, row))
-        if self.belief.is_quiet and row.state in _LIVE:
-            if self._may_settle(order):
-                self.cancels.append(CancelOrder(row, Owner.RUN))
-            else:
-                self.waits.add(f"order {order.client_id} lives, and was sent just now")
+        lives = row.state in _LIVE
+        if lives and order.state in _LIVE and not self.belief.is_quiet:
+            return
+        if not self._may_settle(order):
+            self.waits.add(f"order {order.client_id} awaits its answer")
+            return
+        # Of a cancel or an amend that awaits its answer: that the order still lives is no news.
+        if (order.state in _UNTOLD) if lives else is_counted:
+            self.settled.append(_settled(order, row))
+        if lives and self.belief.is_quiet:
+            self.cancels.append(CancelOrder(row, Owner.RUN))
 
     def _is_counted(self, order: OwnOrder, row: OrderRow) -> bool:
         """Whether what the venue says is filled is booked, or about to be. An order that ended
