@@ -15,7 +15,7 @@ from engine.live.account import FEEDS_MAX, feed_groups
 from engine.live.facts import refuse_production
 from engine.live.instrument import JOURNALS_BYTES, MIB, LiveInstrument, segment_bytes
 from engine.live.lock import AccountLock
-from engine.live.reconciler import is_ours
+from engine.live.pull import is_ours
 from engine.venues.base import Instrument, OrderRow
 from fastcore.types import OrderState, Side
 

@@ -21,6 +21,7 @@ from engine.gateway.venue_watch import VenueWatch
 from engine.live.facts import read_fee
 from engine.live.instrument import LiveInstrument
 from engine.live.lock import AccountLock
+from engine.live.pull import Pull
 from engine.live.reconciler import Reconciler
 from engine.live.stage import Stage, cancelled
 from engine.venues.base import Instrument
@@ -57,6 +58,8 @@ class LiveAccount:
         self.is_built = False
         self.calls: AccountCalls
         self.reconciler: Reconciler
+        self.pull: Pull
+        self.epoch = 0  # losses of a private connection: what was read before one proves nothing
         self.dead_man: DeadMan | None = None
         self.trade: Keeper
         self.user: Keeper
@@ -125,6 +128,7 @@ class LiveAccount:
             self._on_trading, self._on_filters, rng=stage.rng, emit=self.emit,
         )  # fmt: skip
         self.reconciler = Reconciler(self)
+        self.pull = Pull(self)
         self.is_built = True
         self._apply_clock(self.clock.offset_ns)
         stage.spawn(self.clock.keep())
@@ -208,10 +212,13 @@ class LiveAccount:
             if any(instrument.is_any_on_its_way() for instrument in self.instruments):
                 self.trade_lost_ns = self.trade.lost_ns
         if not self.is_trade_up:
-            self.reconciler.on_trade_lost()
+            self.epoch += 1
+            self.pull.on_trade_lost()
         self.reconciler.want()
 
     def _on_user_change(self) -> None:
+        if not self._is_open(self.user):
+            self.epoch += 1
         if self.dead_man is not None:
             self.dead_man.on_user(self._is_open(self.user))
         self.reconciler.want()
@@ -268,6 +275,7 @@ class LiveAccount:
         """No connection is made any more; those that are up stay."""
         if self.is_built:
             await self.reconciler.close()
+            await self.pull.close()
             await asyncio.gather(*(keeper.close() for keeper in self._keepers.values()))
             await self.snapshots.close()
             if self._resync is not None:

@@ -127,7 +127,7 @@ class StartUp:
         await step("opening position known", self._open(account), seconds, account=name)
         await step("USER connection up", account.connect(account.user), account=name)
         await step(
-            "leftover orders cancelled", account.reconciler.pull_leftovers(),
+            "leftover orders cancelled", account.pull.leftovers(),
             seconds + LEFTOVERS_S, account=name,
         )
         await step(
