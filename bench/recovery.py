@@ -313,7 +313,7 @@ def _config(
     head, _, rest = text.partition("[[instrument]]")
     one = rest.partition("[[instrument]]")[0]
     for key in ("orders_per_10s_max", "orders_per_min_max", "messages_per_s_max",
-                "messages_per_min_max", "cancel_reserve", "exit_reserve"):  # fmt: skip
+                "messages_per_min_max", "cancel_reserve", "exit_reserve", "open_orders_max"):  # fmt: skip
         one = re.sub(rf"(?m)^({key} = )(\d+)",
                      lambda found: f"{found[1]}{max(1, int(found[2]) // len(symbols))}", one)
     text = head + "".join(
