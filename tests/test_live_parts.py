@@ -36,7 +36,7 @@ def test_state_names_the_last_run_and_is_whole(tmp_path: Path) -> None:
     lock = AccountLock(tmp_path, "main")
     assert lock.previous() is None
     for number in (1, 2):
-        lock.note(tmp_path / f"run{number}", number)
+        lock.note(tmp_path / f"run{number}", number, {})
     previous = lock.previous()
     assert previous is not None
     assert (previous.run_dir, previous.utc_ns) == (tmp_path / "run2", 2)

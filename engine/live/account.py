@@ -24,6 +24,7 @@ from engine.live.lock import AccountLock
 from engine.live.pull import Pull
 from engine.live.reconciler import Reconciler
 from engine.live.stage import Stage, cancelled
+from engine.recorder.opening import Opening
 from engine.venues.base import Instrument
 from fastcore.account import Account as CoreAccount
 from fastcore.types import Conn, Halt
@@ -54,7 +55,12 @@ class LiveAccount:
         self.clock = ClockSync(
             self.rest, self.adapter, self._apply_clock, rng=stage.rng, emit=self.emit
         )
+        self.before: Opening | None = None  # how the account's run before this one ended
+        self.unread: dict[str, int] = {}  # instruments that have not agreed yet, since when
+        self._noted_ns = 0
         self.is_rest_up = False
+        self.is_opened = False  # the journals hold what the run began with
+        self.is_let_go = False
         self.is_built = False
         self.calls: AccountCalls
         self.reconciler: Reconciler
@@ -247,6 +253,17 @@ class LiveAccount:
                     self._conditions.set(instrument.number, Halt.VENUE, "fees", True)
                 self.stage.warn(error, **instrument.where)
 
+    def note_run(self, unread: dict[str, int]) -> None:
+        """From here on this run's journals say what the account holds; of `unread` (by instrument)
+        they may lack trades since then."""
+        self.unread, self._noted_ns = unread, self.utc_ns()
+        self.lock.note(self.stage.config.run_dir, self._noted_ns, unread)
+
+    def on_agreed(self, instrument: LiveInstrument) -> None:
+        """Trades of it are read to the end: the next start need not go back for them."""
+        if self._noted_ns and self.unread.pop(instrument.key, None) is not None:
+            self.lock.note(self.stage.config.run_dir, self._noted_ns, self.unread)
+
     async def connect(self, *keepers: Keeper) -> None:
         """Each once; from then on it is kept, however long the rest of the start-up takes."""
         for keeper in keepers:
@@ -261,6 +278,7 @@ class LiveAccount:
 
     def start_keeping(self) -> None:
         """Start-up is over: look after what else may change."""
+        self.is_let_go = True
         spawn = self.stage.spawn
         for watch in self._watches:
             spawn(watch.keep())

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,8 @@ class Previous(NamedTuple):
 
     run_dir: Path
     utc_ns: int
+    # By instrument, where that run did not agree with the venue: trades since then may be missing.
+    unread: Mapping[str, int] = {}
 
 
 class AccountLock:
@@ -69,17 +72,19 @@ class AccountLock:
             raise _unusable(self.state_path, error) from None
         try:
             told = json.loads(text)
-            return Previous(Path(told["run_dir"]), int(told["utc_ns"]))
-        except (ValueError, KeyError, TypeError):
+            unread = {str(key): int(ns) for key, ns in told.get("unread", {}).items()}
+            return Previous(Path(told["run_dir"]), int(told["utc_ns"]), unread)
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise TickmakerError(
                 f"{self.state_path} can't be read: it says which run traded {self.account} last",
                 "restore it; or delete it, and what the account holds becomes the opening",
                 EXIT_UNSAFE,
             ) from None
 
-    def note(self, run_dir: Path, utc_ns: int) -> None:
+    def note(self, run_dir: Path, utc_ns: int, unread: Mapping[str, int]) -> None:
         """From now on this run is the account's last; on disk before this returns."""
-        text = json.dumps({"run_dir": str(run_dir.resolve()), "utc_ns": utc_ns})
+        told = {"run_dir": str(run_dir.resolve()), "utc_ns": utc_ns, "unread": dict(unread)}
+        text = json.dumps(told)
         fresh = self.state_path.with_suffix(".json.new")
         try:
             fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)

@@ -110,16 +110,17 @@ class Reconciler:
                 pause_s = backoff_s(attempt, self._stage.rng, cap_s=PAUSE_S_MAX)
                 await asyncio.sleep(pause_s)
 
-    async def agree(self) -> None:
+    async def agree(self) -> list[LiveInstrument]:
         """At start-up, until each instrument of the account agrees, or can't: those that do not
-        stay halted, and are told of."""
+        stay halted, and are told of. They are returned."""
         left = list(self._account.instruments)
         for attempt in range(ROUNDS_TO_TELL + 1):
             agreed = await self.round(left, is_wide=attempt > 1)
             left = [instrument for instrument in left if instrument not in agreed]
             if not left:
-                return
+                break
             await asyncio.sleep(backoff_s(attempt, self._stage.rng))
+        return left
 
     # -- ONE ROUND ---
 
@@ -141,6 +142,7 @@ class Reconciler:
                 instrument.since_ns = asked_utc_ns - TRADES_MARGIN_NS
                 self._told_diverged.pop(instrument.number, None)
                 self._unexplained.pop(instrument.number, None)
+                self._account.on_agreed(instrument)
                 agreed.append(instrument)
         return agreed
 

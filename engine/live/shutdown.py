@@ -48,7 +48,8 @@ class ShutDown:
         self.accounts = [account for account in accounts if account.is_built]
         self.instruments = instruments if self.accounts else []
         self.cancelled = 0
-        self.left: int | None = 0
+        # 0 is said only where each account's venue said so.
+        self.left: int | None = 0 if len(self.accounts) == len(accounts) else None
         self.error: TickmakerError | None = None  # the first
 
     async def run(self) -> None:
@@ -70,9 +71,11 @@ class ShutDown:
             self.left = None
             self._fail(error)
             return
-        if account.config.at_shutdown == "flatten":
+        # Before it was let go, its position is what it happened to hold.
+        if account.config.at_shutdown == "flatten" and account.is_let_go:
             await self._flatten(account)
-        await self._read_last(account)
+        if account.is_opened:
+            await self._read_last(account)
         if account.dead_man is not None:
             await self._disarm(account)
 

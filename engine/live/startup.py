@@ -13,6 +13,7 @@ from engine.config_file import config_sha256, limits_sha256
 from engine.errors import TickmakerError
 from engine.gateway.budget import SNAPSHOT_SHARE
 from engine.gateway.edge import pin
+from engine.live import takeover
 from engine.live.account import LiveAccount
 from engine.live.facts import (
     check_size,
@@ -88,10 +89,10 @@ class StartUp:
         if previous is None:
             return
         keys = [instrument.key for instrument in account.instruments]
-        opening = opening_of(previous.run_dir, keys)
+        account.unread = dict(previous.unread)
+        account.before = opening_of(previous.run_dir, keys, previous.unread)
         for instrument in account.instruments:
-            instrument.previous = opening.instruments.get(instrument.key)
-            instrument.since_ns = previous.utc_ns
+            instrument.previous = account.before.instruments.get(instrument.key)
         if self.stage.log is not None:
             self.stage.log.previous_run(clock.monotonic_ns(), account.name, previous.run_dir)
         self.stage.say_step(
@@ -126,18 +127,22 @@ class StartUp:
         step, name, seconds = self.stage.step, account.name, step_s(account)
         await step("opening position known", self._open(account), seconds, account=name)
         await step("USER connection up", account.connect(account.user), account=name)
+        await takeover.wait_out(account)
         await step(
-            "leftover orders cancelled", account.pull.leftovers(),
+            "leftover orders cancelled", self._pull_leftovers(account),
             seconds + LEFTOVERS_S, account=name,
         )
-        await step(
+        apart = await step(
             "account agreed with the venue", account.reconciler.agree(), seconds, account=name
         )
         await step("balances read", self._read_balances(account), account=name)
-        # From here on this run's journals say what the account holds.
-        account.lock.note(self.stage.config.run_dir, account.utc_ns())
+        account.note_run({instrument.key: instrument.since_ns for instrument in apart})
         if account.dead_man is not None:
             await step("dead-man switch armed", account.arm(), seconds, account=name)
+
+    async def _pull_leftovers(self, account: LiveAccount) -> None:
+        await account.pull.leftovers()
+        await takeover.pull_dropped(account)
 
     async def _open(self, account: LiveAccount) -> None:
         """What each instrument held before this run: by our own ledger, and at the first start
@@ -149,8 +154,9 @@ class StartUp:
                 fresh.append(instrument)
                 continue
             instrument.known_trades = {(trade, Side(side)) for trade, side in previous.booked}
-            if previous.last_trade_ts_ns:
-                instrument.since_ns = previous.last_trade_ts_ns - PREVIOUS_MARGIN_NS
+            # A run that did not trade it may lie between: then since the one that opened it began.
+            since_ns = (previous.last_trade_ts_ns or previous.began_ns) - PREVIOUS_MARGIN_NS
+            instrument.since_ns = min(since_ns, account.unread.get(instrument.key, since_ns))
             lots = previous.position_in(instrument.traded.lot)
             self.stage.hot.opening(instrument.number, lots)
             if self.stage.log is not None and (
@@ -161,6 +167,7 @@ class StartUp:
                 )
         if fresh:
             await self._adopt(account, fresh)
+        account.is_opened = True
 
     async def _adopt(self, account: LiveAccount, fresh: list[LiveInstrument]) -> None:
         """The venue's position less the trades that the reconciliation will book. Read between
