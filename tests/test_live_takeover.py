@@ -19,6 +19,8 @@ from engine.live.takeover import recv_window_ms, wait_s
 USDM, BYBIT = "local_binance_usdm.toml", "local_bybit.toml"
 S_NS = 10**9
 NO_WAY = "a drill"
+RICH = {"exposure_e8_max": "200_000_000_000_000", "position_lots_max": "20_000_000",
+        "exposure_max": "20_000_000_000_000"}  # fmt: skip
 
 
 # -- WHAT IS STILL ON ITS WAY ---
@@ -72,7 +74,7 @@ def test_orders_in_an_instrument_that_was_dropped_are_cancelled(tmp_path: Path) 
     async def work() -> None:
         bybit = Exchange("bybit", ["linear/BTCUSDT", "spot/BTCUSDT"])
         async with exchanges(tmp_path, bybit):
-            path = written(tmp_path, BYBIT, dead_man_s="0")
+            path = written(tmp_path, BYBIT, **RICH)
             async with desk(path, tmp_path / "one") as first:
                 await first.until(lambda: bybit.core.open_orders(0, "linear/BTCUSDT"))
                 await first.crash()
