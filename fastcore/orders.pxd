@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t
 from fastcore.seen cimport Seen
 from fastcore.types cimport (
     FillRow,
+    KnownTrade,
     OrderEvent,
     QueryRow,
     ReplyEvent,
@@ -56,6 +57,8 @@ cdef class Orders(Working):
     cdef Fill last_fill
     cdef ns_t last_trade_ts_ns     # the venue's, of the newest execution that is booked
     cdef Seen trade_ids
+    cdef ns_t[TRADE_IDS_MAX] trade_ts_ns   # the venue's, of each, by its place in the ring
+    cdef ns_t forgotten_ts_ns      # the newest that is not remembered any more; 0: all are
 
     cdef int on_order_event(self, const OrderEvent* event, px_t bid_px_ticks,
                             px_t ask_px_ticks, ns_t now_ns) noexcept nogil
@@ -63,10 +66,13 @@ cdef class Orders(Working):
     # True: booked; False: its trade was known.
     cdef bint on_fill_row(self, const FillRow* row, px_t bid_px_ticks, px_t ask_px_ticks,
                           ns_t now_ns) noexcept nogil
+    # Booked by an earlier run: not to be booked again.
+    cdef void on_known(self, const KnownTrade* trades, int count) noexcept nogil
     # As on_reply, of an answer that came over REST.
     cdef int on_query(self, const QueryRow* row, ns_t now_ns) noexcept nogil
     cdef void on_unsent(self, seq_t intent_id, int verb, int outcome) noexcept nogil
 
+    cdef int _on_reply(self, const ReplyEvent* event, ns_t asked_ns, ns_t now_ns) noexcept nogil
     cdef void _on_event_state(self, Order* order, const OrderEvent* event) noexcept nogil
     cdef void _note_refusal(self, const Order* order) noexcept nogil
     cdef void _settle_amend(self, Order* order, px_t px_ticks, qty_t qty_lots) noexcept nogil
@@ -74,13 +80,13 @@ cdef class Orders(Working):
     cdef void _on_amend_accepted(self, Order* order) noexcept nogil
     cdef void _on_modify_reply(self, Order* order, const ReplyEvent* event) noexcept nogil
     cdef void _ask_again(self, Order* order, int reason) noexcept nogil
-    cdef void _on_status_reply(self, Order* order, const ReplyEvent* event,
+    cdef void _on_status_reply(self, Order* order, const ReplyEvent* event, ns_t asked_ns,
                                ns_t now_ns) noexcept nogil
     cdef void _on_status_amend(self, Order* order, const ReplyEvent* event,
-                               ns_t now_ns) noexcept nogil
-    cdef bint _is_past_arrival(self, const Order* order, ns_t now_ns) noexcept nogil
+                               ns_t asked_ns) noexcept nogil
+    cdef bint _is_past_arrival(self, const Order* order, ns_t asked_ns) noexcept nogil
     cdef bint _is_surprise(self, const OrderEvent* event, const Order* order) noexcept nogil
     cdef void _fill(self, const OrderEvent* event, int owner, int via, px_t bid_px_ticks,
                     px_t ask_px_ticks, ns_t now_ns) noexcept nogil
     cdef void _on_known_trade(self, Order* order, const OrderEvent* event) noexcept nogil
-    cdef bint _is_new_trade(self, seq_t trade_id, int side) noexcept nogil
+    cdef bint _is_new_trade(self, seq_t trade_id, int side, ns_t exch_ts_ns) noexcept nogil

@@ -6,12 +6,12 @@ from dataclasses import replace
 from decimal import Decimal
 from random import Random
 from types import SimpleNamespace as Namespace
-from typing import Any
+from typing import Any, cast
 
 from support_core import MS, Desk
 
 from engine.errors import TickmakerError
-from engine.execution.belief import AskOrder, Told
+from engine.execution.belief import AskOrder, SettleOrder, Told
 from engine.live import pull
 from engine.live.instrument import LiveInstrument
 from engine.live.pull import Pull
@@ -252,6 +252,22 @@ def test_queries_leave_the_moment_of_the_reading_where_it_was() -> None:
         assert after == replace(told, absent=["99"], orders=[])
 
     run(work)
+
+
+def test_answers_count_from_the_question_and_what_the_core_forgot_is_not_booked_again() -> None:
+    rig = Rig()
+    (instrument,) = rig.instruments
+    told: list[dict[str, Any]] = []
+    rig.hot.query = lambda _, **row: told.append(row)  # type: ignore[method-assign]
+    settled = SettleOrder(1, OrderState.REJECTED, -1, 100, 1, 0, is_absent=True)
+    rig.reconciler._apply(instrument, [settled], 7)
+    assert [row["asked_ns"] for row in told] == [7]
+    instrument.core = cast(Any, Namespace(forgotten_ts_ns=20))
+    rows = [
+        TradeRow("BTCUSDT", at, 1, "", Side.BUY, 1, 1, 0, FeeAsset.QUOTE, True, at, "1")
+        for at in (19, 20, 21)
+    ]
+    assert [row.trade_id for row in instrument.unforgotten(rows)] == [21]
 
 
 # -- COMPARED WHILE IT TRADES ---

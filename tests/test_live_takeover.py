@@ -15,6 +15,7 @@ from engine.live import startup
 from engine.live.reconciler import Reconciler
 from engine.live.startup import StartUp
 from engine.live.takeover import recv_window_ms, wait_s
+from fastcore.types import Side
 
 USDM, BYBIT = "local_binance_usdm.toml", "local_bybit.toml"
 S_NS = 10**9
@@ -77,6 +78,13 @@ def test_orders_in_an_instrument_that_was_dropped_are_cancelled(tmp_path: Path) 
             path = written(tmp_path, BYBIT, **RICH)
             async with desk(path, tmp_path / "one") as first:
                 await first.until(lambda: bybit.core.open_orders(0, "linear/BTCUSDT"))
+                # Its own quotes may be filled by and by: one far from the market.
+                account = first.account
+                await account.rest.call(account.adapter.place(
+                    first.instruments[0].traded, "tm0a1b2c3d-01-0000000000aa", Side.BUY,
+                    first.numbers()["bid_px_ticks"] - 3_000, 10, is_ioc=False,
+                    is_reduce_only=False,
+                ))  # fmt: skip
                 await first.crash()
             assert bybit.core.open_orders(0, "linear/BTCUSDT")
             head, linear, spot = path.read_text().split("[[instrument]]")

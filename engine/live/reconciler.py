@@ -157,7 +157,8 @@ class Reconciler:
         since_ns = instrument.since_ns - (TRADES_WIDE_NS if is_wide else 0)
         trades = await patient(lambda: calls.trades_since(traded, since_ns))
         return Told(
-            open_orders=rows, orders=(), absent=(), trades=trades, position_lots=None, at_ns=0
+            open_orders=rows, orders=(), absent=(), trades=instrument.unforgotten(trades),
+            position_lots=None, at_ns=0,
         )
 
     async def _settle(self, instrument: LiveInstrument, told: Told, epoch: int) -> bool:
@@ -171,7 +172,7 @@ class Reconciler:
                 self._halt_for_strangers(instrument)
                 self._stage.hot.account(instrument.number, actions[0].position_lots, 0)
                 return True
-            has_applied = self._apply(instrument, actions)
+            has_applied = self._apply(instrument, actions, told.at_ns)
             if diverged := [action for action in actions if isinstance(action, Diverged)]:
                 self._on_diverged(instrument, told, diverged)
             asks = [a for a in actions if isinstance(a, AskOrder) and a not in asked]
@@ -185,7 +186,7 @@ class Reconciler:
                 return False
         return False
 
-    def _apply(self, instrument: LiveInstrument, actions: Iterable[Any]) -> bool:
+    def _apply(self, instrument: LiveInstrument, actions: Iterable[Any], asked_ns: int) -> bool:
         """Fills and settled orders to the core; False: there was none."""
         has_applied = False
         for action in actions:
@@ -199,7 +200,7 @@ class Reconciler:
                     )  # fmt: skip
             elif isinstance(action, SettleOrder):
                 has_applied = True
-                instrument.settle(action)
+                instrument.settle(action, asked_ns)
                 self._stage.emit("settled_order", intent_id=action.intent_id,
                                  how="ABSENT" if action.is_absent else action.state.name,
                                  **instrument.where)  # fmt: skip
@@ -307,7 +308,8 @@ class Reconciler:
         rows = await patient(lambda: calls.open_orders(traded))
         trades = await patient(lambda: calls.trades_since(traded, instrument.since_ns))
         return Told(
-            open_orders=rows, orders=(), absent=(), trades=trades, position_lots=None, at_ns=0
+            open_orders=rows, orders=(), absent=(), trades=instrument.unforgotten(trades),
+            position_lots=None, at_ns=0,
         )
 
     def _compare(self, instrument: LiveInstrument, told: Told, asked_utc_ns: int) -> None:

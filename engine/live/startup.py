@@ -159,6 +159,8 @@ class StartUp:
             instrument.since_ns = min(since_ns, account.unread.get(instrument.key, since_ns))
             lots = previous.position_in(instrument.traded.lot)
             self.stage.hot.opening(instrument.number, lots)
+            # A stream may yet tell of what that run had read over REST just before it died.
+            self.stage.hot.known(instrument.number, previous.known)
             if self.stage.log is not None and (
                 carried_e8 := previous.carried_in(instrument.traded.lot)
             ):  # else the parts of a lot of some restarts grow to a lot
