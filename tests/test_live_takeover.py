@@ -15,9 +15,10 @@ from engine.live import startup
 from engine.live.reconciler import Reconciler
 from engine.live.startup import StartUp
 from engine.live.takeover import recv_window_ms, wait_s
+from engine.recorder.opening import opening_of
 from fastcore.types import Side
 
-USDM, BYBIT = "local_binance_usdm.toml", "local_bybit.toml"
+USDM, SPOT, BYBIT = "local_binance_usdm.toml", "local_binance_spot.toml", "local_bybit.toml"
 S_NS = 10**9
 NO_WAY = "a drill"
 RICH = {"exposure_e8_max": "200_000_000_000_000", "position_lots_max": "20_000_000",
@@ -200,5 +201,25 @@ def test_run_that_never_agreed_says_since_when_trades_may_be_missing(tmp_path: P
                 await third.quoting()
                 assert json.loads(state.read_text())["unread"] == {}
                 assert await third.stop() == EXIT_OK
+
+    run(work)
+
+
+# -- WHAT A SPOT WALLET HOLDS ---
+
+
+def test_dust_of_a_wallet_is_carried_into_the_next_run(tmp_path: Path) -> None:
+    async def work() -> None:
+        spot = Exchange("binance_spot", ["BTCUSDT"])
+        async with exchanges(tmp_path, spot):
+            path = written(tmp_path, SPOT)
+            async with desk(path, tmp_path / "one") as made:
+                lot_e8 = 1_000
+                spot.core.accounts[0].balances["BTC"] += lot_e8 * 6 // 10
+                await made.until(lambda: made.heard.of("started"))
+                assert await made.stop() == EXIT_OK
+            found = opening_of(tmp_path / "one").instruments["spot.binance_spot.BTCUSDT"]
+            assert found.lot == "0.00001"
+            assert found.carried_e8 == 600
 
     run(work)

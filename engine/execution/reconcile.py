@@ -7,8 +7,8 @@ The order of rows does not matter, nor how often each is told: pages move while 
 
 - Fills are booked first. A trade's order says whose it is: of this run, of an earlier one, a
   stranger's. Binance's trades name the order by its number only, so the order is asked for.
-- A core that stands still has no order at work: one of ours that the venue says lives is cancelled,
-  and nothing is agreed before the venue says that it ended.
+- A core that stands still has no order at work: one of ours that the venue says lives is
+  cancelled, and nothing is agreed before the venue says that it ended.
 - An order in doubt is what a query by its client id says. "No such order" is only believed when
   the venue could not accept it any more; before, the order may still be on its way.
 - Nothing is sent again, and no position closed: this room only finds out what is.

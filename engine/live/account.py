@@ -20,7 +20,7 @@ from engine.gateway.rest import RestClient
 from engine.gateway.venue_watch import VenueWatch
 from engine.live.facts import read_fee
 from engine.live.instrument import LiveInstrument
-from engine.live.lock import AccountLock
+from engine.live.lock import AccountLock, key_mark
 from engine.live.pull import Pull
 from engine.live.reconciler import Reconciler
 from engine.live.stage import Stage, cancelled
@@ -45,7 +45,10 @@ class LiveAccount:
         self.name = config.name
         self.instruments = instruments
         self.adapter = venues.adapter(config, *credential)
-        self.lock = AccountLock(stage.config.state_dir, config.name)
+        self.lock = AccountLock(
+            stage.config.state_dir, config.name,
+            key_mark(config.venue, config.rest_url, credential[0]), stage.edge.locks_dir,
+        )  # fmt: skip
         hosts = stage.hosts
         self.rest = RestClient(
             self.adapter, config.rest_url, hosts.budget(config.rest_url, self.adapter),

@@ -6,15 +6,17 @@ since, what the venue says now. Only then books are synced and cores let go.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 
 from engine import clock
 from engine.config_file import config_sha256, limits_sha256
-from engine.errors import TickmakerError
+from engine.errors import EXIT_USAGE, TickmakerError
 from engine.gateway.budget import SNAPSHOT_SHARE
 from engine.gateway.edge import pin
 from engine.live import takeover
 from engine.live.account import LiveAccount
+from engine.live.coins import is_spot, shared_coins
 from engine.live.facts import (
     check_size,
     read_facts,
@@ -23,6 +25,7 @@ from engine.live.facts import (
     step_s,
 )
 from engine.live.instrument import LiveInstrument
+from engine.live.lock import same_keys
 from engine.live.reconciler import lots_of
 from engine.live.stage import Stage, each, patient
 from engine.recorder.opening import opening_of
@@ -67,6 +70,7 @@ class StartUp:
         self._lock()
         await each([read_facts(account) for account in self.accounts])
         for account in self.accounts:
+            refuse_shared_coins(account)
             self._look_back(account)
         self._build()
         self.on_built()
@@ -77,6 +81,8 @@ class StartUp:
     # -- BEFORE CORES ---
 
     def _lock(self) -> None:
+        for problem in same_keys({account.name: account.lock.mark for account in self.accounts}):
+            raise TickmakerError(f"Configuration: {problem}", "correct it", EXIT_USAGE)
         for account in self.accounts:
             started_ns = clock.monotonic_ns()
             account.lock.take()
@@ -161,12 +167,7 @@ class StartUp:
             self.stage.hot.opening(instrument.number, lots)
             # A stream may yet tell of what that run had read over REST just before it died.
             self.stage.hot.known(instrument.number, previous.known)
-            if self.stage.log is not None and (
-                carried_e8 := previous.carried_in(instrument.traded.lot)
-            ):  # else the parts of a lot of some restarts grow to a lot
-                self.stage.log.opening(
-                    clock.monotonic_ns(), account.name, instrument.key, carried_e8
-                )
+            self._carry(instrument, previous.carried_in(instrument.traded.lot))
         if fresh:
             await self._adopt(account, fresh)
         account.is_opened = True
@@ -179,6 +180,7 @@ class StartUp:
         left = list(fresh)
         for _ in range(OPENING_TRIES):
             held = await patient(account.calls.positions)
+            coins = await self._coins(account, left)
             after = await each([self._trades(account, i, since_ns) for i in left])
             agreed = {}
             for instrument, trades in zip(left, after, strict=True):
@@ -188,6 +190,7 @@ class StartUp:
             for instrument, lots in agreed.items():
                 instrument.since_ns = since_ns
                 self.stage.hot.opening(instrument.number, lots)
+                self._carry(instrument, dust_e8(instrument, held, coins))
                 if lots:
                     self.stage.emit("adopted", position_lots=lots, **instrument.where)
             left = [instrument for instrument in left if instrument not in agreed]
@@ -198,6 +201,21 @@ class StartUp:
             "can't be told",
             "stop that, start the engine, and then let it go on",
         )
+
+    def _carry(self, instrument: LiveInstrument, carried_e8: int) -> None:
+        """Of the base asset beside the opening's lots: the parts of a lot of some runs, and their
+        fees, grow to a lot."""
+        if carried_e8 and self.stage.log is not None:
+            name = instrument.config.account
+            self.stage.log.opening(clock.monotonic_ns(), name, instrument.key, carried_e8)
+
+    async def _coins(
+        self, account: LiveAccount, instruments: list[LiveInstrument]
+    ) -> dict[str, int]:
+        """What the wallet holds, in 1e-8; of spot alone, whose positions it is made of."""
+        if not any(is_spot(instrument.traded) for instrument in instruments):
+            return {}
+        return {row.asset: row.total_e8 for row in await patient(account.calls.balances)}
 
     async def _trades(
         self, account: LiveAccount, instrument: LiveInstrument, since_ns: int
@@ -237,6 +255,25 @@ class StartUp:
         for account in self.accounts:
             account.reconciler.want()
         self.stage.emit("started", instruments=len(self.instruments))
+
+
+def refuse_shared_coins(account: LiveAccount) -> None:
+    traded = {instrument.key: instrument.traded for instrument in account.instruments}
+    for problem in shared_coins(traded, account.config.wanted.fee_discount):
+        raise TickmakerError(
+            f"Configuration: {problem}", "trade them on accounts of their own", EXIT_USAGE
+        )
+
+
+def dust_e8(
+    instrument: LiveInstrument, held: Mapping[tuple[str, str], int], coins: Mapping[str, int]
+) -> int:
+    """What a spot wallet holds of the base asset beside whole lots; 0 elsewhere."""
+    lot_e8 = int(Decimal(instrument.traded.lot).scaleb(8))
+    if not is_spot(instrument.traded) or lot_e8 < 1:
+        return 0
+    dust = coins.get(instrument.traded.base, 0) - held.get(instrument.place, 0) * lot_e8
+    return dust if 0 <= dust < lot_e8 else 0
 
 
 def _books_s(account: LiveAccount) -> float:
