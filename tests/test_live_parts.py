@@ -44,7 +44,9 @@ def test_key_is_one_engines_whatever_the_account_is_called(tmp_path: Path) -> No
     first.take()
     with pytest.raises(TickmakerError, match="traded by another engine"):
         second.take()
-    AccountLock(tmp_path / "b", "other").take()  # the refused one keeps nothing
+    by_name = AccountLock(tmp_path / "b", "other")
+    by_name.take()  # the refused one keeps nothing
+    by_name.release()
     first.release()
     second.take()
     second.release()

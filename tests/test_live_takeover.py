@@ -219,7 +219,7 @@ def test_dust_of_a_wallet_is_carried_into_the_next_run(tmp_path: Path) -> None:
                 await made.until(lambda: made.heard.of("started"))
                 assert await made.stop() == EXIT_OK
             found = opening_of(tmp_path / "one").instruments["spot.binance_spot.BTCUSDT"]
-            assert found.lot == "0.00001"
+            assert float(found.lot) == 0.00001
             assert found.carried_e8 == 600
 
     run(work)
