@@ -375,6 +375,21 @@ def test_throttled_says_when_to_come_again() -> None:
 
 
 @pytest.mark.parametrize(
+    ("code", "status", "is_of_address", "wait_s"),
+    [(10006, 200, False, 1.0), (20003, 200, False, 1.0), (170222, 200, False, 1.0),
+     (10429, 429, False, 1.0), (10018, 200, True, 5.0), (10403, 200, True, 5.0),
+     (10018, 403, True, 600.0), (110007, 200, False, 0.0)],
+)  # fmt: skip
+def test_one_calls_limit_is_not_the_addresss(
+    code: int, status: int, is_of_address: bool, wait_s: float
+) -> None:
+    failure = said(code, status=status)
+    assert (failure.is_of_address, failure.retry_after_s) == (is_of_address, wait_s)
+    for before in (403, 429):
+        assert BYBIT.failure(before, {}, b"slow down").is_of_address
+
+
+@pytest.mark.parametrize(
     ("status", "text", "flag", "wait_s"),
     [
         (403, b"access too frequent, please try again in 10 minutes", "is_throttled", 600.0),

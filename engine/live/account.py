@@ -13,7 +13,8 @@ from engine.gateway.account_calls import AccountCalls
 from engine.gateway.clocksync import ClockSync
 from engine.gateway.deadman import DeadMan
 from engine.gateway.hotrole import Role
-from engine.gateway.keeper import Keeper, Link
+from engine.gateway.keeper import Keeper
+from engine.gateway.link import Link
 from engine.gateway.liveness import Conditions, MarketWatch
 from engine.gateway.market import Snapshots
 from engine.gateway.rest import RestClient
@@ -241,6 +242,9 @@ class LiveAccount:
         if bits & Halt.CLOCK and (self._resync is None or self._resync.done()):
             self._resync = self.stage.spawn(self.clock.clear(
                 lambda: any(i.bits & Halt.CLOCK for i in self.instruments)))
+        if bits & Halt.RATE_LIMIT:
+            # A ban told over TRADE is the whole address's: REST must not knock, either.
+            self.rest.keep_away_until(instrument.core.retry_utc_ms)
         if bits & Halt.RECONCILING:
             self.reconciler.want()
 

@@ -22,9 +22,10 @@ class Urgency(IntEnum):
     """Who goes first when an address's budget runs short; a cancel is never held back."""
 
     CANCEL = 0
-    SAFETY = 1  # position, open orders, fills, dead-man switch, listen key
-    NORMAL = 2  # clock, instruments, fees
-    SNAPSHOT = 3
+    UPKEEP = 1  # dead-man switch, clock: little and steady, and without it nothing may be quoted
+    SAFETY = 2  # position, open orders, fills, listen key
+    NORMAL = 3  # instruments, fees
+    SNAPSHOT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,9 @@ class Failure:
     is_clock: bool = False
     is_throttled: bool = False
     retry_after_s: float = 0.0
+    # The limit is the address's: nothing goes out before that, not even a cancel. Otherwise it is
+    # an account's limit of that one call, and others go on.
+    is_of_address: bool = False
     is_unknown: bool = False  # the fate of the request is not known
     is_absent: bool = False  # no such order
 

@@ -127,7 +127,7 @@ class Binance:
         # Whole milliseconds, cut off: on average half of one is missing.
         return Call("GET", f"{self.root}/time", lambda document: (
             Row("time", document).whole("serverTime") * MS_NS + MS_NS // 2
-        ))  # fmt: skip
+        ), urgency=Urgency.UPKEEP)  # fmt: skip
 
     def _depth(
         self, instrument: Instrument, kinds: Sequence[tuple[int, int]], among: int

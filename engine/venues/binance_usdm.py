@@ -242,7 +242,7 @@ class BinanceUsdm(Binance):
 
         params = {"symbol": symbol, "countdownTime": str(timeout_ms)}
         return Call("POST", f"{self.root}/countdownCancelAll", read, params, is_signed=True,
-                    weight=10, urgency=Urgency.SAFETY)  # fmt: skip
+                    weight=10, urgency=Urgency.UPKEEP)  # fmt: skip
 
     # -- CONNECTIONS ---
 
