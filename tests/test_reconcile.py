@@ -198,6 +198,29 @@ def test_reconcile_cancels_what_rests_at_terms_that_are_not_ours() -> None:
     assert actions == [CancelOrder(replace(row, qty_lots=9), Owner.RUN)]
 
 
+@pytest.mark.parametrize("is_listed", [True, False])
+@pytest.mark.parametrize("held", [OrderState.NEW, OrderState.PENDING_CANCEL])
+def test_reconcile_never_agrees_while_an_order_of_ours_lives(
+    held: OrderState, is_listed: bool
+) -> None:
+    """Its cancel was refused; the list of open orders may lag, and only the query tells of it."""
+    venue, engine, row = lone(held)
+    told = venue.told([AskOrder(row.client_id, "")], 0, 1)
+    if not is_listed:
+        told = replace(told, open_orders=[])
+    assert reconcile(engine.belief(), told, LEAVE) == [CancelOrder(row, Owner.RUN)]
+
+
+def test_reconcile_of_an_unknown_order_that_lives_says_so_and_cancels_it() -> None:
+    venue, engine, row = lone(OrderState.UNKNOWN)
+    actions = reconcile(engine.belief(), venue.told([], 0, 1), LEAVE)
+    assert [type(action) for action in actions] == [SettleOrder, CancelOrder]
+    engine.apply(actions[:1], venue)
+    assert reconcile(engine.belief(), venue.told([], 0, 1), LEAVE) == [
+        CancelOrder(row, Owner.RUN)
+    ]
+
+
 def test_reconcile_waits_for_trades_that_the_venue_counted_already() -> None:
     venue, engine, row = lone(OrderState.UNKNOWN, cum_qty_lots=5, state=OrderState.FILLED)
     venue.position_lots = 5
