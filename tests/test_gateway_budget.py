@@ -117,6 +117,29 @@ def test_what_upkeep_needs_is_left_to_it_whatever_others_do(calls: Any, wanted: 
             budget.spend(weight, urgency, now_ns)
 
 
+def test_start_of_fifty_instruments_holds_up_neither_clock_nor_dead_man() -> None:
+    """USD-M's weights, a dead-man time that the planner lets pass (120 s), and everybody else
+    asking for as much as he can, all at once. Without a share of its own upkeep waited."""
+    budget, count, late_s = Budget(2_400), 50, 600
+    budget.keep_free(count * 10 * 60 / 40)
+    left = (
+        [(Urgency.NORMAL, 20)] * 8  # fees
+        + [(Urgency.SAFETY, 5)] * count * 3 + [(Urgency.SAFETY, 6)] * count * 9  # trades, passes
+        + [(Urgency.SNAPSHOT, 10)] * count * 2
+    )
+    for second in range(late_s):
+        now_ns = second * S
+        for urgency, weight in list(left):
+            if budget.wait_ns(weight, urgency, now_ns) == 0:
+                budget.spend(weight, urgency, now_ns)
+                left.remove((urgency, weight))
+        upkeep = [10] * (second * count // 40 - (second - 1) * count // 40)
+        for weight in [*upkeep, *[1] * (5 * (second % 30 == 0))]:
+            assert budget.wait_ns(weight, Urgency.UPKEEP, now_ns) == 0, second
+            budget.spend(weight, Urgency.UPKEEP, now_ns)
+    assert not left
+
+
 def test_what_is_kept_free_is_free_again_and_never_all() -> None:
     budget = Budget(WEIGHT)
     budget.keep_free(1_000)
@@ -131,11 +154,11 @@ def test_what_is_kept_free_is_free_again_and_never_all() -> None:
 
 def test_what_upkeep_spends_is_not_kept_free_twice() -> None:
     budget = Budget(WEIGHT)
-    budget.keep_free(80)
-    budget.spend(80, Urgency.UPKEEP, 0)
-    assert budget.wait_ns(136, Urgency.SAFETY, 0) == 0
-    assert budget.wait_ns(137, Urgency.SAFETY, 0) > 0
-    budget.spend(136, Urgency.SAFETY, 70 * S)  # the window has passed: it is owed again
+    budget.keep_free(60)
+    budget.spend(65, Urgency.UPKEEP, 0)  # 61 of a window, and the clock's 4
+    assert budget.wait_ns(151, Urgency.SAFETY, 0) == 0
+    assert budget.wait_ns(152, Urgency.SAFETY, 0) > 0
+    budget.spend(151, Urgency.SAFETY, 70 * S)  # the window has passed: it is owed again
     assert budget.wait_ns(1, Urgency.SAFETY, 70 * S) > 0
 
 

@@ -152,9 +152,9 @@ def test_dead_man_keeps_free_what_its_renewals_cost() -> None:
     async def go() -> None:
         wire: Any = Wire()
         one = dead_man(wire, [], 30, Switches(*"ABCDEFGHIJ"))
-        assert wire.budget._upkeep_wanted == 10 * 60 / (30 / 3)  # of weight 1 here
+        assert wire.budget._upkeep_per_min == 10 * 60 / (30 / 3)  # of weight 1 here
         await one.disarm()
-        assert wire.budget._upkeep_wanted == 0
+        assert wire.budget._upkeep_per_min == 0
 
     asyncio.run(go())
 

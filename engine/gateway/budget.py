@@ -25,8 +25,9 @@ BUCKETS = 240  # of a window: what is spent is remembered by the bucket, so memo
 # cancels need above it is theirs alone; they are never refused on account of weight.
 CEILING = {Urgency.UPKEEP: 0.9, Urgency.SAFETY: 0.9, Urgency.NORMAL: 0.65, Urgency.SNAPSHOT: 0.65}
 # Of the weight, what the rest leaves to upkeep in any window: so much at least, or as much as was
-# told to be needed; never so much that nobody else could do anything.
+# told to be needed and the clock's; never so much that nobody else could do anything.
 UPKEEP_SHARE_MIN = 0.1
+CLOCK_SHARE = 0.02
 UPKEEP_SHARE_MAX = 0.45
 SNAPSHOT_SHARE = 1 / 3  # a feed that breaks again and again must not eat the rest
 BACK_OFF_S_MIN = 1.0  # a venue that says "slow down" without a time
@@ -55,8 +56,7 @@ class Budget:
         self._window_ns = window_ns + min(JITTER_NS, window_ns // 5)
         self._buckets: deque[_Bucket] = deque()
         self._spent = self._snapshots = self._upkeep = 0
-        self._window_s = window_s
-        self._upkeep_wanted = 0.0  # of a window
+        self._upkeep_per_min = 0.0
         self._foreign = self._foreign_until_ns = 0  # spent by others from this address
         self.banned_until_ns = 0
 
@@ -70,11 +70,12 @@ class Budget:
 
     def keep_free(self, weight_per_min: float) -> None:
         """Upkeep needs so much more from now on; below 0: so much less."""
-        self._upkeep_wanted += weight_per_min * self._window_s / 60.0
+        self._upkeep_per_min += weight_per_min
 
     def _owed(self) -> int:
         """What upkeep may yet want in this window."""
-        share = min(max(self._upkeep_wanted / self.weight_max, UPKEEP_SHARE_MIN), UPKEEP_SHARE_MAX)
+        share = self._upkeep_per_min * self._window_ns / 60e9 / self.weight_max + CLOCK_SHARE
+        share = min(max(share, UPKEEP_SHARE_MIN), UPKEEP_SHARE_MAX)
         return max(int(self.weight_max * share) - self._upkeep, 0)
 
     def wait_ns(self, weight: int, urgency: Urgency, now_ns: int) -> int:
