@@ -388,7 +388,8 @@ cdef class CoreState:
             "earlier_fills": self.orders.earlier_fills,
             "last_trade_ts_ns": self.orders.last_trade_ts_ns,
             "opening_lots": self.opening_lots, "is_agreed": self.is_agreed,
-            "retry_utc_ms": self.retry_utc_ms, "forgotten_ts_ns": self.orders.forgotten_ts_ns,
+            "retry_utc_ms": self.retry_utc_ms,
+            "forgotten_ts_ns": self.orders.booked.forgotten_ts_ns,
             "is_quiet": self.is_quiet, "is_unheard": self.orders.unheard_intent != 0,
             "params": [self.param_values[i] for i in range(self.param_count)],
             "orders_sent": self.orders_sent,
@@ -438,13 +439,6 @@ cdef class CoreState:
                     or state == ORD_PENDING_REPLACE):
                 return False
         return self.halts.bits != 0
-
-    @property
-    def wanted_hedge(self) -> tuple[int, int, int, int] | None:
-        """(side, px_ticks, qty_lots, reason) that the strategy wants of the other leg."""
-        if self.hedge.qty_lots == 0:
-            return None
-        return self.hedge.side, self.hedge.px_ticks, self.hedge.qty_lots, self.hedge.reason
 
     def stats(self, int64_t now_ns=0) -> dict:
         """What the status page shows; see core_stats.stats()."""
