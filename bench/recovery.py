@@ -58,7 +58,7 @@ METHOD = (
     "run, half a stranger's, on as many symbols as the venue's limit of open orders asks for; "
     "the steps of the start-up that cancel ours over REST, prove that none is left, read orders, "
     "trades and positions and compare, added up; strangers' stay. The venue's limits are in "
-    "force for the engine; weight: what those steps sent, by the exchange's count of requests."
+    "force for the engine; requests_of_the_whole_run: of its start and end, by the exchange's count."
 )
 PATIENCE_S = 60.0
 STEPS = ("leftover orders cancelled", "account agreed with the venue")
