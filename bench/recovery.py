@@ -58,7 +58,7 @@ METHOD = (
     "run, half a stranger's, on as many symbols as the venue's limit of open orders asks for; "
     "the steps of the start-up that cancel ours over REST, prove that none is left, read orders, "
     "trades and positions and compare, added up; strangers' stay. The venue's limits are in "
-    "force for the engine; requests_of_the_whole_run: of its start and end, by the exchange's count."
+    "force for the engine; requests_of_the_whole_run: of its start and end, as the exchange counts."
 )
 PATIENCE_S = 60.0
 STEPS = ("leftover orders cancelled", "account agreed with the venue")
@@ -313,7 +313,8 @@ def _config(
     head, _, rest = text.partition("[[instrument]]")
     one = rest.partition("[[instrument]]")[0]
     for key in ("orders_per_10s_max", "orders_per_min_max", "messages_per_s_max",
-                "messages_per_min_max", "cancel_reserve", "exit_reserve"):  # fmt: skip
+                "messages_per_min_max", "cancel_reserve", "exit_reserve",
+                "open_orders_max"):  # fmt: skip
         one = re.sub(rf"(?m)^({key} = )(\d+)",
                      lambda found: f"{found[1]}{max(1, int(found[2]) // len(symbols))}", one)
     text = head + "".join(

@@ -20,7 +20,8 @@ def test_its_configuration_is_one_that_can_be_kept(tmp_path: Path, venue: str) -
         "accounts": [{"api_key": key.api_key, "secret": key.secret}],
     }  # fmt: skip
     (tmp_path / "exchange.json").write_text(json.dumps(ready))
-    path = _config(venue, SYMBOLS[venue], SimpleNamespace(ready=ready), tmp_path, strangers='"leave"')
+    exchange = SimpleNamespace(ready=ready)
+    path = _config(venue, SYMBOLS[venue], exchange, tmp_path, strangers='"leave"')
     loaded = load_config(path, run_tag="0123abcd", mask_seed=1)
     assert [one.core.symbol for one in loaded.config.instruments] == list(SYMBOLS[venue])
     assert loaded.config.accounts[0].strangers == "leave"
