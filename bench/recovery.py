@@ -51,14 +51,15 @@ SYMBOLS = {
 TARGETS = {"reconnect.*.p50_us": "< 1000000", "reconcile.*.max_us": "< 2000000"}
 METHOD = (
     "Local exchange with agents, an engine that shares its processor (poll = sleep), the examples "
-    "of deploy/, the halt for a wide spread off: the market's, not the link's. reconnect: every stream of the exchange ends at "
-    "once (its fault drop_all), `cuts` times, `pause_s` apart, so that each connection counts as "
-    "a stable one; from that moment to the first order that the exchange takes again, by its own "
-    "clock and log. reconcile: `orders` open orders, half of them with client ids of an earlier "
-    "run, half a stranger's, on as many symbols as the venue's limit of open orders asks for; "
-    "the steps of the start-up that cancel ours over REST, prove that none is left, read orders, "
-    "trades and positions and compare, added up; strangers' stay. The venue's limits are in "
-    "force for the engine; requests_of_the_whole_run: start to end, as the exchange counts."
+    "of deploy/, the halt for a wide spread off: the market's, not the link's. reconnect: every "
+    "stream of the exchange ends at once (its fault drop_all), `cuts` times, `pause_s` apart, "
+    "so that each connection counts as a stable one; from that moment to the first order that "
+    "the exchange takes again, by its own clock and log. reconcile: `orders` open orders, half "
+    "of them with client ids of an earlier run, half a stranger's, on as many symbols as the "
+    "venue's limit of open orders asks for; the steps of the start-up that cancel ours over "
+    "REST, prove that none is left, read orders, trades and positions and compare, added up; "
+    "strangers' stay. The venue's limits are in force for the engine; "
+    "requests_of_the_whole_run: start to end, as the exchange counts."
 )
 PATIENCE_S = 60.0
 STEPS = ("leftover orders cancelled", "account agreed with the venue")
