@@ -6,6 +6,7 @@ of the journals and the exchange's truth, so that two runs are the same if, and 
 
 import asyncio
 import gc
+import mmap
 import shutil
 import tempfile
 from collections import deque
@@ -46,6 +47,7 @@ from fastcore.types import Halt
 ACCOUNT = 0
 SHUTDOWN_S = 60.0  # of virtual time: the engine's own deadlines are shorter
 TIDY_EVERY_S = 300.0  # of virtual time: what is checked is let go
+TIDIES_AN_HOUR = 12
 PEACE_S = 8.0  # before the end: whoever stands aside all that time has not recovered
 MOMENT_S = 3.0  # a kill that waits for its moment comes anyway after that
 RESTART_S = 1.0  # whoever starts the engine again tries so often
@@ -127,6 +129,7 @@ class _Run:
         self.lines: deque[dict[str, Any]] = deque(maxlen=LINES_KEPT)
         self.lives: list[Life] = []
         self.trouble: list[str] = []
+        self.rss_mib: list[int] = []  # each virtual hour
         self._kills: list[EngineFault] = []  # whose time has come
         self._struck = asyncio.Event()
         self._down_ns = 0
@@ -146,7 +149,7 @@ class _Run:
 
     def _own(self, work: Any) -> "asyncio.Task[Any]":
         """A task that is none of the engine's."""
-        task = asyncio.ensure_future(work)
+        task: asyncio.Task[Any] = asyncio.ensure_future(work)
         self._own_tasks.add(task)
         return task
 
@@ -210,8 +213,6 @@ class _Run:
         )
         credentials = {NAME: (keys.api_key, keys.secret)}
         life = Life(number, config, credentials, self.network, self.lines)
-        if self.lives:
-            self.lives[-1].session = None  # type: ignore[assignment]
         self.lives.append(life)
         return life
 
@@ -269,7 +270,7 @@ class _Run:
             return True
         if fault.moment == "any":
             self.network.collect()  # what it wrote, it wrote
-        if life.is_struck:  # by the collection
+        if self.lives[-1].is_struck:  # by the collection
             return True
         if not life.strike(fault, self.dice):
             return False
@@ -294,9 +295,13 @@ class _Run:
 
     async def _tidy(self) -> None:
         """A day's logs need not stay: read what is whole, then let it go."""
+        count = 0
         while True:
             await asyncio.sleep(TIDY_EVERY_S)
             self.books.tidy(self.lives)
+            count += 1
+            if count % TIDIES_AN_HOUR == 0:
+                self.rss_mib.append(resident_mib())
 
     async def _look(self) -> None:
         """Whether it stands aside in peace."""
@@ -365,6 +370,7 @@ class _Run:
         virtual_s = (self.loop.monotonic_ns() - START_NS) / 1e9
         outcome = Outcome(self.seed, self.plan.texts(), virtual_s=virtual_s)
         outcome.lines = list(self.lines)
+        outcome.rss_mib = self.rss_mib
         outcome.breaches += self.trouble
         outcome.breaches += self._end_of_engine()
         is_over = not self.lives[-1].has_started and not self._can_start
@@ -394,6 +400,12 @@ class _Run:
         }
         left = life.heard.last("stopped").get("open_orders_at_venue")
         return LastWords(numbers, life.exit_code, left)
+
+
+def resident_mib() -> int:
+    """Of this process's memory, engine and exchange together."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * mmap.PAGESIZE >> 20
 
 
 def _weather(dice: Random) -> Weather:
