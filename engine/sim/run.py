@@ -39,7 +39,8 @@ from engine.sim.loop import (
     VirtualLoop,
     virtual_time,
 )
-from engine.sim.network import Named, Network
+from engine.sim.named import Named
+from engine.sim.network import Network
 from engine.sim.outcome import Outcome, Scenario, paced
 from engine.sim.schedule import EngineFault, Plan, WireFault
 from fastcore.types import Halt
@@ -358,6 +359,8 @@ class _Run:
         """Whoever found no peace in PEACE_S has not come to terms with what happened."""
         if len(self._aside) < 2 or self.plan.in_force(self._stopped_ns):
             return []
+        if "418" in self.lives[-1].heard.last("connection").get("why", ""):
+            return []  # a handshake's refusal names no time: a ban is kept for minutes
         before, after = self._aside
         found = {key: bits & before.get(key, Halt.NONE) for key, bits in after.items()}
         return [
