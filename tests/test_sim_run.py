@@ -193,7 +193,8 @@ def test_the_journal_of_a_run_replays_to_identical_bytes(
         return honest(self)
 
     monkeypatch.setattr(run._Run, "outcome", kept)
-    plan = swarm(3, 20.0, "binance_usdm")._replace(engine=())
+    stormy = swarm(3, 20.0, "binance_usdm")
+    plan = Plan(stormy.venue, stormy.wire)
     outcome = run_seed(3, plan, Scenario("binance_usdm", 20.0))
     result = verify_run(tmp_path / "run")
     assert result["identical"], result["first_difference"]

@@ -359,7 +359,8 @@ class _Run:
         """Whoever found no peace in PEACE_S has not come to terms with what happened."""
         if len(self._aside) < 2 or self.plan.in_force(self._stopped_ns):
             return []
-        if "418" in self.lives[-1].heard.last("connection").get("why", ""):
+        refused = (line["why"] for line in self.lines if line["event"] == "connection")
+        if any("status 418" in why for why in refused):
             return []  # a handshake's refusal names no time: a ban is kept for minutes
         before, after = self._aside
         found = {key: bits & before.get(key, Halt.NONE) for key, bits in after.items()}
