@@ -52,7 +52,8 @@ def engine_fault(kind: str, at: str, **fields: Any) -> EngineFault:
 ])  # fmt: skip
 def test_the_engine_survives_a_swarm(venue: str, seed: int) -> None:
     """27 (USD-M): starts that fail, and book what they find; 204: a USER stream that breaks with
-    every frame must not cost the weight that renews the dead-man switch; 37 (spot): parts of a lot over
+    every frame must not cost the weight that renews the dead-man switch; 37 (spot): parts of a
+    lot over
     restarts; 8 (Bybit): orders on their way to a half-open connection."""
     scenario = Scenario(venue, seconds=60.0)
     outcome = run_seed(seed, swarm(seed, scenario.seconds, venue), scenario)

@@ -316,7 +316,7 @@ class _Run:
             return {}
         # A third of an address's weight is for snapshots; a bad stream may have cost all of it.
         is_spent = any(account.snapshots.last_error for account in session.accounts)
-        excused = MARKET_HALTS | Halt.BOOK * is_spent
+        excused = MARKET_HALTS | (Halt.BOOK | Halt.LINK) * is_spent
         return {
             instrument.key: instrument.bits & ~excused
             for instrument, listing in zip(session.instruments, self.listings, strict=True)
