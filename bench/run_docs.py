@@ -180,8 +180,8 @@ Flattening sends immediate-or-cancel orders of at most `qty_lots_max`, no furthe
 0.5 % or `price_collar_ticks`, whichever is nearer, round by round until the venue says that it is
 done. Futures are closed to nothing, whoever opened them, reduce-only. Spot goes back to what the
 account held when the run began: what the run bought is sold, never more than is held, and what it
-sold is bought back; fees that were taken in the base asset stay taken, and what is too small for an
-order stays, with a warning. The core sends the orders, so that they are the run's intents; REST
+sold is bought back; fees that were taken in the base asset stay taken, and what is too small for
+an order stays, with a warning. The core sends the orders, so that they are the run's intents; REST
 does where it can't (no book, TRADE lost, buying back on spot).
 
 ## Exit codes
