@@ -45,7 +45,8 @@ STEPS = {
 }
 EXITS = {
     EXIT_OK: "all as asked; `check`: it can be kept",
-    EXIT_FAILED: "it failed: a venue that did not answer, orders that could not be proved gone",
+    EXIT_FAILED: "it failed: a venue that did not answer, orders that could not be proved gone, a "
+    "position at the end that nothing explains",
     EXIT_USAGE: "the command line or the configuration; `check`: it can't be kept",
     EXIT_UNSAFE: "refused as unsafe: a production address, a key that others can read or that may "
     "withdraw, an account that another engine holds",
@@ -139,7 +140,12 @@ settings of the account are left as they are. With it, no key is read, and limit
 documented ones.
 
 The order capacity that a venue leaves each instrument is a row of its own: 200 instruments on one
-account of Binance USD-M share 1,200 orders a minute, so each may place one in ten seconds.
+account of Binance USD-M share 1,200 orders a minute, so each may place one in ten seconds. `run`
+refuses what `check --offline` calls a problem, before anything is connected.
+
+Snapshots of Binance's books weigh by their levels: up to 30 instruments of an address get 1,000
+levels each, 200 get 50 (spot 100), so that all are there at once. Where the touch nears the last
+level of such a snapshot the book is built anew, for which quotes are pulled for a moment.
 
 ## Start-up
 
@@ -165,10 +171,18 @@ has looked.
 ## Shutdown
 
 On SIGTERM, SIGINT (Ctrl-C), at the end of `--for`: quotes are pulled; the venue itself is asked
-until it says that no order of ours is open; `at_shutdown = "flatten"` then closes positions with
-reduce-only orders, `"keep"` leaves them to the next run; last fills are booked and compared, the
-dead-man switch is disarmed, the journal closed and the report written. What could not be proved is
-told, and is exit code {failed}.
+until it says that no order of ours is open; `at_shutdown = "flatten"` then closes positions,
+`"keep"` leaves them to the next run; last fills are booked and compared, the dead-man switch is
+disarmed, the journal closed and the report written. What could not be proved, or a position that
+nothing explains, is told, and is exit code {failed}.
+
+Flattening sends immediate-or-cancel orders of at most `qty_lots_max`, no further from the mid than
+0.5 % or `price_collar_ticks`, whichever is nearer, round by round until the venue says that it is
+done. Futures are closed to nothing, whoever opened them, reduce-only. Spot goes back to what the
+account held when the run began: what the run bought is sold, never more than is held, and what it
+sold is bought back; fees that were taken in the base asset stay taken, and what is too small for an
+order stays, with a warning. The core sends the orders, so that they are the run's intents; REST
+does where it can't (no book, TRADE lost, buying back on spot).
 
 ## Exit codes
 

@@ -13,7 +13,7 @@ from support_rest import Exchange, adapter
 
 from engine import clock
 from engine.errors import EXIT_USAGE, TickmakerError
-from engine.gateway import account_calls, clocksync
+from engine.gateway import clocksync
 from engine.gateway import rest as rest_module
 from engine.gateway.account_calls import MANY, AccountCalls
 from engine.gateway.clocksync import ClockSync
@@ -211,34 +211,6 @@ def test_many_that_rest_alone_are_cancelled_with_one_call() -> None:
     paths = [request[1].rpartition("/")[2] for request in server.requests
              if request[0] == "DELETE"]  # fmt: skip
     assert paths == ["allOpenOrders", "algoOpenOrders"]
-
-
-class Slow(AccountCalls):
-    """A venue that lets one cancel go a question, each of which takes its time."""
-
-    left = 6
-
-    async def open_orders(self, instrument: Instrument) -> list[OrderRow]:
-        await asyncio.sleep(0.1)
-        return [order_row(number) for number in range(self.left)] + [order_row(99, "hand")]
-
-    async def cancel_rows(self, instrument: Instrument, rows: Any) -> None:
-        self.left -= 1
-
-
-@pytest.mark.parametrize("at_most_s", [None, 0.3])
-def test_cancels_that_go_on_have_the_time_that_they_need(
-    at_most_s: float | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(account_calls, "PAUSE_S_MAX", 0.0)
-    nobody: Any = None
-    slow = Slow(nobody, nobody, [BTC], rng=Random(1))
-    work = slow.cancel_ours(BTC, is_ours, 0.25, at_most_s=at_most_s)
-    if at_most_s is None:
-        assert asyncio.run(work) == 6
-    else:
-        with pytest.raises(TickmakerError, match="could not prove"):
-            asyncio.run(work)
 
 
 def test_what_single_cancels_do_not_end_is_ended_by_one_of_all_when_all_are_ours() -> None:

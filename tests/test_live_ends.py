@@ -75,7 +75,7 @@ def test_flattening_is_sent_by_the_core_and_its_fills_are_the_runs(tmp_path: Pat
                 assert asked
                 assert all(REASON.to_bytes(4, "little", signed=True) in told for told in asked)
                 assert made.numbers()["earlier_fills"] == 0
-        assert verify_run(tmp_path / "one").is_ok
+        assert verify_run(tmp_path / "one")["identical"] is True
 
     run(work)
 
@@ -161,7 +161,7 @@ def test_end_that_nothing_explains_is_a_failure(tmp_path: Path) -> None:
 # -- REFUSED AT THE START ---
 
 
-def test_run_refuses_what_can_not_be_kept_before_anything_is_connected(tmp_path: Path) -> None:
+def test_run_refuses_what_can_not_be_kept_before_it_connects(tmp_path: Path) -> None:
     (tmp_path / "usdm.json").write_text(json.dumps({
         "venue": "binance_usdm", "rest_url": "http://127.0.0.1:9", "admin_url": "http://127.0.0.1:9",
         "ws_url": dict.fromkeys(("public", "private", "ws_api"), "ws://127.0.0.1:9"),
@@ -170,7 +170,8 @@ def test_run_refuses_what_can_not_be_kept_before_anything_is_connected(tmp_path:
     kept = load_config(written(tmp_path, USDM), run_tag="0a1b2c3d", mask_seed=7)
     refuse_what_can_not_be_kept(kept)
     path = written(tmp_path, USDM)
-    path.write_text(path.read_text().replace("orders_per_min_max = 1200", "orders_per_min_max = 9"))
+    text = path.read_text()
+    path.write_text(text.replace("orders_per_min_max = 1200", "orders_per_min_max = 9"))
     not_kept = load_config(path, run_tag="0a1b2c3d", mask_seed=7)
     with pytest.raises(TickmakerError, match="orders in a minute") as caught:
         refuse_what_can_not_be_kept(not_kept)

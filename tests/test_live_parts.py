@@ -1,16 +1,23 @@
 """Parts of a session that need no exchange: locks, sizes, groups, what is refused."""
 
+import asyncio
 from pathlib import Path
+from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from engine.errors import EXIT_UNSAFE, TickmakerError
+from engine.gateway import account_calls
+from engine.gateway.account_calls import AccountCalls
 from engine.live.account import FEEDS_MAX, feed_groups
 from engine.live.facts import refuse_production
 from engine.live.instrument import JOURNALS_BYTES, MIB, LiveInstrument, segment_bytes
 from engine.live.lock import AccountLock
+from engine.live.reconciler import is_ours
+from engine.venues.base import Instrument, OrderRow
+from fastcore.types import OrderState, Side
 
 
 def test_lock_is_one_engines_until_it_is_let_go(tmp_path: Path) -> None:
@@ -99,3 +106,37 @@ def test_fees_better_than_the_venues_are_refused() -> None:
         LiveInstrument.check_fees(fees(1.9, 5.0), rates)
     with pytest.raises(TickmakerError, match=r"fees\.taker_bp"):
         LiveInstrument.check_fees(fees(2.0, 4.99), rates)
+
+
+def resting(number: int, client_id: str = "tm0a1b2c3d-01-000000000001") -> OrderRow:
+    return OrderRow("BTCUSDT", client_id, number, Side.BUY, OrderState.NEW, 600_000, 10, 0,
+                    str(number))  # fmt: skip
+
+
+class Slow(AccountCalls):
+    """A venue that lets one cancel go a question, each of which takes its time."""
+
+    left = 6
+
+    async def open_orders(self, instrument: Instrument) -> list[OrderRow]:
+        await asyncio.sleep(0.1)
+        return [resting(number) for number in range(self.left)] + [resting(99, "hand")]
+
+    async def cancel_rows(self, instrument: Instrument, rows: Any) -> None:
+        self.left -= 1
+
+
+@pytest.mark.parametrize("at_most_s", [None, 0.3])
+def test_cancels_that_go_on_have_the_time_that_they_need(
+    at_most_s: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(account_calls, "PAUSE_S_MAX", 0.0)
+    nobody: Any = None
+    btc: Any = SimpleNamespace(symbol="BTCUSDT")
+    slow = Slow(nobody, nobody, [], rng=Random(1))
+    work = slow.cancel_ours(btc, is_ours, 0.25, at_most_s=at_most_s)
+    if at_most_s is None:
+        assert asyncio.run(work) == 6
+    else:
+        with pytest.raises(TickmakerError, match="could not prove"):
+            asyncio.run(work)

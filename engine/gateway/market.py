@@ -5,9 +5,9 @@ gives snapshots a third (engine/gateway/budget.py), and a cancel must not wait b
 connection. Bybit has none: its stream begins with one, so a core that wants a book wants a new
 subscription.
 
-Where many instruments share an address, each snapshot holds few levels (Adapter.snapshot), and what
-lies beyond stays unknown until it changes. So where the touch has come near to that edge a new one
-is fetched: the book is built anew, for which its quotes are pulled for a moment.
+Where many instruments share an address, each snapshot holds few levels (Adapter.snapshot), and
+what lies beyond stays unknown until it changes. So where the touch has come near to that edge a
+new one is fetched: the book is built anew, for which its quotes are pulled for a moment.
 """
 
 import asyncio

@@ -109,7 +109,9 @@ class _Flatten:
     async def left(self) -> dict[LiveInstrument, int]:
         """Lots to close, of those that have any."""
         instruments = self._account.instruments
-        spot = [i for i in instruments if not is_reduce_only(i) and i.number not in self._too_small]
+        spot = [
+            i for i in instruments if not is_reduce_only(i) and i.number not in self._too_small
+        ]
         # Spot is counted from the run's own fills, which must be booked for that; and a core that
         # is in doubt sends nothing.
         doubted = [i for i in instruments if is_reduce_only(i) and i.bits & Halt.RECONCILING]
@@ -174,7 +176,9 @@ class _Flatten:
     ) -> Sequence[Slice]:
         """One at a time; those that its gate denied."""
         for at, part in enumerate(slices):
-            sent = self._hot.take(instrument.number, part.side, part.px_ticks, part.qty_lots, REASON)
+            sent = self._hot.take(
+                instrument.number, part.side, part.px_ticks, part.qty_lots, REASON
+            )
             if sent < 1:
                 return slices[at:]
             until_ns = clock.monotonic_ns() + int(ANSWER_S * 1e9)
@@ -193,7 +197,8 @@ class _Flatten:
             intent = (instrument.number << 36) + count
             call = self._account.adapter.place(
                 instrument.traded, f"tm{core.run_tag}-{strategy:02x}-{intent:012x}", part.side,
-                part.px_ticks, part.qty_lots, is_ioc=True, is_reduce_only=is_reduce_only(instrument),
+                part.px_ticks, part.qty_lots, is_ioc=True,
+                is_reduce_only=is_reduce_only(instrument),
             )  # fmt: skip
             try:
                 await self._account.rest.call(call, tries=1)
