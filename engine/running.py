@@ -184,6 +184,10 @@ class _Run(Family):
             if line.get("event") == "started":
                 return True
 
+    def hear(self, line: dict[str, Any]) -> None:
+        if line.get("event") != "stopped" or self.options.as_json:
+            self._tell(line)
+
     def _tell(self, line: dict[str, Any]) -> None:
         event = line.get("event")
         if self.options.as_json:

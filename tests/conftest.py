@@ -23,6 +23,7 @@ BUILD = "safe" if fastcore.SAFE else "release"
 # them out (ARGS="-m ''" takes them in). Single tests carry the mark themselves.
 ONCE = (
     "test_architecture", "test_as_tables", "test_bench*", "test_calibration", "test_check_command",
+    "test_children",
     "test_config_file", "test_demo_user", "test_exchange_admin", "test_exchange_bybit_*",
     "test_exchange_core", "test_exchange_docs", "test_exchange_f*", "test_exchange_money",
     "test_exchange_orders", "test_exchange_s*", "test_exchange_venue", "test_gateway_account",

@@ -97,6 +97,7 @@ class Folder:
     meta: dict[str, str]
     cores: list[Run]
     story: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # by name of _STORY
+    counts: dict[str, int] = field(default_factory=dict)  # all of them, where story has the first
 
 
 # What happened and why, each a question to the ledger; in the order in which it is told.
@@ -120,6 +121,7 @@ _STORY = {
     "WHERE seq IN (SELECT max(seq) FROM balances GROUP BY account)",
 }
 _TOLD_WHOLE = {"halts", "fees", "balances"}  # as many as there are instruments
+_COUNTED = {"divergences": "v_divergences", "open_at_the_end": "v_open"}
 STORY_ROWS_MAX = 200  # of each other; the ledger has all
 
 
@@ -158,6 +160,7 @@ def _load(run_dir: Path, database: sqlite3.Connection) -> Folder:
         meta={row["key"]: row["value"] for row in rows("SELECT * FROM meta")},
         cores=cores or [_no_core(run_dir)],
         story={name: _told(rows, name) for name in _STORY},
+        counts={name: rows(f"SELECT count(*) FROM {view}")[0][0] for name, view in _COUNTED.items()},
     )
 
 
