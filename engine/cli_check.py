@@ -49,6 +49,8 @@ def _show(result: dict[str, Any]) -> None:
         console.print("\n".join(_plan_lines(result["plan"]["rows"])))
     for problem in result["problems"]:
         console.print(f"[bold red]problem:[/] {escape(problem)}")
+    for warning in result["warnings"]:
+        console.print(f"[bold yellow]warning:[/] {escape(warning)}")
     if result["is_kept"]:
         asked = "by documented limits; no venue was asked" if result["is_offline"] else "it starts"
         console.print(f"[bold green]ok[/]: it can be kept ({asked})")

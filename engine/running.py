@@ -16,19 +16,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
 from engine import clock
 from engine.children import Child, Family
 from engine.config import EngineConfig
 from engine.config_file import LoadedConfig, load_config
 from engine.errors import EXIT_KILLED, EXIT_OK, EXIT_USAGE, TickmakerError
+from engine.execution import advice
 from engine.live.check import check_offline
 from engine.live.shutdown import longest_s
 from engine.paper import parent as paper
+from engine.run_view import Denials, Repeats, plain, table, told
 from engine.runs import has_journal, make_run_dir
 from engine.status import StatusReader
 
@@ -38,9 +38,9 @@ PAPER_DEADLINE_S = 60.0  # more than a paper exchange itself waits for its feed
 PATIENCE_S = 5.0  # more than the engine's own longest shutdown
 REFRESH_S = 0.25
 PLAIN_EVERY_S = 10.0  # without a terminal
+FIRST_PLAIN_S = 2.0  # when it has begun to quote
 LATCHED = {"STRATEGY", "REPEATED_EXECUTION", "OPERATOR", "JOURNAL"}
 UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
-_QUIET = {"step", "state", "quoting", "connection"}  # of these the screen shows what they mean
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,8 @@ class _Run(Family):
         self.loaded = loaded
         self.result: tuple[dict[str, Any], int] | None = None
         self._count = len(loaded.config.instruments)
+        self._repeats = Repeats()
+        self._denials = Denials()
         self._exchanges: dict[str, Child] = {}  # of a paper run, by account
 
     async def run(self) -> None:
@@ -129,6 +131,8 @@ class _Run(Family):
             if on_paper is None:
                 return EXIT_OK
             config, keys = on_paper
+        for warning in advice.warnings(config):
+            self._tell({"event": "warning", "what": warning, "remedy": ""})
         engine, recorder = await self.start_engine(config.model_dump(mode="json"), keys)
         try:
             if await self._wait_for_start(engine):
@@ -185,30 +189,25 @@ class _Run(Family):
                 return True
 
     def hear(self, line: dict[str, Any]) -> None:
-        if line.get("event") != "stopped" or self.options.as_json:
-            self._tell(line)
+        self._tell(line)
 
     def _tell(self, line: dict[str, Any]) -> None:
         event = line.get("event")
         if self.options.as_json:
             sys.stdout.write(json.dumps(line) + "\n")
             sys.stdout.flush()
-        elif event == "step":
-            self.say(f"  {line.get('account', ''):<12}{line['name']:<44}{line['ms']:>9.1f} ms")
-        elif event == "connection":
-            why = f" ({line['why']})" if line.get("why") else ""
-            self.say(f"  {line.get('account', ''):<12}{line['name']} {line['state']}{why}")
-        elif "what" in line:
-            self.say(f"{event}: {line['what']}\n    {line.get('remedy', '')}".rstrip())
-        elif event not in _QUIET:
-            fields = (f"{key} {value}" for key, value in line.items() if key != "event")
-            self.say(f"{event}: {', '.join(fields)}")
+        elif text := told(line):
+            # Only what may come without end is told seldom; an error and a step come once.
+            if event in ("warning", "connection"):
+                text = self._repeats.passed(text, clock.monotonic_ns() / 1e9)
+            if text:
+                self.say(text)
 
     async def _watch(self, engine: Child, recorder: Child) -> None:
         """Until the time is over, a person stops it, or a process fails."""
         page = StatusReader(self.run_dir / "status.page")
         started_ns = clock.monotonic_ns()
-        is_recording, next_plain_s = True, 0.0
+        is_recording, next_plain_s = True, FIRST_PLAIN_S
         with self._live() as live:
             while not self.stop.is_set():
                 elapsed_s = (clock.monotonic_ns() - started_ns) / 1e9
@@ -225,11 +224,14 @@ class _Run(Family):
                     self.say(f"the recorder died ({await recorder.died()}); its log: "
                              f"{recorder.log}; the report will be built from the journal")
                 status = page.read()
+                if status is not None:
+                    for warning in self._denials.look(status, elapsed_s):
+                        self._tell(warning)
                 if status is not None and live is not None:
-                    live.update(table(status, elapsed_s), refresh=True)
+                    live.update(table(status, elapsed_s, self._denials), refresh=True)
                 elif status is not None and elapsed_s >= next_plain_s:
                     next_plain_s = elapsed_s + PLAIN_EVERY_S
-                    self.say(plain(status, elapsed_s))
+                    self.say(plain(status, elapsed_s, self._denials))
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self.stop.wait(), REFRESH_S)
 
@@ -272,28 +274,3 @@ class _Run(Family):
             print_summary(self.console, report)
         return report, code
 
-
-# -- WHAT IT LOOKS LIKE ---
-
-
-def table(status: dict[str, Any], elapsed_s: float) -> RenderableType:
-    """A line an instrument."""
-    told = Table(title=f"{elapsed_s:,.0f} s", title_justify="left", expand=False)
-    for name in ("instrument", "state", "position", "orders", "fills", "open"):
-        told.add_column(name, justify="left" if name in ("instrument", "state") else "right")
-    for key, row in list(status["instruments"].items())[:40]:
-        reasons = row["state"]
-        state = Text(", ".join(reasons) or "QUOTING", "red" if reasons else "green")
-        own = row["own"] if isinstance(row["own"], int) else len(row["own"])
-        told.add_row(key, state, f"{row['position_lots']:,}", f"{row['orders_sent']:,}",
-                     f"{row['fills']:,}", str(own))  # fmt: skip
-    return told
-
-
-def plain(status: dict[str, Any], elapsed_s: float) -> str:
-    rows = status["instruments"].values()
-    quoting = sum(not row["state"] for row in rows)
-    orders, fills = (sum(row[name] for row in rows) for name in ("orders_sent", "fills"))
-    return (
-        f"{elapsed_s:8.1f} s  {quoting} of {len(rows)} quoting  orders {orders:,}  fills {fills:,}"
-    )

@@ -13,6 +13,7 @@ from typing import Any
 from engine.config import AccountConfig, EngineConfig, InstrumentConfig
 from engine.config_file import LoadedConfig, config_sha256, limits_sha256
 from engine.errors import TickmakerError
+from engine.execution import advice
 from engine.execution.planner import VenueFacts, among, documented, plan, venue_facts
 from engine.gateway.budget import Hosts
 from engine.gateway.clocksync import ClockSync
@@ -190,9 +191,12 @@ def _document(
     if len(traded) == len(config.instruments):
         planned = plan(config, traded, facts)
         problems += planned.problems
+    problems += [f"{one.key}: {text}" for one in config.instruments
+                 for text in advice.problems_of_params(one.core.limits, one.core.params)]
     return {
         "is_kept": not problems,
         "problems": problems,
+        "warnings": advice.warnings(config),
         "is_offline": is_offline,
         "config_sha256": config_sha256(config),
         "limits_sha256": limits_sha256(config),
