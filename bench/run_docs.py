@@ -15,7 +15,14 @@ from pydantic.fields import FieldInfo
 from bench.risk_docs import table
 from engine.config import AccountLimits, Halts, InstrumentLimits
 from engine.config_tables import WS_KINDS, FileTable
-from engine.errors import EXIT_FAILED, EXIT_KILLED, EXIT_OK, EXIT_UNSAFE, EXIT_USAGE
+from engine.errors import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_KILLED,
+    EXIT_OK,
+    EXIT_UNSAFE,
+    EXIT_USAGE,
+)  # fmt: skip
 from fastcore.account import LIMITS
 from fastcore.halts import SETTINGS
 
@@ -44,13 +51,14 @@ STEPS = {
     "book synced": "two-sided and without a gap",
 }
 EXITS = {
-    EXIT_OK: "all as asked; `check`: it can be kept",
+    EXIT_OK: "all as asked, an end by Ctrl-C among it; `check`: it can be kept",
     EXIT_FAILED: "it failed: a venue that did not answer, orders that could not be proved gone, a "
     "position at the end that nothing explains",
     EXIT_USAGE: "the command line or the configuration; `check`: it can't be kept",
     EXIT_UNSAFE: "refused as unsafe: a production address, a key that others can read or that may "
     "withdraw, an account that another engine holds",
-    EXIT_KILLED: "the run ended latched, or killed",
+    EXIT_KILLED: "the run ended latched, or its engine was killed",
+    EXIT_INTERRUPTED: "interrupted before anything was begun",
 }
 TEXT = """\
 # Running an engine
@@ -81,7 +89,13 @@ tickmaker run local_binance_usdm.toml --for 1m
 ```
 
 `{examples}` has a file for each venue, local and testnet, and one of two venues and three
-instruments. Copy the nearest.
+instruments. Copy the nearest. An exchange takes seconds to start; until it listens, `check` says
+that nobody answers.
+
+**When the local exchange starts anew, delete `state/`**: it begins with empty accounts, while the
+file there says what this account held at the end of its last run. The engine believes its own
+ledger, finds that the venue has something else, and stands aside with a *divergence* for as long
+as that is not explained. Of a real venue's account, never delete it without having compared both.
 
 ## On paper
 
@@ -156,6 +170,12 @@ with a deadline. Nothing is quoted before the last of them.
 
 ## While it runs
 
+`run` shows a line an instrument, or every ten seconds, without a terminal, how many are *quoting*:
+an order of ours rests. Of the others it says why not: the reasons that pull their quotes, or `NO
+QUOTE RESTS` and what the gate denies (docs/gate.md). Where a limit denies all the time there is a
+warning; `check` tells beforehand of quoting that is faster than the limits last, and of params
+that the limits never let through (`tickmaker params` refuses those, too).
+
 The state of an instrument is RUNNING, or the reasons for which it stands aside, joined by `+`;
 docs/halts.md has each, with what raises and what clears it. It is RECONCILING at the start and
 after a private connection was lost: orders of ours are cancelled, then orders, trades and position
@@ -180,8 +200,8 @@ Flattening sends immediate-or-cancel orders of at most `qty_lots_max`, no furthe
 0.5 % or `price_collar_ticks`, whichever is nearer, round by round until the venue says that it is
 done. Futures are closed to nothing, whoever opened them, reduce-only. Spot goes back to what the
 account held when the run began: what the run bought is sold, never more than is held, and what it
-sold is bought back; fees that were taken in the base asset stay taken, and what is too small for an
-order stays, with a warning. The core sends the orders, so that they are the run's intents; REST
+sold is bought back; fees that were taken in the base asset stay taken, and what is too small for
+an order stays, with a warning. The core sends the orders, so that they are the run's intents; REST
 does where it can't (no book, TRADE lost, buying back on spot).
 
 ## Exit codes

@@ -83,7 +83,8 @@ def load_config(
     runs_dir = _resolved(folder, table.runs_dir)
     config = EngineConfig(
         name=table.name, run_dir=runs_dir, state_dir=_resolved(folder, table.state_dir),
-        poll=table.poll, cpu=table.cpu, budget=table.budget, accounts=tuple(accounts),
+        poll=table.poll, cpu=table.cpu, journal_bytes_max=table.journal_bytes_max,
+        budget=table.budget, accounts=tuple(accounts),
         instruments=tuple(
             _instrument(table, number, sought, folder, run_tag, mask_seed)
             for number in range(len(table.instrument))

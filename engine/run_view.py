@@ -166,8 +166,10 @@ def table(status: Mapping[str, Any], elapsed_s: float, denials: Denials) -> Rend
     for key, row in rows[:ROWS_MAX]:
         state = standing(row, denials.recent.get(key))
         colour = "green" if state == "QUOTING" else "red" if row["state"] else "yellow"
-        shown.add_row(key, Text(state, colour), f"{row['position_lots']:,}",
-                      f"{row['orders_sent']:,}", f"{row['fills']:,}", str(resting(row)))  # fmt: skip
+        shown.add_row(
+            key, Text(state, colour), f"{row['position_lots']:,}", f"{row['orders_sent']:,}",
+            f"{row['fills']:,}", str(resting(row)),
+        )  # fmt: skip
     if len(rows) > ROWS_MAX:
         shown.caption = f"and {len(rows) - ROWS_MAX} more"
     return shown

@@ -93,6 +93,7 @@ ENGINE: dict[str, set[str]] = {
     # Both ends of a wire that never leaves the process: the one room that may see both.
     "sim": BASE | {"config", "exchange", "gateway", "live.local", "session"},
     "cli": {"*"},
+    "entry": BASE | {"cli"},
     "cli_bench": BASE | {"cli_output"},  # and the bench, as the command line may
     "cli_check": BASE | {"cli_output", "config_file", "live"},
     "cli_live": BASE | {"cli_output", "live.control", "running"},

@@ -13,8 +13,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from engine import entry
 from engine.cli import app
-from engine.errors import EXIT_OK, EXIT_USAGE, TickmakerError
+from engine.config_file import load_config
+from engine.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, TickmakerError
+from engine.recorder.follow import journal_bytes_max
+from engine.runs import write_config
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "deploy" / "examples").glob("*.toml"))
 run = CliRunner().invoke
@@ -143,3 +147,40 @@ def test_check_without_an_answer_says_so(tmp_path: Path) -> None:
     result = run(app, ["check", str(tmp_path / "config.toml")])
     assert isinstance(result.exception, TickmakerError)
     assert "127.0.0.1" in result.exception.what
+
+
+def test_an_error_is_a_json_object_too(tmp_path: Path) -> None:
+    missing = tmp_path / "none.toml"
+    done = subprocess.run(
+        [sys.executable, "-m", "engine.entry", "check", str(missing), "--json"],
+        capture_output=True, text=True, check=False,
+        cwd=Path(__file__).parents[1],
+    )  # fmt: skip
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert done.returncode == told["exit_code"] == EXIT_USAGE
+    assert str(missing) in told["error"]
+    assert told["error"] in done.stderr
+
+
+def test_the_command_line_is_interrupted_in_order_while_it_is_imported(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupted:
+        def __getattr__(self, name: str) -> Any:
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "engine.cli", Interrupted())  # type: ignore[misc]
+    with pytest.raises(SystemExit) as ended:
+        entry.main()
+    assert ended.value.code == EXIT_INTERRUPTED
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_the_journals_budget_reaches_the_run_s_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    text = (EXAMPLES[0].parent / "local_binance_usdm.toml").read_text()
+    for line, wanted in (("journal_bytes_max = 1_000_000\n", 1_000_000), ("", 0)):
+        path.write_text(line + text)
+        loaded = load_config(path, run_tag="0a1b2c3d", mask_seed=1, with_credentials=False)
+        write_config(tmp_path, loaded.config.model_dump(mode="json"))
+        assert journal_bytes_max(tmp_path) == wanted

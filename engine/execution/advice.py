@@ -25,8 +25,8 @@ def problems_of_params(limits: Limits, params: Mapping[str, float]) -> Iterator[
             most = getattr(limits, limit)
             if lots > most:
                 yield (
-                    f"params.{name} is {lots:g}, over limits.{limit} = {most}: the gate would deny "
-                    "every order"
+                    f"params.{name} is {lots:g}, over limits.{limit} = {most}: the gate would "
+                    "deny every order"
                 )
         if lots and lots < limits.qty_lots_min:
             yield (

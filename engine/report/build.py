@@ -53,8 +53,8 @@ def write_report(folder: Folder, report: dict[str, Any]) -> None:
 
 def make_report(folder: Folder, *, is_over: bool = False) -> dict[str, Any]:
     """The figures; pure. Those of the only instrument, or of all together (engine/report/totals),
-    beside each instrument's own; and what happened. `is_over`: an engine's, which no process writes
-    any more, so that what did not stop in order was killed."""
+    beside each instrument's own; and what happened. `is_over`: an engine's, which no process
+    writes any more, so that what did not stop in order was killed."""
     reports = [core_report(run, is_over=is_over) for run in folder.cores]
     whole = dict(reports[0]) if len(reports) == 1 else totals(folder, reports)
     return whole | {

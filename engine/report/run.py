@@ -160,7 +160,9 @@ def _load(run_dir: Path, database: sqlite3.Connection) -> Folder:
         meta={row["key"]: row["value"] for row in rows("SELECT * FROM meta")},
         cores=cores or [_no_core(run_dir)],
         story={name: _told(rows, name) for name in _STORY},
-        counts={name: rows(f"SELECT count(*) FROM {view}")[0][0] for name, view in _COUNTED.items()},
+        counts={
+            name: rows(f"SELECT count(*) FROM {view}")[0][0] for name, view in _COUNTED.items()
+        },
     )
 
 
