@@ -28,6 +28,7 @@ from engine.execution import advice
 from engine.live.check import check_offline
 from engine.live.shutdown import longest_s
 from engine.paper import parent as paper
+from engine.report.before import ending_text, how_it_ended, last_run
 from engine.run_view import Denials, Repeats, plain, table, told
 from engine.runs import has_journal, make_run_dir
 from engine.status import StatusReader
@@ -37,6 +38,7 @@ LINE_S_EACH = 3.0
 PAPER_DEADLINE_S = 60.0  # more than a paper exchange itself waits for its feed
 PATIENCE_S = 5.0  # more than the engine's own longest shutdown
 REFRESH_S = 0.25
+READ_BEFORE = "run before this one read"
 PLAIN_EVERY_S = 10.0  # without a terminal
 FIRST_PLAIN_S = 2.0  # when it has begun to quote
 LATCHED = {"STRATEGY", "REPEATED_EXECUTION", "OPERATOR", "JOURNAL"}
@@ -105,6 +107,7 @@ class _Run(Family):
         self._count = len(loaded.config.instruments)
         self._repeats = Repeats()
         self._denials = Denials()
+        self._recovered = 0  # fills, while it starts
         self._exchanges: dict[str, Child] = {}  # of a paper run, by account
 
     async def run(self) -> None:
@@ -202,6 +205,23 @@ class _Run(Family):
                 text = self._repeats.passed(text, clock.monotonic_ns() / 1e9)
             if text:
                 self.say(text)
+
+        if event == "step" and str(line["name"]).startswith(READ_BEFORE):
+            self._tell_of_the_run_before(str(line.get("account", "")))
+        self._recovered += event == "fill_recovered"
+        if event == "started" and self._recovered:
+            self.say(f"taken over: {self._recovered} fills that happened since the run before")
+
+    def _tell_of_the_run_before(self, account: str) -> None:
+        """A person should know that it was killed, and what this one takes over."""
+        run_dir = last_run(self.loaded.config.state_dir, account)
+        ended = None if run_dir is None else how_it_ended(run_dir, account)
+        if ended is None:
+            return
+        if self.options.as_json:
+            self._tell({"event": "run_before", "account": account, **ended})
+        elif text := ending_text(ended):
+            self.say(f"  {account:<12}{text}")
 
     async def _watch(self, engine: Child, recorder: Child) -> None:
         """Until the time is over, a person stops it, or a process fails."""

@@ -1,9 +1,11 @@
 """What a person sees of a run: who quotes, who does not and why, what is denied all the time."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from engine.report.before import ending_text, how_it_ended, last_run
 from engine.run_view import DENIED_MIN, Denials, Repeats, plain, standing, told
 
 KEY = "usdm.binance_usdm.BTCUSDT"
@@ -74,3 +76,23 @@ def test_what_differs_in_numbers_only_is_told_once_a_minute() -> None:
 ])  # fmt: skip
 def test_lines_are_words(line: dict[str, Any], text: str) -> None:
     assert told(line) == text
+
+
+@pytest.mark.parametrize(("ended", "words"), [
+    ({"in_order": True}, ()),
+    ({"in_order": False, "is_stopped": False, "open_orders": 2, "held_lots": {"BTCUSDT": 25}},
+     ("without its shutdown (x)", "2 orders not seen to end", "it held BTCUSDT +25 lots")),
+    ({"in_order": False, "is_stopped": True, "open_orders": 1, "held_lots": {}},
+     ("with trouble", "1 order not seen", "it held nothing")),
+])  # fmt: skip
+def test_how_the_run_before_ended_is_told(
+    ended: dict[str, Any], words: tuple[str, ...]
+) -> None:
+    text = ending_text(ended | {"run_dir": "/runs/x"})
+    assert bool(text) == bool(words)
+    assert [word for word in words if word not in text] == []
+
+
+def test_a_run_before_that_can_not_be_read_is_no_reason_to_stop(tmp_path: Path) -> None:
+    assert last_run(tmp_path, "a") is None
+    assert how_it_ended(tmp_path, "a") is None

@@ -122,6 +122,10 @@ def test_killed_engine_is_told_and_the_next_run_takes_over(folder: Path) -> None
     second.until("quoting")
     steps = [line["name"] for line in second.lines if line["event"] == "step"]
     assert any(name.startswith("run before this one read") for name in steps)
+    (before,) = [line for line in second.lines if line["event"] == "run_before"]
+    assert (before["run_dir"], before["is_stopped"]) == (killed["run_dir"], False)
+    assert before["open_orders"] == killed["open_at_the_end"]
+    assert before["held_lots"] in ({}, {"BTCUSDT": killed["position_lots"]})
     code, report, said = second.ended()
     assert code == EXIT_OK, said
     assert not [line for line in second.lines if line["event"] == "divergence"]
