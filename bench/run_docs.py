@@ -84,13 +84,13 @@ that is not known as a test counts as production.
 cd {examples}
 tickmaker exchange --venue binance_usdm --symbols BTCUSDT --rest-port 7001 --ws-port 7002 \\
     --json > usdm.json &
+until [ -s usdm.json ]; do sleep 1; done
 tickmaker check local_binance_usdm.toml
 tickmaker run local_binance_usdm.toml --for 1m
 ```
 
 `{examples}` has a file for each venue, local and testnet, and one of two venues and three
-instruments. Copy the nearest. An exchange takes seconds to start; until it listens, `check` says
-that nobody answers.
+instruments. Copy the nearest.
 
 **When the local exchange starts anew, delete `state/`**: it begins with empty accounts, while the
 file there says what this account held at the end of its last run. The engine believes its own
@@ -123,7 +123,9 @@ same code, same wire protocol, but on loopback and with keys made up for the run
 
 ## How a configuration is written
 
-- **Every limit is required.** Nothing that money hangs on has a default. A key that is not known,
+- **Every limit is required**, and so is every setting but those marked optional. A strategy's
+  `params` do have defaults (docs/strategies.md): those in force are shown at the start, and are in
+  config.json and in the ledger (`v_params`). A key that is not known,
   a value of the wrong kind, a name that is there twice: the file is refused at the first of them,
   by line and key, with the nearest right name.
 - `[[account]]` and `[[instrument]]` are there once for each; `[account.limits]` belongs to the

@@ -27,10 +27,14 @@ def check(
     """
     from engine.config_file import load_config
     from engine.live.check import check_offline, check_online
+    from engine.venues.hosts import host_of
 
     loaded = load_config(
         config, run_tag=secrets.token_hex(4), mask_seed=1, with_credentials=not offline
     )
+    if not offline and not as_json:
+        hosts = dict.fromkeys(host_of(account.rest_url) for account in loaded.config.accounts)
+        Console(stderr=True).print(f"asking {', '.join(hosts)} ...", highlight=False)
     result = check_offline(loaded) if offline else check_online(loaded)
     if as_json:
         print_json(result)

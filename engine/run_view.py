@@ -130,8 +130,8 @@ def _denied_warning(key: str, name: str, count: int) -> dict[str, Any]:
         "event": "warning", "account": key.split(".")[0], "instrument": key,
         "what": f"{key}: {count:,} orders denied in {DENIED_S:.0f} s: {name} "
         f"({_MEANING.get(name, 'docs/gate.md')})",
-        "remedy": "quotes stay where they were, or away, for as long as it lasts; `tickmaker check` holds "
-        "quoting and params against the limits",
+        "remedy": "quotes stay where they were, or away, for as long as it lasts; `tickmaker "
+        "check` holds quoting and params against the limits",
     }  # fmt: skip
 
 

@@ -38,6 +38,7 @@ LINE_S_EACH = 3.0
 PAPER_DEADLINE_S = 60.0  # more than a paper exchange itself waits for its feed
 PATIENCE_S = 5.0  # more than the engine's own longest shutdown
 REFRESH_S = 0.25
+PARAMS_MAX = 10  # instruments whose parameters are shown
 READ_BEFORE = "run before this one read"
 PLAIN_EVERY_S = 10.0  # without a terminal
 FIRST_PLAIN_S = 2.0  # when it has begun to quote
@@ -136,6 +137,12 @@ class _Run(Family):
             config, keys = on_paper
         for warning in advice.warnings(config):
             self._tell({"event": "warning", "what": warning, "remedy": ""})
+        if not self.options.as_json:
+            for one in config.instruments[:PARAMS_MAX]:
+                told_params = ", ".join(f"{name} {value:g}" for name, value in
+                                        one.core.params.items())  # fmt: skip
+                more = " and its own defaults" if one.strategy_file else ""
+                self.say(f"params      {one.key} {one.core.strategy}: {told_params}{more}")
         engine, recorder = await self.start_engine(config.model_dump(mode="json"), keys)
         try:
             if await self._wait_for_start(engine):

@@ -95,7 +95,7 @@ ENGINE: dict[str, set[str]] = {
     "cli": {"*"},
     "entry": BASE | {"cli"},
     "cli_bench": BASE | {"cli_output"},  # and the bench, as the command line may
-    "cli_check": BASE | {"cli_output", "config_file", "live"},
+    "cli_check": BASE | {"cli_output", "config_file", "live", "venues"},
     "cli_live": BASE | {"cli_output", "live.control", "running"},
     "cli_output": BASE | {"view"},
 }

@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 import subprocess
 import sys
 import tomllib
@@ -17,6 +18,8 @@ from engine import entry
 from engine.cli import app
 from engine.config_file import load_config
 from engine.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, TickmakerError
+from engine.live.check import check_online
+from engine.live.lock import AccountLock, is_held
 from engine.recorder.follow import journal_bytes_max
 from engine.runs import write_config
 
@@ -184,3 +187,26 @@ def test_the_journals_budget_reaches_the_run_s_configuration(tmp_path: Path) -> 
         loaded = load_config(path, run_tag="0a1b2c3d", mask_seed=1, with_credentials=False)
         write_config(tmp_path, loaded.config.model_dump(mode="json"))
         assert journal_bytes_max(tmp_path) == wanted
+
+
+def test_an_account_that_an_engine_holds_is_seen(tmp_path: Path) -> None:
+    assert not is_held(tmp_path, "a")
+    assert list(tmp_path.iterdir()) == []
+    lock = AccountLock(tmp_path, "a")
+    lock.take()
+    assert is_held(tmp_path, "a")
+    lock.release()
+    assert not is_held(tmp_path, "a")
+
+
+def test_a_local_exchange_that_does_not_answer_may_still_be_starting(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # nobody listens there
+        text = (EXAMPLES[0].parent / "local_binance_usdm.toml").read_text()
+        path = tmp_path / "config.toml"
+        path.write_text(re.sub(r"127.0.0.1:7001", f"127.0.0.1:{taken.getsockname()[1]}", text))
+        ready = {"venue": "binance_usdm", "accounts": [{"api_key": "k", "secret": "s"}]}
+        (tmp_path / "usdm.json").write_text(json.dumps(ready))
+        loaded = load_config(path, run_tag="0a1b2c3d", mask_seed=1)
+        with pytest.raises(TickmakerError, match="may still be starting"):
+            check_online(loaded)

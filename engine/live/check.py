@@ -18,6 +18,7 @@ from engine.execution.planner import VenueFacts, among, documented, plan, venue_
 from engine.gateway.budget import Hosts
 from engine.gateway.clocksync import ClockSync
 from engine.gateway.rest import RestClient, UnreachableError, VenueError
+from engine.live.lock import is_held
 from engine.strategies import compiled, configured
 from engine.venues import adapter as adapter_of
 from engine.venues.base import AccountFacts, Adapter, FeeRates, Instrument, KeyFacts
@@ -71,6 +72,14 @@ async def _check_online(loaded: LoadedConfig) -> dict[str, Any]:
             async with asyncio.timeout(ACCOUNT_DEADLINE_S):
                 await rest.open()
                 asked[account.name] = await _ask(rest, adapter, _own(config, account), rng)
+        except UnreachableError as error:
+            if is_local(account.rest_url):
+                raise TickmakerError(
+                    f"account {account.name}: {error.what}",
+                    "The local exchange may still be starting, or is not running at all: it "
+                    "listens when it has written its ready line.",
+                ) from None
+            raise
         except TimeoutError:
             raise TickmakerError(
                 f"account {account.name}: {host_of(account.rest_url)} did not answer all in "
@@ -79,6 +88,11 @@ async def _check_online(loaded: LoadedConfig) -> dict[str, Any]:
             ) from None
         finally:
             await rest.close()
+        if is_held(config.state_dir, account.name):
+            asked[account.name].problems.append(
+                f"{account.name}: another engine holds this account. Stop that one first: `run` "
+                "would be refused."
+            )
     return _document(config, asked, is_offline=False)
 
 

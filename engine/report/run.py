@@ -109,7 +109,8 @@ _STORY = {
     "open_at_the_end": "SELECT account, symbol, client_id, side, px, qty, state FROM v_open",
     "recovered_fills": "SELECT utc, account, symbol, trade_id, side, px, qty, owner, via "
     "FROM v_fills WHERE owner <> 'run' OR via <> 'stream'",
-    "parameter_changes": "SELECT utc, account, symbol, params FROM v_params",
+    "parameter_changes": "SELECT utc, account, symbol, params FROM v_params "
+    "WHERE why = 'change'",
     "connections": "SELECT utc, account, instrument, text, detail FROM v_events "
     "WHERE kind = 'connection'",
     "events": "SELECT utc, kind, account, instrument, text, detail FROM v_events "
