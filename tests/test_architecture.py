@@ -87,13 +87,15 @@ ENGINE: dict[str, set[str]] = {
     # The local exchange over a live venue: its matching, and the edge's public calls.
     "paper": BASE | {"config", "exchange", "gateway", "tape", "venues"},
     "running": BASE
-    | {"children", "config", "config_file", "live.check", "live.shutdown", "paper.parent",
-       "report", "runs", "status", "view"},
+    | {"children", "config", "config_file", "execution.advice", "live.check", "live.lock",
+       "live.shutdown", "paper.parent", "report", "run_view", "runs", "status", "view"},
+    "run_view": BASE,
     # Both ends of a wire that never leaves the process: the one room that may see both.
     "sim": BASE | {"config", "exchange", "gateway", "live.local", "recorder", "session"},
     "cli": {"*"},
+    "entry": BASE | {"cli"},
     "cli_bench": BASE | {"cli_output"},  # and the bench, as the command line may
-    "cli_check": BASE | {"cli_output", "config_file", "live"},
+    "cli_check": BASE | {"cli_output", "config_file", "live", "venues"},
     "cli_live": BASE | {"cli_output", "live.control", "running"},
     "cli_output": BASE | {"view"},
 }
