@@ -15,7 +15,14 @@ from pydantic.fields import FieldInfo
 from bench.risk_docs import table
 from engine.config import AccountLimits, Halts, InstrumentLimits
 from engine.config_tables import WS_KINDS, FileTable
-from engine.errors import EXIT_FAILED, EXIT_KILLED, EXIT_OK, EXIT_UNSAFE, EXIT_USAGE
+from engine.errors import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_KILLED,
+    EXIT_OK,
+    EXIT_UNSAFE,
+    EXIT_USAGE,
+)  # fmt: skip
 from fastcore.account import LIMITS
 from fastcore.halts import SETTINGS
 
@@ -44,13 +51,14 @@ STEPS = {
     "book synced": "two-sided and without a gap",
 }
 EXITS = {
-    EXIT_OK: "all as asked; `check`: it can be kept",
+    EXIT_OK: "all as asked, an end by Ctrl-C among it; `check`: it can be kept",
     EXIT_FAILED: "it failed: a venue that did not answer, orders that could not be proved gone, a "
     "position at the end that nothing explains",
     EXIT_USAGE: "the command line or the configuration; `check`: it can't be kept",
     EXIT_UNSAFE: "refused as unsafe: a production address, a key that others can read or that may "
     "withdraw, an account that another engine holds",
-    EXIT_KILLED: "the run ended latched, or killed",
+    EXIT_KILLED: "the run ended latched, or its engine was killed",
+    EXIT_INTERRUPTED: "interrupted before anything was begun",
 }
 TEXT = """\
 # Running an engine
@@ -76,12 +84,18 @@ that is not known as a test counts as production.
 cd {examples}
 tickmaker exchange --venue binance_usdm --symbols BTCUSDT --rest-port 7001 --ws-port 7002 \\
     --json > usdm.json &
+until [ -s usdm.json ]; do sleep 1; done
 tickmaker check local_binance_usdm.toml
 tickmaker run local_binance_usdm.toml --for 1m
 ```
 
 `{examples}` has a file for each venue, local and testnet, and one of two venues and three
 instruments. Copy the nearest.
+
+**When the local exchange starts anew, delete `state/`**: it begins with empty accounts, while the
+file there says what this account held at the end of its last run. The engine believes its own
+ledger, finds that the venue has something else, and stands aside with a *divergence* for as long
+as that is not explained. Of a real venue's account, never delete it without having compared both.
 
 ## On paper
 
@@ -109,7 +123,9 @@ same code, same wire protocol, but on loopback and with keys made up for the run
 
 ## How a configuration is written
 
-- **Every limit is required.** Nothing that money hangs on has a default. A key that is not known,
+- **Every limit is required**, and so is every setting but those marked optional. A strategy's
+  `params` do have defaults (docs/strategies.md): those in force are shown at the start, and are in
+  config.json and in the ledger (`v_params`). A key that is not known,
   a value of the wrong kind, a name that is there twice: the file is refused at the first of them,
   by line and key, with the nearest right name.
 - `[[account]]` and `[[instrument]]` are there once for each; `[account.limits]` belongs to the
@@ -156,6 +172,12 @@ with a deadline. Nothing is quoted before the last of them.
 
 ## While it runs
 
+`run` shows a line an instrument, or every ten seconds, without a terminal, how many are *quoting*:
+an order of ours rests. Of the others it says why not: the reasons that pull their quotes, or `NO
+QUOTE RESTS` and what the gate denies (docs/gate.md). Where a limit denies all the time there is a
+warning; `check` tells beforehand of quoting that is faster than the limits last, and of params
+that the limits never let through (`tickmaker params` refuses those, too).
+
 The state of an instrument is RUNNING, or the reasons for which it stands aside, joined by `+`;
 docs/halts.md has each, with what raises and what clears it. It is RECONCILING at the start and
 after a private connection was lost: orders of ours are cancelled, then orders, trades and position
@@ -180,8 +202,8 @@ Flattening sends immediate-or-cancel orders of at most `qty_lots_max`, no furthe
 0.5 % or `price_collar_ticks`, whichever is nearer, round by round until the venue says that it is
 done. Futures are closed to nothing, whoever opened them, reduce-only. Spot goes back to what the
 account held when the run began: what the run bought is sold, never more than is held, and what it
-sold is bought back; fees that were taken in the base asset stay taken, and what is too small for an
-order stays, with a warning. The core sends the orders, so that they are the run's intents; REST
+sold is bought back; fees that were taken in the base asset stay taken, and what is too small for
+an order stays, with a warning. The core sends the orders, so that they are the run's intents; REST
 does where it can't (no book, TRADE lost, buying back on spot).
 
 ## Exit codes

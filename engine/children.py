@@ -19,7 +19,7 @@ from typing import Any
 
 from rich.console import Console
 
-from engine.errors import EXIT_FAILED, EXIT_OK, TickmakerError
+from engine.errors import EXIT_FAILED, EXIT_KILLED, EXIT_OK, TickmakerError
 
 # `python -m` looks in the working directory first: ours, never a stranger's engine.py.
 SOURCES = Path(__file__).resolve().parent.parent
@@ -27,6 +27,7 @@ STOP_DEADLINE_S = 25.0
 # The engine's own ordered shutdown may take so long (live/shutdown.py); only then it hangs.
 ENGINE_PATIENCE_S = 25.0
 PATIENCE_S = 5.0
+BUILT = "core and journal ready"  # the step before which an engine can send nothing
 
 
 @dataclass
@@ -39,6 +40,7 @@ class Child:
     lines: asyncio.Queue[dict[str, Any] | None] = field(default_factory=asyncio.Queue)
     reader: asyncio.Task[None] | None = None
     patience_s: float = PATIENCE_S
+    is_built: bool = False  # an engine that may have sent something
 
     @property
     def is_alive(self) -> bool:
@@ -71,9 +73,12 @@ class Child:
             )
         tail = self.log.read_text(errors="replace").strip().splitlines()[-3:]
         detail = "\n  ".join(tail) if tail else "it said nothing"
+        how = await self.died()
+        is_killed = (self.process.returncode or 0) < 0
         return TickmakerError(
-            f"The {self.name} died ({await self.died()}): {detail}", f"Its log: {self.log}"
-        )
+            f"The {self.name} died ({how}): {detail}", f"Its log: {self.log}",
+            EXIT_KILLED if is_killed and self.name == "engine" else EXIT_FAILED,
+        )  # fmt: skip
 
 
 class Family:
@@ -98,6 +103,11 @@ class Family:
 
     def say(self, text: str) -> None:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def hear(self, line: dict[str, Any]) -> None:
+        """What the engine says on its way to the end."""
+        if line.get("event") in ("warning", "error"):
+            self.say(f"{line['event']}: {line['what']}\n    {line.get('remedy', '')}".rstrip())
 
     # -- STARTING AND HEARING ---
 
@@ -157,10 +167,11 @@ class Family:
             engine.process.stdin.close()
         async with _deadline(self._stop_deadline_s):
             while (line := await engine.next_line()) is not None:
+                self.hear(line)
                 if line.get("event") == "stopped":
-                    self.say(_stopped_text(line))
+                    self.say(_stopped_text(line, engine.is_built))
                     code = await engine.process.wait()
-                    is_proven = line["open_orders_at_venue"] == 0
+                    is_proven = line["open_orders_at_venue"] == 0 or not engine.is_built
                     return code if code or is_proven else EXIT_FAILED
         how = await engine.died()
         if engine.is_alive:
@@ -169,6 +180,7 @@ class Family:
             # Its key went with it: nobody here cancels in its name.
             self.say(f"the engine died ({how}) without its ordered shutdown; "
                      "orders may be left at the venue")
+            return EXIT_KILLED if (engine.process.returncode or 0) < 0 else EXIT_FAILED
         return EXIT_FAILED
 
     async def stop_recorder(self, recorder: Child) -> int:
@@ -195,7 +207,9 @@ def own_cpu() -> int | None:
     return cpus[-1]
 
 
-def _stopped_text(line: dict[str, Any]) -> str:
+def _stopped_text(line: dict[str, Any], is_built: bool) -> str:
+    if not is_built:
+        return "stopped before anything was sent; no venue was asked what is open"
     left = line["open_orders_at_venue"]
     proof = "it is not known how many are left" if left is None else f"{left} left"
     return f"stopped: {line['orders_cancelled']} orders cancelled, {proof} at the venue"
@@ -217,6 +231,7 @@ async def _read_lines(child: Child) -> None:
         except ValueError:
             continue  # a library's chatter is not part of the protocol
         if isinstance(line, dict):
+            child.is_built |= line.get("event") == "step" and line.get("name") == BUILT
             child.lines.put_nowait(line)
     child.lines.put_nowait(None)
 

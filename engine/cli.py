@@ -1,12 +1,12 @@
 """The command line. Each command parses, calls one function of its room, and prints.
 
-`--json` puts one JSON object on the last line of standard output. Exit codes: 0 ok, 1 failed,
-2 usage or configuration, 3 unsafe and refused, 4 killed or latched.
+`--json` puts one JSON object on the last line of standard output, of an error, too ("error",
+"remedy", "exit_code"). Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 unsafe and refused,
+4 killed or latched, 130 interrupted before anything was begun.
 """
 
 import contextlib
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +19,7 @@ from engine import cli_live
 from engine.cli_bench import bench_app
 from engine.cli_check import check
 from engine.cli_output import JsonFlag, print_json, print_result, progress_bar, warn
-from engine.errors import EXIT_FAILED, EXIT_OK, TickmakerError
+from engine.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, TickmakerError
 
 app = typer.Typer(
     help="Tickmaker: market making with a compiled hot path.",
@@ -268,10 +268,12 @@ def main() -> None:
         console.print(f"[bold red]error:[/] {escape(e.what)}")
         if e.remedy:
             console.print(f"  {escape(e.remedy)}")
+        if "--json" in sys.argv:
+            print_json({"error": e.what, "remedy": e.remedy, "exit_code": e.exit_code})
         sys.exit(e.exit_code)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
-        sys.exit(128 + signal.SIGINT)
+        sys.exit(EXIT_INTERRUPTED)
     except OSError as e:
         # Standard output is gone or full; what is not ours to mend is said in one line.
         with contextlib.suppress(OSError):

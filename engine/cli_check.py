@@ -27,10 +27,14 @@ def check(
     """
     from engine.config_file import load_config
     from engine.live.check import check_offline, check_online
+    from engine.venues.hosts import host_of
 
     loaded = load_config(
         config, run_tag=secrets.token_hex(4), mask_seed=1, with_credentials=not offline
     )
+    if not offline and not as_json:
+        hosts = dict.fromkeys(host_of(account.rest_url) for account in loaded.config.accounts)
+        Console(stderr=True).print(f"asking {', '.join(hosts)} ...", highlight=False)
     result = check_offline(loaded) if offline else check_online(loaded)
     if as_json:
         print_json(result)
@@ -49,6 +53,8 @@ def _show(result: dict[str, Any]) -> None:
         console.print("\n".join(_plan_lines(result["plan"]["rows"])))
     for problem in result["problems"]:
         console.print(f"[bold red]problem:[/] {escape(problem)}")
+    for warning in result["warnings"]:
+        console.print(f"[bold yellow]warning:[/] {escape(warning)}")
     if result["is_kept"]:
         asked = "by documented limits; no venue was asked" if result["is_offline"] else "it starts"
         console.print(f"[bold green]ok[/]: it can be kept ({asked})")

@@ -216,6 +216,7 @@ class EngineConfig(_Table):
     state_dir: Path  # locks, and which run was the last: outlives runs
     poll: Literal["busy", "sleep"]
     cpu: int | None
+    journal_bytes_max: int = Field(default=0, ge=0)  # of the run's journals; 0: no limit
     budget: ProcessBudget | None = None  # None: of one account, whose own limit is the budget
     accounts: tuple[AccountConfig, ...] = Field(min_length=1)
     instruments: tuple[InstrumentConfig, ...] = Field(min_length=1, max_length=1_000)

@@ -37,6 +37,7 @@ from engine.credentials import (
 from engine.errors import EXIT_UNSAFE, EXIT_USAGE, TickmakerError
 from engine.strategies import named
 from engine.venues import hosts
+from fastcore.strategy import BUILTINS
 
 _BYTES_MAX = 1 << 20
 _MASK_SEED_MAX = (1 << 63) - 1
@@ -83,7 +84,8 @@ def load_config(
     runs_dir = _resolved(folder, table.runs_dir)
     config = EngineConfig(
         name=table.name, run_dir=runs_dir, state_dir=_resolved(folder, table.state_dir),
-        poll=table.poll, cpu=table.cpu, budget=table.budget, accounts=tuple(accounts),
+        poll=table.poll, cpu=table.cpu, journal_bytes_max=table.journal_bytes_max,
+        budget=table.budget, accounts=tuple(accounts),
         instruments=tuple(
             _instrument(table, number, sought, folder, run_tag, mask_seed)
             for number in range(len(table.instrument))
@@ -344,13 +346,21 @@ def _instrument(
     core = CoreConfig(
         venue=venue,
         symbol=table.symbol, number=number, fees=table.fees, run_tag=run_tag,
-        strategy=strategy.name, strategy_id=number & 0xFF, params=table.params,
+        strategy=strategy.name, strategy_id=number & 0xFF,
+        params=_in_force(strategy.name, table.params),
         signals=table.signals, quoting=table.quoting, stops=table.stops,
         limits=Limits(**table.limits.model_dump(), **of_account), halts=table.halts,
         budgets=table.budgets, recv_window_ms=account.recv_window_ms,
         mask_seed=(mask_seed + number) % _MASK_SEED_MAX + 1,
     )  # fmt: skip
     return InstrumentConfig(account=table.account, strategy_file=strategy.file, core=core)
+
+
+def _in_force(strategy: str, given: Mapping[str, float]) -> dict[str, float]:
+    """A built-in strategy's defaults written out, so that what is in force is told everywhere; of
+    one of the user's own that is done where it is compiled. What is wrong stays for the check."""
+    declared = BUILTINS[strategy].params if strategy in BUILTINS else ()
+    return {param.name: param.default for param in declared} | dict(given)
 
 
 def _strategy_text(folder: Path, text: str) -> str:

@@ -126,6 +126,11 @@ class FileTable(Exact):
     cpu: int | None = Field(default=None, ge=0, description="to pin the engine to; absent: none")
     state_dir: str = Field(description="locks, and which run was the last; outlives runs")
     runs_dir: str = Field(description="where run folders are made")
+    journal_bytes_max: int = Field(
+        default=0, ge=0,
+        description="what the run's journals may take: the oldest parts go once the ledger has "
+        "them; absent or 0: no limit",
+    )  # fmt: skip
     budget: ProcessBudget = Field(description="of the whole process")
     account: list[AccountTable] = Field(min_length=1, description="")
     instrument: list[InstrumentTable] = Field(min_length=1, max_length=1_000, description="")

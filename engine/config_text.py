@@ -88,7 +88,7 @@ def first_error(error: ValidationError, model: type[BaseModel], sought: Sought) 
         return _unknown(key, _keys_of(model, key[:-1]), sought)
     if detail["type"] == "missing":
         return sought.error(
-            key, f"{name} is required", "Add it: there are no defaults. docs/run.md lists all."
+            key, f"{name} is required", "Add it: it has no default. docs/run.md lists all."
         )
     return sought.error(
         key,

@@ -64,7 +64,8 @@ def ready_line(path: Path) -> dict[str, Any]:
             return document
     raise TickmakerError(
         f"{path} holds no ready line of the local exchange",
-        f"Start it so: tickmaker exchange --json > {path}",
+        "It may still be starting: try again. It is started so: tickmaker exchange --json > "
+        f"{path}",
         EXIT_USAGE,
     )
 

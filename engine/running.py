@@ -16,19 +16,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
 from engine import clock
 from engine.children import Child, Family
 from engine.config import EngineConfig
 from engine.config_file import LoadedConfig, load_config
-from engine.errors import EXIT_KILLED, EXIT_OK, EXIT_USAGE, TickmakerError
+from engine.errors import EXIT_KILLED, EXIT_OK, EXIT_UNSAFE, EXIT_USAGE, TickmakerError
+from engine.execution import advice
 from engine.live.check import check_offline
+from engine.live.lock import is_held
 from engine.live.shutdown import longest_s
 from engine.paper import parent as paper
+from engine.report.before import ending_text, how_it_ended, last_run
+from engine.run_view import Denials, Repeats, plain, table, told
 from engine.runs import has_journal, make_run_dir
 from engine.status import StatusReader
 
@@ -37,10 +39,12 @@ LINE_S_EACH = 3.0
 PAPER_DEADLINE_S = 60.0  # more than a paper exchange itself waits for its feed
 PATIENCE_S = 5.0  # more than the engine's own longest shutdown
 REFRESH_S = 0.25
+PARAMS_MAX = 10  # instruments whose parameters are shown
+READ_BEFORE = "run before this one read"
 PLAIN_EVERY_S = 10.0  # without a terminal
+FIRST_PLAIN_S = 2.0  # when it has begun to quote
 LATCHED = {"STRATEGY", "REPEATED_EXECUTION", "OPERATOR", "JOURNAL"}
 UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
-_QUIET = {"step", "state", "quoting", "connection"}  # of these the screen shows what they mean
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ def run_engine(options: RunOptions) -> tuple[dict[str, Any], int]:
         with_credentials=not options.is_paper, is_paper=options.is_paper,
     )  # fmt: skip
     refuse_what_can_not_be_kept(loaded)
+    refuse_held(loaded.config)
     run_dir = make_run_dir(loaded.runs_dir, loaded.config.name)
     run = _Run(options, loaded, run_dir)
     try:
@@ -94,6 +99,16 @@ def refuse_what_can_not_be_kept(loaded: LoadedConfig) -> None:
         )  # fmt: skip
 
 
+def refuse_held(config: EngineConfig) -> None:
+    """Before a run folder is made: it would hold nothing. The engine itself takes the locks."""
+    for account in config.accounts:
+        if is_held(config.state_dir, account.name):
+            raise TickmakerError(
+                f"account {account.name} is traded by another engine",
+                "stop that one first: two engines would undo each other's orders", EXIT_UNSAFE,
+            )  # fmt: skip
+
+
 class _Run(Family):
     def __init__(self, options: RunOptions, loaded: LoadedConfig, run_dir: Path) -> None:
         console = Console(stderr=options.as_json)
@@ -103,6 +118,9 @@ class _Run(Family):
         self.loaded = loaded
         self.result: tuple[dict[str, Any], int] | None = None
         self._count = len(loaded.config.instruments)
+        self._repeats = Repeats()
+        self._denials = Denials()
+        self._recovered = 0  # fills, while it starts
         self._exchanges: dict[str, Child] = {}  # of a paper run, by account
 
     async def run(self) -> None:
@@ -129,6 +147,14 @@ class _Run(Family):
             if on_paper is None:
                 return EXIT_OK
             config, keys = on_paper
+        for warning in advice.warnings(config):
+            self._tell({"event": "warning", "what": warning, "remedy": ""})
+        if not self.options.as_json:
+            for one in config.instruments[:PARAMS_MAX]:
+                told_params = ", ".join(f"{name} {value:g}" for name, value in
+                                        one.core.params.items())  # fmt: skip
+                more = " and its own defaults" if one.strategy_file else ""
+                self.say(f"params      {one.key} {one.core.strategy}: {told_params}{more}")
         engine, recorder = await self.start_engine(config.model_dump(mode="json"), keys)
         try:
             if await self._wait_for_start(engine):
@@ -184,27 +210,43 @@ class _Run(Family):
             if line.get("event") == "started":
                 return True
 
+    def hear(self, line: dict[str, Any]) -> None:
+        self._tell(line)
+
     def _tell(self, line: dict[str, Any]) -> None:
         event = line.get("event")
         if self.options.as_json:
             sys.stdout.write(json.dumps(line) + "\n")
             sys.stdout.flush()
-        elif event == "step":
-            self.say(f"  {line.get('account', ''):<12}{line['name']:<44}{line['ms']:>9.1f} ms")
-        elif event == "connection":
-            why = f" ({line['why']})" if line.get("why") else ""
-            self.say(f"  {line.get('account', ''):<12}{line['name']} {line['state']}{why}")
-        elif "what" in line:
-            self.say(f"{event}: {line['what']}\n    {line.get('remedy', '')}".rstrip())
-        elif event not in _QUIET:
-            fields = (f"{key} {value}" for key, value in line.items() if key != "event")
-            self.say(f"{event}: {', '.join(fields)}")
+        elif text := told(line):
+            # Only what may come without end is told seldom; an error and a step come once.
+            if event in ("warning", "connection"):
+                text = self._repeats.passed(text, clock.monotonic_ns() / 1e9)
+            if text:
+                self.say(text)
+
+        if event == "step" and str(line["name"]).startswith(READ_BEFORE):
+            self._tell_of_the_run_before(str(line.get("account", "")))
+        self._recovered += event == "fill_recovered"
+        if event == "started" and self._recovered:
+            self.say(f"taken over: {self._recovered} fills that happened since the run before")
+
+    def _tell_of_the_run_before(self, account: str) -> None:
+        """A person should know that it was killed, and what this one takes over."""
+        run_dir = last_run(self.loaded.config.state_dir, account)
+        ended = None if run_dir is None else how_it_ended(run_dir, account)
+        if ended is None:
+            return
+        if self.options.as_json:
+            self._tell({"event": "run_before", "account": account, **ended})
+        elif text := ending_text(ended):
+            self.say(f"  {account:<12}{text}")
 
     async def _watch(self, engine: Child, recorder: Child) -> None:
         """Until the time is over, a person stops it, or a process fails."""
         page = StatusReader(self.run_dir / "status.page")
         started_ns = clock.monotonic_ns()
-        is_recording, next_plain_s = True, 0.0
+        is_recording, next_plain_s = True, FIRST_PLAIN_S
         with self._live() as live:
             while not self.stop.is_set():
                 elapsed_s = (clock.monotonic_ns() - started_ns) / 1e9
@@ -221,11 +263,14 @@ class _Run(Family):
                     self.say(f"the recorder died ({await recorder.died()}); its log: "
                              f"{recorder.log}; the report will be built from the journal")
                 status = page.read()
+                if status is not None:
+                    for warning in self._denials.look(status, elapsed_s):
+                        self._tell(warning)
                 if status is not None and live is not None:
-                    live.update(table(status, elapsed_s), refresh=True)
+                    live.update(table(status, elapsed_s, self._denials), refresh=True)
                 elif status is not None and elapsed_s >= next_plain_s:
                     next_plain_s = elapsed_s + PLAIN_EVERY_S
-                    self.say(plain(status, elapsed_s))
+                    self.say(plain(status, elapsed_s, self._denials))
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self.stop.wait(), REFRESH_S)
 
@@ -268,28 +313,3 @@ class _Run(Family):
             print_summary(self.console, report)
         return report, code
 
-
-# -- WHAT IT LOOKS LIKE ---
-
-
-def table(status: dict[str, Any], elapsed_s: float) -> RenderableType:
-    """A line an instrument."""
-    told = Table(title=f"{elapsed_s:,.0f} s", title_justify="left", expand=False)
-    for name in ("instrument", "state", "position", "orders", "fills", "open"):
-        told.add_column(name, justify="left" if name in ("instrument", "state") else "right")
-    for key, row in list(status["instruments"].items())[:40]:
-        reasons = row["state"]
-        state = Text(", ".join(reasons) or "QUOTING", "red" if reasons else "green")
-        own = row["own"] if isinstance(row["own"], int) else len(row["own"])
-        told.add_row(key, state, f"{row['position_lots']:,}", f"{row['orders_sent']:,}",
-                     f"{row['fills']:,}", str(own))  # fmt: skip
-    return told
-
-
-def plain(status: dict[str, Any], elapsed_s: float) -> str:
-    rows = status["instruments"].values()
-    quoting = sum(not row["state"] for row in rows)
-    orders, fills = (sum(row[name] for row in rows) for name in ("orders_sent", "fills"))
-    return (
-        f"{elapsed_s:8.1f} s  {quoting} of {len(rows)} quoting  orders {orders:,}  fills {fills:,}"
-    )

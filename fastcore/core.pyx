@@ -24,7 +24,8 @@ from fastcore.gate cimport Gate
 from fastcore.halts cimport Halts
 from fastcore.journal cimport (
     REC_ACCOUNT, REC_CLOCK, REC_COMMAND, REC_CONDITION, REC_CONFIG, REC_CONN, REC_FILL,
-    REC_FILL_ROW, REC_FRAME, REC_HEDGE, REC_KNOWN, REC_OPENING, REC_PARAMS, REC_QUERY, REC_REFERENCE,
+    REC_FILL_ROW, REC_FRAME, REC_HEDGE, REC_KNOWN, REC_OPENING, REC_PARAMS, REC_QUERY,
+    REC_REFERENCE,
     REC_SEND, REC_SNAPSHOT, REC_TIMER, JournalWriter,
 )
 from fastcore.latency cimport STAGE_DECODE, Histogram, StageClock
@@ -508,7 +509,8 @@ cdef class Core(CoreSteps):
     def query(self, *, int64_t intent_id, bint is_absent, int order_status,
               int64_t venue_order_id, int64_t px_ticks, int64_t qty_lots, int64_t cum_qty_lots,
               int64_t now_ns, int64_t asked_ns=0) -> int:
-        """on_query; `asked_ns`: when the question left, 0: now. ValueError for a status that is no OrderState."""
+        """on_query; `asked_ns`: when the question left, 0: now. ValueError for a status that is no
+        OrderState."""
         cdef QueryRow row
         if not ORD_FREE <= order_status <= ORD_PENDING_REPLACE:
             raise ValueError(f"Expected an OrderState, was {order_status}")

@@ -13,10 +13,9 @@ from fastcore.orders cimport CLOCK_REJECTED, RATE_LIMITED
 from fastcore.signals_flow cimport OFI_LEVELS_MAX
 from fastcore.strategy cimport VIEW_VERSION, OwnQuote, View
 from fastcore.types cimport (
-    ORD_UNKNOWN,
     CONN_MARKET, CONN_USER, E_OTHER_SYMBOL, E_UNKNOWN, HALT_CLOCK, HALT_JOURNAL, HALT_RECONCILING,
-    OK, ORD_PENDING_CANCEL, ORD_PENDING_NEW, ORD_PENDING_REPLACE, ORDERS_MAX, SIDE_BUY, SIDE_SELL,
-    SYNC_SYNCED, TARGET_LEVELS, VIEW_LEVELS, Level,
+    OK, ORD_PENDING_CANCEL, ORD_PENDING_NEW, ORD_PENDING_REPLACE, ORD_UNKNOWN, ORDERS_MAX,
+    SIDE_BUY, SIDE_SELL, SYNC_SYNCED, TARGET_LEVELS, VIEW_LEVELS, Level,
 )
 from fastcore.working cimport Order, is_live, open_lots
 
@@ -388,7 +387,8 @@ cdef class CoreState:
             "earlier_fills": self.orders.earlier_fills,
             "last_trade_ts_ns": self.orders.last_trade_ts_ns,
             "opening_lots": self.opening_lots, "is_agreed": self.is_agreed,
-            "retry_utc_ms": self.retry_utc_ms, "forgotten_ts_ns": self.orders.forgotten_ts_ns,
+            "retry_utc_ms": self.retry_utc_ms,
+            "forgotten_ts_ns": self.orders.booked.forgotten_ts_ns,
             "is_quiet": self.is_quiet, "is_unheard": self.orders.unheard_intent != 0,
             "params": [self.param_values[i] for i in range(self.param_count)],
             "orders_sent": self.orders_sent,
@@ -438,13 +438,6 @@ cdef class CoreState:
                     or state == ORD_PENDING_REPLACE):
                 return False
         return self.halts.bits != 0
-
-    @property
-    def wanted_hedge(self) -> tuple[int, int, int, int] | None:
-        """(side, px_ticks, qty_lots, reason) that the strategy wants of the other leg."""
-        if self.hedge.qty_lots == 0:
-            return None
-        return self.hedge.side, self.hedge.px_ticks, self.hedge.qty_lots, self.hedge.reason
 
     def stats(self, int64_t now_ns=0) -> dict:
         """What the status page shows; see core_stats.stats()."""

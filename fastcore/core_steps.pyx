@@ -249,7 +249,7 @@ cdef class CoreSteps(CoreSend):
 
     def has_booked(self, int64_t trade_id, int side) -> bool:
         """Whether our fill on this side of the trade is booked, as far as the memory reaches."""
-        return self.orders.trade_ids.has(2 * <uint64_t>trade_id + <uint64_t>side)
+        return self.orders.booked.has(trade_id, side)
 
     def is_known_to(self, int count) -> bool:
         """Whether the best `count` levels of each side lie in what the REST snapshot reached;
@@ -288,7 +288,7 @@ cdef class CoreSteps(CoreSend):
     def forgotten_ts_ns(self) -> int:
         """Venue's time of the newest trade that is not remembered any more; 0: all are. A row of
         REST at or before it that is not remembered is refused: it may have been booked."""
-        return self.orders.forgotten_ts_ns
+        return self.orders.booked.forgotten_ts_ns
 
     @property
     def fill_count(self) -> int:

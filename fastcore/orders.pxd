@@ -2,7 +2,7 @@
 """The venue's answers and events, and what they make of our orders; see orders.pyx."""
 from libc.stdint cimport int64_t
 
-from fastcore.seen cimport Seen
+from fastcore.seen cimport Booked
 from fastcore.types cimport (
     FillRow,
     KnownTrade,
@@ -56,9 +56,7 @@ cdef class Orders(Working):
     cdef ns_t input_ns                 # time of the input in hand
     cdef Fill last_fill
     cdef ns_t last_trade_ts_ns     # the venue's, of the newest execution that is booked
-    cdef Seen trade_ids
-    cdef ns_t[TRADE_IDS_MAX] trade_ts_ns   # the venue's, of each, by its place in the ring
-    cdef ns_t forgotten_ts_ns      # the newest that is not remembered any more; 0: all are
+    cdef Booked booked
 
     cdef int on_order_event(self, const OrderEvent* event, px_t bid_px_ticks,
                             px_t ask_px_ticks, ns_t now_ns) noexcept nogil
@@ -75,7 +73,6 @@ cdef class Orders(Working):
     cdef int _on_reply(self, const ReplyEvent* event, ns_t asked_ns, ns_t now_ns) noexcept nogil
     cdef void _on_event_state(self, Order* order, const OrderEvent* event) noexcept nogil
     cdef void _note_refusal(self, const Order* order) noexcept nogil
-    cdef void _settle_amend(self, Order* order, px_t px_ticks, qty_t qty_lots) noexcept nogil
     cdef void _on_place_reply(self, Order* order, const ReplyEvent* event) noexcept nogil
     cdef void _on_amend_accepted(self, Order* order) noexcept nogil
     cdef void _on_modify_reply(self, Order* order, const ReplyEvent* event) noexcept nogil
@@ -89,4 +86,3 @@ cdef class Orders(Working):
     cdef void _fill(self, const OrderEvent* event, int owner, int via, px_t bid_px_ticks,
                     px_t ask_px_ticks, ns_t now_ns) noexcept nogil
     cdef void _on_known_trade(self, Order* order, const OrderEvent* event) noexcept nogil
-    cdef bint _is_new_trade(self, seq_t trade_id, int side, ns_t exch_ts_ns) noexcept nogil

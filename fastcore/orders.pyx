@@ -17,7 +17,6 @@ and the wait for them is timed like the wait for any answer. There an amend is o
 in, in whatever order: the push with the new terms and the reply.
 """
 cimport cython
-from libc.stdint cimport uint64_t
 from fastcore.check cimport FC_DCHECK
 from fastcore.codec.error_codes cimport (
     is_ambiguous, is_clock_refusal, is_no_such_order, is_plain_refusal, is_post_only_refusal,
@@ -59,7 +58,7 @@ cdef class Orders(Working):
     """Orders and position of one instrument. ValueError for a timeout that is not above 0."""
 
     def __cinit__(self, ns_t ack_timeout_ns, ns_t recv_window_ns, seq_t first_intent_id=1):
-        self.trade_ids = Seen(TRADE_IDS_MAX)
+        self.booked = Booked(TRADE_IDS_MAX)
 
     # -- EVENTS ---
 
@@ -76,7 +75,7 @@ cdef class Orders(Working):
         if self._is_surprise(event, order):
             result = SURPRISE
         if event.exec_type == EXEC_TRADE and event.last_qty_lots > 0:
-            if not self._is_new_trade(event.trade_id, event.side, event.exch_ts_ns):
+            if not self.booked.take(event.trade_id, event.side, event.exch_ts_ns):
                 self.duplicate_fills += 1
                 if order != NULL:
                     self._owe(order, event.cum_qty_lots, now_ns)
@@ -124,8 +123,8 @@ cdef class Orders(Working):
         cdef OrderEvent event
         self.changed = NULL
         self.input_ns = now_ns
-        if ((self.forgotten_ts_ns > 0 and row.exch_ts_ns <= self.forgotten_ts_ns)
-                or not self._is_new_trade(row.trade_id, <int>row.side, row.exch_ts_ns)):
+        if self.booked.is_beyond(row.exch_ts_ns) or not self.booked.take(
+                row.trade_id, <int>row.side, row.exch_ts_ns):
             return False
         event.intent_id = row.intent_id
         event.trade_id = row.trade_id
@@ -181,14 +180,6 @@ cdef class Orders(Working):
         self.post_only_refusals[order.side] += 1
         self.refused_ns[order.side] = self.input_ns
 
-    cdef void _settle_amend(self, Order* order, px_t px_ticks, qty_t qty_lots) noexcept nogil:
-        """The order stands at these terms; no amend is open any more."""
-        if px_ticks != order.px_ticks or qty_lots > order.qty_lots:
-            order.ahead_lots = order.seen_lots = -1     # back to the end of a queue
-        order.px_ticks = px_ticks
-        order.qty_lots = qty_lots
-        order.new_px_ticks = order.new_qty_lots = 0
-
     cdef bint _is_surprise(self, const OrderEvent* event, const Order* order) noexcept nogil:
         """Alive at the venue, though we hold it for dead without the venue's word or know nothing
         of it, an earlier run's that came late included; or executed by the venue's own hand
@@ -224,20 +215,11 @@ cdef class Orders(Working):
         self.last_fill.owner = owner
         self.last_fill.via = via
 
-    cdef bint _is_new_trade(self, seq_t trade_id, int side, ns_t exch_ts_ns) noexcept nogil:
-        """Not booked before. Both sides of one trade may be ours: the side is part of the key."""
-        cdef int64_t place = self.trade_ids.count & (TRADE_IDS_MAX - 1)
-        if not self.trade_ids.take(2 * <uint64_t>trade_id + <uint64_t>side):
-            return False
-        self.forgotten_ts_ns = max(self.forgotten_ts_ns, self.trade_ts_ns[place])
-        self.trade_ts_ns[place] = exch_ts_ns
-        return True
-
     cdef void on_known(self, const KnownTrade* trades, int count) noexcept nogil:
         """Executions that an earlier run has booked: they are in the opening position."""
         cdef int i
         for i in range(count):
-            self._is_new_trade(trades[i].trade_id, <int>trades[i].side, trades[i].exch_ts_ns)
+            self.booked.take(trades[i].trade_id, <int>trades[i].side, trades[i].exch_ts_ns)
 
     cdef int on_reply(self, const ReplyEvent* event, ns_t now_ns) noexcept nogil:
         """A WebSocket-API answer to one of our verbs."""

@@ -119,6 +119,7 @@ cdef class Working(Position):
                     ns_t now_ns) noexcept nogil
     # An amend has left: PENDING_REPLACE; qty_lots is the new total.
     cdef void amend(self, Order* order, px_t px_ticks, qty_t qty_lots, ns_t now_ns) noexcept nogil
+    cdef void _settle_amend(self, Order* order, px_t px_ticks, qty_t qty_lots) noexcept nogil
     cdef void move(self, Order* order, int said, int reason) noexcept nogil
     # Whether it may stand in the venue's book, or be about to.
     cdef bint may_rest(self, const Order* order) noexcept nogil

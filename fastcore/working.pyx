@@ -90,6 +90,14 @@ cdef class Working(Position):
         order.amend_replies_due += 1
         order.sent_ns = order.amend_ns = now_ns
 
+    cdef void _settle_amend(self, Order* order, px_t px_ticks, qty_t qty_lots) noexcept nogil:
+        """The order stands at these terms; no amend is open any more."""
+        if px_ticks != order.px_ticks or qty_lots > order.qty_lots:
+            order.ahead_lots = order.seen_lots = -1     # back to the end of a queue
+        order.px_ticks = px_ticks
+        order.qty_lots = qty_lots
+        order.new_px_ticks = order.new_qty_lots = 0
+
     cdef void move(self, Order* order, int said, int reason) noexcept nogil:
         """One step along the table; what can't be is counted and ignored."""
         cdef int state = ORDER_NEXT[order.state][said]
@@ -282,7 +290,8 @@ cdef class Working(Position):
 
     cdef bint is_unheard(self, ns_t now_ns) noexcept nogil:
         """An order, which may have ended since, or its cancel was acknowledged, and USER keeps
-        silent about that for longer than an answer may take: it is deaf, and fills would not come either."""
+        silent about that for longer than an answer may take: it is deaf, and fills would
+        not come either."""
         return (self.unheard_intent != 0
                 and now_ns - self.unheard_ns > self.ack_timeout_ns)
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 import subprocess
 import sys
 import tomllib
@@ -13,8 +14,14 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from engine import entry
 from engine.cli import app
-from engine.errors import EXIT_OK, EXIT_USAGE, TickmakerError
+from engine.config_file import load_config
+from engine.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, TickmakerError
+from engine.live.check import check_online
+from engine.live.lock import AccountLock, is_held
+from engine.recorder.follow import journal_bytes_max
+from engine.runs import write_config
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "deploy" / "examples").glob("*.toml"))
 run = CliRunner().invoke
@@ -143,3 +150,63 @@ def test_check_without_an_answer_says_so(tmp_path: Path) -> None:
     result = run(app, ["check", str(tmp_path / "config.toml")])
     assert isinstance(result.exception, TickmakerError)
     assert "127.0.0.1" in result.exception.what
+
+
+def test_an_error_is_a_json_object_too(tmp_path: Path) -> None:
+    missing = tmp_path / "none.toml"
+    done = subprocess.run(
+        [sys.executable, "-m", "engine.entry", "check", str(missing), "--json"],
+        capture_output=True, text=True, check=False,
+        cwd=Path(__file__).parents[1],
+    )  # fmt: skip
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert done.returncode == told["exit_code"] == EXIT_USAGE
+    assert str(missing) in told["error"]
+    assert told["error"] in done.stderr
+
+
+def test_the_command_line_is_interrupted_in_order_while_it_is_imported(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupted:
+        def __getattr__(self, name: str) -> Any:
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "engine.cli", Interrupted())  # type: ignore[misc]
+    with pytest.raises(SystemExit) as ended:
+        entry.main()
+    assert ended.value.code == EXIT_INTERRUPTED
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_the_journals_budget_reaches_the_run_s_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    text = (EXAMPLES[0].parent / "local_binance_usdm.toml").read_text()
+    for line, wanted in (("journal_bytes_max = 1_000_000\n", 1_000_000), ("", 0)):
+        path.write_text(line + text)
+        loaded = load_config(path, run_tag="0a1b2c3d", mask_seed=1, with_credentials=False)
+        write_config(tmp_path, loaded.config.model_dump(mode="json"))
+        assert journal_bytes_max(tmp_path) == wanted
+
+
+def test_an_account_that_an_engine_holds_is_seen(tmp_path: Path) -> None:
+    assert not is_held(tmp_path, "a")
+    assert list(tmp_path.iterdir()) == []
+    lock = AccountLock(tmp_path, "a")
+    lock.take()
+    assert is_held(tmp_path, "a")
+    lock.release()
+    assert not is_held(tmp_path, "a")
+
+
+def test_a_local_exchange_that_does_not_answer_may_still_be_starting(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # nobody listens there
+        text = (EXAMPLES[0].parent / "local_binance_usdm.toml").read_text()
+        path = tmp_path / "config.toml"
+        path.write_text(re.sub(r"127.0.0.1:7001", f"127.0.0.1:{taken.getsockname()[1]}", text))
+        ready = {"venue": "binance_usdm", "accounts": [{"api_key": "k", "secret": "s"}]}
+        (tmp_path / "usdm.json").write_text(json.dumps(ready))
+        loaded = load_config(path, run_tag="0a1b2c3d", mask_seed=1)
+        with pytest.raises(TickmakerError, match="may still be starting"):
+            check_online(loaded)

@@ -14,6 +14,7 @@ import pytest
 
 from engine import children, clock
 from engine.config import demo_core, load
+from engine.errors import EXIT_KILLED
 from engine.exchange.keys import derive_keys
 from engine.live import shutdown
 from engine.live.local import local_engine
@@ -178,10 +179,10 @@ def test_demo_whose_engine_is_killed_says_so_and_reports(tmp_path: Path) -> None
     with Running(tmp_path) as running:
         os.kill(running.pids["session"], signal.SIGKILL)
         code, said = running.ended()
-        assert code == 1
+        assert code == EXIT_KILLED
         assert "The engine died (SIGKILL)" in said
         assert "orders may be left at the venue" in said
-        check_report(running, said)
+        assert check_report(running, said)["state"].split("+")[0] == "KILLED"
 
 
 @pytest.mark.once

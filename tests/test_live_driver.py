@@ -117,6 +117,7 @@ class Rig:
             config=Namespace(strangers="leave", recv_window_ms=recv_window_ms),
             is_private_up=is_up, is_trade_up=is_up, trade_lost_ns=None, utc_ns=lambda: UTC_NS,
             lock=Namespace(state_path="state"), on_agreed=lambda _: None,
+            trade=Namespace(suspect=lambda: self.events.append(("suspect", None))),
         )  # fmt: skip
         self.account.pull = Pull(self.account)
         self.reconciler = Reconciler(self.account)
@@ -347,5 +348,32 @@ def test_pull_is_of_many_instruments_at_once() -> None:
         assert await rig.account.pull.all()
         assert len(rig.calls.pulls) == 8
         assert rig.calls.together_most == 8, "one waited for another's answer"
+
+    run(work)
+
+
+def test_pull_begins_when_trade_does_not_answer_and_goes_on_when_it_is_lost() -> None:
+    """Half open it is "up" for seconds, and what rests is at risk as long."""
+
+    async def work() -> None:
+        rig = Rig()
+        rig.account.pull.on_trade_doubt()
+        await until(lambda: len(rig.calls.pulls) == 1)
+        rig.account.is_trade_up = False
+        rig.account.pull.on_trade_lost()  # one is at work
+        await until(lambda: len(rig.calls.pulls) == 2)
+        await rig.account.pull.close()
+
+    run(work)
+
+
+def test_round_with_something_on_its_way_asks_whether_trade_lives() -> None:
+    async def work() -> None:
+        rig = Rig(recv_window_ms=50)
+        await rig.account.pull.nothing_on_its_way(rig.instruments)
+        assert not rig.events
+        rig.desk.start()  # quotes without an answer
+        await rig.account.pull.nothing_on_its_way(rig.instruments)
+        assert rig.events == [("suspect", None)]
 
     run(work)

@@ -237,6 +237,16 @@ def test_reconcile_leaves_what_was_sent_after_the_question() -> None:
     assert [type(action) for action in actions] == [Waiting]
 
 
+def test_reconcile_never_agrees_on_an_order_that_nobody_was_asked_about() -> None:
+    """Sent after the venue was asked, and in doubt: an agreement ended it as cancelled while it
+    was on its way (found in the simulator: bybit, seed 8, a half-open TRADE connection)."""
+    venue, engine, _row = lone(OrderState.UNKNOWN)
+    venue.orders.clear()
+    engine.orders[1] = replace(engine.orders[1], sent_ns=5)
+    actions = reconcile(engine.belief(), venue.told([], 0, 5), LEAVE)
+    assert [type(action) for action in actions] == [Waiting]
+
+
 def test_reconcile_absent_counts_from_the_place_whatever_was_sent_since() -> None:
     """Where no query goes over the socket (Bybit), the core asks with a cancel every ack timeout:
     the order was placed long ago all the same."""
@@ -364,6 +374,29 @@ def test_reconcile_one_trade_told_in_two_ways_is_a_divergence() -> None:
     told = replace(venue.told([], 0, 1), trades=[trade, replace(trade, qty_lots=3)])
     actions = reconcile(engine.belief(), told, LEAVE)
     assert Diverged("trade 1 is told in two ways") in actions
+
+
+def test_reconcile_a_trade_off_the_grid_is_named_and_never_booked() -> None:
+    venue, engine, _ = lone(OrderState.NEW)
+    trade = venue.fill(1, 2, 1)
+    assert trade is not None
+    told = replace(venue.told([], 0, 1), trades=[replace(trade, is_whole=False, qty_lots=0)])
+    actions = reconcile(engine.belief(), told, LEAVE)
+    assert not any(isinstance(action, BookFill) for action in actions)
+    assert any("can't be booked" in a.what for a in actions if isinstance(a, Diverged))
+    engine.booked.add((trade.trade_id, trade.side))
+    actions = reconcile(engine.belief(), told, LEAVE)
+    assert not any(isinstance(action, Diverged) for action in actions)
+
+
+def test_reconcile_an_order_that_can_not_be_read_is_cancelled_by_name() -> None:
+    venue, engine, row = lone(OrderState.NEW)
+    unread = replace(row, is_whole=False, side=row.side.__class__(1 - row.side), px_ticks=0)
+    told = replace(venue.told([], 0, 1), open_orders=[unread])
+    actions = reconcile(engine.belief(), told, LEAVE)
+    assert [type(action) for action in actions] == [CancelOrder, Waiting]
+    actions = reconcile(engine.belief(is_quiet=False), told, LEAVE)
+    assert [type(action) for action in actions] == [Waiting]
 
 
 def test_reconcile_another_symbols_rows_are_not_ours() -> None:

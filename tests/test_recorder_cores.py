@@ -327,7 +327,7 @@ def test_what_a_core_starts_with_counts_as_a_halt(tmp_path: Path) -> None:
 
 def test_params_conditions_queries_and_doubts_are_kept(tmp_path: Path) -> None:
     builder = JournalBuilder(tmp_path)
-    builder.config()
+    builder.config(params={"qty_lots": 3.0})
     builder.opening(-25)
     builder.record("PARAMS", struct.pack("<3d", 2.0, 10.0, 0.5))
     builder.row("CONDITION", 1, bit=Halt.DEAD_MAN)
@@ -342,7 +342,9 @@ def test_params_conditions_queries_and_doubts_are_kept(tmp_path: Path) -> None:
     builder.send(builder.out(2), 10, SendOutcome.FAILED)
     builder.close()
     catch_up(tmp_path)
-    (params,) = rows(tmp_path, "SELECT params FROM v_params")
+    first, params = rows(tmp_path, "SELECT params, why, symbol FROM v_params")
+    assert json.loads(first["params"]) == {"qty_lots": 3.0}
+    assert (first["why"], params["why"]) == ("start", "change")
     assert json.loads(params["params"]) == {
         "half_spread_ticks": 2.0, "qty_lots": 10.0, "inventory_skew_ticks": 0.5,
     }  # fmt: skip

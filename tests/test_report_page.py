@@ -18,7 +18,7 @@ from engine.recorder.segments import segment_path
 from engine.report.build import build_report, make_report
 from engine.report.figures import latency_figure, market_figure, state_intervals
 from engine.report.run import SAMPLES_MAX, Run, load_folder
-from engine.report.terminal import print_result
+from engine.report.terminal import print_result, summary
 from engine.report.text import money, quote_name, us, utc_text
 from engine.status import StatusWriter
 from fastcore.journal import JournalOrder
@@ -146,7 +146,7 @@ def test_report_that_cannot_be_written_is_named(run_dir: Path) -> None:
 
 def test_stage_latency_of_the_status_page_is_kept(run_dir: Path) -> None:
     writer = StatusWriter(run_dir / "status.page")
-    writer.write({"stages": {"decode": {"p50_ns": 90}}})
+    writer.write({"instruments": {"a": {"stages": {"decode": {"p50_ns": 90}}}}})
     writer.close()
     assert build_report(run_dir)["stages"] == {"decode": {"p50_ns": 90}}
 
@@ -300,6 +300,7 @@ def test_several_instruments_are_added_where_that_makes_sense(tmp_path: Path) ->
     assert [row["text"] for row in told["divergences"]] == ["3 <lots> too many"]
     assert [row["symbol"] for row in told["parameter_changes"]] == ["BTCUSDT", "ETHBTC", "SOLUSDT"]
     assert len(told["unknown_outcomes"]) == len(told["open_at_the_end"]) == 3
+    assert (report["divergences"], report["open_at_the_end"]) == (1, 3)
     assert len(told["recovered_fills"]) == 3
     assert [row["text"] for row in told["connections"]] == ["USER down"]
     assert {(row["symbol"], row["reason"]) for row in told["halts"]} >= {
@@ -322,6 +323,26 @@ def test_page_and_terminal_tell_what_happened_to_several(tmp_path: Path) -> None
         assert expected in terminal, expected
     assert "Divergence from the venue" in text
     assert "P&L in BTC" in terminal
+
+
+def test_a_divergence_and_open_orders_stand_in_the_box(tmp_path: Path) -> None:
+    console = Console(file=io.StringIO(), width=200)
+    console.print(summary(build_report(several(tmp_path))))
+    told = console.file.getvalue()
+    for name, count in (("divergences from the venue", 1), ("orders not seen to end", 3)):
+        assert re.search(rf"{name} +{count} ", told), told
+
+
+def test_an_engine_that_never_stopped_was_killed(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"kind": "live"}')
+    assert build_report(several(tmp_path))["state"] == "KILLED+LINK+STOPPED"
+
+
+def test_a_run_that_never_began_says_so(tmp_path: Path) -> None:
+    (tmp_path / "journal").mkdir()
+    report = build_report(tmp_path)
+    assert (report["name"], report["state"]) == ("a run that never began", "NOT STARTED")
+    assert "unknown" not in report["name"]
 
 
 def test_one_quote_asset_is_added_up(tmp_path: Path) -> None:

@@ -72,6 +72,10 @@ class Running:
                 return line
         raise AssertionError(f"it ended before {event!r}: {self.lines}")
 
+    def run_dir_there(self, folder: Path) -> Path:
+        (run_dir,) = (folder / "runs").iterdir()
+        return run_dir
+
     def engine_pid(self) -> int:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
         (found,) = [
@@ -109,12 +113,19 @@ def test_killed_engine_is_told_and_the_next_run_takes_over(folder: Path) -> None
     first.until("quoting")
     os.kill(first.engine_pid(), signal.SIGKILL)
     code, _, said = first.ended()
-    assert code == 1
+    assert code == EXIT_KILLED
     assert "The engine died (SIGKILL)" in said
+    killed = json.loads((first.run_dir_there(folder) / "report.json").read_text())
+    assert killed["state"].split("+")[0] == "KILLED"
+    assert killed["open_at_the_end"] > 0
     second = Running(folder, "--for", "2s")
     second.until("quoting")
     steps = [line["name"] for line in second.lines if line["event"] == "step"]
     assert any(name.startswith("run before this one read") for name in steps)
+    (before,) = [line for line in second.lines if line["event"] == "run_before"]
+    assert (before["run_dir"], before["is_stopped"]) == (killed["run_dir"], False)
+    assert before["open_orders"] == killed["open_at_the_end"]
+    assert before["held_lots"] in ({}, {"BTCUSDT": killed["position_lots"]})
     code, report, said = second.ended()
     assert code == EXIT_OK, said
     assert not [line for line in second.lines if line["event"] == "divergence"]

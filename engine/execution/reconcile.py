@@ -157,6 +157,12 @@ class _Pass:
                 self._fill(row)
 
     def _fill(self, row: TradeRow) -> None:
+        if not row.is_whole:
+            self.diverged.add(Diverged(
+                f"trade {row.trade_id} of order {row.venue_order_text} is off the grid of price "
+                "and quantity: it can't be booked"
+            ))
+            return
         client_id = row.client_id or self.client_ids.get(row.venue_order_id)
         if client_id is None and (
             row.venue_order_text not in self.told.absent or self._may_be_ours_unseen()
@@ -206,6 +212,11 @@ class _Pass:
         return not is_waited_for and order.sent_ns < self.told.at_ns
 
     def _told_of(self, order: OwnOrder, row: OrderRow) -> None:
+        if not row.is_whole:  # by its name it can be cancelled; what else it says, nobody knows
+            self.waits.add(f"order {order.client_id} can't be read")
+            if self.belief.is_quiet and self._may_settle(order):
+                self.cancels.append(CancelOrder(row, Owner.RUN))
+            return
         if row.side is not order.side:
             self.diverged.add(Diverged(
                 f"order {order.client_id} is a {row.side.name} at the venue, "

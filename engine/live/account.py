@@ -115,7 +115,7 @@ class LiveAccount:
         trade = hot.add_role(Conn.TRADE, numbers)
         user = hot.add_role(Conn.USER, numbers)
         self.trade = Keeper.trade(
-            link, trade, on_change=self._on_trade_change,
+            link, trade, on_change=self._on_trade_change, on_doubt=self._on_trade_doubt,
             doubt=self._conditions.of(numbers, Halt.LINK, "trade"),
         )  # fmt: skip
         self.user = Keeper.user(
@@ -225,6 +225,10 @@ class LiveAccount:
             self.epoch += 1
             self.pull.on_trade_lost()
         self.reconciler.want()
+
+    def _on_trade_doubt(self) -> None:
+        """Up, but it does not answer: what rests can't be pulled on it, though REST may work."""
+        self.pull.on_trade_doubt()
 
     def _on_user_change(self) -> None:
         if not self._is_open(self.user):

@@ -13,12 +13,13 @@ from typing import Any
 from engine.config import AccountConfig, EngineConfig, InstrumentConfig
 from engine.config_file import LoadedConfig, config_sha256, limits_sha256
 from engine.errors import TickmakerError
+from engine.execution import advice
 from engine.execution.planner import VenueFacts, among, documented, plan, venue_facts
 from engine.gateway.budget import Hosts
 from engine.gateway.clocksync import ClockSync
 from engine.gateway.rest import RestClient, UnreachableError, VenueError
 from engine.live.coins import shared_coins
-from engine.live.lock import key_mark, same_keys
+from engine.live.lock import is_held, key_mark, same_keys
 from engine.strategies import compiled, configured
 from engine.venues import adapter as adapter_of
 from engine.venues.base import AccountFacts, Adapter, FeeRates, Instrument, KeyFacts
@@ -72,6 +73,14 @@ async def _check_online(loaded: LoadedConfig) -> dict[str, Any]:
             async with asyncio.timeout(ACCOUNT_DEADLINE_S):
                 await rest.open()
                 asked[account.name] = await _ask(rest, adapter, _own(config, account), rng)
+        except UnreachableError as error:
+            if is_local(account.rest_url):
+                raise TickmakerError(
+                    f"account {account.name}: {error.what}",
+                    "The local exchange may still be starting, or is not running at all: it "
+                    "listens when it has written its ready line.",
+                ) from None
+            raise
         except TimeoutError:
             raise TickmakerError(
                 f"account {account.name}: {host_of(account.rest_url)} did not answer all in "
@@ -80,6 +89,11 @@ async def _check_online(loaded: LoadedConfig) -> dict[str, Any]:
             ) from None
         finally:
             await rest.close()
+        if is_held(config.state_dir, account.name):
+            asked[account.name].problems.append(
+                f"{account.name}: another engine holds this account. Stop that one first: `run` "
+                "would be refused."
+            )
     return _document(loaded, asked, is_offline=False)
 
 
@@ -197,9 +211,12 @@ def _document(
     if len(traded) == len(config.instruments):
         planned = plan(config, traded, facts)
         problems += planned.problems
+    problems += [f"{one.key}: {text}" for one in config.instruments
+                 for text in advice.problems_of_params(one.core.limits, one.core.params)]
     return {
         "is_kept": not problems,
         "problems": problems,
+        "warnings": advice.warnings(config),
         "is_offline": is_offline,
         "config_sha256": config_sha256(config),
         "limits_sha256": limits_sha256(config),

@@ -133,6 +133,21 @@ class AccountLock:
             raise _unusable(self.state_path, error) from None
 
 
+def is_held(state_dir: Path, account: str) -> bool:
+    """Whether some engine holds the account now; nothing is made, and the lock is not taken."""
+    try:
+        fd = os.open(state_dir / f"{account}.lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
 def _sync_folder(path: Path) -> None:
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     with contextlib.suppress(OSError):  # a file system that can't sync a folder

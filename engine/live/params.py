@@ -6,7 +6,9 @@ Parameters are the strategy's; limits are not to be changed by any command.
 import difflib
 from typing import Any
 
+from engine.config import Limits
 from engine.errors import EXIT_USAGE, TickmakerError
+from engine.execution import advice
 from fastcore.core_config import params_of
 
 
@@ -22,7 +24,11 @@ def changed(
             raise _wrong(f"Expected {name} to be a number, was {value!r}")
     wanted = params | {name: float(value) for name, value in changes.items()}
     try:
-        return wanted, params_of(core_config, wanted, user)
+        values = params_of(core_config, wanted, user)
+        limits = Limits(**core_config["limits"])
+        for problem in advice.problems_of_params(limits, wanted):
+            raise _wrong(problem, "limits can't be changed while it runs; nothing was changed")
+        return wanted, values
     except ValueError as error:
         near = [
             match for name in changes if name not in params

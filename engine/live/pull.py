@@ -46,6 +46,16 @@ class Pull:
         if self._stage.is_active and (self._task is None or self._task.done()):
             self._task = self._stage.spawn(self._while_lost(), f"pull {self._account.name}")
 
+    def on_trade_doubt(self) -> None:
+        """It is up, and does not answer. Once: the loss, or a round, sees to what comes later."""
+        if self._stage.is_active and (self._task is None or self._task.done()):
+            self._task = self._stage.spawn(self._once(), f"pull {self._account.name}")
+
+    async def _once(self) -> None:
+        await self.all()
+        if not self._account.is_trade_up:  # given up meanwhile
+            await self._while_lost()
+
     async def close(self) -> None:
         if self._task is not None:
             await cancelled(self._task)
@@ -120,6 +130,8 @@ class Pull:
         lost_ns = self.last_arrival_ns()
         if not self._account.is_trade_up:
             pending_ns = min(pending_ns, lost_ns)
+        if any(instrument.is_any_on_its_way() for instrument in batch):
+            self._account.trade.suspect()  # half open it would hold us up for long
         while True:
             now_ns = clock.monotonic_ns()
             is_any = any(instrument.is_any_on_its_way() for instrument in batch)

@@ -177,9 +177,13 @@ SELECT account, venue, symbol, name AS reason,
 FROM v_spans JOIN bits ON (new_bits | old_bits) & bit JOIN instruments USING (core)
 GROUP BY core, bit ORDER BY core, bit;
 
-CREATE VIEW v_params AS SELECT
-    {_utc("ts_ns")} AS utc, account, symbol, strategy, params
-FROM params JOIN instruments USING (core) ORDER BY seq;
+CREATE VIEW v_params AS        -- the strategy's parameters from that moment on
+SELECT {_utc("ts_ns")} AS utc, account, symbol, strategy, params, why FROM (
+    SELECT core, -1 AS seq, first_ts_ns AS ts_ns, 'start' AS why, coalesce(
+        json_extract(config, '$.core.params'), json_extract(config, '$.params'), '{{}}') AS params
+    FROM instruments JOIN journals USING (core)
+    UNION ALL SELECT core, seq, ts_ns, 'change', params FROM params
+) JOIN instruments USING (core) ORDER BY seq, core;
 
 CREATE VIEW v_unknown AS       -- orders whose fate was open, and how it was settled
 SELECT {_utc("since.ts_ns")} AS utc, account, symbol, since.intent_id,

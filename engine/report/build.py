@@ -16,7 +16,7 @@ from engine.report.latency import latency_summary
 from engine.report.page import render_page
 from engine.report.pnl import Books, Pnl, fees_by_asset, sum_fills, value
 from engine.report.run import Folder, Run, load_folder
-from engine.report.totals import folder_name, sum_counts, totals
+from engine.report.totals import NOT_STARTED, folder_name, sum_counts, totals
 from engine.status import StatusReader
 from fastcore.types import FillOwner, Halt, SendOutcome, Verb
 
@@ -35,7 +35,8 @@ def build_report(run_dir: Path) -> dict[str, Any]:
     """
     journal_error = _catch_up(run_dir)
     folder = load_folder(run_dir)
-    report = make_report(folder)
+    is_engine = folder.meta.get("kind") in ("live", "paper")
+    report = make_report(folder, is_over=is_engine and not is_run_alive(run_dir))
     if journal_error:
         report["journal_error"] = journal_error
     report |= _counted_by_cores(run_dir)
@@ -50,10 +51,11 @@ def write_report(folder: Folder, report: dict[str, Any]) -> None:
     _write(folder.run_dir / "report.html", render_page(folder, report))
 
 
-def make_report(folder: Folder) -> dict[str, Any]:
+def make_report(folder: Folder, *, is_over: bool = False) -> dict[str, Any]:
     """The figures; pure. Those of the only instrument, or of all together (engine/report/totals),
-    beside each instrument's own; and what happened."""
-    reports = [core_report(run) for run in folder.cores]
+    beside each instrument's own; and what happened. `is_over`: an engine's, which no process
+    writes any more, so that what did not stop in order was killed."""
+    reports = [core_report(run, is_over=is_over) for run in folder.cores]
     whole = dict(reports[0]) if len(reports) == 1 else totals(folder, reports)
     return whole | {
         "name": folder_name(folder),
@@ -62,21 +64,27 @@ def make_report(folder: Folder) -> dict[str, Any]:
         "limits_sha256": folder.meta.get("limits_sha256"),
         "instruments": reports,
         "fills_by_owner": sum_counts(one["fills_by_owner"] for one in reports),
+        "divergences": folder.counts.get("divergences", 0),
+        "open_at_the_end": folder.counts.get("open_at_the_end", 0),
         "what_happened": folder.story,
     }
 
 
-def _final_state(run: Run) -> str:
-    """STOPPED after an ordered shutdown (what it halts on its way is its consequence, what was
+def _final_state(run: Run, *, is_over: bool) -> str:
+    """NOT STARTED where nothing was ever written, KILLED where it ended without saying so;
+    STOPPED after an ordered shutdown (what it halts on its way is its consequence, what was
     latched before is told: STOPPED+STRATEGY), else the halt reasons in force, or RUNNING."""
     bits = run.states[-1]["new_bits"] if run.states else 0
+    if not run.key:
+        return NOT_STARTED
     if not bits & Halt.SHUTDOWN:
-        return state_text(bits)
+        told = state_text(bits)
+        return told if not is_over else f"KILLED+{told}" if bits else "KILLED"
     latched = bits & _LATCHED
     return f"STOPPED+{state_text(latched)}" if latched else "STOPPED"
 
 
-def core_report(run: Run) -> dict[str, Any]:
+def core_report(run: Run, *, is_over: bool = False) -> dict[str, Any]:
     """The figures of one instrument. Floats appear here for the first time."""
     opening = _opening(run)
     books = sum_fills(run.fills, opening)
@@ -90,7 +98,7 @@ def core_report(run: Run) -> dict[str, Any]:
         "position_lots": books.position_lots,
         "pnl": _floats(pnl),
         "tick_to_order": latency_summary(run.latency_ns),
-        "state": _final_state(run),
+        "state": _final_state(run, is_over=is_over),
         "run_dir": str(run.run_dir),
         "events": events,
         "events_per_s": round(events / run.duration_s, 1) if run.duration_s > 0 else 0.0,

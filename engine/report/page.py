@@ -194,7 +194,10 @@ def _latency_note(report: dict[str, Any]) -> str:
 
 def _reconciled(report: dict[str, Any]) -> str:
     words = {True: "ledger and core agree", False: "ledger and core DISAGREE", None: "no samples"}
-    return words[report["reconciled"]]
+    told = words[report["reconciled"]]
+    if count := report.get("divergences", 0):
+        told += f"; the venue differed, see above ({plain(count)})"
+    return told
 
 
 def _fee(fill: Fill, quote: str) -> str:

@@ -97,6 +97,7 @@ class Folder:
     meta: dict[str, str]
     cores: list[Run]
     story: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # by name of _STORY
+    counts: dict[str, int] = field(default_factory=dict)  # all of them, where story has the first
 
 
 # What happened and why, each a question to the ledger; in the order in which it is told.
@@ -108,7 +109,8 @@ _STORY = {
     "open_at_the_end": "SELECT account, symbol, client_id, side, px, qty, state FROM v_open",
     "recovered_fills": "SELECT utc, account, symbol, trade_id, side, px, qty, owner, via "
     "FROM v_fills WHERE owner <> 'run' OR via <> 'stream'",
-    "parameter_changes": "SELECT utc, account, symbol, params FROM v_params",
+    "parameter_changes": "SELECT utc, account, symbol, params FROM v_params "
+    "WHERE why = 'change'",
     "connections": "SELECT utc, account, instrument, text, detail FROM v_events "
     "WHERE kind = 'connection'",
     "events": "SELECT utc, kind, account, instrument, text, detail FROM v_events "
@@ -120,6 +122,7 @@ _STORY = {
     "WHERE seq IN (SELECT max(seq) FROM balances GROUP BY account)",
 }
 _TOLD_WHOLE = {"halts", "fees", "balances"}  # as many as there are instruments
+_COUNTED = {"divergences": "v_divergences", "open_at_the_end": "v_open"}
 STORY_ROWS_MAX = 200  # of each other; the ledger has all
 
 
@@ -158,6 +161,9 @@ def _load(run_dir: Path, database: sqlite3.Connection) -> Folder:
         meta={row["key"]: row["value"] for row in rows("SELECT * FROM meta")},
         cores=cores or [_no_core(run_dir)],
         story={name: _told(rows, name) for name in _STORY},
+        counts={
+            name: rows(f"SELECT count(*) FROM {view}")[0][0] for name, view in _COUNTED.items()
+        },
     )
 
 

@@ -66,6 +66,10 @@ def summary(report: dict[str, Any]) -> RenderableType:
         ("events", f"{events}, {report.get('duration_s', 0.0):,.1f} s)", ""),
         ("state at the end", report["state"].replace("+", " + "), ""),
     ]
+    if report.get("open_at_the_end"):
+        rows.append(("orders not seen to end", plain(report["open_at_the_end"]), BAD))
+    if report.get("divergences"):
+        rows.append(("divergences from the venue", plain(report["divergences"]), f"bold {BAD}"))
     if report.get("orders_sha256"):
         rows.append(("sha256 of the orders", f"{report['orders_sha256'][:16]}…", ""))
     if report.get("reconciled") is False:

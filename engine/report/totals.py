@@ -8,6 +8,7 @@ from engine.report.latency import latency_summary
 from engine.report.run import Folder
 
 _ADDED = ("orders", "fills", "events", "amends", "cancels", "late", "unsent", "gaps")
+NOT_STARTED = "NOT STARTED"  # a run that was over before its engine's first record
 _EXACT = Context(prec=60)
 _PARTS = ("total", "spread", "fees", "inventory")
 
@@ -17,6 +18,8 @@ def folder_name(folder: Folder) -> str:
     paper = "paper: " if folder.meta.get("kind") == "paper" else ""
     if len(folder.cores) == 1:
         run = folder.cores[0]
+        if not run.key:
+            return f"{paper}a run that never began"
         return f"{paper}{run.symbol} {run.config.get('strategy', 'unknown')}"
     accounts = sorted({str(run.meta.get("account")) for run in folder.cores})
     return f"{paper}{len(folder.cores)} instruments, {', '.join(accounts)}"
