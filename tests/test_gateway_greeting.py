@@ -5,6 +5,7 @@ import contextlib
 import json
 import socket
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from support_gateway import Venue, Wire
 from websockets.frames import Opcode
 
 from engine.errors import TickmakerError
-from engine.gateway.greeting import greet
+from engine.gateway.greeting import GreetingRefusedError, greet
 from engine.gateway.handshake import Upgraded
 from engine.gateway.transport import HotTransport
 from engine.sim.loop import VirtualLoop, virtual_time
@@ -170,6 +171,20 @@ def test_pings_are_answered_and_fragments_left_to_the_core() -> None:
         (Opcode.TEXT, SECRET.encode()), (Opcode.PONG, b"there?"),
     ]  # fmt: skip
     venue.sock.close()
+
+
+def test_a_refusal_says_until_when_the_address_keeps_away() -> None:
+    the_plan = replace(plan(), retry_utc_ms=lambda payload: len(payload))
+
+    async def work(venue: Venue, upgraded: Upgraded) -> int:
+        venue.send(frames('{"success":false,"ret_msg":"no"}'))
+        with pytest.raises(GreetingRefusedError) as caught:
+            await greet(upgraded, the_plan, "TRADE connection", 5.0)
+        return caught.value.retry_utc_ms
+
+    until_ms, venue = met(work)
+    venue.sock.close()
+    assert until_ms == 32
 
 
 def test_a_bad_answer_ends_it_with_the_venues_word() -> None:

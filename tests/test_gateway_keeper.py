@@ -10,6 +10,7 @@ from support_keeper import QUICK, BestBook, Rig, rigged
 
 from engine import clock
 from engine.errors import TickmakerError
+from engine.gateway.greeting import GreetingRefusedError
 from engine.gateway.handshake import RefusedError
 from engine.gateway.keeper import Keeper
 from engine.gateway.liveness import Book, Conditions, MarketWatch, Quiet
@@ -129,6 +130,25 @@ def test_refused_handshake_makes_the_keeper_patient(monkeypatch: pytest.MonkeyPa
         await rig.until(lambda: keeper.reconnects)
         assert attempts[0] < PATIENT_ATTEMPT <= attempts[1]
         assert rig.plain.dials <= 4  # start-up, and every 0.4 s or later
+
+    run(work)
+
+
+def test_ban_told_to_a_greeting_is_the_whole_addresss() -> None:
+    async def work(rig: Rig) -> None:
+        keeper = await started(rig, rig.trade())
+        connect = rig.plain.connect
+
+        async def refuse(*_: object) -> None:
+            rig.plain.connect = connect  # type: ignore[method-assign]
+            until_ms = rig.rest.utc_ns() // 1_000_000 + 500
+            raise GreetingRefusedError("TRADE connection: refused", "", until_ms)
+
+        rig.plain.connect = refuse  # type: ignore[assignment, method-assign]
+        keeper.drop("for the test")
+        await rig.until(lambda: rig.budget.banned_until_ns)
+        await rig.until(lambda: keeper.reconnects)
+        assert clock.monotonic_ns() >= rig.budget.banned_until_ns
 
     run(work)
 

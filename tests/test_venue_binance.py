@@ -11,7 +11,7 @@ from engine.errors import TickmakerError
 from engine.exchange.keys import derive_keys
 from engine.venues import adapter, hosts
 from engine.venues.base import Call, Instrument, Said
-from engine.venues.binance_answers import reader
+from engine.venues.binance_answers import reader, retry_utc_ms
 from engine.venues.binance_sign import Credential
 from engine.venues.binance_spot import BinanceSpot
 from engine.venues.binance_usdm import BinanceUsdm
@@ -185,6 +185,18 @@ def test_retry_after_is_read_in_every_form_that_http_allows(told: str, wait_s: f
     body = json.dumps({"code": -1003, "msg": "x"}).encode()
     headers = {"Retry-After": told, "Date": "Wed, 21 Oct 2026 07:28:00 GMT"}
     assert made().failure(429, headers, body).retry_after_s == wait_s
+
+
+@pytest.mark.parametrize(("frame", "until_ms"), [
+    ({"status": 418, "error": {"code": -1003, "data": {"retryAfter": 17}}}, 17),
+    ({"status": 429, "error": {"code": -1003, "data": {"retryAfter": 17}}}, 17),
+    ({"status": 429, "error": {"code": -1015, "data": {"retryAfter": 17}}}, 0),
+    ({"status": 429, "error": {"code": -1003, "data": {"retryAfter": "17"}}}, 0),
+    ({"status": 400, "error": {"code": -1022}}, 0), ({"status": 200, "result": []}, 0), ([], 0),
+])  # fmt: skip
+def test_refused_logon_may_tell_a_ban(frame: object, until_ms: int) -> None:
+    assert retry_utc_ms(json.dumps(frame).encode()) == until_ms
+    assert retry_utc_ms(b"{") == 0
 
 
 def test_a_date_without_the_answers_own_date_says_nothing() -> None:

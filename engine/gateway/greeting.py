@@ -60,6 +60,14 @@ def _stream_of(upgraded: Upgraded) -> Stream:
     return TlsStream(upgraded.sock, upgraded.tls)
 
 
+class GreetingRefusedError(TickmakerError):
+    """The venue's answer refuses what was said; `retry_utc_ms`: and the address, so long."""
+
+    def __init__(self, what: str, remedy: str, retry_utc_ms: int) -> None:
+        super().__init__(what, remedy)
+        self.retry_utc_ms = retry_utc_ms
+
+
 async def _greet(stream: Stream, rest: bytes, plan: ConnPlan, what: str) -> bytes:
     """The leftover. Where each text has its answer, the next waits for that: Bybit refuses a
     subscription that comes before the logon is answered."""
@@ -108,9 +116,10 @@ async def _greet(stream: Stream, rest: bytes, plan: ConnPlan, what: str) -> byte
 def _is_answer(payload: bytes, plan: ConnPlan, what: str) -> bool:
     said, text = plan.read(payload)
     if said is Said.BAD:
-        raise TickmakerError(
+        raise GreetingRefusedError(
             f"{what}: refused: {text}",
             "check the key, its permissions and address list, and what is subscribed to",
+            plan.retry_utc_ms(payload),
         )
     return said is Said.GOOD
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from engine import clock
 from engine.errors import TickmakerError
+from engine.gateway.greeting import GreetingRefusedError
 from engine.gateway.hotrole import Role
 from engine.gateway.link import Link, is_awaited
 from engine.gateway.reconnect import Spaced, backoff_s, next_attempt
@@ -269,9 +270,13 @@ class Keeper:
         """One try."""
         await self._may_connect()
         plan = await self._make_plan()
-        await self.link.transport.connect(
-            self.role, slot, plan, f"{self.kind.name} connection", CONNECT_TIMEOUT_S
-        )
+        try:
+            await self.link.transport.connect(
+                self.role, slot, plan, f"{self.kind.name} connection", CONNECT_TIMEOUT_S
+            )
+        except GreetingRefusedError as error:
+            self.link.rest.keep_away_until(error.retry_utc_ms)
+            raise
         known, age_s = self._slots[slot], self.link.adapter.connection_age_s_max
         known.plan = plan
         known.up_ns = known.said_ns = clock.monotonic_ns()

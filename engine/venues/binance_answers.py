@@ -129,3 +129,16 @@ def reader(*ids: int | str, result_key: str = "") -> Callable[[bytes], tuple[Sai
         return Said.BAD, f"code {told.get('code')}: {str(told.get('msg', ''))[:TEXT_MAX]}"
 
     return read
+
+
+def retry_utc_ms(frame: bytes) -> int:
+    """Of a refusal over WebSocket: until when the address is to keep away; 0: not told. Source:
+    binance-spot-api-docs, web-socket-api.md, "IP limits" (error.data.retryAfter)."""
+    try:
+        document = json.loads(frame)
+        error = document["error"]
+        until_ms = error["data"]["retryAfter"]
+        is_of_address = document.get("status") == 418 or error.get("code") != ORDERS_CODE
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        return 0
+    return until_ms if type(until_ms) is int and until_ms > 0 and is_of_address else 0

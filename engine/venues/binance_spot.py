@@ -23,7 +23,7 @@ from engine.venues.base import (
     Wanted,
 )
 from engine.venues.binance import DAY_MS, Binance
-from engine.venues.binance_answers import reader
+from engine.venues.binance_answers import reader, retry_utc_ms
 from engine.venues.binance_rows import Row, rate_ppm, rows, spot_balance, trade_row
 from engine.venues.binance_symbols import instruments_of
 from fastcore.types import Side
@@ -232,7 +232,8 @@ class BinanceSpot(Binance):
         """A WebSocket API connection that is subscribed to the account, with any kind of key."""
         text = self._signed_message("user", "userDataStream.subscribe.signature", utc_ms)
         url = self._url("ws_api", "/ws-api/v3")
-        return ConnPlan(url, (text,), 1, reader("user", result_key="subscriptionId"))
+        read = reader("user", result_key="subscriptionId")
+        return ConnPlan(url, (text,), 1, read, retry_utc_ms=retry_utc_ms)
 
 
 def _balances(document: Any) -> list[BalanceRow]:
