@@ -2,8 +2,8 @@
 one account's budget over several cores, and the weight that books take."""
 
 import asyncio
-import time
 import re
+import time
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
