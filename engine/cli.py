@@ -18,7 +18,14 @@ from rich.markup import escape
 from engine import cli_live
 from engine.cli_bench import bench_app
 from engine.cli_check import check
-from engine.cli_output import JsonFlag, print_json, print_result, progress_bar, warn
+from engine.cli_output import (
+    JsonFlag,
+    has_said,
+    print_json,
+    print_result,
+    progress_bar,
+    warn,
+)
 from engine.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, TickmakerError
 
 app = typer.Typer(
@@ -281,7 +288,7 @@ def main() -> None:
         console.print(f"[bold red]error:[/] {escape(e.what)}")
         if e.remedy:
             console.print(f"  {escape(e.remedy)}")
-        if "--json" in sys.argv:
+        if "--json" in sys.argv and not has_said():
             print_json({"error": e.what, "remedy": e.remedy, "exit_code": e.exit_code})
         sys.exit(e.exit_code)
     except KeyboardInterrupt:

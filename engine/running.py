@@ -173,7 +173,9 @@ class _Run(Family):
                 if line.get("event") == "ready":
                     break
             ready[name] = line
-            self.say(f"  {name:<12}paper exchange ready, over the venue's live feed")
+            account = next(one for one in config.accounts if one.name == name)
+            self.say(f"  {name:<12}paper exchange ready, over the venue's live feed; it begins "
+                     f"with {paper.purse(config, account):,} of each quote asset")
         keys = {name: tuple(line["credential"]) for name, line in ready.items()}
         return paper.on_paper(config, ready, seeds, self.run_dir), keys
 

@@ -173,7 +173,7 @@ def test_the_command_line_is_interrupted_in_order_while_it_is_imported(
         def __getattr__(self, name: str) -> Any:
             raise KeyboardInterrupt
 
-    monkeypatch.setitem(sys.modules, "engine.cli", Interrupted())  # type: ignore[misc]
+    monkeypatch.setitem(sys.modules, "engine.cli", Interrupted())
     with pytest.raises(SystemExit) as ended:
         entry.main()
     assert ended.value.code == EXIT_INTERRUPTED

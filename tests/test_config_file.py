@@ -441,5 +441,6 @@ def test_an_address_is_shown_without_what_may_be_secret(write: Write) -> None:
     for bad in ("htp://me:hush@host/hush?key=hush", "hush", "hush/hush"):
         with pytest.raises(TickmakerError) as raised:
             load(write(changed("http://127.0.0.1:7001", bad)))
+        assert raised.value.exit_code == EXIT_USAGE
         assert "account[1].rest_url" in raised.value.what
         assert "hush" not in str(raised.value)
