@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.config import AccountConfig, EngineConfig
-from engine.paper.venue import E8, PURSE_E8_MIN
+from engine.exchange.instruments import E8
+from engine.paper.venue import PURSE_E8_MIN
 
 STATE = "paper_state"
 
