@@ -146,7 +146,7 @@ def test_report_that_cannot_be_written_is_named(run_dir: Path) -> None:
 
 def test_stage_latency_of_the_status_page_is_kept(run_dir: Path) -> None:
     writer = StatusWriter(run_dir / "status.page")
-    writer.write({"stages": {"decode": {"p50_ns": 90}}})
+    writer.write({"instruments": {"a": {"stages": {"decode": {"p50_ns": 90}}}}})
     writer.close()
     assert build_report(run_dir)["stages"] == {"decode": {"p50_ns": 90}}
 
