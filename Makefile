@@ -63,10 +63,10 @@ lint: $(VENV)/.dev ## ruff on Python, cython-lint on Cython
 types: $(VENV)/.dev ## mypy --strict on the engine and on the stubs of the core
 	@$(BIN)/mypy
 
-sim: build ## 2,000 seeds of engine against exchange in virtual time, 200 of each other venue
+sim: build ## 2,000 seeds of engine against exchange in virtual time, of each venue
 	@$(BIN)/tickmaker sim --seeds $(SEEDS) --venue binance_usdm --schedule swarm --jobs $(JOBS) $(ARGS)
-	@$(BIN)/tickmaker sim --seeds 1..200 --venue binance_spot --schedule swarm --jobs $(JOBS) $(ARGS)
-	@$(BIN)/tickmaker sim --seeds 1..200 --venue bybit --schedule swarm --jobs $(JOBS) $(ARGS)
+	@$(BIN)/tickmaker sim --seeds $(SEEDS) --venue binance_spot --schedule swarm --jobs $(JOBS) $(ARGS)
+	@$(BIN)/tickmaker sim --seeds $(SEEDS) --venue bybit --schedule swarm --jobs $(JOBS) $(ARGS)
 
 mutants: build $(VENV)/.dev ## plant known bugs one at a time: the tests must notice each
 	@$(PY) tests/mutants/run.py $(ARGS)
@@ -84,6 +84,7 @@ bench: build $(VENV)/.dev ## measure all into bench/results (TAPE=raw capture); 
 	@$(BIN)/tickmaker bench sim --out bench/results/sim.json
 	@$(BIN)/tickmaker bench wire --out bench/results/wire.json
 	@$(BIN)/tickmaker bench recorder --out bench/results/recorder.json
+	@$(PY) -m bench.recovery
 	@$(BIN)/tickmaker bench exchange --out bench/results/exchange.json
 	@$(if $(TAPE),$(BIN)/tickmaker bench tape --tape $(TAPE) --out bench/results/tape_serving.json)
 

@@ -80,7 +80,8 @@ def run(
         _say(f"recorder beside {recorder_at} instruments")
         recorder = beside_recorder(recorder_at, rate, (server_cpu, engine_cpu), seconds)
     result = {
-        "rows": table, "doubles": doubles(table), "recorder": recorder, "rounds": rows,
+        "rows": table, "doubles": doubles(table),
+        "calm_doubles": doubles(table, "calm_p99_us"), "recorder": recorder, "rounds": rows,
         "rate_per_s": rate, "targets": TARGETS, "method": METHOD, "machine": described,
         "commit": machine.commit(),
     }  # fmt: skip
@@ -130,14 +131,15 @@ def row_of(count: int, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def doubles(table: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The first count whose p99 is twice that of few instruments; None: none of them."""
-    few = [row["p99_us"] for row in table if row["instruments"] <= FEW]
+def doubles(table: Sequence[dict[str, Any]], figure: str = "p99_us") -> dict[str, Any]:
+    """The first count whose figure is twice that of few instruments; None: none of them."""
+    known = [row for row in table if row[figure] is not None]
+    few = [row[figure] for row in known if row["instruments"] <= FEW]
     if not few:
         return {"few_p99_us": None, "at": None}
     least = statistics.median(few)
-    over = [row["instruments"] for row in table
-            if row["instruments"] > FEW and row["p99_us"] >= 2 * least]  # fmt: skip
+    over = [row["instruments"] for row in known
+            if row["instruments"] > FEW and row[figure] >= 2 * least]  # fmt: skip
     return {"few_p99_us": round(least, 2), "at": min(over, default=None)}
 
 
@@ -267,6 +269,7 @@ class Rig:
         process = subprocess.Popen(
             [sys.executable, "-m", f"bench.{module}", *map(str, arguments)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT,
+            bufsize=0,  # else a line that has been read already would be waited for
         )  # fmt: skip
         self._stack.callback(_end, process)
         return process

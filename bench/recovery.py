@@ -51,14 +51,15 @@ SYMBOLS = {
 TARGETS = {"reconnect.*.p50_us": "< 1000000", "reconcile.*.max_us": "< 2000000"}
 METHOD = (
     "Local exchange with agents, an engine that shares its processor (poll = sleep), the examples "
-    "of deploy/ with recv_window_ms as there. reconnect: every stream of the exchange ends at "
-    "once (its fault drop_all), `cuts` times, `pause_s` apart, so that each connection counts as "
-    "a stable one; from that moment to the first order that the exchange takes again, by its own "
-    "clock and log. reconcile: `orders` open orders, half of them with client ids of an earlier "
-    "run, half a stranger's, on as many symbols as the venue's limit of open orders asks for; "
-    "the steps of the start-up that cancel ours over REST, prove that none is left, read orders, "
-    "trades and positions and compare, added up; strangers' stay. The venue's limits are in "
-    "force for the engine; weight: what those steps sent, by the exchange's count of requests."
+    "of deploy/, the halt for a wide spread off: the market's, not the link's. reconnect: every "
+    "stream of the exchange ends at once (its fault drop_all), `cuts` times, `pause_s` apart, "
+    "so that each connection counts as a stable one; from that moment to the first order that "
+    "the exchange takes again, by its own clock and log. reconcile: `orders` open orders, half "
+    "of them with client ids of an earlier run, half a stranger's, on as many symbols as the "
+    "venue's limit of open orders asks for; the steps of the start-up that cancel ours over "
+    "REST, prove that none is left, read orders, trades and positions and compare, added up; "
+    "strangers' stay. The venue's limits are in force for the engine; "
+    "requests_of_the_whole_run: start to end, as the exchange counts."
 )
 PATIENCE_S = 60.0
 STEPS = ("leftover orders cancelled", "account agreed with the venue")
@@ -313,7 +314,8 @@ def _config(
     head, _, rest = text.partition("[[instrument]]")
     one = rest.partition("[[instrument]]")[0]
     for key in ("orders_per_10s_max", "orders_per_min_max", "messages_per_s_max",
-                "messages_per_min_max", "cancel_reserve", "exit_reserve"):  # fmt: skip
+                "messages_per_min_max", "cancel_reserve", "exit_reserve",
+                "open_orders_max"):  # fmt: skip
         one = re.sub(rf"(?m)^({key} = )(\d+)",
                      lambda found: f"{found[1]}{max(1, int(found[2]) // len(symbols))}", one)
     text = head + "".join(
@@ -323,7 +325,7 @@ def _config(
     text = re.sub(r"http://127\.0\.0\.1:\d+", exchange.ready["rest_url"], text)
     text = re.sub(r"ws://127\.0\.0\.1:\d+", ws, text)
     text = re.sub(r'exchange_json = "[^"]+"', 'exchange_json = "exchange.json"', text)
-    for key, value in changes.items():
+    for key, value in ({"spread_factor": "0.0"} | changes).items():
         text = re.sub(rf"(?m)^({key} = )[^#\n]*", rf"\g<1>{value}  ", text)
     path = folder / "recovery.toml"
     path.write_text(text)

@@ -91,7 +91,7 @@ ENGINE: dict[str, set[str]] = {
        "paper.parent", "report", "run_view", "runs", "status", "view"},
     "run_view": BASE,
     # Both ends of a wire that never leaves the process: the one room that may see both.
-    "sim": BASE | {"config", "exchange", "gateway", "live.local", "session"},
+    "sim": BASE | {"config", "exchange", "gateway", "live.local", "recorder", "session"},
     "cli": {"*"},
     "entry": BASE | {"cli"},
     "cli_bench": BASE | {"cli_output"},  # and the bench, as the command line may
@@ -100,10 +100,12 @@ ENGINE: dict[str, set[str]] = {
     "cli_output": BASE | {"view"},
 }
 # What judges a simulated run reads logs; it shares no belief with either side (sim/checker.py).
-JUDGES = {"engine.sim.checker", "engine.sim.audit"}
+JUDGES = {"engine.sim.checker", "engine.sim.audit", "engine.sim.halted",
+          "engine.sim.ledger_rows"}
 JUDGES_SEE = {
     "engine.exchange.book", "engine.exchange.events", "engine.exchange.instruments",
-    "engine.exchange.terms", "engine.exchange.truth", "fastcore.journal", "fastcore.types",
+    "engine.exchange.terms", "engine.exchange.truth", "engine.sim.ledger_rows",
+    "fastcore.journal", "fastcore.types",
 }  # fmt: skip
 PURE = {"execution", "risk", "venues"}  # decide from arguments: no I/O, no clock
 IO = {
@@ -116,7 +118,8 @@ CLOCKS = ("engine/clock.py", "engine/gateway/hotsocket.pyx", "bench/")
 LOOPS = (
     "engine/gateway/", "engine/exchange/server.py", "engine/exchange/http_end.py",
     "engine/exchange/ws_end.py", "engine/exchange/process.py",
-    "engine/session.py", "engine/sim/loop.py", "engine/sim/network.py", "engine/sim/run.py",
+    "engine/session.py", "engine/sim/hand.py", "engine/sim/life.py", "engine/sim/loop.py",
+    "engine/sim/network.py", "engine/sim/run.py",
     "engine/sim/workers.py",  # a thread that ends a worker whose parent is gone
     # Parents and their children's pipes; the session's parts, which the loop runs.
     "engine/children.py", "engine/demo.py", "engine/paper/", "engine/running.py",

@@ -214,6 +214,16 @@ def test_reconcile_leaves_what_was_sent_after_the_question() -> None:
     assert [type(action) for action in actions] == [Waiting]
 
 
+def test_reconcile_never_agrees_on_an_order_that_nobody_was_asked_about() -> None:
+    """Sent after the venue was asked, and in doubt: an agreement ended it as cancelled while it
+    was on its way (found in the simulator: bybit, seed 8, a half-open TRADE connection)."""
+    venue, engine, _row = lone(OrderState.UNKNOWN)
+    venue.orders.clear()
+    engine.orders[1] = replace(engine.orders[1], sent_ns=5)
+    actions = reconcile(engine.belief(), venue.told([], 0, 5), LEAVE)
+    assert [type(action) for action in actions] == [Waiting]
+
+
 def test_reconcile_absent_counts_from_the_place_whatever_was_sent_since() -> None:
     """Where no query goes over the socket (Bybit), the core asks with a cancel every ack timeout:
     the order was placed long ago all the same."""

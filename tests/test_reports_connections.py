@@ -2,6 +2,7 @@
 table. A whole engine and a whole exchange over sockets, unless a name says otherwise."""
 
 import asyncio
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from support_session import PATIENCE_S, WIDE, Rig, rigged, run
 from test_reports_fills import begin
 from test_reports_orders import quoting
 
+from engine.errors import TickmakerError
 from engine.exchange.face import Event, HttpRequest, WsOpen, WsText
 from engine.gateway import keeper as keeper_module
 from engine.gateway.keeper import Patience
@@ -127,6 +129,9 @@ def test_a_socket_that_dies_without_a_close_is_replaced__pybit_31__coinbase_pro_
             await rig.quoting()
             begin(rig, "half_open", conn=conn.name.lower(), for_="2s")
             await rig.until(lambda: rig.bits)
+            await rig.until(lambda: any(  # found by us, before the fault's end resets it
+                line["name"] == conn.name and "silent" in line.get("why", "")
+                for line in rig.heard.of("connection")))
             await rig.quoting_again()
             assert rig.proxy.accepted.count(conn) >= 2
             await rig.stop()
@@ -227,7 +232,10 @@ def test_a_ban_is_waited_out_while_cancels_still_go__hummingbot_1278__hummingbot
                 while core.open_orders(0, "BTCUSDT"):  # noqa: ASYNC110
                     await asyncio.sleep(0.002)
             rig.proxy.refused.clear()
-            await asyncio.sleep(0.5)
+            for _ in range(8):  # whoever else asks is told by our own budget
+                with contextlib.suppress(TickmakerError, TimeoutError):
+                    async with asyncio.timeout(0.05):
+                        await rig.account.rest.call(rig.account.adapter.time(), tries=1)
             knocked = [event for event in asked if isinstance(event, HttpRequest | WsOpen)]
             assert len(knocked) <= 2  # the first learns of the ban
             cancels = [e for e in asked if isinstance(e, WsText) and "order.cancel" in e.text]

@@ -193,7 +193,12 @@ class LiveInstrument:
         )
 
     def is_any_on_its_way(self) -> bool:
-        return any(own["state"] in ON_ITS_WAY for own in self.core.numbers()["own"])
+        """A place that may not have reached the venue yet. One that has its number there has,
+        whatever became of its cancel."""
+        return any(
+            own["state"] in ON_ITS_WAY and own["venue_order_id"] == -1
+            for own in self.core.numbers()["own"]
+        )
 
     def book(self, fill: BookFill) -> bool:
         """False: the core had booked that trade already."""

@@ -43,6 +43,8 @@ PAUSE_S_MAX = 30.0  # between two rounds of what nothing explains
 SETTLE_S = 0.1  # for fills that were on their way when the venue was asked
 PASSES_MAX = 8  # over one reading: each applies what the one before it could not
 ROUNDS_TO_TELL = 3  # readings that nothing explains, before a person is told
+STORM_NS = 5_000_000_000  # rounds closer than this to the one before are a storm's
+STORM_FREE = 4  # of which so many are not held back
 COMPARE_EVERY_S = 30.0
 COMPARE_SHARE = 0.2  # of an address's weight, at most
 TRADES_MARGIN_NS = 10_000_000_000  # a venue may tell of a trade so much later
@@ -79,6 +81,8 @@ class Reconciler:
             strangers=config.strangers,
             absent_after_ns=int((config.recv_window_ms + ack_ms) * 1e6),
         )
+        self._storm = 0  # rounds that followed each other closely
+        self._paced_ns = 0
         self.rounds = 0
         self.divergences = 0
 
@@ -114,7 +118,9 @@ class Reconciler:
         """Until no core asks for it any more, or a private connection is lost."""
         attempt = 0
         started_ns = clock.monotonic_ns()
-        while batch := self._batch():
+        while self._batch():
+            await self._pace()
+            batch = self._batch()
             try:
                 agreed = await self.round(batch, is_wide=attempt > 1)
             except TickmakerError as error:
@@ -129,6 +135,15 @@ class Reconciler:
             if self._batch():
                 pause_s = backoff_s(attempt, self._stage.rng, cap_s=PAUSE_S_MAX)
                 await asyncio.sleep(pause_s)
+
+    async def _pace(self) -> None:
+        """A stream that breaks with every frame asks for a reconciliation with every frame: the
+        address's weight is for the cancels and the dead-man switch, too."""
+        now_ns = clock.monotonic_ns()
+        self._storm = self._storm + 1 if now_ns - self._paced_ns < STORM_NS else 0
+        if self._storm > STORM_FREE:
+            await asyncio.sleep(backoff_s(self._storm - STORM_FREE, self._stage.rng))
+        self._paced_ns = clock.monotonic_ns()
 
     async def pull_leftovers(self) -> None:
         """At start-up: what earlier runs left, and what is not ours where the policy says so."""

@@ -54,7 +54,7 @@ class Books:
         }
 
     def tidy(self, lives: Sequence[Life]) -> None:
-        """What is whole is read, then let go. Ledgers first: an intent is read before its order."""
+        """What is whole is read, then let go. Ledgers first: an intent comes before its order."""
         read_ns = clock.monotonic_ns() + UTC_MINUS_MONOTONIC_NS
         for life in lives:
             self._read(life, is_over=life is not lives[-1], keep=2)

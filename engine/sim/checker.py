@@ -192,7 +192,7 @@ class Checker:
         if sent.client_id != f"{market.prefix}{sent.intent_id:012x}":
             self.breach(f"intent {sent.intent_id} was sent as {sent.client_id}")
         known = self._intents.get(sent.client_id)
-        if sent.is_place and (known is not None or sent.client_id in self._seen_names()):
+        if sent.is_place and known is not None:
             self.breach(f"intent {sent.client_id} was sent twice")
         intent = known or _Intent(market.key, sent.side, sent.ts_ns)
         self._intents[sent.client_id] = intent
@@ -201,9 +201,6 @@ class Checker:
         record = self._placed.get(sent.client_id)
         if record is not None and sent.is_place and record.exec_type is Exec.NEW:
             self._check_terms(record, intent)
-
-    def _seen_names(self) -> set[str]:
-        return set()
 
     def _on_booked(self, number: int, run: _Run, fill: Fill) -> None:
         market = run.markets[fill.core]
@@ -269,7 +266,8 @@ class Checker:
                 true.append(total)
         if total_e8 not in true:
             self.breach(
-                f"{asset} was {' or '.join(map(str, true[-3:]))} (1e-8), the engine read {total_e8}"
+                f"{asset} was {' or '.join(map(str, true[-3:]))} (1e-8), the engine read "
+                f"{total_e8}"
             )
 
     # -- THE END ---
@@ -304,10 +302,10 @@ class Checker:
         self._check_never_started()
         for number, fill in self._booked.values():
             self.breach(f"fill {fill.trade_id} in the ledger of run {number} never happened")
-        for record in () if is_dead else self._happened.values():
+        for missed in () if is_dead else self._happened.values():
             self.breach(
-                f"fill {record.trade_id} of order {record.client_order_id} happened "
-                f"({record.side.name} {record.qty_lots} at {record.px_ticks} of {record.symbol}), "
+                f"fill {missed.trade_id} of order {missed.client_order_id} happened "
+                f"({missed.side.name} {missed.qty_lots} at {missed.px_ticks} of {missed.symbol}), "
                 "and is in no ledger"
             )
         for name, record in self._placed.items():

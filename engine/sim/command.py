@@ -94,6 +94,8 @@ def simulate(options: SimOptions, progress: Progress | None = None) -> dict[str,
     if len(outcomes) == 1:
         result["faults"] = outcomes[0].faults
         result["engine"] = outcomes[0].lines
+        if outcomes[0].rss_mib:
+            result["rss_mib"] = outcomes[0].rss_mib
     return result
 
 

@@ -16,7 +16,6 @@ import ssl
 from collections.abc import Callable, Mapping
 from operator import attrgetter
 from random import Random
-from typing import Any
 from urllib.parse import urlsplit
 
 from multidict import CIMultiDict
@@ -51,45 +50,20 @@ from engine.gateway.http import TIMEOUT_S, HttpReply, NoAnswerError
 from engine.sim import frames
 from engine.sim.link import Link, Weather
 from engine.sim.loop import VirtualLoop
+from engine.sim.named import USER_MARK
+from engine.sim.trouble import Trouble
 
 MS, S = 1_000_000, 1_000_000_000
 READ_BYTES = 1 << 16
-USER_MARK = "#user"  # ends the target of a user stream, which may share its address with others
 BUFFER_BYTES = 1 << 20  # of a socket pair: a TCP window's worth
 UNACKED_NS_MAX = 5 * S  # TCP_USER_TIMEOUT of the compiled edge
 
 
-class Named:
-    """A face that is told whose connection is opened: at Binance spot a user stream and order
-    entry have one address, and faults are of one of them."""
-
-    _face: Face
-
-    def __init__(self, face: Face) -> None:
-        object.__setattr__(self, "_face", face)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._face, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        setattr(self._face, name, value)
-
-    def kind_of(self, target: str) -> ConnKind:
-        if target.endswith(USER_MARK):
-            return ConnKind.USER
-        return self._face.kind_of(target)
-
-    def step(self, event: Event, t_ns: int) -> list[Action]:
-        if isinstance(event, WsOpen):
-            event = event._replace(target=event.target.removesuffix(USER_MARK))
-        return self._face.step(event, t_ns)
-
-
-class Network:
+class Network(Trouble):
     """All connections between one engine and one face; also lets the face's time run."""
 
     def __init__(self, loop: VirtualLoop, face: Face, rng: Random, weather: Weather) -> None:
-        self.loop = loop
+        super().__init__(loop)
         self.face = face
         self.weather = weather
         self.links: dict[int, Link] = {}  # live ones, oldest first
@@ -105,12 +79,6 @@ class Network:
         self._waiting_dial: dict[int, asyncio.Future[WsAccept | WsRefuse]] = {}
         self._waiting_http: dict[int, asyncio.Future[HttpAnswer | HttpDrop]] = {}
         self._due_ns = NEVER_NS  # of the tick that is planned
-        # Faults in force until so long; kinds of connection, or "http".
-        self._refused_ns: dict[str, int] = {}
-        self._stalled_ns: dict[str, int] = {}
-        self._lost_ns: dict[str, int] = {}  # of HTTP: "request", "answer"
-        self._split_ns = 0
-        self._split_share = 0.0
         self.just_sent: list[Link] = []  # TRADE: what came last is at the end of their `up`
         self.on_collected: Callable[[], object] = lambda: None  # before time moves
         loop.before_jump = self.collect
@@ -416,26 +384,6 @@ class Network:
             waiting.set_result(answer)
 
     # -- FAULTS OF THE WIRE ---
-
-    def _is_in_force(self, fault: dict[str, int], what: str) -> bool:
-        return fault.get(what, 0) > self.loop.monotonic_ns()
-
-    def refuse(self, what: str, for_ns: int) -> None:
-        """No new connection (by kind), or no request ("http"), for so long."""
-        self._refused_ns[what] = self.loop.monotonic_ns() + for_ns
-
-    def stall(self, what: str, for_ns: int) -> None:
-        """Whatever is sent, either way, arrives after that; order is kept."""
-        self._stalled_ns[what] = self.loop.monotonic_ns() + for_ns
-
-    def lose_http(self, which: str, for_ns: int) -> None:
-        """The "request" (no effect) or the "answer" (after the effect) never arrives."""
-        self._lost_ns[which] = self.loop.monotonic_ns() + for_ns
-
-    def split(self, share: float, for_ns: int) -> None:
-        """So many of the messages to the engine arrive in two pieces."""
-        self._split_share = share
-        self._split_ns = self.loop.monotonic_ns() + for_ns
 
     def cut(self, kind: ConnKind, is_up_lost: bool) -> None:
         """Reset: what is on its way to the engine is lost, what is on its way up if told so."""

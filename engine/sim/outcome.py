@@ -35,6 +35,7 @@ class Outcome:
     virtual_s: float = 0.0
     real_s: float = 0.0
     figures: dict[str, int] = field(default_factory=dict)
+    rss_mib: list[int] = field(default_factory=list)  # of the process, each virtual hour
     lines: list[dict[str, Any]] = field(default_factory=list)  # what the engine told its parent
 
 

@@ -6,6 +6,7 @@ of the journals and the exchange's truth, so that two runs are the same if, and 
 
 import asyncio
 import gc
+import mmap
 import shutil
 import tempfile
 from collections import deque
@@ -38,7 +39,8 @@ from engine.sim.loop import (
     VirtualLoop,
     virtual_time,
 )
-from engine.sim.network import Named, Network
+from engine.sim.named import Named
+from engine.sim.network import Network
 from engine.sim.outcome import Outcome, Scenario, paced
 from engine.sim.schedule import EngineFault, Plan, WireFault
 from fastcore.types import Halt
@@ -46,6 +48,7 @@ from fastcore.types import Halt
 ACCOUNT = 0
 SHUTDOWN_S = 60.0  # of virtual time: the engine's own deadlines are shorter
 TIDY_EVERY_S = 300.0  # of virtual time: what is checked is let go
+TIDIES_AN_HOUR = 12
 PEACE_S = 8.0  # before the end: whoever stands aside all that time has not recovered
 MOMENT_S = 3.0  # a kill that waits for its moment comes anyway after that
 RESTART_S = 1.0  # whoever starts the engine again tries so often
@@ -127,6 +130,7 @@ class _Run:
         self.lines: deque[dict[str, Any]] = deque(maxlen=LINES_KEPT)
         self.lives: list[Life] = []
         self.trouble: list[str] = []
+        self.rss_mib: list[int] = []  # each virtual hour
         self._kills: list[EngineFault] = []  # whose time has come
         self._struck = asyncio.Event()
         self._down_ns = 0
@@ -146,7 +150,7 @@ class _Run:
 
     def _own(self, work: Any) -> "asyncio.Task[Any]":
         """A task that is none of the engine's."""
-        task = asyncio.ensure_future(work)
+        task: asyncio.Task[Any] = asyncio.ensure_future(work)
         self._own_tasks.add(task)
         return task
 
@@ -210,8 +214,6 @@ class _Run:
         )
         credentials = {NAME: (keys.api_key, keys.secret)}
         life = Life(number, config, credentials, self.network, self.lines)
-        if self.lives:
-            self.lives[-1].session = None  # type: ignore[assignment]
         self.lives.append(life)
         return life
 
@@ -269,7 +271,7 @@ class _Run:
             return True
         if fault.moment == "any":
             self.network.collect()  # what it wrote, it wrote
-        if life.is_struck:  # by the collection
+        if self.lives[-1].is_struck:  # by the collection
             return True
         if not life.strike(fault, self.dice):
             return False
@@ -294,9 +296,13 @@ class _Run:
 
     async def _tidy(self) -> None:
         """A day's logs need not stay: read what is whole, then let it go."""
+        count = 0
         while True:
             await asyncio.sleep(TIDY_EVERY_S)
             self.books.tidy(self.lives)
+            count += 1
+            if count % TIDIES_AN_HOUR == 0:
+                self.rss_mib.append(resident_mib())
 
     async def _look(self) -> None:
         """Whether it stands aside in peace."""
@@ -310,7 +316,7 @@ class _Run:
             return {}
         # A third of an address's weight is for snapshots; a bad stream may have cost all of it.
         is_spent = any(account.snapshots.last_error for account in session.accounts)
-        excused = MARKET_HALTS | Halt.BOOK * is_spent
+        excused = MARKET_HALTS | (Halt.BOOK | Halt.LINK) * is_spent
         return {
             instrument.key: instrument.bits & ~excused
             for instrument, listing in zip(session.instruments, self.listings, strict=True)
@@ -353,6 +359,9 @@ class _Run:
         """Whoever found no peace in PEACE_S has not come to terms with what happened."""
         if len(self._aside) < 2 or self.plan.in_force(self._stopped_ns):
             return []
+        refused = (line["why"] for line in self.lines if line["event"] == "connection")
+        if any("status 418" in why for why in refused):
+            return []  # a handshake's refusal names no time: a ban is kept for minutes
         before, after = self._aside
         found = {key: bits & before.get(key, Halt.NONE) for key, bits in after.items()}
         return [
@@ -365,6 +374,7 @@ class _Run:
         virtual_s = (self.loop.monotonic_ns() - START_NS) / 1e9
         outcome = Outcome(self.seed, self.plan.texts(), virtual_s=virtual_s)
         outcome.lines = list(self.lines)
+        outcome.rss_mib = self.rss_mib
         outcome.breaches += self.trouble
         outcome.breaches += self._end_of_engine()
         is_over = not self.lives[-1].has_started and not self._can_start
@@ -394,6 +404,12 @@ class _Run:
         }
         left = life.heard.last("stopped").get("open_orders_at_venue")
         return LastWords(numbers, life.exit_code, left)
+
+
+def resident_mib() -> int:
+    """Of this process's memory, engine and exchange together."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * mmap.PAGESIZE >> 20
 
 
 def _weather(dice: Random) -> Weather:

@@ -79,7 +79,7 @@ ENGINE_KINDS = tuple(ENGINE_FIELDS)
 
 
 class EngineFault(BaseModel):
-    """Of the engine's process, or of its account: it is killed, or somebody trades there by hand."""
+    """Of the engine's process, or of its account: a kill, or somebody who trades by hand."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -258,7 +258,7 @@ def swarm(seed: int, seconds: float, venue_name: str) -> Plan:
             for _ in range(dice.randint(1, 2)):
                 engine.append(_engine_fault(dice, kind, end_s))
     for found in (venue, wire, engine):
-        found.sort(key=lambda fault: fault.at_ns)  # type: ignore[attr-defined]
+        found.sort(key=lambda fault: fault.at_ns)
     return Plan(tuple(venue), tuple(wire), tuple(engine))
 
 

@@ -30,7 +30,9 @@ def refusal(what: str, remedy: str) -> TickmakerError:
 
 def check_scenario(scenario: Scenario) -> None:
     if scenario.venue not in VENUES:
-        raise refusal(f"--venue {scenario.venue!r} is unknown", f"Pass one of {', '.join(VENUES)}.")
+        raise refusal(
+            f"--venue {scenario.venue!r} is unknown", f"Pass one of {', '.join(VENUES)}."
+        )
     if not (isfinite(scenario.seconds) and SECONDS_MIN <= scenario.seconds <= SECONDS_MAX):
         raise refusal(
             f"--seconds is {scenario.seconds:g}",
@@ -45,7 +47,8 @@ def check_scenario(scenario: Scenario) -> None:
         _check_strategy(scenario.strategy)
     if not 0 <= scenario.instruments <= INSTRUMENTS_MAX:
         raise refusal(
-            f"--instruments is {scenario.instruments}", f"Pass 1 to {INSTRUMENTS_MAX}; 0: by the seed."
+            f"--instruments is {scenario.instruments}",
+            f"Pass 1 to {INSTRUMENTS_MAX}; 0: by the seed.",
         )
 
 

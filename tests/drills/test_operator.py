@@ -76,7 +76,7 @@ def test_ctrl_c_during_the_start(field: Field, step: str) -> None:
 
 
 def test_the_position_is_closed_at_the_end(field: Field, judged: Judge) -> None:
-    """Spot holds none to close."""
+    """Spot goes back to what it held at the beginning; what is below an order's least stays."""
     engine = field.run(at_shutdown='"flatten"')
     engine.stop()
     judged()
