@@ -23,9 +23,10 @@ from engine import clock
 from engine.children import Child, Family
 from engine.config import EngineConfig
 from engine.config_file import LoadedConfig, load_config
-from engine.errors import EXIT_KILLED, EXIT_OK, EXIT_USAGE, TickmakerError
+from engine.errors import EXIT_KILLED, EXIT_OK, EXIT_UNSAFE, EXIT_USAGE, TickmakerError
 from engine.execution import advice
 from engine.live.check import check_offline
+from engine.live.lock import is_held
 from engine.live.shutdown import longest_s
 from engine.paper import parent as paper
 from engine.report.before import ending_text, how_it_ended, last_run
@@ -73,6 +74,8 @@ def run_engine(options: RunOptions) -> tuple[dict[str, Any], int]:
         with_credentials=not options.is_paper, is_paper=options.is_paper,
     )  # fmt: skip
     refuse_what_can_not_be_kept(loaded)
+    if not options.is_paper:  # which has accounts of its own
+        refuse_held(loaded.config)
     run_dir = make_run_dir(loaded.runs_dir, loaded.config.name)
     run = _Run(options, loaded, run_dir)
     try:
@@ -95,6 +98,16 @@ def refuse_what_can_not_be_kept(loaded: LoadedConfig) -> None:
             f"Configuration: {problems[0]}{more}",
             "`tickmaker check --offline` lists all that can't be kept.", EXIT_USAGE,
         )  # fmt: skip
+
+
+def refuse_held(config: EngineConfig) -> None:
+    """Before a run folder is made: it would hold nothing. The engine itself takes the locks."""
+    for account in config.accounts:
+        if is_held(config.state_dir, account.name):
+            raise TickmakerError(
+                f"account {account.name} is traded by another engine",
+                "stop that one first: two engines would undo each other's orders", EXIT_UNSAFE,
+            )  # fmt: skip
 
 
 class _Run(Family):

@@ -26,11 +26,13 @@ from engine.gateway.budget import Attempts, Budget
 from engine.gateway.handshake import refusal
 from engine.gateway.hotrole import Role
 from engine.gateway.hotsocket import HotLoop
-from engine.gateway.keeper import Keeper, Link, Patience
+from engine.gateway.keeper import Keeper
+from engine.gateway.link import Link, Patience
 from engine.gateway.rest import RestClient
 from engine.gateway.transport import Transport
 from engine.venues.base import Best, ConnPlan, Said
 from engine.venues.binance_usdm import BinanceUsdm
+from fastcore.types import Conn
 
 QUICK = Patience(
     silent_s=0.15, doubt_s=0.1, answer_s=0.4, age_share=0.9, drain_s=0.15, turn_s=0.02
@@ -41,11 +43,14 @@ PATIENCE_S = 8.0
 class PlainRole:
     """What Role tells; the sockets are `websockets`' own."""
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, kind: Conn = Conn.MARKET) -> None:
         self.slots = slots
+        self.kind = kind
         self.live: dict[int, ClientConnection] = {}
         self.heard: dict[int, int] = {}
         self.counts: dict[int, int] = {}
+        self.queued: dict[int, int] = {}
+        self.numbers = [0]
         self.closes: dict[int, str] = {}
         self.open_min = slots  # fewest open at once since it was set
 
@@ -63,7 +68,9 @@ class PlainRole:
         return self.heard.get(slot, 0)
 
     def socket(self, slot: int) -> Any:
-        return SimpleNamespace(messages=self.counts.get(slot, 0))
+        return SimpleNamespace(
+            messages=self.counts.get(slot, 0), queued_bytes=self.queued.get(slot, 0)
+        )
 
 
 class PlainTransport:
@@ -80,6 +87,7 @@ class PlainTransport:
         self.wanted: set[int] = set()
         self.snapshots: list[tuple[int, bytes]] = []
         self.is_resubscribe_wanted = False
+        self.own: list[dict[str, Any]] = []  # the core's orders
 
     # -- TRANSPORT
 
@@ -165,7 +173,9 @@ class PlainTransport:
         return 0
 
     def core(self, number: int) -> Any:
-        return SimpleNamespace(resubscribe_wanted=self.is_resubscribe_wanted)
+        return SimpleNamespace(
+            resubscribe_wanted=self.is_resubscribe_wanted, numbers=lambda: {"own": self.own}
+        )
 
     async def close(self) -> None:
         for connection in self.connections:
@@ -195,6 +205,7 @@ class Rig:
         self.faults: list[BaseException] = []
         self.doubts: list[bool] = []
         self.changes = 0
+        self.pulls = 0  # asked for by a doubt about TRADE
         self.keepers: list[Keeper] = []
         self.link = Link(
             "main", self.adapter, self.rest, cast(HotLoop, self.plain),
@@ -232,8 +243,14 @@ class Rig:
         self.keepers.append(keeper)
         return keeper
 
-    def trade(self) -> Keeper:
-        keeper = Keeper.trade(self.link, cast(Role, PlainRole(2)), **self._kwargs())
+    def trade(self, **changes: Any) -> Keeper:
+        def pull() -> None:
+            self.pulls += 1
+
+        link = self.link._replace(patience=replace(QUICK, **changes))
+        keeper = Keeper.trade(
+            link, cast(Role, PlainRole(2, Conn.TRADE)), **self._kwargs(), on_doubt=pull
+        )
         self.keepers.append(keeper)
         return keeper
 
@@ -264,6 +281,13 @@ class Rig:
         await self.rest.close()
 
     # -- THE MARKET
+
+    async def place(self, client_id: str) -> None:
+        status, answer = await self.mine.signed(
+            "POST", "/fapi/v1/order", symbol="BTCUSDT", side="BUY", type="LIMIT",
+            timeInForce="GTC", quantity="0.010", price="50000.0", newClientOrderId=client_id,
+        )  # fmt: skip
+        assert status == 200, answer
 
     async def move(self) -> None:
         """Somebody bids more than anybody: the best bid is another."""

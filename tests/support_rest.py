@@ -12,7 +12,7 @@ from aiohttp import web
 from engine.errors import TickmakerError
 from engine.gateway.budget import Budget
 from engine.gateway.rest import RestClient
-from engine.venues.base import Adapter
+from engine.venues.base import Adapter, Call
 from engine.venues.binance_usdm import BinanceUsdm
 
 KEY, SECRET = "publickey" * 7, "verysecret" * 6
@@ -105,3 +105,19 @@ class Exchange(Server):
             self.script = [{}]
             await asyncio.Event().wait()  # until the client gives up
         return await super().handle(request)
+
+
+class Asked(RestClient):
+    """Answers are what `read` makes of nothing."""
+
+    def __init__(self) -> None:
+        self.budget = Budget(2_400)
+        self.calls: list[Call[Any]] = []
+        self.answers: list[Any] = []
+
+    async def call(self, call: Call[Any], **_: Any) -> Any:
+        self.calls.append(call)
+        answer = self.answers.pop(0) if self.answers else None
+        if isinstance(answer, Exception):
+            raise answer
+        return call.read(answer)

@@ -87,8 +87,8 @@ ENGINE: dict[str, set[str]] = {
     # The local exchange over a live venue: its matching, and the edge's public calls.
     "paper": BASE | {"config", "exchange", "gateway", "tape", "venues"},
     "running": BASE
-    | {"children", "config", "config_file", "execution.advice", "live.check", "live.shutdown",
-       "paper.parent", "report", "run_view", "runs", "status", "view"},
+    | {"children", "config", "config_file", "execution.advice", "live.check", "live.lock",
+       "live.shutdown", "paper.parent", "report", "run_view", "runs", "status", "view"},
     "run_view": BASE,
     # Both ends of a wire that never leaves the process: the one room that may see both.
     "sim": BASE | {"config", "exchange", "gateway", "live.local", "recorder", "session"},

@@ -1,15 +1,14 @@
 """An account's calls, clock, dead-man switch and instruments: scripts, and the local exchange."""
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from random import Random
 from typing import Any
 
 import pytest
-from support_keeper import Rig, rigged
-from support_rest import Exchange, adapter
+from support_keeper import rigged
+from support_rest import Asked, Exchange, adapter
 
 from engine import clock
 from engine.errors import EXIT_USAGE, TickmakerError
@@ -17,7 +16,6 @@ from engine.gateway import clocksync
 from engine.gateway import rest as rest_module
 from engine.gateway.account_calls import MANY, AccountCalls
 from engine.gateway.clocksync import ClockSync
-from engine.gateway.deadman import DeadMan
 from engine.gateway.rest import RestClient, UnreachableError, VenueError
 from engine.gateway.venue_watch import VenueWatch
 from engine.venues.base import Adapter, Call, Instrument, OrderRow, TradeRow, Urgency
@@ -80,21 +78,6 @@ class Paged:
     def open_conditional(self, instrument: Instrument) -> Any:
         rows = self.conditional
         return None if rows is None else Call("GET", "/x", lambda _: rows)
-
-
-class Asked(RestClient):
-    """Answers are what `read` makes of nothing."""
-
-    def __init__(self) -> None:
-        self.calls: list[Call[Any]] = []
-        self.answers: list[Any] = []
-
-    async def call(self, call: Call[Any], **_: Any) -> Any:
-        self.calls.append(call)
-        answer = self.answers.pop(0) if self.answers else None
-        if isinstance(answer, Exception):
-            raise answer
-        return call.read(answer)
 
 
 # -- PAGES
@@ -297,8 +280,8 @@ def test_orders_at_the_exchange_are_pulled_and_strangers_stay() -> None:
     async def go() -> None:
         async with rigged() as rig:
             for number in range(13):
-                await place(rig, f"tm-{number}")
-            await place(rig, "hand")
+                await rig.place(f"tm-{number}")
+            await rig.place("hand")
             one = AccountCalls(rig.rest, rig.adapter, [rig.btc], rng=Random(1))
             assert await one.prove_none_open(rig.btc, is_ours) == 13
             assert await one.cancel_ours(rig.btc, is_ours, 8.0) == 13
@@ -313,14 +296,6 @@ def test_orders_at_the_exchange_are_pulled_and_strangers_stay() -> None:
             assert await one.trades_since(rig.btc, since_ns) == []
 
     asyncio.run(go())
-
-
-async def place(rig: Rig, client_id: str) -> None:
-    status, answer = await rig.mine.signed(
-        "POST", "/fapi/v1/order", symbol="BTCUSDT", side="BUY", type="LIMIT", timeInForce="GTC",
-        quantity="0.010", price="50000.0", newClientOrderId=client_id,
-    )  # fmt: skip
-    assert status == 200, answer
 
 
 # -- CLOCK
@@ -395,114 +370,6 @@ def test_clock_is_measured_until_the_core_is_content() -> None:
 
     Exchange(GET=[[], *[time_of(5.0)] * 10]).run(use)  # no time, then the time
     assert len(applied) == 2
-
-
-# -- DEAD-MAN SWITCH
-
-
-async def until(is_done: Callable[[], bool]) -> None:
-    async with asyncio.timeout(8):
-        while not is_done():  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
-
-
-def dead_man(rest: Any, told: list[bool], timeout_s: Any, made: Any = None) -> DeadMan:
-    return DeadMan(rest, made or adapter(), [BTC], timeout_s, told.append, rng=Random(1),
-                   emit=nothing)  # fmt: skip
-
-
-def test_dead_man_is_armed_renewed_and_disarmed() -> None:
-    async def go() -> None:
-        async with rigged() as rig:
-            told: list[bool] = []
-            one = DeadMan(rig.rest, rig.adapter, [rig.btc], 1, told.append, rng=Random(1),
-                          emit=rig.emit)  # fmt: skip
-            assert told == [True]
-            await place(rig, "tm-1")
-            await one.arm()
-            assert told == [True, False]
-            keeping = asyncio.ensure_future(one.keep())
-            await rig.until(lambda: one.renewals >= 4)
-            assert told == [True, False]
-            calls = AccountCalls(rig.rest, rig.adapter, [rig.btc], rng=Random(1))
-            assert len(await calls.open_orders(rig.btc)) == 1  # it did not fire
-            keeping.cancel()
-            await one.disarm()
-            await asyncio.sleep(1.1)
-            assert len(await calls.open_orders(rig.btc)) == 1  # nor does it now
-            assert told == [True, False]
-
-    asyncio.run(go())
-
-
-def test_dead_man_that_is_not_confirmed_in_time_is_told() -> None:
-    async def go() -> None:
-        told: list[bool] = []
-        rest = Asked()
-        one = dead_man(rest, told, 0.3)
-        rest.answers = [{"symbol": "BTCUSDT", "countdownTime": "300"}]
-        one._calls = lambda: (Call("POST", "/c", lambda _: None),)  # type: ignore[method-assign]
-        await one.arm()
-        keeping = asyncio.ensure_future(one.keep())
-        await asyncio.sleep(0.25)
-        assert told == [True, False]
-        rest.answers = [UnreachableError("no answer")] * 1_000
-        await until(lambda: told[-1])
-        assert one.is_armed is False
-        rest.answers = []
-        await until(lambda: not told[-1])
-        keeping.cancel()
-
-    asyncio.run(go())
-
-
-def test_dead_man_of_the_user_stream_hangs_on_it() -> None:
-    class Bybit:
-        name = "bybit"
-        has_dead_man = True
-
-        def dead_man(self, instruments: Any, timeout_ms: int) -> Any:
-            return (Call("POST", "/dcp", lambda _: None),) if timeout_ms > 0 else ()
-
-    async def go() -> None:
-        told: list[bool] = []
-        rest = Asked()
-        one = dead_man(rest, told, 0.05, Bybit())
-        await one.arm()
-        assert told == [True]  # set, but nothing to hang on
-        one.on_user(True)
-        one.on_user(False)
-        one.on_user(True)
-        assert told == [True, False, True, False]
-        keeping = asyncio.ensure_future(one.keep())
-        await asyncio.sleep(0.2)
-        keeping.cancel()
-        assert told == [True, False, True, False]  # it stays armed without a word
-        await one.disarm()
-        assert len(rest.calls) == 1  # it can't be disarmed
-
-    asyncio.run(go())
-
-
-@pytest.mark.parametrize(("timeout_s", "has"), [(0, True), (10, False)])
-def test_dead_man_that_is_not_wanted_or_not_there_says_nothing(timeout_s: int, has: bool) -> None:
-    class Venue:
-        name = "x"
-        has_dead_man = has
-
-    async def go() -> None:
-        told: list[bool] = []
-        rest = Asked()
-        one = dead_man(rest, told, timeout_s, Venue())
-        await one.arm()
-        await one.keep()
-        one.on_user(False)
-        await one.disarm()
-        assert told == []
-        assert rest.calls == []
-        assert one.is_armed
-
-    asyncio.run(go())
 
 
 # -- INSTRUMENTS

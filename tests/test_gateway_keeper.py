@@ -18,6 +18,7 @@ from engine.gateway.reconnect import PATIENT_ATTEMPT, backoff_s
 from engine.gateway.refused import attempt_after, wait_after_s
 from engine.gateway.rest import UnreachableError, VenueError
 from engine.venues.base import Failure
+from fastcore.types import OrderState
 
 QUIET = Quiet(silent_s=0.2, confirm_s=0.1, first_s=0.4, turn_s=0.02, weight_share=10.0)
 Work = Callable[[Rig], Awaitable[None]]
@@ -176,6 +177,47 @@ def test_half_open_connection_is_doubted_then_dropped() -> None:
         await rig.until(lambda: keeper.reconnects)
         assert "no answer to a ping" in rig.of("down")[0]["why"]
         await rig.until(lambda: rig.doubts == [True, False])
+
+    run(work)
+
+
+def test_half_open_order_entry_asks_for_a_pull_before_it_is_given_up() -> None:
+    async def work(rig: Rig) -> None:
+        keeper = await started(rig, rig.trade())
+        rig.fault("half_open", conn="trade", for_="600ms")
+        await rig.until(lambda: rig.pulls)
+        assert keeper.role.is_open
+        assert not rig.of("down")
+        await rig.until(lambda: rig.doubts == [True, False])
+        assert rig.pulls == 1
+
+    run(work)
+
+
+def test_who_is_suspected_is_asked_at_once() -> None:
+    async def work(rig: Rig) -> None:
+        keeper = await started(rig, rig.trade(silent_s=60.0))
+        await asyncio.sleep(3 * QUICK.turn_s)
+        assert rig.plain.pings == 0
+        keeper.suspect()
+        keeper.suspect()  # one question is enough
+        assert rig.plain.pings == 1
+        await rig.until(lambda: not keeper._slots[0].asked_ns)
+        rig.fault("half_open", conn="trade", for_="600ms")
+        keeper.suspect()
+        await rig.until(lambda: rig.pulls)
+
+    run(work)
+
+
+def test_replaced_connection_that_answers_hides_no_doubt_about_the_new_one() -> None:
+    async def work(rig: Rig) -> None:
+        keeper = await started(rig, rig.trade(silent_s=60.0))
+        await keeper._open(1)
+        keeper._slots[0].is_leaving = True
+        keeper._slots[1].asked_ns = 1  # long ago
+        keeper._look_at_doubt()
+        assert rig.doubts == [True]
 
     run(work)
 
@@ -344,6 +386,42 @@ def test_aged_connection_is_replaced_before_it_is_closed() -> None:
         assert clock.monotonic_ns() - both_ns > 0.8 * QUICK.drain_s * 1e9
         assert role.open_min == 1
         assert "age limit" in rig.of("down")[0]["why"]
+
+    run(work)
+
+
+@pytest.mark.parametrize("what", ["queued", "unanswered"])
+def test_aged_order_entry_stays_while_something_on_it_is_awaited(what: str) -> None:
+    """A cancel that waits in the socket would be lost with it."""
+
+    async def work(rig: Rig) -> None:
+        rig.adapter.connection_age_s_max = 0.5
+        keeper = await started(rig, rig.trade())
+        role = rig.role(keeper)
+        if what == "queued":
+            role.queued[0] = 180
+        else:
+            state = OrderState.PENDING_CANCEL
+            rig.plain.own = [{"state": state, "sent_ns": clock.monotonic_ns()}]
+        await rig.until(lambda: 1 in role.live)
+        rig.adapter.connection_age_s_max = keeper._slots[1].age_limit_s = 60.0
+        await asyncio.sleep(4 * QUICK.drain_s)
+        assert 0 in role.live
+        role.queued[0] = 0
+        # What leaves now goes out on the new one.
+        rig.plain.own = [{"state": OrderState.PENDING_NEW, "sent_ns": clock.monotonic_ns()}]
+        await rig.until(lambda: 0 not in role.live)
+
+    run(work)
+
+
+def test_aged_order_entry_goes_at_last_whatever_is_awaited() -> None:
+    async def work(rig: Rig) -> None:
+        rig.adapter.connection_age_s_max = 0.5
+        keeper = await started(rig, rig.trade(drain_s_max=0.3))
+        rig.role(keeper).queued[0] = 180
+        await rig.until(lambda: 1 in rig.role(keeper).live)
+        await rig.until(lambda: 0 not in rig.role(keeper).live)
 
     run(work)
 

@@ -9,7 +9,8 @@ from support_core import Desk
 from support_keeper import QUICK, Rig, rigged
 
 from engine.gateway.hotsocket import Cold, HotLoop
-from engine.gateway.keeper import Keeper, Link
+from engine.gateway.keeper import Keeper
+from engine.gateway.link import Link
 from engine.gateway.liveness import book_of
 from engine.gateway.market import Snapshots
 from engine.gateway.transport import HotTransport

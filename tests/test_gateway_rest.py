@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
-from support_rest import KEY, SECRET, Server, adapter, client
+from support_rest import KEY, SECRET, UTC_NS, Server, adapter, client
 
 from engine import clock
 from engine.errors import TickmakerError
@@ -107,6 +107,29 @@ def test_nothing_goes_out_during_a_ban_not_even_a_cancel() -> None:
     assert len(server.requests) == 1
 
 
+def test_one_calls_limit_stops_neither_cancels_nor_other_calls() -> None:
+    """-1015, Bybit's 10006: one account's, of one call; others share the address's budget."""
+    told = (429, {"code": -1015, "msg": "Too many new orders."}, {"Retry-After": "60"})
+    server = Server(told, told, {"done": 1})
+
+    async def use(rest: RestClient) -> None:
+        with pytest.raises(VenueError):
+            await rest.call(POST)
+        cancel: Call[Any] = Call("POST", "/x", lambda _: None, urgency=Urgency.CANCEL)
+        with pytest.raises(VenueError):
+            await rest.call(cancel)
+        await rest.call(cancel)  # goes out at once, though it was refused just now
+        assert await rest.call(ASK) == {"done": 1}  # the same path, another method
+        with pytest.raises(VenueError) as caught:
+            await rest.call(POST)
+        assert 50 < caught.value.retry_after_s <= 60
+        assert caught.value.status == 0  # it was not sent
+        assert rest.budget.banned_until_ns == 0
+
+    server.run(use)
+    assert server.methods == ["POST", "POST", "POST", "GET"]
+
+
 def test_calls_wait_for_their_budget_and_are_told_when_that_is_long() -> None:
     server = Server({"serverTime": 1}, (200, {"serverTime": 1}, {"X-MBX-USED-WEIGHT-1M": "99"}))
     budget = Budget(100)
@@ -189,6 +212,32 @@ def test_error_text_that_repeats_the_request_is_scrubbed() -> None:
     assert module._scrubbed(text, signed) == scrubbed
     server = Server((400, {"code": -1022, "msg": text}))
     assert "origin_string" in server.fails(lambda rest: rest.call(ASK)).what
+
+
+@pytest.mark.parametrize("form", [
+    "ab+c/dE8f9==", "ab%2Bc%2FdE8f9%3D%3D", "ab%2bc%2fdE8f9%3d%3d", "ab%2Bc/dE8f9%3D%3D",
+])  # fmt: skip
+def test_signature_is_scrubbed_however_it_is_escaped(form: str) -> None:
+    """An Ed25519 signature is base64: escaped in what we send, and perhaps in what comes back."""
+    signed = Signed("GET", "/x?a=1&signature=ab%2Bc%2FdE8f9%3D%3D", {})
+    scrubbed = module._scrubbed(f"bad signature [{form}] of a=1", signed)
+    assert scrubbed == "bad signature [...] of a=1"
+
+
+def test_a_ban_told_elsewhere_stops_what_this_address_asks() -> None:
+    server = Server({"serverTime": 1})
+
+    async def use(rest: RestClient) -> None:
+        rest.keep_away_until(UTC_NS // 1_000_000 - 1)  # over, as far as the venue's clock goes
+        await rest.call(TIME)
+        rest.keep_away_until(UTC_NS // 1_000_000 + 60_000)
+        cancel: Call[Any] = Call("DELETE", "/x", lambda _: None, urgency=Urgency.CANCEL)
+        with pytest.raises(VenueError) as caught:
+            await rest.call(cancel)
+        assert 55 < caught.value.retry_after_s <= 60
+
+    server.run(use)
+    assert server.methods == ["GET"]
 
 
 def test_what_heads_for_safety_has_short_deadlines() -> None:

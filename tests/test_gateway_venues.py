@@ -21,7 +21,8 @@ from engine.gateway.budget import Hosts
 from engine.gateway.clocksync import ClockSync
 from engine.gateway.deadman import DeadMan
 from engine.gateway.hotsocket import Cold, HotLoop
-from engine.gateway.keeper import Keeper, Link
+from engine.gateway.keeper import Keeper
+from engine.gateway.link import Link
 from engine.gateway.liveness import book_of
 from engine.gateway.market import Snapshots
 from engine.gateway.rest import RestClient, UnreachableError

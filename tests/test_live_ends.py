@@ -17,8 +17,9 @@ from engine.exchange.commands import UpdateKey
 from engine.live import facts, shutdown
 from engine.live.flatten import REASON, excess_lots
 from engine.live.instrument import LiveInstrument
+from engine.live.lock import AccountLock
 from engine.replay.verify import verify_run
-from engine.running import refuse_what_can_not_be_kept
+from engine.running import RunOptions, refuse_held, refuse_what_can_not_be_kept, run_engine
 from engine.venues.base import AccountFacts, Call, Failure, Setting
 from fastcore.types import Side
 
@@ -176,6 +177,25 @@ def test_run_refuses_what_can_not_be_kept_before_it_connects(tmp_path: Path) -> 
     with pytest.raises(TickmakerError, match="orders in a minute") as caught:
         refuse_what_can_not_be_kept(not_kept)
     assert caught.value.exit_code == EXIT_USAGE
+
+
+def test_run_of_a_held_account_is_refused_before_it_makes_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "usdm.json").write_text(json.dumps({
+        "venue": "binance_usdm", "rest_url": "http://127.0.0.1:9", "admin_url": "http://127.0.0.1:9",
+        "ws_url": dict.fromkeys(("public", "private", "ws_api"), "ws://127.0.0.1:9"),
+        "accounts": [{"api_key": "k" * 64, "secret": "s" * 64}],
+    }))  # fmt: skip
+    path = written(tmp_path, USDM)
+    config = load_config(path, run_tag="0a1b2c3d", mask_seed=7).config
+    refuse_held(config)
+    lock = AccountLock(config.state_dir, "usdm")
+    lock.take()
+    options = RunOptions(path, seconds=1.0, as_json=True)
+    with pytest.raises(TickmakerError, match="traded by another engine") as caught:
+        run_engine(options)
+    assert caught.value.exit_code == EXIT_UNSAFE
+    assert not (tmp_path / "runs").exists()
+    lock.release()
 
 
 def refused_key(tmp_path: Path, permissions: set[str]) -> tuple[int, list[dict[str, Any]]]:

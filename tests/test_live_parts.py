@@ -1,6 +1,7 @@
 """Parts of a session that need no exchange: locks, sizes, groups, what is refused."""
 
 import asyncio
+from decimal import Decimal
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -12,10 +13,12 @@ from engine.errors import EXIT_UNSAFE, TickmakerError
 from engine.gateway import account_calls
 from engine.gateway.account_calls import AccountCalls
 from engine.live.account import FEEDS_MAX, feed_groups
+from engine.live.coins import shared_coins
 from engine.live.facts import refuse_production
 from engine.live.instrument import JOURNALS_BYTES, MIB, LiveInstrument, segment_bytes
-from engine.live.lock import AccountLock
-from engine.live.reconciler import is_ours
+from engine.live.lock import AccountLock, key_mark, same_keys
+from engine.live.pull import is_ours
+from engine.live.startup import dust_e8
 from engine.venues.base import Instrument, OrderRow
 from fastcore.types import OrderState, Side
 
@@ -32,11 +35,77 @@ def test_lock_is_one_engines_until_it_is_let_go(tmp_path: Path) -> None:
     second.release()
 
 
+def test_key_is_one_engines_whatever_the_account_is_called(tmp_path: Path) -> None:
+    """Two state folders, two names, one key."""
+    locks = tmp_path / "locks"
+    mark = key_mark("bybit", "https://api-testnet.bybit.com", "key")
+    first = AccountLock(tmp_path / "a", "main", mark, locks)
+    second = AccountLock(tmp_path / "b", "other", mark, locks)
+    first.take()
+    with pytest.raises(TickmakerError, match="traded by another engine"):
+        second.take()
+    by_name = AccountLock(tmp_path / "b", "other")
+    by_name.take()  # the refused one keeps nothing
+    by_name.release()
+    first.release()
+    second.take()
+    second.release()
+    assert "key" not in mark
+
+
+def test_key_is_a_venues_and_a_local_exchange_is_a_venue() -> None:
+    one = key_mark("bybit", "https://api-demo.bybit.com", "key")
+    assert one == key_mark("bybit", "https://api-testnet.bybit.com", "key")
+    assert one != key_mark("binance_usdm", "https://api-testnet.bybit.com", "key")
+    assert one != key_mark("bybit", "https://api-demo.bybit.com", "another")
+    local = [key_mark("bybit", f"http://127.0.0.1:{port}", "key") for port in (7001, 7002)]
+    assert local[0] != local[1]
+    (problem,) = same_keys({"a": one, "b": local[0], "c": one})
+    assert "accounts a and c have the same key" in problem
+
+
+def spot(base: str, quote: str, venue: str = "binance_spot") -> Instrument:
+    return Instrument(venue, base + quote, "0.01", "0.001", Decimal(1), Decimal(9), Decimal(1),
+                      base, quote)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("pairs", "discount", "coins"),
+    [
+        (["BTC/USDT", "ETH/USDT"], False, []),
+        (["BTC/USDT", "BTC/USDC"], False, ["BTC"]),
+        (["BTC/USDT", "ETH/BTC"], None, ["BTC"]),
+        (["BTC/USDT", "ETH/USDT", "ETH/BTC"], None, ["BTC", "ETH"]),
+        (["BNB/USDT"], None, []),
+        (["BNB/USDT"], True, ["BNB"]),
+    ],
+)
+def test_coins_that_two_instruments_count_are_named(
+    pairs: list[str], discount: bool | None, coins: list[str]
+) -> None:
+    traded = {pair: spot(*pair.split("/")) for pair in pairs}
+    problems = shared_coins(traded, discount)
+    assert len(problems) == len(coins)
+    assert all(coin in problem for coin, problem in zip(coins, problems, strict=True))
+    futures = {pair: spot(*pair.split("/"), "binance_usdm") for pair in pairs}
+    assert shared_coins(futures, discount) == []
+
+
+@pytest.mark.parametrize(
+    ("total_e8", "wanted"), [(500_000, 0), (560_000, 60_000), (499_999, 0), (600_000, 0)]
+)
+def test_dust_is_what_the_wallet_holds_beside_whole_lots(total_e8: int, wanted: int) -> None:
+    made: Any = SimpleNamespace(traded=spot("BTC", "USDT"), place=("binance_spot", "BTCUSDT"))
+    assert dust_e8(made, {made.place: 5}, {"BTC": total_e8}) == wanted
+    made.traded = spot("BTC", "USDT", "binance_usdm")
+    assert dust_e8(made, {made.place: 5}, {"BTC": total_e8}) == 0
+
+
 def test_state_names_the_last_run_and_is_whole(tmp_path: Path) -> None:
     lock = AccountLock(tmp_path, "main")
     assert lock.previous() is None
     for number in (1, 2):
-        lock.note(tmp_path / f"run{number}", number)
+        lock.note(tmp_path / f"run{number}", number, {})
     previous = lock.previous()
     assert previous is not None
     assert (previous.run_dir, previous.utc_ns) == (tmp_path / "run2", 2)

@@ -131,6 +131,9 @@ def test_plan_dead_man_renewals_cost_by_the_symbol_and_by_its_time() -> None:
     one = row(planned(of_many(1, loaded())), what).wanted
     assert one == 10 * 60 / (30 / 3)  # weight 10 a symbol, renewed at a third of 30 s
     assert row(planned(of_many(7, loaded())), what).wanted == 7 * one
+    fifty = row(planned(of_many(50, loaded())), what)
+    assert (fifty.wanted, fifty.there_is) == (3_000, 800)  # of 2,400 in all
+    assert not fifty.is_kept
     many = planned(of_many(200, loaded()))
     assert not row(many, what).is_kept
     assert any("Raise dead_man_s" in problem for problem in many.problems)

@@ -198,6 +198,29 @@ def test_reconcile_cancels_what_rests_at_terms_that_are_not_ours() -> None:
     assert actions == [CancelOrder(replace(row, qty_lots=9), Owner.RUN)]
 
 
+@pytest.mark.parametrize("is_listed", [True, False])
+@pytest.mark.parametrize("held", [OrderState.NEW, OrderState.PENDING_CANCEL])
+def test_reconcile_never_agrees_while_an_order_of_ours_lives(
+    held: OrderState, is_listed: bool
+) -> None:
+    """Its cancel was refused; the list of open orders may lag, and only the query tells of it."""
+    venue, engine, row = lone(held)
+    told = venue.told([AskOrder(row.client_id, "")], 0, 1)
+    if not is_listed:
+        told = replace(told, open_orders=[])
+    assert reconcile(engine.belief(), told, LEAVE) == [CancelOrder(row, Owner.RUN)]
+
+
+def test_reconcile_of_an_unknown_order_that_lives_says_so_and_cancels_it() -> None:
+    venue, engine, row = lone(OrderState.UNKNOWN)
+    actions = reconcile(engine.belief(), venue.told([], 0, 1), LEAVE)
+    assert [type(action) for action in actions] == [SettleOrder, CancelOrder]
+    engine.apply(actions[:1], venue)
+    assert reconcile(engine.belief(), venue.told([], 0, 1), LEAVE) == [
+        CancelOrder(row, Owner.RUN)
+    ]
+
+
 def test_reconcile_waits_for_trades_that_the_venue_counted_already() -> None:
     venue, engine, row = lone(OrderState.UNKNOWN, cum_qty_lots=5, state=OrderState.FILLED)
     venue.position_lots = 5
@@ -351,6 +374,29 @@ def test_reconcile_one_trade_told_in_two_ways_is_a_divergence() -> None:
     told = replace(venue.told([], 0, 1), trades=[trade, replace(trade, qty_lots=3)])
     actions = reconcile(engine.belief(), told, LEAVE)
     assert Diverged("trade 1 is told in two ways") in actions
+
+
+def test_reconcile_a_trade_off_the_grid_is_named_and_never_booked() -> None:
+    venue, engine, _ = lone(OrderState.NEW)
+    trade = venue.fill(1, 2, 1)
+    assert trade is not None
+    told = replace(venue.told([], 0, 1), trades=[replace(trade, is_whole=False, qty_lots=0)])
+    actions = reconcile(engine.belief(), told, LEAVE)
+    assert not any(isinstance(action, BookFill) for action in actions)
+    assert any("can't be booked" in a.what for a in actions if isinstance(a, Diverged))
+    engine.booked.add((trade.trade_id, trade.side))
+    actions = reconcile(engine.belief(), told, LEAVE)
+    assert not any(isinstance(action, Diverged) for action in actions)
+
+
+def test_reconcile_an_order_that_can_not_be_read_is_cancelled_by_name() -> None:
+    venue, engine, row = lone(OrderState.NEW)
+    unread = replace(row, is_whole=False, side=row.side.__class__(1 - row.side), px_ticks=0)
+    told = replace(venue.told([], 0, 1), open_orders=[unread])
+    actions = reconcile(engine.belief(), told, LEAVE)
+    assert [type(action) for action in actions] == [CancelOrder, Waiting]
+    actions = reconcile(engine.belief(is_quiet=False), told, LEAVE)
+    assert [type(action) for action in actions] == [Waiting]
 
 
 def test_reconcile_another_symbols_rows_are_not_ours() -> None:

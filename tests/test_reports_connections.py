@@ -15,8 +15,8 @@ from test_reports_orders import quoting
 
 from engine.errors import TickmakerError
 from engine.exchange.face import Event, HttpRequest, WsOpen, WsText
-from engine.gateway import keeper as keeper_module
-from engine.gateway.keeper import Patience
+from engine.gateway import link as link_module
+from engine.gateway.link import Patience
 from engine.gateway.liveness import Book, MarketWatch, Quiet
 from engine.venues.base import Best
 from fastcore.types import Conn, Halt, Verb
@@ -36,10 +36,10 @@ def quick_pings(monkeypatch: pytest.MonkeyPatch) -> None:
     quick = Patience(
         silent_s=0.2, doubt_s=0.1, answer_s=0.3, age_share=0.9, drain_s=0.1, turn_s=0.02
     )
-    defaults = keeper_module.Link.__new__.__defaults__
+    defaults = link_module.Link.__new__.__defaults__
     assert defaults is not None
     assert isinstance(defaults[-1], Patience)
-    monkeypatch.setattr(keeper_module.Link.__new__, "__defaults__", (*defaults[:-1], quick))
+    monkeypatch.setattr(link_module.Link.__new__, "__defaults__", (*defaults[:-1], quick))
 
 
 def spied(rig: Rig) -> list[Event]:

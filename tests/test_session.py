@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from support_session import PATIENCE_S, WIDE, Rig, rigged, run
+from test_reports_fills import begin
 
 from engine import clock
 from engine.config import demo_core
@@ -512,3 +513,19 @@ def test_engine_process_without_a_config_says_what_it_needs(tmp_path: Path) -> N
     assert done.returncode == EXIT_USAGE
     assert json.loads(done.stdout)["event"] == "error"
     assert done.stderr == ""
+
+
+def test_a_ban_told_over_order_entry_is_kept_over_rest(tmp_path: Path) -> None:
+    """It was forgotten after ten seconds, and REST knocked on all the while."""
+
+    async def work() -> None:
+        async with rigged(tmp_path, core=WIDE) as rig:
+            await rig.quoting()
+            budget = rig.account.rest.budget
+            begin(rig, "banned", via="ws", retry_after="60s", for_="60s")
+            await rig.until(lambda: rig.bits & Halt.RATE_LIMIT)
+            await rig.until(lambda: budget.banned_until_ns)
+            left_s = (budget.banned_until_ns - clock.monotonic_ns()) / 1e9
+            assert 55 < left_s < 61
+
+    run(work)

@@ -173,7 +173,35 @@ def test_retry_after_is_obeyed_and_a_ban_is_long_without_it():
     assert venue.failure(429, {"retry-after": "17"}, body).retry_after_s == 17
     assert venue.failure(418, {"Retry-After": "1200"}, body).retry_after_s == 1200
     assert venue.failure(418, {}, body).retry_after_s == 120
-    assert venue.failure(429, {"Retry-After": "soon"}, body).retry_after_s == 1
+    assert venue.failure(429, {"Retry-After": "soon"}, body).retry_after_s == 60
+
+
+@pytest.mark.parametrize(("told", "wait_s"), [
+    ("1.2", 2), (" 7 ", 7), ("0", 0), ("9" * 9, 3 * 86_400), ("\u0663", 60), ("-5", 60), ("", 60),
+    ("nan", 60), ("Wed, 21 Oct 2026 07:28:30 GMT", 30), ("Wed, 21 Oct 2026 07:00:00 GMT", 1),
+    ("Wed, 21 Oct 2026 07:28:30", 60),
+])  # fmt: skip
+def test_retry_after_is_read_in_every_form_that_http_allows(told: str, wait_s: float) -> None:
+    body = json.dumps({"code": -1003, "msg": "x"}).encode()
+    headers = {"Retry-After": told, "Date": "Wed, 21 Oct 2026 07:28:00 GMT"}
+    assert made().failure(429, headers, body).retry_after_s == wait_s
+
+
+def test_a_date_without_the_answers_own_date_says_nothing() -> None:
+    body = json.dumps({"code": -1003, "msg": "x"}).encode()
+    headers = {"Retry-After": "Wed, 21 Oct 2026 07:28:30 GMT"}
+    assert made().failure(429, headers, body).retry_after_s == 60
+
+
+@pytest.mark.parametrize(("status", "code", "is_of_address", "wait_s"), [
+    (429, -1003, True, 60), (400, -1003, True, 60), (418, -1015, True, 120), (418, 0, True, 120),
+    (429, 0, True, 60), (429, -1015, False, 10), (400, -1015, False, 10), (400, -4, False, 0),
+])  # fmt: skip
+def test_a_limit_of_orders_is_not_the_addresss(
+    status: int, code: int, is_of_address: bool, wait_s: float
+) -> None:
+    failure = made().failure(status, {}, json.dumps({"code": code, "msg": "x"}).encode())
+    assert (failure.is_of_address, failure.retry_after_s) == (is_of_address, wait_s)
 
 
 def test_used_weight_is_read_whatever_the_case_of_its_name():

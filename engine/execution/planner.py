@@ -24,7 +24,7 @@ COMPARE_EVERY_S = 30.0  # every instrument with its venue (live/reconciler.py), 
 COMPARE_SHARE = 0.2  # it may spend so much of an address's weight
 COMPARE_S_MAX = 300.0  # a divergence that stays unseen for longer is no comparison
 DEAD_MAN_RENEW_SHARE = 1 / 3  # of its time, from one renewal to the next (gateway/deadman.py)
-CLOCK_WEIGHT_PER_MIN = 2.0
+CLOCK_WEIGHT_PER_MIN = 10.0  # five samples every 30 s (gateway/clocksync.py)
 FEEDS_MAX = 8  # market connections of an account and category: more instruments share them
 # Of an address's weight (gateway/budget.py): most of it is for what is urgent; and of snapshots.
 STEADY_SHARE = 0.5

@@ -7,6 +7,8 @@ The order of rows does not matter, nor how often each is told: pages move while 
 
 - Fills are booked first. A trade's order says whose it is: of this run, of an earlier one, a
   stranger's. Binance's trades name the order by its number only, so the order is asked for.
+- A core that stands still has no order at work: one of ours that the venue says lives is
+  cancelled, and nothing is agreed before the venue says that it ended.
 - An order in doubt is what a query by its client id says. "No such order" is only believed when
   the venue could not accept it any more; before, the order may still be on its way.
 - Nothing is sent again, and no position closed: this room only finds out what is.
@@ -47,6 +49,7 @@ _DEAD = frozenset({
 _SENT = frozenset({
     OrderState.PENDING_NEW, OrderState.PENDING_CANCEL, OrderState.PENDING_REPLACE,
 })  # fmt: skip
+_UNTOLD = frozenset({OrderState.PENDING_NEW, OrderState.UNKNOWN})  # the venue has it, or not
 _NO_ID = -1
 
 
@@ -154,6 +157,12 @@ class _Pass:
                 self._fill(row)
 
     def _fill(self, row: TradeRow) -> None:
+        if not row.is_whole:
+            self.diverged.add(Diverged(
+                f"trade {row.trade_id} of order {row.venue_order_text} is off the grid of price "
+                "and quantity: it can't be booked"
+            ))
+            return
         client_id = row.client_id or self.client_ids.get(row.venue_order_id)
         if client_id is None and (
             row.venue_order_text not in self.told.absent or self._may_be_ours_unseen()
@@ -203,6 +212,11 @@ class _Pass:
         return not is_waited_for and order.sent_ns < self.told.at_ns
 
     def _told_of(self, order: OwnOrder, row: OrderRow) -> None:
+        if not row.is_whole:  # by its name it can be cancelled; what else it says, nobody knows
+            self.waits.add(f"order {order.client_id} can't be read")
+            if self.belief.is_quiet and self._may_settle(order):
+                self.cancels.append(CancelOrder(row, Owner.RUN))
+            return
         if row.side is not order.side:
             self.diverged.add(Diverged(
                 f"order {order.client_id} is a {row.side.name} at the venue, "
@@ -210,13 +224,16 @@ class _Pass:
             ))
             return
         is_counted = self._is_counted(order, row)
-        if order.state not in _LIVE or row.state in _DEAD:
-            if not self._may_settle(order):
-                self.waits.add(f"order {order.client_id} awaits its answer")
-            elif is_counted or row.state in _LIVE:
-                self.settled.append(_settled(order, row))
-        elif self.belief.is_quiet and not _has_terms(order, row):
-            # By another's hand, or of an amend that we gave up: we know no order of such terms.
+        lives = row.state in _LIVE
+        if lives and order.state in _LIVE and not self.belief.is_quiet:
+            return
+        if not self._may_settle(order):
+            self.waits.add(f"order {order.client_id} awaits its answer")
+            return
+        # Of a cancel or an amend that awaits its answer: that the order still lives is no news.
+        if (order.state in _UNTOLD) if lives else is_counted:
+            self.settled.append(_settled(order, row))
+        if lives and self.belief.is_quiet:
             self.cancels.append(CancelOrder(row, Owner.RUN))
 
     def _is_counted(self, order: OwnOrder, row: OrderRow) -> bool:
@@ -320,10 +337,6 @@ def _age(row: OrderRow) -> tuple[bool, int, str]:
 def _content(row: TradeRow) -> tuple[object, ...]:
     """Of a trade, whichever call told it: one of them names the client id, another does not."""
     return row.venue_order_id, row.px_ticks, row.qty_lots, row.fee_e8, row.fee_asset
-
-
-def _has_terms(order: OwnOrder, row: OrderRow) -> bool:
-    return row.px_ticks == order.px_ticks and row.qty_lots == order.qty_lots
 
 
 def _settled(order: OwnOrder, row: OrderRow) -> SettleOrder:

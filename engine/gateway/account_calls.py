@@ -218,7 +218,7 @@ async def _heed(error: TickmakerError) -> None:
     if isinstance(error, VenueError):
         if error.failure.is_credential:
             raise error
-        if error.failure.is_throttled:
+        if error.failure.is_of_address or error.status == 0:
             await asyncio.sleep(error.retry_after_s)
 
 

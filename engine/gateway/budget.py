@@ -23,7 +23,11 @@ JITTER_NS = SECOND_NS
 BUCKETS = 240  # of a window: what is spent is remembered by the bucket, so memory is bounded
 # How much of the weight all that is spent may come to before this urgency has to wait. What
 # cancels need above it is theirs alone; they are never refused on account of weight.
-CEILING = {Urgency.SAFETY: 0.9, Urgency.NORMAL: 0.65, Urgency.SNAPSHOT: 0.65}
+CEILING = {Urgency.UPKEEP: 0.9, Urgency.SAFETY: 0.9, Urgency.NORMAL: 0.65, Urgency.SNAPSHOT: 0.65}
+# Of the weight, what the rest leaves to upkeep in any window: so much at least, or as much as was
+# told to be needed; never so much that nobody else could do anything.
+UPKEEP_SHARE_MIN = 0.1
+UPKEEP_SHARE_MAX = 0.45
 SNAPSHOT_SHARE = 1 / 3  # a feed that breaks again and again must not eat the rest
 BACK_OFF_S_MIN = 1.0  # a venue that says "slow down" without a time
 # Connections: what MARKET may use; the rest is for the two that orders depend on.
@@ -31,11 +35,11 @@ MARKET_SHARE = 0.7
 
 
 class _Bucket:
-    __slots__ = ("last_ns", "snapshots", "spent", "start_ns")
+    __slots__ = ("last_ns", "snapshots", "spent", "start_ns", "upkeep")
 
     def __init__(self, now_ns: int) -> None:
         self.start_ns = self.last_ns = now_ns
-        self.spent = self.snapshots = 0
+        self.spent = self.snapshots = self.upkeep = 0
 
 
 class Budget:
@@ -50,7 +54,9 @@ class Budget:
         # Nothing is forgotten early: a bucket goes when the last of it is a window old.
         self._window_ns = window_ns + min(JITTER_NS, window_ns // 5)
         self._buckets: deque[_Bucket] = deque()
-        self._spent = self._snapshots = 0
+        self._spent = self._snapshots = self._upkeep = 0
+        self._window_s = window_s
+        self._upkeep_wanted = 0.0  # of a window
         self._foreign = self._foreign_until_ns = 0  # spent by others from this address
         self.banned_until_ns = 0
 
@@ -62,13 +68,25 @@ class Budget:
         self._expire(now_ns)
         return self._spent + self._foreign
 
+    def keep_free(self, weight_per_min: float) -> None:
+        """Upkeep needs so much more from now on; below 0: so much less."""
+        self._upkeep_wanted += weight_per_min * self._window_s / 60.0
+
+    def _owed(self) -> int:
+        """What upkeep may yet want in this window."""
+        share = min(max(self._upkeep_wanted / self.weight_max, UPKEEP_SHARE_MIN), UPKEEP_SHARE_MAX)
+        return max(int(self.weight_max * share) - self._upkeep, 0)
+
     def wait_ns(self, weight: int, urgency: Urgency, now_ns: int) -> int:
         """How long until a call may go; 0: now. Whoever waited asks again."""
         self._expire(now_ns)
         wait_ns = max(0, self.banned_until_ns - now_ns)
         if urgency is Urgency.CANCEL:
             return wait_ns
-        room = max(int(self.weight_max * CEILING[urgency]), 1)
+        room = int(self.weight_max * CEILING[urgency])
+        if urgency > Urgency.UPKEEP:
+            room = min(room, int(self.weight_max * CEILING[Urgency.UPKEEP]) - self._owed())
+        room = max(room, 1)
         # A call that weighs more than its whole share goes when nothing else was spent.
         wait_ns = max(wait_ns, self._until_ns(room - min(weight, room), now_ns, False))
         if urgency is Urgency.SNAPSHOT:
@@ -85,6 +103,9 @@ class Budget:
         bucket.last_ns = now_ns
         bucket.spent += weight
         self._spent += weight
+        if urgency is Urgency.UPKEEP:
+            bucket.upkeep += weight
+            self._upkeep += weight
         if urgency is Urgency.SNAPSHOT:
             bucket.snapshots += weight
             self._snapshots += weight
@@ -106,6 +127,7 @@ class Budget:
             gone = self._buckets.popleft()
             self._spent -= gone.spent
             self._snapshots -= gone.snapshots
+            self._upkeep -= gone.upkeep
         if self._foreign_until_ns <= now_ns:
             self._foreign = 0
 

@@ -9,57 +9,20 @@ the venue should not quote.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
-from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 
 from engine import clock
 from engine.errors import TickmakerError
-from engine.gateway.budget import Attempts
 from engine.gateway.hotrole import Role
-from engine.gateway.hotsocket import HotLoop
+from engine.gateway.link import Link, is_awaited
 from engine.gateway.reconnect import Spaced, backoff_s, next_attempt
 from engine.gateway.refused import attempt_after, wait_after_s
-from engine.gateway.rest import RestClient, VenueError
-from engine.gateway.transport import Transport
-from engine.venues.base import Adapter, ConnPlan, Instrument
+from engine.gateway.rest import VenueError
+from engine.venues.base import ConnPlan, Instrument
 from fastcore.types import Conn
 
 CONNECT_TIMEOUT_S = 5.0
 KEEP_ALIVE_AGAIN_S = 60.0  # after a renewal that failed: a listen key lives twice its interval
-
-Emit = Callable[..., None]
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long a connection may be silent, and how it is replaced. Seconds."""
-
-    silent_s: float = 5.0  # nothing heard: it is asked (a ping)
-    doubt_s: float = 1.0  # no answer: it is doubted
-    answer_s: float = 3.0  # no answer: it is dropped
-    age_share: float = 0.9  # of the venue's age limit, when its replacement is begun
-    drain_s: float = 5.0  # a replaced connection may still bring answers for so long
-    turn_s: float = 0.25  # between two looks
-
-
-class Link(NamedTuple):
-    """What all keepers of one account share."""
-
-    account: str
-    adapter: Adapter
-    rest: RestClient
-    hot: HotLoop
-    transport: Transport
-    attempts: Attempts
-    rng: Random
-    emit: Emit
-    on_fault: Callable[[BaseException], None]
-    patience: Patience = Patience()
-
-    @property
-    def utc_ms(self) -> int:
-        return self.rest.utc_ns() // 1_000_000
 
 
 class _Slot:
@@ -89,6 +52,7 @@ class Keeper:
         copies: int = 1,
         on_change: Callable[[], None] = lambda: None,
         doubt: Callable[[bool], None] = lambda _: None,
+        on_doubt: Callable[[], None] = lambda: None,
     ) -> None:
         self.link = link
         self.role = role
@@ -97,6 +61,7 @@ class Keeper:
         self._copies = copies
         self._on_change = on_change
         self._doubt = doubt
+        self._on_doubt = on_doubt
         self._slots = [_Slot() for _ in range(role.slots)]
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._resubscribed: dict[int, Spaced] = {}
@@ -124,11 +89,15 @@ class Keeper:
     def trade(
         cls, link: Link, role: Role, *, on_change: Callable[[], None] = lambda: None,
         doubt: Callable[[bool], None] = lambda _: None,
+        on_doubt: Callable[[], None] = lambda: None,
     ) -> "Keeper":
+        """`on_doubt()`: at the begin of each doubt. What rests can't be pulled on it, so it has
+        to be pulled over REST, and before the connection is given up."""
         async def plan() -> ConnPlan:
             return link.adapter.trade_plan(link.utc_ms)
 
-        return cls(link, role, Conn.TRADE, plan, on_change=on_change, doubt=doubt)
+        return cls(link, role, Conn.TRADE, plan, on_change=on_change, doubt=doubt,
+                   on_doubt=on_doubt)  # fmt: skip
 
     @classmethod
     def user(
@@ -170,6 +139,14 @@ class Keeper:
         """The core no longer believes in the user stream: the stream is dead, not the socket."""
         if self._is_kept and self.role.is_open:
             self.drop("the user stream is not provably live")
+
+    def suspect(self) -> None:
+        """What went out on it has no answer, though it is time: ask now, not when it has been
+        silent for long. A doubt follows soon, or it lives."""
+        now_ns = clock.monotonic_ns()
+        for slot in self.open_slots:
+            if not self._slots[slot].asked_ns:
+                self._ask(slot, now_ns)
 
     def drop(self, why: str) -> None:
         """Every connection of it is of no use: close them, and connect anew."""
@@ -383,14 +360,24 @@ class Keeper:
             return  # it went by itself meanwhile
         known.is_leaving = True
         # Answers to what went out on it still come on it.
-        await asyncio.sleep(self.link.patience.drain_s)
+        patience, fresh_ns = self.link.patience, self._slots[fresh].up_ns
+        await asyncio.sleep(patience.drain_s)
+        while (
+            known.is_leaving and known.up_ns == aged_ns
+            and is_awaited(self.link.hot, self.role, old, fresh_ns)
+        ):  # fmt: skip
+            if clock.monotonic_ns() - fresh_ns > patience.drain_s_max * 1e9:
+                break
+            await asyncio.sleep(patience.turn_s)
         if known.is_leaving and known.up_ns == aged_ns:
             self._close_slot(old, "replaced before the venue's age limit")
 
     def _look_at_doubt(self) -> None:
-        """Doubted: up, as far as TCP knows, and none of it answers. Cleared by one that does."""
+        """Doubted: up, as far as TCP knows, and none of it answers. Cleared by one that does; one
+        that is replaced carries nothing new, so it says nothing."""
         now_ns, doubt_ns = clock.monotonic_ns(), self.link.patience.doubt_s * 1e9
         live = [self._slots[slot] for slot in self.open_slots]
+        live = [known for known in live if not known.is_leaving] or live
         asked = [known.asked_ns for known in live]
         is_doubted = all(ns and now_ns - ns > doubt_ns for ns in asked) if live else (
             self._is_doubted  # until something is up again; the cores know that nothing is
@@ -398,6 +385,8 @@ class Keeper:
         if is_doubted != self._is_doubted:
             self._is_doubted = is_doubted
             self._doubt(is_doubted)
+            if is_doubted:
+                self._on_doubt()
 
     # -- TOKEN OF THE USER STREAM ---
 

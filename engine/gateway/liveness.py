@@ -15,7 +15,8 @@ from typing import NamedTuple
 from engine import clock
 from engine.errors import TickmakerError
 from engine.gateway.hotsocket import HotLoop
-from engine.gateway.keeper import Keeper, Link
+from engine.gateway.keeper import Keeper
+from engine.gateway.link import Link
 from engine.venues.base import Best, Instrument
 from fastcore.types import SyncState
 

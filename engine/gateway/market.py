@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 from engine import clock
 from engine.errors import TickmakerError
-from engine.gateway.keeper import Keeper, Link
+from engine.gateway.keeper import Keeper
+from engine.gateway.link import Link
 from engine.gateway.reconnect import backoff_s
 from engine.gateway.rest import VenueError
 from engine.venues.base import Call, Instrument

@@ -9,11 +9,12 @@ ours each is the same twice.
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from engine import clock
 from engine.errors import EXIT_FAILED, TickmakerError
@@ -24,8 +25,10 @@ from engine.venues.base import Adapter, Call, Failure, Signed, Urgency
 
 T = TypeVar("T")
 
-TRIES = {Urgency.CANCEL: 1, Urgency.SAFETY: 3, Urgency.NORMAL: 4, Urgency.SNAPSHOT: 1}
-DEADLINE_S = {Urgency.CANCEL: 2.0, Urgency.SAFETY: 2.0}  # of one try; others: TIMEOUT_S
+TRIES = {Urgency.CANCEL: 1, Urgency.UPKEEP: 3, Urgency.SAFETY: 3, Urgency.NORMAL: 4,
+         Urgency.SNAPSHOT: 1}  # fmt: skip
+# Of one try; others: TIMEOUT_S.
+DEADLINE_S = {Urgency.CANCEL: 2.0, Urgency.UPKEEP: 2.0, Urgency.SAFETY: 2.0}
 WAIT_S_MAX = 5.0  # a longer wait, the venue's or our budget's, is the caller's to decide
 SECRET_CHARS_MIN = 8  # of a header's or parameter's value, before an error text may not hold it
 UNREAD = (ValueError, KeyError, IndexError, TypeError, AttributeError, ArithmeticError)
@@ -78,6 +81,8 @@ class RestClient:
         self._connect = connect
         self._http: Http | None = None
         self.utc_ns = utc_ns
+        # What one call of this account has to wait for, by method and path; a cancel never waits.
+        self._paused_until_ns: dict[tuple[str, str], int] = {}
         # Measure the clock anew: the venue refused a request for its timestamp.
         self.on_clock_refused: Callable[[], Awaitable[None]] | None = None
 
@@ -112,6 +117,13 @@ class RestClient:
             f"{call.method} {call.path}: {problem}",
             "check that rest_url is the exchange's REST address",
         )
+
+    def keep_away_until(self, utc_ms: int) -> None:
+        """The venue told the address so, elsewhere than in an answer to us: over WebSocket."""
+        now_ns = clock.monotonic_ns()
+        wait_ns = utc_ms * 1_000_000 - self.utc_ns()
+        if wait_ns > 0:
+            self.budget.obey(wait_ns / 1e9, now_ns)
 
     async def raw(
         self, call: Call[Any], *, tries: int | None = None, timeout_s: float | None = None
@@ -160,7 +172,7 @@ class RestClient:
         if failure is None:
             return reply.body
         if failure.is_throttled:
-            self.budget.obey(failure.retry_after_s or BACK_OFF_S_MIN, now_ns)
+            self._obey(call, failure, now_ns)
         detail = f"code {failure.code}: " if failure.code else ""
         detail += _scrubbed(failure.text, signed)[:200] or "no error text"
         raise VenueError(
@@ -168,11 +180,23 @@ class RestClient:
             remedy(failure), failure,
         )
 
+    def _obey(self, call: Call[Any], failure: Failure, now_ns: int) -> None:
+        """One account's limit of one call must not stop the cancels of a whole address."""
+        wait_s = failure.retry_after_s or BACK_OFF_S_MIN
+        if failure.is_of_address:
+            self.budget.obey(wait_s, now_ns)
+        elif call.urgency is not Urgency.CANCEL:
+            until_ns = now_ns + int(wait_s * 1e9)
+            self._paused_until_ns[call.method, call.path] = until_ns
+
     async def _afford(self, call: Call[Any]) -> None:
         """Until the budget lets it go; VenueError when that would be long."""
         while True:
             now_ns = clock.monotonic_ns()
             wait_ns = self.budget.wait_ns(call.weight, call.urgency, now_ns)
+            if call.urgency is not Urgency.CANCEL:
+                until_ns = self._paused_until_ns.get((call.method, call.path), 0)
+                wait_ns = max(wait_ns, until_ns - now_ns)
             if wait_ns == 0:
                 # Counted before it is sent: nobody else may spend it meanwhile.
                 self.budget.spend(call.weight, call.urgency, now_ns)
@@ -220,11 +244,21 @@ def _wait_s(failure: Failure, attempt: int, rng: Random) -> float | None:
 
 def _scrubbed(text: str, signed: Signed) -> str:
     """Without what we sent: Bybit's 10004 repeats the signed text, and the key with it."""
-    values = [value for _, value in parse_qsl(urlsplit(signed.target).query)]
-    for value in [*signed.headers.values(), *values]:
+    sent = [field.partition("=")[2] for field in urlsplit(signed.target).query.split("&")]
+    values = {form for value in sent for form in _forms(value)} | set(signed.headers.values())
+    for value in sorted(values, key=len, reverse=True):  # no part of one before the whole
         if len(value) >= SECRET_CHARS_MIN:
             text = text.replace(value, "...")
     return text
+
+
+def _forms(value: str) -> set[str]:
+    """As it was sent, as it was meant (an Ed25519 signature is base64, with +, / and =), and how
+    else others escape that."""
+    plain = unquote(value)
+    quoted = {value, quote(plain, safe=""), quote(plain, safe="/"), quote_plus(plain)}
+    small = {re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), form) for form in quoted}
+    return {plain, *quoted, *small}
 
 
 def remedy(failure: Failure) -> str:

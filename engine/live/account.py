@@ -13,16 +13,19 @@ from engine.gateway.account_calls import AccountCalls
 from engine.gateway.clocksync import ClockSync
 from engine.gateway.deadman import DeadMan
 from engine.gateway.hotrole import Role
-from engine.gateway.keeper import Keeper, Link
+from engine.gateway.keeper import Keeper
+from engine.gateway.link import Link
 from engine.gateway.liveness import Conditions, MarketWatch
 from engine.gateway.market import Snapshots
 from engine.gateway.rest import RestClient
 from engine.gateway.venue_watch import VenueWatch
 from engine.live.facts import read_fee
 from engine.live.instrument import LiveInstrument
-from engine.live.lock import AccountLock
+from engine.live.lock import AccountLock, key_mark
+from engine.live.pull import Pull
 from engine.live.reconciler import Reconciler
 from engine.live.stage import Stage, cancelled
+from engine.recorder.opening import Opening
 from engine.venues.base import Instrument
 from fastcore.account import Account as CoreAccount
 from fastcore.types import Conn, Halt
@@ -43,7 +46,10 @@ class LiveAccount:
         self.name = config.name
         self.instruments = instruments
         self.adapter = venues.adapter(config, *credential)
-        self.lock = AccountLock(stage.config.state_dir, config.name)
+        self.lock = AccountLock(
+            stage.config.state_dir, config.name,
+            key_mark(config.venue, config.rest_url, credential[0]), stage.edge.locks_dir,
+        )  # fmt: skip
         hosts = stage.hosts
         self.rest = RestClient(
             self.adapter, config.rest_url, hosts.budget(config.rest_url, self.adapter),
@@ -53,10 +59,17 @@ class LiveAccount:
         self.clock = ClockSync(
             self.rest, self.adapter, self._apply_clock, rng=stage.rng, emit=self.emit
         )
+        self.before: Opening | None = None  # how the account's run before this one ended
+        self.unread: dict[str, int] = {}  # instruments that have not agreed yet, since when
+        self._noted_ns = 0
         self.is_rest_up = False
+        self.is_opened = False  # the journals hold what the run began with
+        self.is_let_go = False
         self.is_built = False
         self.calls: AccountCalls
         self.reconciler: Reconciler
+        self.pull: Pull
+        self.epoch = 0  # losses of a private connection: what was read before one proves nothing
         self.dead_man: DeadMan | None = None
         self.trade: Keeper
         self.user: Keeper
@@ -102,7 +115,7 @@ class LiveAccount:
         trade = hot.add_role(Conn.TRADE, numbers)
         user = hot.add_role(Conn.USER, numbers)
         self.trade = Keeper.trade(
-            link, trade, on_change=self._on_trade_change,
+            link, trade, on_change=self._on_trade_change, on_doubt=self._on_trade_doubt,
             doubt=self._conditions.of(numbers, Halt.LINK, "trade"),
         )  # fmt: skip
         self.user = Keeper.user(
@@ -125,6 +138,7 @@ class LiveAccount:
             self._on_trading, self._on_filters, rng=stage.rng, emit=self.emit,
         )  # fmt: skip
         self.reconciler = Reconciler(self)
+        self.pull = Pull(self)
         self.is_built = True
         self._apply_clock(self.clock.offset_ns)
         stage.spawn(self.clock.keep())
@@ -208,10 +222,17 @@ class LiveAccount:
             if any(instrument.is_any_on_its_way() for instrument in self.instruments):
                 self.trade_lost_ns = self.trade.lost_ns
         if not self.is_trade_up:
-            self.reconciler.on_trade_lost()
+            self.epoch += 1
+            self.pull.on_trade_lost()
         self.reconciler.want()
 
+    def _on_trade_doubt(self) -> None:
+        """Up, but it does not answer: what rests can't be pulled on it, though REST may work."""
+        self.pull.on_trade_doubt()
+
     def _on_user_change(self) -> None:
+        if not self._is_open(self.user):
+            self.epoch += 1
         if self.dead_man is not None:
             self.dead_man.on_user(self._is_open(self.user))
         self.reconciler.want()
@@ -225,6 +246,9 @@ class LiveAccount:
         if bits & Halt.CLOCK and (self._resync is None or self._resync.done()):
             self._resync = self.stage.spawn(self.clock.clear(
                 lambda: any(i.bits & Halt.CLOCK for i in self.instruments)))
+        if bits & Halt.RATE_LIMIT:
+            # A ban told over TRADE is the whole address's: REST must not knock, either.
+            self.rest.keep_away_until(instrument.core.retry_utc_ms)
         if bits & Halt.RECONCILING:
             self.reconciler.want()
 
@@ -240,6 +264,17 @@ class LiveAccount:
                     self._conditions.set(instrument.number, Halt.VENUE, "fees", True)
                 self.stage.warn(error, **instrument.where)
 
+    def note_run(self, unread: dict[str, int]) -> None:
+        """From here on this run's journals say what the account holds; of `unread` (by instrument)
+        they may lack trades since then."""
+        self.unread, self._noted_ns = unread, self.utc_ns()
+        self.lock.note(self.stage.config.run_dir, self._noted_ns, unread)
+
+    def on_agreed(self, instrument: LiveInstrument) -> None:
+        """Trades of it are read to the end: the next start need not go back for them."""
+        if self._noted_ns and self.unread.pop(instrument.key, None) is not None:
+            self.lock.note(self.stage.config.run_dir, self._noted_ns, self.unread)
+
     async def connect(self, *keepers: Keeper) -> None:
         """Each once; from then on it is kept, however long the rest of the start-up takes."""
         for keeper in keepers:
@@ -254,6 +289,7 @@ class LiveAccount:
 
     def start_keeping(self) -> None:
         """Start-up is over: look after what else may change."""
+        self.is_let_go = True
         spawn = self.stage.spawn
         for watch in self._watches:
             spawn(watch.keep())
@@ -268,6 +304,7 @@ class LiveAccount:
         """No connection is made any more; those that are up stay."""
         if self.is_built:
             await self.reconciler.close()
+            await self.pull.close()
             await asyncio.gather(*(keeper.close() for keeper in self._keepers.values()))
             await self.snapshots.close()
             if self._resync is not None:

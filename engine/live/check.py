@@ -19,7 +19,8 @@ from engine.execution.planner import VenueFacts, among, documented, plan, venue_
 from engine.gateway.budget import Hosts
 from engine.gateway.clocksync import ClockSync
 from engine.gateway.rest import RestClient, UnreachableError, VenueError
-from engine.live.lock import is_held
+from engine.live.coins import shared_coins
+from engine.live.lock import is_held, key_mark, same_keys
 from engine.strategies import compiled, configured
 from engine.venues import adapter as adapter_of
 from engine.venues.base import AccountFacts, Adapter, FeeRates, Instrument, KeyFacts
@@ -52,7 +53,7 @@ def check_offline(loaded: LoadedConfig) -> dict[str, Any]:
         })
         for account in config.accounts
     }  # fmt: skip
-    return _document(config, asked, is_offline=True)
+    return _document(loaded, asked, is_offline=True)
 
 
 def check_online(loaded: LoadedConfig) -> dict[str, Any]:
@@ -94,7 +95,7 @@ async def _check_online(loaded: LoadedConfig) -> dict[str, Any]:
                 f"{account.name}: another engine holds this account. Stop that one first: `run` "
                 "would be refused."
             )
-    return _document(config, asked, is_offline=False)
+    return _document(loaded, asked, is_offline=False)
 
 
 def _own(config: EngineConfig, account: AccountConfig) -> list[InstrumentConfig]:
@@ -188,9 +189,13 @@ def _told_problems(account: AccountConfig, own: Sequence[InstrumentConfig],
 
 
 def _document(
-    config: EngineConfig, asked: Mapping[str, Asked], *, is_offline: bool
+    loaded: LoadedConfig, asked: Mapping[str, Asked], *, is_offline: bool
 ) -> dict[str, Any]:
-    problems = []
+    config, keys = loaded.config, loaded.credentials
+    problems = same_keys({
+        one.name: key_mark(one.venue, one.rest_url, keys[one.name].api_key)
+        for one in config.accounts if one.name in keys
+    })  # fmt: skip
     if config.cpu is not None and config.cpu not in (cpus := os.sched_getaffinity(0)):
         told = ", ".join(map(str, sorted(cpus)))
         problems.append(f"cpu is {config.cpu}, but this process may use {told}. Take one of them.")
@@ -199,6 +204,7 @@ def _document(
     for account in config.accounts:
         of_account, own = asked[account.name], _own(config, account)
         problems += list(_told_problems(account, own, of_account))
+        problems += shared_coins(of_account.instruments, account.wanted.fee_discount)
         traded |= of_account.instruments
         known = [of_account.instruments[one.key] for one in own
                  if one.key in of_account.instruments]  # fmt: skip

@@ -1,6 +1,6 @@
 """One instrument: its core and journal, what its venue says of it, what we believe of it."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, cast
 
@@ -14,7 +14,7 @@ from engine.live.stage import Stage
 from engine.recorder.opening import InstrumentOpening
 from engine.recorder.segments import Segments, journal_dir
 from engine.strategies import OwnStrategy, aside, configured
-from engine.venues.base import FeeRates, Instrument
+from engine.venues.base import FeeRates, Instrument, TradeRow
 from fastcore.account import Account as CoreAccount
 from fastcore.core import Core
 from fastcore.core_config import client_prefix
@@ -192,6 +192,10 @@ class LiveInstrument:
             lot_e8=max(1, int(Decimal(self.traded.lot) * 10**8)),
         )
 
+    def unforgotten(self, trades: Sequence[TradeRow]) -> Sequence[TradeRow]:
+        """Without those that the core's memory has let go of: they were booked long ago."""
+        return [row for row in trades if row.exch_ts_ns > self.core.forgotten_ts_ns]
+
     def is_any_on_its_way(self) -> bool:
         """A place that may not have reached the venue yet. One that has its number there has,
         whatever became of its cancel."""
@@ -210,11 +214,12 @@ class LiveInstrument:
             fee_asset=row.fee_asset, is_maker=row.is_maker, exch_ts_ns=row.exch_ts_ns,
         ))  # fmt: skip
 
-    def settle(self, told: SettleOrder) -> None:
+    def settle(self, told: SettleOrder, asked_ns: int) -> None:
         self.stage.hot.query(
             self.number, intent_id=told.intent_id, is_absent=told.is_absent,
             order_status=told.state, venue_order_id=told.venue_order_id,
             px_ticks=told.px_ticks, qty_lots=told.qty_lots, cum_qty_lots=told.cum_qty_lots,
+            asked_ns=asked_ns,
         )  # fmt: skip
 
     def close(self) -> None:

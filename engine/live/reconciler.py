@@ -23,13 +23,13 @@ from engine.execution.belief import (
     BookFill,
     CancelOrder,
     Diverged,
-    Owner,
     SettleOrder,
     Told,
 )
-from engine.execution.reconcile import Policy, owner_of, reconcile
+from engine.execution.reconcile import Policy, reconcile
 from engine.gateway.reconnect import backoff_s
 from engine.live.instrument import LiveInstrument
+from engine.live.pull import CANCEL_TIMEOUT_S, is_ours
 from engine.live.stage import cancelled, each, patient
 from engine.venues.base import OrderRow, TradeRow
 from fastcore.types import Command, Halt
@@ -37,8 +37,6 @@ from fastcore.types import Command, Halt
 if TYPE_CHECKING:
     from engine.live.account import LiveAccount
 
-CANCEL_TIMEOUT_S = 10.0
-TURN_S = 0.005
 PAUSE_S_MAX = 30.0  # between two rounds of what nothing explains
 SETTLE_S = 0.1  # for fills that were on their way when the venue was asked
 PASSES_MAX = 8  # over one reading: each applies what the one before it could not
@@ -49,11 +47,6 @@ COMPARE_EVERY_S = 30.0
 COMPARE_SHARE = 0.2  # of an address's weight, at most
 TRADES_MARGIN_NS = 10_000_000_000  # a venue may tell of a trade so much later
 TRADES_WIDE_NS = 600_000_000_000  # looked back when the position stays unexplained
-
-
-def is_ours(row: OrderRow) -> bool:
-    """Of this run or of an earlier one."""
-    return owner_of(row.client_id, "") is not Owner.STRANGER
 
 
 @dataclass
@@ -70,7 +63,6 @@ class Reconciler:
         self._account = account
         self._stage = account.stage
         self._task: asyncio.Task[None] | None = None
-        self._pull: asyncio.Task[None] | None = None
         self._doubts: dict[int, Doubt] = {}
         self._unexplained: dict[int, set[int]] = {}  # readings in a row, by instrument
         self._told_diverged: dict[int, str] = {}
@@ -93,26 +85,14 @@ class Reconciler:
         if self._stage.is_active and self._batch() and (self._task is None or self._task.done()):
             self._task = self._stage.spawn(self._run(), f"reconcile {self._account.name}")
 
-    def on_trade_lost(self) -> None:
-        """What rests at the venue can be pulled over REST only; that does not wait."""
-        if self._stage.is_active and (self._pull is None or self._pull.done()):
-            self._pull = self._stage.spawn(self.pull_all(), f"pull {self._account.name}")
-
     async def close(self) -> None:
-        await cancelled(*(task for task in (self._task, self._pull) if task is not None))
+        if self._task is not None:
+            await cancelled(self._task)
 
     def _batch(self) -> list[LiveInstrument]:
         if not self._account.is_private_up:
             return []
         return [i for i in self._account.instruments if i.bits & Halt.RECONCILING]
-
-    async def pull_all(self) -> None:
-        """Of each instrument; the proof comes with the reconciliation."""
-        for instrument in self._account.instruments:
-            try:
-                await self.cancel(instrument, CANCEL_TIMEOUT_S)
-            except TickmakerError as error:
-                self._stage.warn(error, **instrument.where)
 
     async def _run(self) -> None:
         """Until no core asks for it any more, or a private connection is lost."""
@@ -145,52 +125,39 @@ class Reconciler:
             await asyncio.sleep(backoff_s(self._storm - STORM_FREE, self._stage.rng))
         self._paced_ns = clock.monotonic_ns()
 
-    async def pull_leftovers(self) -> None:
-        """At start-up: what earlier runs left, and what is not ours where the policy says so."""
-        await each([
-            self.cancel(instrument, CANCEL_TIMEOUT_S) for instrument in self._account.instruments
-        ])
-
-    async def cancel(
-        self, instrument: LiveInstrument, timeout_s: float, at_most_s: float | None = None
-    ) -> int:
-        """Cancel what should not rest there, and prove it; how many were seen. Where nobody else
-        may have orders one call pulls them all, however many there are."""
-        is_everything = self._policy.strangers == "cancel"
-        return await self._account.calls.cancel_ours(
-            instrument.traded, (lambda _: True) if is_everything else is_ours, timeout_s,
-            is_everything=is_everything, at_most_s=at_most_s,
-        )  # fmt: skip
-
-    async def agree(self) -> None:
+    async def agree(self) -> list[LiveInstrument]:
         """At start-up, until each instrument of the account agrees, or can't: those that do not
-        stay halted, and are told of."""
+        stay halted, and are told of. They are returned."""
         left = list(self._account.instruments)
         for attempt in range(ROUNDS_TO_TELL + 1):
             agreed = await self.round(left, is_wide=attempt > 1)
             left = [instrument for instrument in left if instrument not in agreed]
             if not left:
-                return
+                break
             await asyncio.sleep(backoff_s(attempt, self._stage.rng))
+        return left
 
     # -- ONE ROUND ---
 
     async def round(
         self, batch: Sequence[LiveInstrument], is_wide: bool = False
     ) -> list[LiveInstrument]:
-        """Read once, apply; those that agree now."""
+        """Read once, apply; those that agree now. A private connection that was lost meanwhile
+        may have taken what nobody told: nothing is agreed then."""
         self.rounds += 1
-        await self.nothing_on_its_way(batch)
+        epoch = self._account.epoch
+        await self._account.pull.nothing_on_its_way(batch)
         asked_utc_ns, at_ns = self._account.utc_ns(), clock.monotonic_ns()
         told = await each([self._ask(instrument, is_wide) for instrument in batch])
         positions = await patient(self._account.calls.positions)
         agreed = []
         for instrument, part in zip(batch, told, strict=True):
             whole = replace(part, position_lots=positions.get(instrument.place, 0), at_ns=at_ns)
-            if await self._settle(instrument, whole):
+            if await self._settle(instrument, whole, epoch):
                 instrument.since_ns = asked_utc_ns - TRADES_MARGIN_NS
                 self._told_diverged.pop(instrument.number, None)
                 self._unexplained.pop(instrument.number, None)
+                self._account.on_agreed(instrument)
                 agreed.append(instrument)
         return agreed
 
@@ -199,25 +166,28 @@ class Reconciler:
         calls, traded = self._account.calls, instrument.traded
         rows = await patient(lambda: calls.open_orders(traded))
         if any(map(is_ours, rows)):
-            await self.cancel(instrument, CANCEL_TIMEOUT_S)
+            await self._account.pull.cancel(instrument, CANCEL_TIMEOUT_S)
             await asyncio.sleep(SETTLE_S)
             rows = await patient(lambda: calls.open_orders(traded))
         since_ns = instrument.since_ns - (TRADES_WIDE_NS if is_wide else 0)
         trades = await patient(lambda: calls.trades_since(traded, since_ns))
         return Told(
-            open_orders=rows, orders=(), absent=(), trades=trades, position_lots=None, at_ns=0
+            open_orders=rows, orders=(), absent=(), trades=instrument.unforgotten(trades),
+            position_lots=None, at_ns=0,
         )
 
-    async def _settle(self, instrument: LiveInstrument, told: Told) -> bool:
+    async def _settle(self, instrument: LiveInstrument, told: Told, epoch: int) -> bool:
         """Apply what follows from one reading; True when both sides agree."""
         asked: set[AskOrder] = set()
         for _ in range(PASSES_MAX):
             actions = reconcile(instrument.belief(is_waited=True), told, self._policy)
+            if self._account.epoch != epoch:
+                return False
             if len(actions) == 1 and isinstance(actions[0], Agreed):
                 self._halt_for_strangers(instrument)
                 self._stage.hot.account(instrument.number, actions[0].position_lots, 0)
                 return True
-            has_applied = self._apply(instrument, actions)
+            has_applied = self._apply(instrument, actions, told.at_ns)
             if diverged := [action for action in actions if isinstance(action, Diverged)]:
                 self._on_diverged(instrument, told, diverged)
             asks = [a for a in actions if isinstance(a, AskOrder) and a not in asked]
@@ -231,7 +201,7 @@ class Reconciler:
                 return False
         return False
 
-    def _apply(self, instrument: LiveInstrument, actions: Iterable[Any]) -> bool:
+    def _apply(self, instrument: LiveInstrument, actions: Iterable[Any], asked_ns: int) -> bool:
         """Fills and settled orders to the core; False: there was none."""
         has_applied = False
         for action in actions:
@@ -245,7 +215,7 @@ class Reconciler:
                     )  # fmt: skip
             elif isinstance(action, SettleOrder):
                 has_applied = True
-                instrument.settle(action)
+                instrument.settle(action, asked_ns)
                 self._stage.emit("settled_order", intent_id=action.intent_id,
                                  how="ABSENT" if action.is_absent else action.state.name,
                                  **instrument.where)  # fmt: skip
@@ -276,7 +246,8 @@ class Reconciler:
         """Journaled by the core (its account() input); told when it can't be a fill that came
         between two questions of one reading, or several readings say so."""
         if told.position_lots is not None:
-            self._stage.hot.account(instrument.number, told.position_lots, 0)
+            # With "an order is open": with none, the core would hold those in doubt for over.
+            self._stage.hot.account(instrument.number, told.position_lots, 1)
         readings = self._unexplained.setdefault(instrument.number, set())
         readings.add(self.rounds)
         if len(readings) >= ROUNDS_TO_TELL or not all(one.may_pass for one in found):
@@ -307,28 +278,6 @@ class Reconciler:
             "quotes stay pulled; compare the account's trades with the ledger. To start from what "
             f"the venue says instead: stop, and delete {self._account.lock.state_path}"
         ), **instrument.where)  # fmt: skip
-
-    # -- WHAT IS ON ITS WAY ---
-
-    async def nothing_on_its_way(self, batch: Sequence[LiveInstrument]) -> None:
-        """Until no place of the halted cores can reach the venue any more; at most recvWindow.
-
-        The venue refuses what arrives later than recvWindow after its timestamp, so a TRADE
-        connection that was lost with a place unanswered is waited out, whatever the core believes
-        of it by now; on a connection that is up, each order is acknowledged sooner.
-        """
-        window_ns = self._account.config.recv_window_ms * 1_000_000
-        pending_ns = clock.monotonic_ns() + window_ns
-        lost_ns = self._account.trade_lost_ns
-        lost_ns = 0 if lost_ns is None else lost_ns + window_ns
-        if not self._account.is_trade_up:
-            pending_ns = min(pending_ns, lost_ns)
-        while True:
-            now_ns = clock.monotonic_ns()
-            is_any = any(instrument.is_any_on_its_way() for instrument in batch)
-            if now_ns > lost_ns and (now_ns > pending_ns or not is_any):
-                return
-            await asyncio.sleep(TURN_S)
 
     # -- WITHOUT HALTING ---
 
@@ -374,7 +323,8 @@ class Reconciler:
         rows = await patient(lambda: calls.open_orders(traded))
         trades = await patient(lambda: calls.trades_since(traded, instrument.since_ns))
         return Told(
-            open_orders=rows, orders=(), absent=(), trades=trades, position_lots=None, at_ns=0
+            open_orders=rows, orders=(), absent=(), trades=instrument.unforgotten(trades),
+            position_lots=None, at_ns=0,
         )
 
     def _compare(self, instrument: LiveInstrument, told: Told, asked_utc_ns: int) -> None:
@@ -387,6 +337,7 @@ class Reconciler:
         differs = frozenset(
             _text_of(action) for action in actions
             if isinstance(action, BookFill | Diverged | CancelOrder)
+            or (isinstance(action, AskOrder) and not action.client_id)
         )  # fmt: skip
         doubt = self._doubts.setdefault(instrument.number, Doubt())
         twice, doubt.seen = doubt.seen & differs, differs
@@ -399,7 +350,9 @@ class Reconciler:
             self._stage.hot.account(instrument.number, belief.position_lots, 1)
 
 
-def _text_of(action: BookFill | Diverged | CancelOrder) -> str:
+def _text_of(action: BookFill | Diverged | CancelOrder | AskOrder) -> str:
+    if isinstance(action, AskOrder):  # the round that a doubt brings about asks
+        return f"a trade of order {action.venue_order_text}, which is not known, is not booked"
     if isinstance(action, BookFill):
         return f"trade {action.row.trade_id} is not booked"
     if isinstance(action, CancelOrder):

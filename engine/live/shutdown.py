@@ -48,7 +48,8 @@ class ShutDown:
         self.accounts = [account for account in accounts if account.is_built]
         self.instruments = instruments if self.accounts else []
         self.cancelled = 0
-        self.left: int | None = 0
+        # 0 is said only where each account's venue said so.
+        self.left: int | None = 0 if len(self.accounts) == len(accounts) else None
         self.error: TickmakerError | None = None  # the first
 
     async def run(self) -> None:
@@ -70,9 +71,11 @@ class ShutDown:
             self.left = None
             self._fail(error)
             return
-        if account.config.at_shutdown == "flatten":
+        # Before it was let go, its position is what it happened to hold.
+        if account.config.at_shutdown == "flatten" and account.is_let_go:
             await self._flatten(account)
-        await self._read_last(account)
+        if account.is_opened:
+            await self._read_last(account)
         if account.dead_man is not None:
             await self._disarm(account)
 
@@ -83,10 +86,10 @@ class ShutDown:
     async def _settle(self, account: LiveAccount) -> None:
         """Until no order works and none is on its way. What may not leave over TRADE any more is
         pulled over REST meanwhile; the proof comes later."""
-        pulling: asyncio.Task[None] | None = None
+        pulling: asyncio.Task[bool] | None = None
         deadline_s = FLAT_DEADLINE_S
         if not account.is_trade_up:
-            pulling = asyncio.create_task(account.reconciler.pull_all())
+            pulling = asyncio.create_task(account.pull.all())
         if not account.is_private_up and not account.is_trade_up:
             deadline_s = 0.0
         until_ns = clock.monotonic_ns() + int(deadline_s * 1e9)
@@ -94,7 +97,7 @@ class ShutDown:
             if clock.monotonic_ns() >= until_ns:
                 break
             await asyncio.sleep(TURN_S)
-        await account.reconciler.nothing_on_its_way(account.instruments)
+        await account.pull.nothing_on_its_way(account.instruments)
         if pulling is not None:
             pulling.cancel()
             await asyncio.gather(pulling, return_exceptions=True)
@@ -103,7 +106,7 @@ class ShutDown:
         """Cancel until the venue itself says that nothing is open; how many were seen."""
         deadline_s = PROOF_DEADLINE_S + PROOF_S_EACH * len(account.instruments)
         counts = await each([
-            account.reconciler.cancel(instrument, deadline_s, deadline_s)
+            account.pull.cancel(instrument, deadline_s, deadline_s)
             for instrument in account.instruments
         ])
         return sum(counts)

@@ -6,14 +6,17 @@ since, what the venue says now. Only then books are synced and cores let go.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 
 from engine import clock
 from engine.config_file import config_sha256, limits_sha256
-from engine.errors import TickmakerError
+from engine.errors import EXIT_UNSAFE, EXIT_USAGE, TickmakerError
 from engine.gateway.budget import SNAPSHOT_SHARE
 from engine.gateway.edge import pin
+from engine.live import takeover
 from engine.live.account import LiveAccount
+from engine.live.coins import is_spot, shared_coins
 from engine.live.facts import (
     check_size,
     read_facts,
@@ -22,6 +25,7 @@ from engine.live.facts import (
     step_s,
 )
 from engine.live.instrument import LiveInstrument
+from engine.live.lock import same_keys
 from engine.live.reconciler import lots_of
 from engine.live.stage import Stage, each, patient
 from engine.recorder.opening import opening_of
@@ -66,6 +70,7 @@ class StartUp:
         self._lock()
         await each([read_facts(account) for account in self.accounts])
         for account in self.accounts:
+            refuse_shared_coins(account)
             self._look_back(account)
         self._build()
         self.on_built()
@@ -76,6 +81,8 @@ class StartUp:
     # -- BEFORE CORES ---
 
     def _lock(self) -> None:
+        for problem in same_keys({account.name: account.lock.mark for account in self.accounts}):
+            raise TickmakerError(f"Configuration: {problem}", "correct it", EXIT_USAGE)
         for account in self.accounts:
             started_ns = clock.monotonic_ns()
             account.lock.take()
@@ -88,10 +95,10 @@ class StartUp:
         if previous is None:
             return
         keys = [instrument.key for instrument in account.instruments]
-        opening = opening_of(previous.run_dir, keys)
+        account.unread = dict(previous.unread)
+        account.before = opening_of(previous.run_dir, keys, previous.unread)
         for instrument in account.instruments:
-            instrument.previous = opening.instruments.get(instrument.key)
-            instrument.since_ns = previous.utc_ns
+            instrument.previous = account.before.instruments.get(instrument.key)
         if self.stage.log is not None:
             self.stage.log.previous_run(clock.monotonic_ns(), account.name, previous.run_dir)
         self.stage.say_step(
@@ -126,18 +133,22 @@ class StartUp:
         step, name, seconds = self.stage.step, account.name, step_s(account)
         await step("opening position known", self._open(account), seconds, account=name)
         await step("USER connection up", account.connect(account.user), account=name)
+        await takeover.wait_out(account)
         await step(
-            "leftover orders cancelled", account.reconciler.pull_leftovers(),
+            "leftover orders cancelled", self._pull_leftovers(account),
             seconds + LEFTOVERS_S, account=name,
         )
-        await step(
+        apart = await step(
             "account agreed with the venue", account.reconciler.agree(), seconds, account=name
         )
         await step("balances read", self._read_balances(account), account=name)
-        # From here on this run's journals say what the account holds.
-        account.lock.note(self.stage.config.run_dir, account.utc_ns())
+        account.note_run({instrument.key: instrument.since_ns for instrument in apart})
         if account.dead_man is not None:
             await step("dead-man switch armed", account.arm(), seconds, account=name)
+
+    async def _pull_leftovers(self, account: LiveAccount) -> None:
+        await account.pull.leftovers()
+        await takeover.pull_dropped(account)
 
     async def _open(self, account: LiveAccount) -> None:
         """What each instrument held before this run: by our own ledger, and at the first start
@@ -149,18 +160,17 @@ class StartUp:
                 fresh.append(instrument)
                 continue
             instrument.known_trades = {(trade, Side(side)) for trade, side in previous.booked}
-            if previous.last_trade_ts_ns:
-                instrument.since_ns = previous.last_trade_ts_ns - PREVIOUS_MARGIN_NS
+            # A run that did not trade it may lie between: then since the one that opened it began.
+            since_ns = (previous.last_trade_ts_ns or previous.began_ns) - PREVIOUS_MARGIN_NS
+            instrument.since_ns = min(since_ns, account.unread.get(instrument.key, since_ns))
             lots = previous.position_in(instrument.traded.lot)
             self.stage.hot.opening(instrument.number, lots)
-            if self.stage.log is not None and (
-                carried_e8 := previous.carried_in(instrument.traded.lot)
-            ):  # else the parts of a lot of some restarts grow to a lot
-                self.stage.log.opening(
-                    clock.monotonic_ns(), account.name, instrument.key, carried_e8
-                )
+            # A stream may yet tell of what that run had read over REST just before it died.
+            self.stage.hot.known(instrument.number, previous.known)
+            self._carry(instrument, previous.carried_in(instrument.traded.lot))
         if fresh:
             await self._adopt(account, fresh)
+        account.is_opened = True
 
     async def _adopt(self, account: LiveAccount, fresh: list[LiveInstrument]) -> None:
         """The venue's position less the trades that the reconciliation will book. Read between
@@ -170,6 +180,7 @@ class StartUp:
         left = list(fresh)
         for _ in range(OPENING_TRIES):
             held = await patient(account.calls.positions)
+            coins = await self._coins(account, left)
             after = await each([self._trades(account, i, since_ns) for i in left])
             agreed = {}
             for instrument, trades in zip(left, after, strict=True):
@@ -177,8 +188,10 @@ class StartUp:
                     agreed[instrument] = held.get(instrument.place, 0) - lots_of(trades)
                 before[instrument.key] = trades
             for instrument, lots in agreed.items():
+                refuse_too_much(instrument, lots)
                 instrument.since_ns = since_ns
                 self.stage.hot.opening(instrument.number, lots)
+                self._carry(instrument, dust_e8(instrument, held, coins))
                 if lots:
                     self.stage.emit("adopted", position_lots=lots, **instrument.where)
             left = [instrument for instrument in left if instrument not in agreed]
@@ -189,6 +202,21 @@ class StartUp:
             "can't be told",
             "stop that, start the engine, and then let it go on",
         )
+
+    def _carry(self, instrument: LiveInstrument, carried_e8: int) -> None:
+        """Of the base asset beside the opening's lots: the parts of a lot of some runs, and their
+        fees, grow to a lot."""
+        if carried_e8 and self.stage.log is not None:
+            name = instrument.config.account
+            self.stage.log.opening(clock.monotonic_ns(), name, instrument.key, carried_e8)
+
+    async def _coins(
+        self, account: LiveAccount, instruments: list[LiveInstrument]
+    ) -> dict[str, int]:
+        """What the wallet holds, in 1e-8; of spot alone, whose positions it is made of."""
+        if not any(is_spot(instrument.traded) for instrument in instruments):
+            return {}
+        return {row.asset: row.total_e8 for row in await patient(account.calls.balances)}
 
     async def _trades(
         self, account: LiveAccount, instrument: LiveInstrument, since_ns: int
@@ -228,6 +256,39 @@ class StartUp:
         for account in self.accounts:
             account.reconciler.want()
         self.stage.emit("started", instruments=len(self.instruments))
+
+
+def refuse_shared_coins(account: LiveAccount) -> None:
+    traded = {instrument.key: instrument.traded for instrument in account.instruments}
+    for problem in shared_coins(traded, account.config.wanted.fee_discount):
+        raise TickmakerError(
+            f"Configuration: {problem}", "trade them on accounts of their own", EXIT_USAGE
+        )
+
+
+def refuse_too_much(instrument: LiveInstrument, lots: int) -> None:
+    """Of what is adopted: on spot it is the whole wallet, and what is over the limit would be sold
+    as fast as quotes are filled. What an earlier run traded it into is its own matter."""
+    most = instrument.config.core.limits.position_lots_max
+    if abs(lots) > most:
+        raise TickmakerError(
+            f"{instrument.key}: the account holds {lots:+,} lots, which a first start takes for "
+            f"its own: over limits.position_lots_max, {most:,}",
+            "keep what it shall not trade in another account; or, if it may trade all of it, "
+            "raise limits.position_lots_max and the strategy's own limit",
+            EXIT_UNSAFE,
+        )
+
+
+def dust_e8(
+    instrument: LiveInstrument, held: Mapping[tuple[str, str], int], coins: Mapping[str, int]
+) -> int:
+    """What a spot wallet holds of the base asset beside whole lots; 0 elsewhere."""
+    lot_e8 = int(Decimal(instrument.traded.lot).scaleb(8))
+    if not is_spot(instrument.traded) or lot_e8 < 1:
+        return 0
+    dust = coins.get(instrument.traded.base, 0) - held.get(instrument.place, 0) * lot_e8
+    return dust if 0 <= dust < lot_e8 else 0
 
 
 def _books_s(account: LiveAccount) -> float:

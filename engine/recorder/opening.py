@@ -38,12 +38,14 @@ _LAST_TRADE = """SELECT exch_ts_ns, trade_id FROM fills JOIN instruments USING (
 WHERE key = ? ORDER BY exch_ts_ns DESC, trade_id DESC LIMIT 1"""
 _CARRIED = """SELECT json_extract(detail, '$.carried_e8') AS carried_e8 FROM engine_events
 WHERE kind = 'opening' AND json_extract(detail, '$.instrument') = ? ORDER BY seq DESC LIMIT 1"""
-_TRADES = """SELECT trade_id, side FROM fills JOIN instruments USING (core)
+_TRADES = """SELECT trade_id, side, exch_ts_ns FROM fills JOIN instruments USING (core)
 WHERE key = ? AND exch_ts_ns >= ?"""
 _OPEN_ORDERS = """SELECT orders.intent_id, v_open.client_id, orders.venue_order_id, orders.side,
     px_ticks, qty_lots, cum_qty_lots
 FROM v_open JOIN orders USING (intent_id) JOIN instruments ON instruments.core = orders.core
 WHERE key = ? ORDER BY orders.intent_id"""
+_BEGIN = """SELECT min(journals.first_ts_ns + wall_minus_monotonic_ns)
+FROM journals JOIN instruments USING (core) WHERE journals.records > 0"""
 _END = """SELECT max(journals.last_ts_ns + wall_minus_monotonic_ns)
 FROM journals JOIN instruments USING (core)"""
 
@@ -73,6 +75,7 @@ class InstrumentOpening:
     lot: str
     run_tag: str
     run_dir: Path  # whose end this is
+    began_ns: int  # UTC, about, of its first record
     position_lots: int  # what that run's opening and fills add up to, fees not taken off
     base_fees_e8: int  # what that run's fills paid in the base asset: spot holds less by it
     carried_e8: int  # of the base asset, below a lot, that it was opened with beside its lots
@@ -80,6 +83,7 @@ class InstrumentOpening:
     last_trade_id: int  # -1: none
     trade_ids: frozenset[int]  # booked since OVERLAP_NS before that trade, in any run
     booked: frozenset[tuple[int, int]]  # the same with the side: both sides may be ours
+    known: tuple[tuple[int, int, int], ...]  # ... and the venue's UTC, oldest first: Core.known
     open_orders: tuple[OpenOrder, ...]
 
     def position_in(self, lot: str) -> int:
@@ -118,11 +122,15 @@ class Opening:
     run_dir: Path
     run_tag: str  # "": it died before its first record
     ended_in_order: bool
+    end_ns: int  # UTC, about, of its last record; 0: there is none
     instruments: Mapping[str, InstrumentOpening] = field(default_factory=dict)
 
 
-def opening_of(run_dir: Path, keys: Collection[str] = ()) -> Opening:
-    """How `run_dir` ended. `keys`: instruments wanted beside those of that run itself.
+def opening_of(
+    run_dir: Path, keys: Collection[str] = (), since_ns: Mapping[str, int] | None = None
+) -> Opening:
+    """How `run_dir` ended. `keys`: instruments wanted beside those of that run itself. `since_ns`:
+    of some, booked trades are named since then, if that is longer ago than OVERLAP_NS.
 
     TickmakerError says what to do when the journal is damaged, is still being written, or was
     tidied away while the ledger is gone.
@@ -130,11 +138,13 @@ def opening_of(run_dir: Path, keys: Collection[str] = ()) -> Opening:
     with _Chain(run_dir) as chain:
         ends = chain.run(run_dir)
         wanted = dict.fromkeys([*ends.keys, *keys])
-        found = {key: chain.end_of(key) for key in wanted}
+        since = since_ns or {}
+        found = {key: chain.end_of(key, since.get(key)) for key in wanted}
         return Opening(
             run_dir=run_dir,
             run_tag=ends.run_tag,
             ended_in_order=ends.ended_in_order,
+            end_ns=ends.end_ns,
             instruments={key: opening for key, opening in found.items() if opening is not None},
         )
 
@@ -175,15 +185,21 @@ class _Run:
         row = next(iter(self.rows(_LAST_TRADE, key)), None)
         return (row["exch_ts_ns"], row["trade_id"]) if row else (0, -1)
 
-    def booked(self, key: str, since_ns: int) -> set[tuple[int, int]]:
-        """(trade id, side)."""
-        return {(row["trade_id"], row["side"]) for row in self.rows(_TRADES, key, since_ns)}
+    def booked(self, key: str, since_ns: int) -> dict[tuple[int, int], int]:
+        """{(trade id, side): venue's UTC}."""
+        rows = self.rows(_TRADES, key, since_ns)
+        return {(row["trade_id"], row["side"]): row["exch_ts_ns"] for row in rows}
 
     def carried_e8(self, key: str) -> int:
         return next((int(row["carried_e8"] or 0) for row in self.rows(_CARRIED, key)), 0)
 
     def open_orders(self, key: str) -> tuple[OpenOrder, ...]:
         return tuple(OpenOrder(*row) for row in self.rows(_OPEN_ORDERS, key))
+
+    @property
+    def began_ns(self) -> int:
+        """UTC, about, of the first record."""
+        return next((row[0] or 0 for row in self.rows(_BEGIN)), 0)
 
     @property
     def end_ns(self) -> int:
@@ -210,28 +226,35 @@ class _Chain:
             self._runs[run_dir] = _Run(run_dir)
         return self._runs[run_dir]
 
-    def end_of(self, key: str) -> InstrumentOpening | None:
+    def end_of(self, key: str, since_ns: int | None) -> InstrumentOpening | None:
         """From the newest run that opened the instrument; trades of older ones, too."""
         found: tuple[_Run, sqlite3.Row] | None = None
-        last, booked = (0, -1), set[tuple[int, int]]()
+        last, booked = (0, -1), dict[tuple[int, int], int]()
+
+        def floor_ns() -> int:
+            overlap_ns = last[0] - OVERLAP_NS
+            return overlap_ns if since_ns is None else min(overlap_ns, since_ns)
+
         for run in self._back(key.partition(".")[0]):
-            if found is not None and run.end_ns < last[0] - OVERLAP_NS:
+            if found is not None and run.end_ns < floor_ns():
                 break
             row = run.position(key)
             if row is None:
                 continue
             found = found or (run, row)
             last = max(last, run.last_trade(key))
-            booked |= run.booked(key, last[0] - OVERLAP_NS)
+            booked |= run.booked(key, floor_ns())
         if found is None:
             return None
         run, row = found
         return InstrumentOpening(
             key=key, account=row["account"], venue=row["venue"], symbol=row["symbol"],
             tick=row["tick"], lot=row["lot"], run_tag=run.run_tag, run_dir=run.run_dir,
-            position_lots=row["position_lots"], base_fees_e8=row["base_fees_e8"],
+            began_ns=run.began_ns, position_lots=row["position_lots"],
+            base_fees_e8=row["base_fees_e8"],
             carried_e8=run.carried_e8(key), last_trade_ts_ns=last[0], last_trade_id=last[1],
             trade_ids=frozenset(trade_id for trade_id, _ in booked), booked=frozenset(booked),
+            known=tuple(sorted(((*t, at) for t, at in booked.items()), key=lambda row: row[2])),
             open_orders=run.open_orders(key),
         )  # fmt: skip
 

@@ -68,7 +68,10 @@ class Life:
         self.is_struck = False
         self.exit_code: int | None = None
         self.has_started = False
-        edge = Edge(self.dial, lambda _: self, SEGMENT_BYTES, HOUSEKEEPING_S, has_control=False)
+        edge = Edge(
+            self.dial, lambda _: self, SEGMENT_BYTES, HOUSEKEEPING_S, has_control=False,
+            locks_dir=None,
+        )  # fmt: skip
         self.session = Session(config, credentials, self.heard, edge)
         self._files: death.Saved = {}
 

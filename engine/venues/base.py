@@ -2,7 +2,8 @@
 
 Sans-IO: an adapter makes requests and reads answers; who sends them is engine/gateway. Prices are
 ticks and quantities lots here already, exactly, or ValueError: what is off the grid is nothing
-that we could hold a belief about. Ids are what the venue's decoder in fastcore.codec gives for the
+that we could hold a belief about. In a list such a row must not hide the others: it comes with
+`is_whole` False, and says what a cancel, or to know it again, needs. Ids are what the venue's decoder in fastcore.codec gives for the
 same text, so that a row of REST and an event of a stream name the same trade.
 """
 
@@ -22,9 +23,10 @@ class Urgency(IntEnum):
     """Who goes first when an address's budget runs short; a cancel is never held back."""
 
     CANCEL = 0
-    SAFETY = 1  # position, open orders, fills, dead-man switch, listen key
-    NORMAL = 2  # clock, instruments, fees
-    SNAPSHOT = 3
+    UPKEEP = 1  # dead-man switch, clock: little and steady, and without it nothing may be quoted
+    SAFETY = 2  # position, open orders, fills, listen key
+    NORMAL = 3  # instruments, fees
+    SNAPSHOT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,9 @@ class Failure:
     is_clock: bool = False
     is_throttled: bool = False
     retry_after_s: float = 0.0
+    # The limit is the address's: nothing goes out before that, not even a cancel. Otherwise it is
+    # an account's limit of that one call, and others go on.
+    is_of_address: bool = False
     is_unknown: bool = False  # the fate of the request is not known
     is_absent: bool = False  # no such order
 
@@ -122,6 +127,9 @@ class OrderRow:
     cum_qty_lots: int
     venue_order_text: str  # as the venue wrote it: what a cancel by id takes
     is_conditional: bool = False  # waits for its trigger, at an endpoint of its own
+    # False, in lists of open orders alone: symbol, client id and venue's id are good, and it may
+    # rest; state, side, price and quantities could not be read, and mean nothing.
+    is_whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +148,9 @@ class TradeRow:
     is_maker: bool
     exch_ts_ns: int
     venue_order_text: str
+    # False: ids, side and time are good; price, quantity and fee could not be read (a trade of
+    # before the venue changed its grid), and mean nothing. Booked already, it needs no reading.
+    is_whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,10 @@ developers.binance.com, USD-M futures (Error Codes, General Info: HTTP return co
 """
 
 import json
+import math
+import re
 from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 from engine.venues.base import Failure, Said
@@ -14,7 +17,8 @@ TEXT_MAX = 200
 # Codes; what other codes mean is not ours to decide on.
 CREDENTIAL_CODES = frozenset({-1002, -1022, -2008, -2014, -2015})
 CLOCK_CODES = frozenset({-1021, -5028})  # -5028: late for the matching engine itself
-THROTTLE_CODES = frozenset({-1003, -1015})
+ORDERS_CODE = -1015  # too many new orders: the account's limit, whatever the status
+THROTTLE_CODES = frozenset({-1003, ORDERS_CODE})
 THROTTLE_STATUS = frozenset({418, 429})
 UNKNOWN_CODES = frozenset({-1006, -1007})
 UNKNOWN_STATUS = 408  # the venue waited in vain for its own backend
@@ -22,8 +26,14 @@ UNKNOWN_STATUS = 408  # the venue waited in vain for its own backend
 # from another refusal); no such listen key.
 ABSENT_CODES = frozenset({-2013, -2026, -1125})
 UNKNOWN_ORDER = (-2011, "Unknown order")
-RETRY_S = 1.0  # where the venue doesn't say
-RETRY_BANNED_S = 120.0  # the shortest ban
+# Where the venue doesn't say: weight is counted by the minute, and the shortest ban is two; new
+# orders by ten seconds; what is left is its overload.
+RETRY_WEIGHT_S = 60.0
+RETRY_BANNED_S = 120.0
+RETRY_ORDERS_S = 10.0
+RETRY_S = 1.0
+RETRY_S_MAX = 3 * 86_400.0  # the longest ban
+SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
 class Told5xx(NamedTuple):
@@ -41,6 +51,8 @@ def failure_of(
         return None
     code, text = _code_of(body)
     is_throttled = status in THROTTLE_STATUS or code in THROTTLE_CODES | told.throttle_codes
+    # By the code where there is one: 429 is the status of an order limit, too.
+    is_of_account = code == ORDERS_CODE or code in told.throttle_codes
     is_late = status >= 500 or status == UNKNOWN_STATUS or code in UNKNOWN_CODES
     return Failure(
         status=status,
@@ -49,7 +61,8 @@ def failure_of(
         is_credential=status == 401 or code in CREDENTIAL_CODES,
         is_clock=code in CLOCK_CODES,
         is_throttled=is_throttled,
-        retry_after_s=_retry_after_s(status, headers) if is_throttled else 0.0,
+        retry_after_s=_retry_after_s(status, code, headers) if is_throttled else 0.0,
+        is_of_address=is_throttled and (status == 418 or not is_of_account),
         is_unknown=is_late and not is_throttled and not text.startswith(told.texts),
         is_absent=code in ABSENT_CODES
         or (code == UNKNOWN_ORDER[0] and text.startswith(UNKNOWN_ORDER[1])),
@@ -72,11 +85,22 @@ def header(headers: Mapping[str, str], name: str) -> str:
     return next((value for key, value in headers.items() if key.lower() == name), "")
 
 
-def _retry_after_s(status: int, headers: Mapping[str, str]) -> float:
-    text = header(headers, "retry-after")
-    if text.isdecimal():
-        return float(text)
-    return RETRY_BANNED_S if status == 418 else RETRY_S
+def _retry_after_s(status: int, code: int, headers: Mapping[str, str]) -> float:
+    """Whole seconds or, as RFC 9110 allows and proxies write, a date: by the answer's own."""
+    text = header(headers, "retry-after").strip()
+    if SECONDS.fullmatch(text):
+        return min(math.ceil(float(text)), RETRY_S_MAX)
+    try:
+        until = parsedate_to_datetime(text)
+        wait_s = (until - parsedate_to_datetime(header(headers, "date"))).total_seconds()
+        return min(max(wait_s, RETRY_S), RETRY_S_MAX)
+    except (TypeError, ValueError, OverflowError):
+        pass  # neither, or no date to hold it against
+    if status == 418:
+        return RETRY_BANNED_S
+    if code == ORDERS_CODE:
+        return RETRY_ORDERS_S
+    return RETRY_WEIGHT_S if status == 429 or code in THROTTLE_CODES else RETRY_S
 
 
 def reader(*ids: int | str, result_key: str = "") -> Callable[[bytes], tuple[Said, str]]:

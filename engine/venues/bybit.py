@@ -16,6 +16,7 @@ Source: bybit-exchange.github.io/docs/v5, pages by the paths of the calls.
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from engine.errors import EXIT_USAGE, TickmakerError
@@ -119,7 +120,9 @@ class Bybit:
     # -- FACTS ---
 
     def time(self) -> Call[int]:
-        return calls.public("/v5/market/time", {}, calls.time_ns)
+        return replace(
+            calls.public("/v5/market/time", {}, calls.time_ns), urgency=Urgency.UPKEEP
+        )
 
     def instruments(self, symbols: Sequence[str], category: str) -> Call[dict[str, Instrument]]:
         """Those of `symbols` that the venue lists: it lists what trades, by default. `category`:
@@ -356,7 +359,7 @@ class Bybit:
             for category in sorted(found)
         )
         return tuple(
-            calls.order_call(path, window, calls.nothing, Urgency.SAFETY) for window in windows
+            calls.order_call(path, window, calls.nothing, Urgency.UPKEEP) for window in windows
         )
 
     # -- CONNECTIONS ---

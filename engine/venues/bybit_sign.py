@@ -29,11 +29,13 @@ CODE_CLOCK = 10002
 # Key, signature, permission, address, expiry; 10007: of the retired login, 10024: compliance.
 CODES_CREDENTIAL = frozenset({10003, 10004, 10005, 10007, 10009, 10010, 10024, 33004})
 CODES_THROTTLED = frozenset({10006, 10018, 10403, 10429, 20003, 170005, 170222})
+CODES_THROTTLED_ADDRESS = frozenset({10018, 10403})
 CODES_UNKNOWN = frozenset({10000, 10016})
 # Not there, and for a cancel as good: filled or cancelled before.
 CODES_ABSENT = frozenset({110001, 170213, 110008, 110010, 170139, 170142, 170143})
 BAN_S = 600.0  # of an address with over 600 requests in 5 seconds
 WAIT_S = 1.0  # limits are by the second
+WAIT_ADDRESS_S = 5.0  # those of an address by five
 
 
 # -- REQUESTS ---
@@ -92,7 +94,8 @@ def failure(status: int, headers: Mapping[str, str], body: bytes) -> Failure | N
         is_credential=code in CODES_CREDENTIAL or status == 401,
         is_clock=code == CODE_CLOCK,
         is_throttled=is_throttled,
-        retry_after_s=_retry_after_s(headers, answer) if is_throttled else 0.0,
+        retry_after_s=_retry_after_s(status, headers, answer) if is_throttled else 0.0,
+        is_of_address=_is_of_address(status, code),
         is_unknown=code in CODES_UNKNOWN or status >= 500 or status == 408,
         is_absent=code in CODES_ABSENT,
     )
@@ -111,12 +114,22 @@ def _without_code(status: int, body: bytes) -> Failure:
         is_credential=is_refused,
         is_throttled=is_throttled,
         retry_after_s=(BAN_S if status == 403 else WAIT_S) if is_throttled else 0.0,
+        is_of_address=is_throttled,  # it was refused before anybody looked at the call
         is_unknown=status < 300 or status >= 500 or status == 408,
     )
 
 
-def _retry_after_s(headers: Mapping[str, str], answer: Mapping[str, Any]) -> float:
+def _is_of_address(status: int, code: int) -> bool:
+    """All other limits are an account's of one kind of call: 10006, 20003, 170222."""
+    return status == 403 or code in CODES_THROTTLED_ADDRESS
+
+
+def _retry_after_s(
+    status: int, headers: Mapping[str, str], answer: Mapping[str, Any]
+) -> float:
     """Until the account's limit of that call is whole again, by the venue's own clock."""
+    if _is_of_address(status, answer["retCode"]):
+        return BAN_S if status == 403 else WAIT_ADDRESS_S
     told = {name.lower(): value for name, value in headers.items()}
     reset = told.get("x-bapi-limit-reset-timestamp", "")
     now_ms = answer.get("time")
