@@ -183,6 +183,22 @@ def test_an_answer_over_the_connection_belongs_to_the_oldest_question() -> None:
     assert gone == [False] * 6 + [True] * 2
 
 
+@pytest.mark.parametrize("is_lost", [True, False])
+def test_no_answer_is_awaited_of_a_connection_that_is_gone(is_lost: bool) -> None:
+    desk = Desk(recv_window_ms=5_000)
+    desk.start()
+    for _ in range(3):
+        desk.timer(1_000)
+    if is_lost:
+        for is_up in (False, True):
+            desk.collect(desk.core.conn(Conn.TRADE, is_up, desk.now_ns))
+    desk.take_sent()
+    desk.timer(5_000)
+    query = next(params for params in desk.take_sent() if params["verb"] == Verb.STATUS)
+    desk.reply(query, 400, code=-2013)
+    assert len(states(desk)) == (1 if is_lost else 2)
+
+
 # -- IS USER ALIVE ---
 
 
