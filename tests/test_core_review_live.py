@@ -6,6 +6,7 @@ import pytest
 from support_core import MS, UTC_OFFSET_NS, Desk
 from test_orders import ACK_NS, answer
 
+from engine.gateway.hotsocket import HotLoop
 from fastcore.journal import KIND
 from fastcore.orders import Orders
 from fastcore.types import Command, Conn, Halt, OrderState, Side, Verb
@@ -224,3 +225,19 @@ def test_a_cancel_of_before_user_came_is_not_awaited() -> None:
     orders.user_up(3)
     orders.reply(answer(intent, Verb.CANCEL), 4)
     assert not orders.unheard(5 + 2 * ACK_NS)
+
+
+# -- THE EDGE'S FACE ---
+
+
+def test_the_hot_loop_passes_on_what_is_known_and_when_it_asked() -> None:
+    desk = Desk()
+    hot = HotLoop()
+    number = hot.add_core(desk.core)
+    hot.known(number, [(5, Side.BUY, 7)])
+    assert desk.core.has_booked(5, Side.BUY)
+    hot.query(
+        number, intent_id=1, is_absent=True, order_status=0, venue_order_id=-1, px_ticks=0,
+        qty_lots=0, cum_qty_lots=0, asked_ns=9,
+    )  # fmt: skip
+    assert [record["asked_ns"] for record in desk.records(KIND["QUERY"])] == [9]
