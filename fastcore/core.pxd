@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from fastcore.core_state cimport Hedge, Reference
 from fastcore.core_steps cimport CoreSteps
-from fastcore.types cimport Event, FillRow, QueryRow, ns_t, qty_t, seq_t
+from fastcore.types cimport Event, FillRow, KnownTrade, QueryRow, ns_t, qty_t, seq_t
 
 
 cdef class Core(CoreSteps):
@@ -23,6 +23,8 @@ cdef class Core(CoreSteps):
     # What the account held before this run's first event; once, before any fill.
     cdef int on_opening(self, qty_t position_lots, ns_t now_ns) noexcept nogil
     # 1: booked, 0: its trade was known. Messages to send are in outs[:out_count] as ever.
+    # Trades that earlier runs have booked.
+    cdef int on_known(self, const KnownTrade* trades, int count, ns_t now_ns) noexcept nogil
     cdef int on_fill_row(self, const FillRow* row, ns_t now_ns) noexcept nogil
     cdef int on_query(self, const QueryRow* row, ns_t now_ns) noexcept nogil
     # `count` values, as core_config.params_of orders them; those behind stay as they are.

@@ -1,3 +1,4 @@
+from collections.abc import Iterable
 from typing import Any, final
 
 from fastcore.account import Account
@@ -25,6 +26,7 @@ class Core(CoreSteps):
     def clock(self, utc_minus_monotonic_ns: int, now_ns: int) -> int: ...
     def account(self, position_lots: int, open_orders: int, now_ns: int) -> int: ...
     def opening(self, position_lots: int, now_ns: int) -> int: ...
+    def known(self, trades: Iterable[tuple[int, int, int]], now_ns: int) -> int: ...
     def fill_row(
         self,
         *,
@@ -51,7 +53,7 @@ class Core(CoreSteps):
         px_ticks: int,
         qty_lots: int,
         cum_qty_lots: int,
-        now_ns: int,
+        now_ns: int, asked_ns: int = 0,
     ) -> int: ...
     def params(self, values: list[float], now_ns: int) -> int: ...
     def condition(self, bit: int, is_on: bool, now_ns: int) -> int: ...
@@ -62,6 +64,7 @@ class Core(CoreSteps):
         position_lots: int,
         open_lots: int,
         now_ns: int,
+        asked_ns: int = 0,
     ) -> int: ...
     def take(self, side: int, px_ticks: int, qty_lots: int, reason: int, now_ns: int) -> int: ...
     def send(

@@ -24,7 +24,8 @@ from fastcore.gate cimport Gate
 from fastcore.halts cimport Halts
 from fastcore.journal cimport (
     REC_ACCOUNT, REC_CLOCK, REC_COMMAND, REC_CONDITION, REC_CONFIG, REC_CONN, REC_FILL,
-    REC_FILL_ROW, REC_FRAME, REC_HEDGE, REC_OPENING, REC_PARAMS, REC_QUERY, REC_REFERENCE,
+    REC_FILL_ROW, REC_FRAME, REC_HEDGE, REC_KNOWN, REC_OPENING, REC_PARAMS, REC_QUERY,
+    REC_REFERENCE,
     REC_SEND, REC_SNAPSHOT, REC_TIMER, JournalWriter,
 )
 from fastcore.latency cimport STAGE_DECODE, Histogram, StageClock
@@ -42,7 +43,7 @@ from fastcore.types cimport (
     HALT_RECONCILING, HALT_SHUTDOWN, HALT_TRADE_STREAM, HALT_USER_STREAM, HALT_VENUE, OK,
     ORD_CANCELED, ORD_FREE, ORD_PENDING_REPLACE, ORDER_REDUCE_ONLY, OWNER_RUN, OWNER_STRANGER,
     SEND_LATE, SEND_PARTIAL, SEND_SENT, SIDE_BUY, SIDE_SELL, VERB_CANCEL, VERB_MODIFY,
-    VERB_PLACE, VERB_STATUS, Out,
+    VERB_PLACE, VERB_STATUS, KnownTrade, Out,
 )
 from fastcore.working cimport REASON_VENUE_QUERY, Order
 
@@ -53,6 +54,7 @@ cdef uint32_t CONDITIONS = HALT_DEAD_MAN | HALT_LINK | HALT_VENUE
 
 cdef enum:
     SAMPLE_EVERY_NS = 100_000_000
+    KNOWN_MAX = 1024           # trades of one KNOWN record
 
 
 @cython.final
@@ -235,6 +237,8 @@ cdef class Core(CoreSteps):
         else:
             if up and conn == CONN_USER:
                 self.orders.on_user_up(now_ns)
+            elif up:
+                self.orders.on_trade_up()
             reason = HALT_TRADE_STREAM if conn == CONN_TRADE else HALT_USER_STREAM
             if up:
                 self.halts.clear(reason)
@@ -294,6 +298,13 @@ cdef class Core(CoreSteps):
             self._note_agreement(now_ns)
         self._end(bits, now_ns)
         return code
+
+    cdef int on_known(self, const KnownTrade* trades, int count, ns_t now_ns) noexcept nogil:
+        """Trades that earlier runs have booked: a stream may yet tell of them."""
+        cdef uint32_t bits = self.halts.bits
+        self._begin(REC_KNOWN, 0, trades, count * <int64_t>sizeof(KnownTrade), now_ns, 0)
+        self.orders.on_known(trades, count)
+        return self._end(bits, now_ns)
 
     cdef int on_fill_row(self, const FillRow* row, ns_t now_ns) noexcept nogil:
         """An execution that REST told of: 1 booked, 0 known. It is marked at its own price,
@@ -464,6 +475,21 @@ cdef class Core(CoreSteps):
         """on_opening; Code.STATE once a fill is booked."""
         return self.on_opening(position_lots, now_ns)
 
+    def known(self, trades, int64_t now_ns) -> int:
+        """on_known of (trade_id, our side, venue's UTC ns) each; oldest first in memory."""
+        cdef KnownTrade[KNOWN_MAX] rows
+        cdef int count = 0
+        for trade_id, side, exch_ts_ns in sorted(trades, key=lambda trade: trade[2]):
+            if side not in (SIDE_BUY, SIDE_SELL) or trade_id < 0:
+                raise ValueError(f"Expected a trade of ours, was {trade_id} on side {side}")
+            if count == KNOWN_MAX:
+                self.on_known(rows, count, now_ns)
+                count = 0
+            rows[count].trade_id, rows[count].side = trade_id, side
+            rows[count].exch_ts_ns = exch_ts_ns
+            count += 1
+        return self.on_known(rows, count, now_ns)
+
     def fill_row(self, *, int64_t trade_id, int64_t venue_order_id, int64_t intent_id, int owner,
                  int side, int64_t px_ticks, int64_t qty_lots, int64_t fee_e8, int fee_asset,
                  bint is_maker, int64_t exch_ts_ns, int64_t now_ns) -> int:
@@ -482,14 +508,15 @@ cdef class Core(CoreSteps):
 
     def query(self, *, int64_t intent_id, bint is_absent, int order_status,
               int64_t venue_order_id, int64_t px_ticks, int64_t qty_lots, int64_t cum_qty_lots,
-              int64_t now_ns) -> int:
-        """on_query; ValueError for a status that is no OrderState."""
+              int64_t now_ns, int64_t asked_ns=0) -> int:
+        """on_query; `asked_ns`: when the question left, 0: now. ValueError for a status that is no
+        OrderState."""
         cdef QueryRow row
         if not ORD_FREE <= order_status <= ORD_PENDING_REPLACE:
             raise ValueError(f"Expected an OrderState, was {order_status}")
         row.intent_id, row.is_absent, row.order_status = intent_id, is_absent, order_status
         row.venue_order_id, row.px_ticks = venue_order_id, px_ticks
-        row.qty_lots, row.cum_qty_lots = qty_lots, cum_qty_lots
+        row.qty_lots, row.cum_qty_lots, row.asked_ns = qty_lots, cum_qty_lots, asked_ns
         return self.on_query(&row, now_ns)
 
     def params(self, list values, int64_t now_ns) -> int:

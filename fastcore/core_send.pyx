@@ -261,3 +261,12 @@ cdef class CoreSend(CoreState):
             if order.flags & ORDER_IOC and -STOP_REASONS < order.take_reason < 0:
                 return True
         return False
+
+    # -- COLD ---
+
+    @property
+    def wanted_hedge(self) -> tuple[int, int, int, int] | None:
+        """(side, px_ticks, qty_lots, reason) that the strategy wants of the other leg."""
+        if self.hedge.qty_lots == 0:
+            return None
+        return self.hedge.side, self.hedge.px_ticks, self.hedge.qty_lots, self.hedge.reason

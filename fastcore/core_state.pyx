@@ -11,7 +11,7 @@ from fastcore.gate cimport GATE_CODES
 from fastcore.journal cimport REC_DENY, REC_ORDER, REC_SAMPLE, REC_STATE
 from fastcore.orders cimport CLOCK_REJECTED, RATE_LIMITED
 from fastcore.signals_flow cimport OFI_LEVELS_MAX
-from fastcore.strategy cimport STATE_MAX, VIEW_VERSION, OwnQuote, View
+from fastcore.strategy cimport VIEW_VERSION, OwnQuote, View
 from fastcore.types cimport (
     CONN_MARKET, CONN_USER, E_OTHER_SYMBOL, E_UNKNOWN, HALT_CLOCK, HALT_JOURNAL, HALT_RECONCILING,
     OK, ORD_PENDING_CANCEL, ORD_PENDING_NEW, ORD_PENDING_REPLACE, ORD_UNKNOWN, ORDERS_MAX,
@@ -22,7 +22,8 @@ from fastcore.working cimport Order, is_live, open_lots
 from fastcore import core_stats
 
 cdef enum:
-    RATE_LIMIT_PAUSE_NS = 10_000_000_000   # a venue's order window; Retry-After is the edge's
+    RATE_LIMIT_PAUSE_NS = 10_000_000_000   # a venue's order window, where it tells no time
+    BAN_MS_MAX = 3 * 86_400_000            # Binance's longest (REST, general info, limits)
 
 
 cdef inline int _insert_own(OwnQuote* quotes, int count, const Order* order,
@@ -294,10 +295,16 @@ cdef class CoreState:
         cdef int ask_count = self.book.levels(SIDE_SELL, asks, self.signal_levels)
         self.signals.on_levels(bids, bid_count, asks, ask_count, now_ns)
 
-    cdef void _heed(self, int result, ns_t now_ns) noexcept nogil:
-        """What any answer may say of our pace or our clock."""
+    cdef void _heed(self, int result, int64_t retry_utc_ms, ns_t now_ns) noexcept nogil:
+        """What any answer may say of our pace or our clock; until when, if it told (0: not)."""
+        cdef ns_t pause_ns = RATE_LIMIT_PAUSE_NS
         if result & RATE_LIMITED:
-            self.halts.on_rate_limit(now_ns + RATE_LIMIT_PAUSE_NS)
+            if retry_utc_ms > 0 and self.utc_minus_monotonic_ns != 0:
+                retry_utc_ms = min(retry_utc_ms, self._utc_ms(now_ns) + BAN_MS_MAX)
+                self.retry_utc_ms = max(self.retry_utc_ms, retry_utc_ms)
+                pause_ns = max(pause_ns, (
+                    retry_utc_ms * 1_000_000 - self.utc_minus_monotonic_ns - now_ns))
+            self.halts.on_rate_limit(now_ns + pause_ns)
         if result & CLOCK_REJECTED:
             self.halts.set(HALT_CLOCK)
 
@@ -380,6 +387,8 @@ cdef class CoreState:
             "earlier_fills": self.orders.earlier_fills,
             "last_trade_ts_ns": self.orders.last_trade_ts_ns,
             "opening_lots": self.opening_lots, "is_agreed": self.is_agreed,
+            "retry_utc_ms": self.retry_utc_ms,
+            "forgotten_ts_ns": self.orders.booked.forgotten_ts_ns,
             "is_quiet": self.is_quiet, "is_unheard": self.orders.unheard_intent != 0,
             "params": [self.param_values[i] for i in range(self.param_count)],
             "orders_sent": self.orders_sent,
@@ -429,21 +438,6 @@ cdef class CoreState:
                     or state == ORD_PENDING_REPLACE):
                 return False
         return self.halts.bits != 0
-
-    @property
-    def wanted_hedge(self) -> tuple[int, int, int, int] | None:
-        """(side, px_ticks, qty_lots, reason) that the strategy wants of the other leg."""
-        if self.hedge.qty_lots == 0:
-            return None
-        return self.hedge.side, self.hedge.px_ticks, self.hedge.qty_lots, self.hedge.reason
-
-    def failure(self) -> tuple[bytes, list[float]] | None:
-        """View and state of the strategy's first failure, the state as the call found it (that
-        of a built-in one is not kept)."""
-        if not self.has_failed:
-            return None
-        return (<bytes>(<char*>&self.failed_view)[:sizeof(View)],
-                [self.failed_state[i] for i in range(STATE_MAX)])
 
     def stats(self, int64_t now_ns=0) -> dict:
         """What the status page shows; see core_stats.stats()."""

@@ -12,7 +12,9 @@ from fastcore.latency cimport STAGE_BOOK, STAGE_DIFF_GATE, STAGE_SIGNALS, STAGE_
 from fastcore.orders cimport CHANGED, CLOCK_REJECTED, FILLED, RATE_LIMITED, STRANGER, SURPRISE
 from fastcore.signals cimport SIG_VPIN
 from fastcore.stops cimport StopExit
-from fastcore.strategy cimport STRATEGY_FAILED, STRATEGY_QUOTE, check_target, clear_target
+from fastcore.strategy cimport (
+    STATE_MAX, STRATEGY_FAILED, STRATEGY_QUOTE, View, check_target, clear_target,
+)
 from fastcore.types cimport (
     CONN_MARKET, CONN_USER, EV_ACCOUNT, EV_AGG_TRADE, EV_BEST, EV_DEPTH, EV_LISTEN_KEY_EXPIRED,
     EV_ORDER, EV_REPLY, EV_SESSION, EV_SNAPSHOT, EV_TRADE, EV_VENUE_SHUTDOWN, HALT_BOOK,
@@ -107,7 +109,8 @@ cdef class CoreSteps(CoreSend):
         if event.reply.status == 200:
             return
         self.session_errors += 1
-        self._heed(self.orders.on_reply(&event.reply, now_ns), now_ns)
+        # No time with it: what the journal holds of such a frame does not tell one.
+        self._heed(self.orders.on_reply(&event.reply, now_ns), 0, now_ns)
         if conn == CONN_MARKET:
             self.sync.reset()
             self._after_book(now_ns)
@@ -181,7 +184,7 @@ cdef class CoreSteps(CoreSend):
         cdef int result = self.orders.on_reply(&event.reply, now_ns)
         if result & CHANGED:
             self._record_order(self.orders.changed, now_ns)
-        self._heed(result, now_ns)
+        self._heed(result, self.decoder.retry_after_ms, now_ns)
         if result & (RATE_LIMITED | CLOCK_REJECTED | CHANGED):
             self.is_quote_due = True
 
@@ -246,7 +249,7 @@ cdef class CoreSteps(CoreSend):
 
     def has_booked(self, int64_t trade_id, int side) -> bool:
         """Whether our fill on this side of the trade is booked, as far as the memory reaches."""
-        return self.orders.trade_ids.has(2 * <uint64_t>trade_id + <uint64_t>side)
+        return self.orders.booked.has(trade_id, side)
 
     def is_known_to(self, int count) -> bool:
         """Whether the best `count` levels of each side lie in what the REST snapshot reached;
@@ -272,6 +275,20 @@ cdef class CoreSteps(CoreSend):
             self.book.bid_px_ticks, self.book.bid_qty_lots,
             self.book.ask_px_ticks, self.book.ask_qty_lots,
         )
+
+    def failure(self) -> tuple[bytes, list[float]] | None:
+        """View and state of the strategy's first failure, the state as the call found it (that
+        of a built-in one is not kept)."""
+        if not self.has_failed:
+            return None
+        return (<bytes>(<char*>&self.failed_view)[:sizeof(View)],
+                [self.failed_state[i] for i in range(STATE_MAX)])
+
+    @property
+    def forgotten_ts_ns(self) -> int:
+        """Venue's time of the newest trade that is not remembered any more; 0: all are. A row of
+        REST at or before it that is not remembered is refused: it may have been booked."""
+        return self.orders.booked.forgotten_ts_ns
 
     @property
     def fill_count(self) -> int:

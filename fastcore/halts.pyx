@@ -75,8 +75,8 @@ REASONS: dict[int, tuple[str, str]] = {
         "no message that moved the book for limits.book_age_ms_max",
         "itself: messages without such a pause for a quarter of that time"),
     HALT_USER_STREAM: (
-        "user stream down, its listen key expired, or it does not tell of an order that the venue "
-        "acknowledged within budgets.ack_ms_max",
+        "user stream down, its listen key expired, or it does not tell of an order, or the end of "
+        "one, that the venue acknowledged within budgets.ack_ms_max",
         "itself: the stream is up anew; RECONCILING stays"),
     HALT_LATENCY: (
         "latency over its budgets",

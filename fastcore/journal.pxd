@@ -26,6 +26,7 @@ cdef enum:                     # inputs of the core
     REC_QUERY = 14             # an order read over REST
     REC_PARAMS = 15            # the strategy's parameters from now on, float64 each
     REC_CONDITION = 16         # the edge's reasons to stand aside; arg: 1 on, 0 off
+    REC_KNOWN = 17             # trades that earlier runs have booked: KnownTrade each
     REC_INPUT_LAST = 31
 
 cdef enum:                     # what the core made of them

@@ -68,7 +68,7 @@ FIELDS: dict[int, tuple[str, ...]] = {
     REC_FILL_ROW: ("trade_id", "venue_order_id", "intent_id", "owner", "side", "px_ticks",
                    "qty_lots", "fee_e8", "fee_asset", "is_maker", "exch_ts_ns"),
     REC_QUERY: ("intent_id", "is_absent", "order_status", "venue_order_id", "px_ticks",
-                "qty_lots", "cum_qty_lots"),
+                "qty_lots", "cum_qty_lots", "asked_ns"),
     REC_CONDITION: ("bit",),
     REC_ORDER: ("intent_id", "venue_order_id", "side", "state", "px_ticks", "qty_lots",
                 "cum_qty_lots", "reason"),
@@ -92,8 +92,8 @@ NAMES: dict[int, str] = {
     REC_COMMAND: "COMMAND", REC_SEND: "SEND", REC_CLOCK: "CLOCK", REC_CONN: "CONN",
     REC_ACCOUNT: "ACCOUNT", REC_REFERENCE: "REFERENCE", REC_HEDGE: "HEDGE",
     REC_OPENING: "OPENING", REC_FILL_ROW: "FILL_ROW", REC_QUERY: "QUERY", REC_PARAMS: "PARAMS",
-    REC_CONDITION: "CONDITION", REC_OUT: "OUT", REC_ORDER: "ORDER", REC_FILL: "FILL",
-    REC_STATE: "STATE", REC_SAMPLE: "SAMPLE", REC_DENY: "DENY", REC_BOOK: "BOOK",
+    REC_CONDITION: "CONDITION", REC_KNOWN: "KNOWN", REC_OUT: "OUT", REC_ORDER: "ORDER",
+    REC_FILL: "FILL", REC_STATE: "STATE", REC_SAMPLE: "SAMPLE", REC_DENY: "DENY", REC_BOOK: "BOOK",
 }
 KIND: dict[str, int] = {name: kind for kind, name in NAMES.items()}
 INPUT_LAST = REC_INPUT_LAST

@@ -2,9 +2,10 @@
 """The venue's answers and events, and what they make of our orders; see orders.pyx."""
 from libc.stdint cimport int64_t
 
-from fastcore.seen cimport Seen
+from fastcore.seen cimport Booked
 from fastcore.types cimport (
     FillRow,
+    KnownTrade,
     OrderEvent,
     QueryRow,
     ReplyEvent,
@@ -55,7 +56,7 @@ cdef class Orders(Working):
     cdef ns_t input_ns                 # time of the input in hand
     cdef Fill last_fill
     cdef ns_t last_trade_ts_ns     # the venue's, of the newest execution that is booked
-    cdef Seen trade_ids
+    cdef Booked booked
 
     cdef int on_order_event(self, const OrderEvent* event, px_t bid_px_ticks,
                             px_t ask_px_ticks, ns_t now_ns) noexcept nogil
@@ -63,24 +64,25 @@ cdef class Orders(Working):
     # True: booked; False: its trade was known.
     cdef bint on_fill_row(self, const FillRow* row, px_t bid_px_ticks, px_t ask_px_ticks,
                           ns_t now_ns) noexcept nogil
+    # Booked by an earlier run: not to be booked again.
+    cdef void on_known(self, const KnownTrade* trades, int count) noexcept nogil
     # As on_reply, of an answer that came over REST.
     cdef int on_query(self, const QueryRow* row, ns_t now_ns) noexcept nogil
     cdef void on_unsent(self, seq_t intent_id, int verb, int outcome) noexcept nogil
 
+    cdef int _on_reply(self, const ReplyEvent* event, ns_t asked_ns, ns_t now_ns) noexcept nogil
     cdef void _on_event_state(self, Order* order, const OrderEvent* event) noexcept nogil
     cdef void _note_refusal(self, const Order* order) noexcept nogil
-    cdef void _settle_amend(self, Order* order, px_t px_ticks, qty_t qty_lots) noexcept nogil
     cdef void _on_place_reply(self, Order* order, const ReplyEvent* event) noexcept nogil
     cdef void _on_amend_accepted(self, Order* order) noexcept nogil
     cdef void _on_modify_reply(self, Order* order, const ReplyEvent* event) noexcept nogil
     cdef void _ask_again(self, Order* order, int reason) noexcept nogil
-    cdef void _on_status_reply(self, Order* order, const ReplyEvent* event,
+    cdef void _on_status_reply(self, Order* order, const ReplyEvent* event, ns_t asked_ns,
                                ns_t now_ns) noexcept nogil
     cdef void _on_status_amend(self, Order* order, const ReplyEvent* event,
-                               ns_t now_ns) noexcept nogil
-    cdef bint _is_past_arrival(self, const Order* order, ns_t now_ns) noexcept nogil
+                               ns_t asked_ns) noexcept nogil
+    cdef bint _is_past_arrival(self, const Order* order, ns_t asked_ns) noexcept nogil
     cdef bint _is_surprise(self, const OrderEvent* event, const Order* order) noexcept nogil
     cdef void _fill(self, const OrderEvent* event, int owner, int via, px_t bid_px_ticks,
                     px_t ask_px_ticks, ns_t now_ns) noexcept nogil
     cdef void _on_known_trade(self, Order* order, const OrderEvent* event) noexcept nogil
-    cdef bint _is_new_trade(self, seq_t trade_id, int side) noexcept nogil

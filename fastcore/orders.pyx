@@ -17,7 +17,6 @@ and the wait for them is timed like the wait for any answer. There an amend is o
 in, in whatever order: the push with the new terms and the reply.
 """
 cimport cython
-from libc.stdint cimport uint64_t
 from fastcore.check cimport FC_DCHECK
 from fastcore.codec.error_codes cimport (
     is_ambiguous, is_clock_refusal, is_no_such_order, is_plain_refusal, is_post_only_refusal,
@@ -59,7 +58,7 @@ cdef class Orders(Working):
     """Orders and position of one instrument. ValueError for a timeout that is not above 0."""
 
     def __cinit__(self, ns_t ack_timeout_ns, ns_t recv_window_ns, seq_t first_intent_id=1):
-        self.trade_ids = Seen(TRADE_IDS_MAX)
+        self.booked = Booked(TRADE_IDS_MAX)
 
     # -- EVENTS ---
 
@@ -72,11 +71,11 @@ cdef class Orders(Working):
         if event.intent_id < 0:
             self.strangers += 1
         else:
-            self.hear(event.intent_id)
+            self.hear(event.intent_id, not is_working(event.status))
         if self._is_surprise(event, order):
             result = SURPRISE
         if event.exec_type == EXEC_TRADE and event.last_qty_lots > 0:
-            if not self._is_new_trade(event.trade_id, event.side):
+            if not self.booked.take(event.trade_id, event.side, event.exch_ts_ns):
                 self.duplicate_fills += 1
                 if order != NULL:
                     self._owe(order, event.cum_qty_lots, now_ns)
@@ -116,12 +115,16 @@ cdef class Orders(Working):
 
     cdef bint on_fill_row(self, const FillRow* row, px_t bid_px_ticks, px_t ask_px_ticks,
                           ns_t now_ns) noexcept nogil:
-        """A row tells no state: only that so much is executed. All of it is: FILLED."""
+        """A row tells no state: only that so much is executed. All of it is: FILLED.
+
+        Older than what is remembered, it may be booked or not: it is not booked twice, and if it
+        never was, the position tells."""
         cdef Order* order = self.find(row.intent_id) if row.owner == OWNER_RUN else NULL
         cdef OrderEvent event
         self.changed = NULL
         self.input_ns = now_ns
-        if not self._is_new_trade(row.trade_id, <int>row.side):
+        if self.booked.is_beyond(row.exch_ts_ns) or not self.booked.take(
+                row.trade_id, <int>row.side, row.exch_ts_ns):
             return False
         event.intent_id = row.intent_id
         event.trade_id = row.trade_id
@@ -177,20 +180,13 @@ cdef class Orders(Working):
         self.post_only_refusals[order.side] += 1
         self.refused_ns[order.side] = self.input_ns
 
-    cdef void _settle_amend(self, Order* order, px_t px_ticks, qty_t qty_lots) noexcept nogil:
-        """The order stands at these terms; no amend is open any more."""
-        if px_ticks != order.px_ticks or qty_lots > order.qty_lots:
-            order.ahead_lots = order.seen_lots = -1     # back to the end of a queue
-        order.px_ticks = px_ticks
-        order.qty_lots = qty_lots
-        order.new_px_ticks = order.new_qty_lots = 0
-
     cdef bint _is_surprise(self, const OrderEvent* event, const Order* order) noexcept nogil:
         """Alive at the venue, though we hold it for dead without the venue's word or know nothing
-        of it; or executed by the venue's own hand (liquidation, ADL)."""
+        of it, an earlier run's that came late included; or executed by the venue's own hand
+        (liquidation, ADL)."""
         if event.exec_type == EXEC_CALCULATED:
             return True
-        if event.intent_id < 0:
+        if event.intent_id < 0 and event.intent_id != INTENT_EARLIER:
             return False
         if order == NULL:
             return is_live(event.status)
@@ -219,12 +215,18 @@ cdef class Orders(Working):
         self.last_fill.owner = owner
         self.last_fill.via = via
 
-    cdef bint _is_new_trade(self, seq_t trade_id, int side) noexcept nogil:
-        """Not booked before. Both sides of one trade may be ours: the side is part of the key."""
-        return self.trade_ids.take(2 * <uint64_t>trade_id + <uint64_t>side)
+    cdef void on_known(self, const KnownTrade* trades, int count) noexcept nogil:
+        """Executions that an earlier run has booked: they are in the opening position."""
+        cdef int i
+        for i in range(count):
+            self.booked.take(trades[i].trade_id, <int>trades[i].side, trades[i].exch_ts_ns)
 
     cdef int on_reply(self, const ReplyEvent* event, ns_t now_ns) noexcept nogil:
         """A WebSocket-API answer to one of our verbs."""
+        return self._on_reply(event, self.take_question(event.intent_id, now_ns)
+                              if event.verb == VERB_STATUS else now_ns, now_ns)
+
+    cdef int _on_reply(self, const ReplyEvent* event, ns_t asked_ns, ns_t now_ns) noexcept nogil:
         cdef Order* order = self.find(event.intent_id)
         cdef int result = 0
         self.changed = NULL
@@ -251,11 +253,12 @@ cdef class Orders(Working):
         elif event.verb == VERB_CANCEL:
             if event.status == 200:
                 self.move(order, ORD_CANCELED, REASON_NONE)
+                self.note_end(order, now_ns)
             elif is_working(order.state):
                 # Filled meanwhile, or never there, or throttled: only a query knows.
                 self.move(order, ORD_UNKNOWN, event.error_code)
         elif event.verb == VERB_STATUS:
-            self._on_status_reply(order, event, now_ns)
+            self._on_status_reply(order, event, asked_ns, now_ns)
         self._time_doubt(order, now_ns)
         return result | (CHANGED if self.changed != NULL else 0)
 
@@ -263,6 +266,7 @@ cdef class Orders(Working):
         """Also of an order that we did not doubt. Absent counts once the venue could not take the
         order any more; alive, though it ended by our books: SURPRISE."""
         cdef Order* order = self.find(row.intent_id)
+        cdef ns_t asked_ns = min(row.asked_ns, now_ns) if row.asked_ns > 0 else now_ns
         cdef ReplyEvent event
         cdef int result
         self.changed = NULL
@@ -278,16 +282,17 @@ cdef class Orders(Working):
         event.cancel_status = event.new_status = 0
         event.px_ticks = row.px_ticks
         event.qty_lots = row.qty_lots
-        if row.is_absent and self._is_past_arrival(order, now_ns):
+        if row.is_absent and self._is_past_arrival(order, asked_ns):
             self._ask_again(order, ABSENT_CODE)
-        result = self.on_reply(&event, now_ns)
+        result = self._on_reply(&event, asked_ns, now_ns)
         if not row.is_absent and is_live(event.order_status) and not is_working(order.state):
             result |= SURPRISE
         return result
 
-    cdef bint _is_past_arrival(self, const Order* order, ns_t now_ns) noexcept nogil:
-        """The venue refuses an order older than recvWindow: it can't appear any more."""
-        return now_ns - order.placed_ns > self.recv_window_ns + self.ack_timeout_ns
+    cdef bint _is_past_arrival(self, const Order* order, ns_t asked_ns) noexcept nogil:
+        """The venue refuses an order older than recvWindow: after that it can't appear any more.
+        An answer speaks of the time of its question: it may have been under way for long."""
+        return asked_ns - order.placed_ns > self.recv_window_ns + self.ack_timeout_ns
 
     cdef void _on_place_reply(self, Order* order, const ReplyEvent* event) noexcept nogil:
         if event.status == 200:
@@ -350,7 +355,7 @@ cdef class Orders(Working):
         order.is_queried = 0
         self.move(order, ORD_UNKNOWN, reason)
 
-    cdef void _on_status_reply(self, Order* order, const ReplyEvent* event,
+    cdef void _on_status_reply(self, Order* order, const ReplyEvent* event, ns_t asked_ns,
                                ns_t now_ns) noexcept nogil:
         """What a query says settles the matter; what it can't say is asked again, later."""
         if event.status == 200 and event.order_status != ORD_FREE:
@@ -358,22 +363,22 @@ cdef class Orders(Working):
             if event.order_status == ORD_FILLED and event.cum_qty_lots < 0:
                 self._owe(order, max(order.qty_lots, order.new_qty_lots), now_ns)
             if is_live(event.order_status):
-                self._on_status_amend(order, event, now_ns)
+                self._on_status_amend(order, event, asked_ns)
             self.move(order, event.order_status, REASON_NONE)
         elif (is_no_such_order(event.error_code) and order.state == ORD_UNKNOWN
-                and self._is_past_arrival(order, now_ns)):
+                and self._is_past_arrival(order, asked_ns)):
             order.is_queried = 0
             self.move(order, ORD_REJECTED, event.error_code)
 
     cdef void _on_status_amend(self, Order* order, const ReplyEvent* event,
-                               ns_t now_ns) noexcept nogil:
+                               ns_t asked_ns) noexcept nogil:
         """The terms that a live order has. An amend that may still come stays open, and so does
         one of which the answer tells no price: the diff cancels such an order."""
         if event.px_ticks <= 0 or event.qty_lots <= 0 or order.state != ORD_UNKNOWN:
             return
         if (order.new_qty_lots > 0 and event.px_ticks == order.px_ticks
                 and event.qty_lots == order.qty_lots and not order.is_amend_refused
-                and now_ns - order.amend_ns <= self.recv_window_ns + self.ack_timeout_ns):
+                and asked_ns - order.amend_ns <= self.recv_window_ns + self.ack_timeout_ns):
             return
         self._settle_amend(order, event.px_ticks, event.qty_lots)
 
@@ -393,6 +398,8 @@ cdef class Orders(Working):
             order.cancel_ns = 0
             if order.state == ORD_PENDING_CANCEL:
                 self.move(order, ORDER_WORKS, REASON_SEND_FAILED)
+        elif verb == VERB_STATUS:
+            order.questions_due = max(0, order.questions_due - 1)
         elif verb == VERB_MODIFY:
             order.new_px_ticks = order.new_qty_lots = 0
             order.amend_replies_due = max(0, order.amend_replies_due - 1)
@@ -422,6 +429,11 @@ cdef class Orders(Working):
         """on_query of a QueryRow's fields, all of them."""
         cdef QueryRow given = row
         return self.on_query(&given, now_ns)
+
+    def known(self, seq_t trade_id, int side, ns_t exch_ts_ns) -> None:
+        cdef KnownTrade trade
+        trade.trade_id, trade.side, trade.exch_ts_ns = trade_id, side, exch_ts_ns
+        self.on_known(&trade, 1)
 
     def last_fill_fields(self) -> dict:
         return self.last_fill

@@ -102,3 +102,32 @@ cdef class Seen:
                 if self._table[slot] == 0:
                     raise AssertionError(f"key {self._ring[place]} would not be found")
                 slot = (slot + 1) & self._mask
+
+
+@cython.final
+cdef class Booked:
+    """Booked(size): which of our executions are booked, the last `size` of them, and how new the
+    forgotten ones are. Both sides of one trade may be ours: the side is part of a key."""
+
+    def __cinit__(self, int64_t size):
+        self._seen = Seen(size)
+        self._exch_ts_ns = <ns_t*>calloc(size, sizeof(ns_t))
+        if self._exch_ts_ns == NULL:
+            raise MemoryError()
+
+    def __dealloc__(self):
+        free(self._exch_ts_ns)
+
+    cdef bint take(self, seq_t trade_id, int side, ns_t exch_ts_ns) noexcept nogil:
+        cdef int64_t place = self._seen.count & (self._seen._size - 1)
+        if not self._seen.take(2 * <uint64_t>trade_id + <uint64_t>side):
+            return False
+        self.forgotten_ts_ns = max(self.forgotten_ts_ns, self._exch_ts_ns[place])
+        self._exch_ts_ns[place] = exch_ts_ns
+        return True
+
+    cdef bint has(self, seq_t trade_id, int side) noexcept nogil:
+        return self._seen.has(2 * <uint64_t>trade_id + <uint64_t>side)
+
+    cdef bint is_beyond(self, ns_t exch_ts_ns) noexcept nogil:
+        return 0 < self.forgotten_ts_ns and exch_ts_ns <= self.forgotten_ts_ns

@@ -250,6 +250,12 @@ cdef struct QueryRow:          # what a REST query says of one of our orders; th
     px_t px_ticks
     qty_t qty_lots             # total, what is executed included
     qty_t cum_qty_lots
+    ns_t asked_ns              # when the question left; 0: when its answer came
+
+cdef struct KnownTrade:        # booked by an earlier run; the journal's KNOWN holds rows of it
+    seq_t trade_id
+    int64_t side               # ours
+    ns_t exch_ts_ns
 
 cdef struct AccountEvent:      # one push about the account; `has_*` say what it told
     ns_t exch_ts_ns

@@ -354,7 +354,9 @@ def test_others_orders_are_counted_and_their_fills_booked_and_doubted(
     other = {"newClientOrderId": client_id, "side": "BUY", "quantity": "0.010"}
     desk.update(other, "NEW", "NEW")
     desk.update(other, "CANCELED", "CANCELED")
-    assert Halt(desk.core.halt_bits) == Halt.NONE
+    # One of an earlier run lives, or did, though nobody here waits for it.
+    is_ours = owner == FillOwner.EARLIER
+    assert Halt(desk.core.halt_bits) == (Halt.RECONCILING if is_ours else Halt.NONE)
     assert (desk.numbers["strangers"], desk.numbers["position_lots"]) == (2, 0)
     desk.fill(other, "0.003", "0.003", px="59999.00")
     assert Halt.RECONCILING in Halt(desk.core.halt_bits)

@@ -142,6 +142,7 @@ class Account:
         self.orders.query({
             "intent_id": self.intent, "is_absent": 0, "order_status": status,
             "venue_order_id": 7, "px_ticks": PX, "qty_lots": QTY, "cum_qty_lots": cum,
+            "asked_ns": 0,
         }, self.now_ns)  # fmt: skip
 
     def on_query_end(self, _at: int) -> None:

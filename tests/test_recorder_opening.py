@@ -213,7 +213,9 @@ def test_both_sides_of_one_trade_count(tmp_path: Path) -> None:
     builder.fill(1, Side.BUY, 600_000, 4, trade_id=5)
     builder.fill(2, Side.SELL, 600_000, 4, trade_id=5)
     run_dir = end(builder)
-    assert opening_of(run_dir).instruments[KEY].booked == {(5, Side.BUY), (5, Side.SELL)}
+    opening = opening_of(run_dir).instruments[KEY]
+    assert opening.booked == {(5, Side.BUY), (5, Side.SELL)}
+    assert {known[:2] for known in opening.known} == opening.booked
     assert len(account_history([run_dir]).fills) == 2
 
 

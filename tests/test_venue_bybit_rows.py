@@ -188,6 +188,26 @@ def test_order_off_the_grid_or_unknown_is_refused() -> None:
         rows.order_row({**ORDER, "side": ""}, instrument())
 
 
+@pytest.mark.parametrize("wrong", [{"qty": "0.0001"}, {"price": "1600.05"},
+                                   {"orderStatus": "Dreaming"}, {"side": ""}])  # fmt: skip
+def test_an_order_that_cannot_be_read_hides_no_other_and_can_be_canceled(
+    wrong: dict[str, str],
+) -> None:
+    good = {**ORDER, "symbol": "BTCUSDT"}
+    (part, whole), _ = BYBIT.open_orders(instrument()).read(body({**good, **wrong}, good))
+    text = ORDER["orderId"]
+    assert part == OrderRow(
+        "BTCUSDT", "test-000005", id_number(text), Side.BUY, OrderState.NEW, 0, 0, 0, text,
+        is_whole=False,
+    )  # fmt: skip
+    assert whole.is_whole
+    assert BYBIT.cancel(instrument(), part).params["orderId"] == text
+    with pytest.raises(ValueError, match="Expected"):
+        BYBIT.order(instrument(), "test-000005").read(body({**good, **wrong}))
+    with pytest.raises(ValueError, match="text in orderId"):
+        BYBIT.open_orders(instrument()).read(body({**good, **wrong, "orderId": 1}))
+
+
 def test_execution_of_the_documents() -> None:
     ether = instrument(symbol="ETHPERP", tick="0.01", lot="0.01", base="ETH", quote="USDC")
     (found,), cursor = Window(0, SPAN_MS).read(body(EXECUTION), ether)
@@ -221,6 +241,16 @@ def test_fee_is_never_too_low_as_in_the_decoder(fee: str, fee_e8: int) -> None:
 def test_fee_assets(category: str, coin: str, asset: FeeAsset) -> None:
     row = {**EXECUTION, "feeCurrency": coin, "execPrice": "95900.1"}
     assert rows.trade_row(row, instrument(category)).fee_asset is asset
+
+
+@pytest.mark.parametrize("change", [{"execPrice": "95900.15"}, {"execQty": "0.0005"}])
+def test_a_trade_of_before_the_grid_changed_can_be_known_again(change: dict[str, str]) -> None:
+    row = {**EXECUTION, "symbol": "BTCUSDT", "execPrice": "95900.1", **change}
+    (part,), _ = Window(0, SPAN_MS).read(body(row), instrument())
+    assert (part.is_whole, part.px_ticks, part.qty_lots) == (False, 0, 0)
+    assert part.trade_id == id_number(EXECUTION["execId"])
+    with pytest.raises(ValueError, match="a number in exec"):
+        rows.trade_row({**row, **dict.fromkeys(change, "x")}, instrument())
 
 
 def test_what_moves_no_position_is_no_trade() -> None:

@@ -406,7 +406,7 @@ def test_documented_rows_read_exactly(venue, btc):
 
 
 @pytest.mark.parametrize(("change", "named"), [
-    ({"isBuyer": 1}, "isBuyer"), ({"isMaker": None}, "isMaker"), ({"price": "4.001"}, "price"),
+    ({"isBuyer": 1}, "isBuyer"), ({"isMaker": None}, "isMaker"), ({"price": "four"}, "price"),
     ({"qty": "0"}, "qty"), ({"qty": 12}, "qty"), ({"id": -1}, "id"), ({"time": 1.5}, "time"),
     ({"symbol": "ETHUSDT"}, "symbol"), ({"commission": "1E-8"}, "commission"),
     ({"commissionAsset": None}, "commissionAsset"),

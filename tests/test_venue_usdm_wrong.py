@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from engine.venues.base import Instrument, TradeRow
+from engine.venues.base import Instrument, OrderRow, TradeRow
 from engine.venues.binance_usdm import BinanceUsdm
 from fastcore.types import FeeAsset, OrderState, Side
 
@@ -81,28 +81,60 @@ TEXTS = {"clientOrderId", "commissionAsset"}  # any text is one; a fee may be ne
 
 
 def test_broken_rows_are_refused_by_name(venue, btc):
-    cases = ((ORDER, READ_OF_ORDER, venue.open_orders(btc)),
-             (TRADE, READ_OF_TRADE, venue.trades(btc, 0)))  # fmt: skip
-    for good, names, call in cases:
+    order = venue.order_by_id(btc, str(ORDER["orderId"]))
+    cases = ((ORDER, READ_OF_ORDER, order.read),
+             (TRADE, READ_OF_TRADE, lambda row: venue.trades(btc, 0).read([row])))  # fmt: skip
+    for good, names, read in cases:
         for key, row in broken(good):
             is_text = key in TEXTS and isinstance(row.get(key), str)
             is_rebate = key == "commission" and row.get(key) == "-1"
             if key not in names or is_text or is_rebate:
-                call.read([row])
+                read(row)
                 continue
             with pytest.raises(ValueError, match=f"Expected {key}|{key} "):
-                call.read([row])
+                read(row)
 
 
 @pytest.mark.parametrize("row", [
     {**ORDER, "price": "20000.05"}, {**ORDER, "origQty": "0.0101"},
     {**ORDER, "executedQty": "0.0005"}, {**ORDER, "executedQty": "0.011"},
-    {**ORDER, "status": "ADRIFT"}, {**ORDER, "side": "LONG"}, {**ORDER, "symbol": "ETHUSDT"},
-    {**ORDER, "orderId": 1 << 63}, {**ORDER, "orderId": "22542179"},
+    {**ORDER, "status": "NEW_ADL"}, {**ORDER, "side": "LONG"},
 ])  # fmt: skip
-def test_off_the_grid_or_out_of_range_is_no_order(venue, btc, row):
+def test_an_order_that_cannot_be_read_hides_no_other_and_can_be_canceled(venue, btc, row):
+    with pytest.raises(ValueError, match="order: Expected"):
+        venue.order(btc, "abc").read(row)
+    ours = {**ORDER, "clientOrderId": "tm0123abcd-01-000000000001", "orderId": 7}
+    (part, whole), _ = venue.open_orders(btc).read([row, ours])
+    assert part == OrderRow("BTCUSDT", "abc", 22542179, Side.BUY, OrderState.NEW, 0, 0, 0,
+                            "22542179", is_whole=False)  # fmt: skip
+    assert (whole.client_id, whole.qty_lots, whole.is_whole) == (ours["clientOrderId"], 10, True)
+    assert venue.cancel(btc, part).params["orderId"] == "22542179"
+
+
+def test_a_conditional_order_that_cannot_be_read_hides_no_other(venue, btc):
+    row = {"algoId": 5, "clientAlgoId": "web_1", "symbol": "BTCUSDT", "side": "SELL",
+           "algoStatus": "NEW", "price": "0.05", "quantity": "0.010"}  # fmt: skip
+    (part,) = venue.open_conditional(btc).read([row])
+    assert (part.is_whole, part.is_conditional, part.venue_order_text) == (False, True, "5")
+    assert venue.cancel(btc, part).params["algoId"] == "5"
+
+
+@pytest.mark.parametrize("row", [
+    {**ORDER, "symbol": "ETHUSDT"}, {**ORDER, "orderId": 1 << 63}, {**ORDER, "orderId": "2"},
+    {**ORDER, "clientOrderId": None},
+])  # fmt: skip
+def test_an_order_that_cannot_be_named_is_no_answer(venue, btc, row):
     with pytest.raises(ValueError, match="openOrders: Expected"):
         venue.open_orders(btc).read([row])
+
+
+@pytest.mark.parametrize("change", [{"price": "7819.15"}, {"qty": "0.0025"}])
+def test_a_trade_of_before_the_grid_changed_can_be_known_again(venue, btc, change):
+    old, new = {**TRADE, **change}, {**TRADE, "id": 698760}
+    (part, whole), _ = venue.trades(btc, 0).read([old, new])
+    assert (part.is_whole, part.trade_id, part.side) == (False, 698759, Side.SELL)
+    assert (part.px_ticks, part.qty_lots, part.exch_ts_ns) == (0, 0, 1569514978020_000_000)
+    assert (whole.is_whole, whole.px_ticks, whole.qty_lots) == (True, 78_191, 2)
 
 
 def test_fee_finer_than_we_can_book_is_refused(venue, btc):

@@ -51,6 +51,8 @@ def tell_all(desk: Desk) -> None:
     """Every input that the edge knows beside the streams."""
     now: dict[str, Any] = {"now_ns": desk.now_ns}
     intent = next((each["intent_id"] for each in desk.numbers["own"]), 1)
+    desk.core.known([(3, Side.BUY, 4), (2, Side.SELL, 3)], desk.now_ns)
+    desk.collect(0)
     desk.core.fill_row(
         trade_id=1, venue_order_id=2, intent_id=-1, owner=FillOwner.EARLIER, side=Side.SELL,
         px_ticks=600_000, qty_lots=1, fee_e8=1, fee_asset=0, is_maker=False, exch_ts_ns=5, **now,
@@ -58,7 +60,7 @@ def tell_all(desk: Desk) -> None:
     desk.collect(0)
     desk.core.query(
         intent_id=intent, is_absent=False, order_status=OrderState.CANCELED, venue_order_id=2,
-        px_ticks=1, qty_lots=10, cum_qty_lots=0, **now,
+        px_ticks=1, qty_lots=10, cum_qty_lots=0, asked_ns=desk.now_ns - 5, **now,
     )  # fmt: skip
     desk.collect(0)
     table = desk.core.config["params"] | {"half_spread_ticks": 4.0}

@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from engine.gateway.hotrole import Role
 from fastcore.core import Core
@@ -12,6 +12,7 @@ class HotSend:
     def account(self, number: int, position_lots: int, open_orders: int) -> int: ...
     def snapshot(self, number: int, body: bytes) -> int: ...
     def opening(self, number: int, position_lots: int) -> int: ...
+    def known(self, number: int, trades: Iterable[tuple[int, int, int]]) -> int: ...
     def fill_row(
         self, number: int, *, trade_id: int, venue_order_id: int, intent_id: int, owner: int,
         side: int, px_ticks: int, qty_lots: int, fee_e8: int, fee_asset: int, is_maker: bool,
@@ -20,6 +21,7 @@ class HotSend:
     def query(
         self, number: int, *, intent_id: int, is_absent: bool, order_status: int,
         venue_order_id: int, px_ticks: int, qty_lots: int, cum_qty_lots: int,
+        asked_ns: int = 0,
     ) -> int: ...  # fmt: skip
     def params(self, number: int, values: Sequence[float]) -> int: ...
     def take(self, number: int, side: int, px_ticks: int, qty_lots: int, reason: int) -> int: ...

@@ -285,6 +285,11 @@ cdef class HotSend:
         core = <object>self._core(number)
         return self._after(number, core.opening(position_lots, hs_monotonic_ns()))
 
+    def known(self, int number, trades) -> int:
+        """(trade id, our side, venue's UTC ns) each, which earlier runs have booked."""
+        core = <object>self._core(number)
+        return self._after(number, core.known(trades, hs_monotonic_ns()))
+
     def fill_row(self, int number, **row) -> int:
         """An execution read over REST: 1 booked, 0 known already."""
         core = <object>self._core(number)

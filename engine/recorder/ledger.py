@@ -24,7 +24,7 @@ from engine.recorder.projection import (
 from engine.recorder.tail import JournalTail, Position
 from engine.recorder.views import VIEWS
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 BATCH_MAX = 20_000  # records in one transaction, of all journals: bounds its memory
 __all__ = ["Ledger", "LedgerBusyError", "LedgerDamagedError", "state_text"]
 _SCHEMA = Path(__file__).with_name("schema.sql")

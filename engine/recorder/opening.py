@@ -38,7 +38,7 @@ _LAST_TRADE = """SELECT exch_ts_ns, trade_id FROM fills JOIN instruments USING (
 WHERE key = ? ORDER BY exch_ts_ns DESC, trade_id DESC LIMIT 1"""
 _CARRIED = """SELECT json_extract(detail, '$.carried_e8') AS carried_e8 FROM engine_events
 WHERE kind = 'opening' AND json_extract(detail, '$.instrument') = ? ORDER BY seq DESC LIMIT 1"""
-_TRADES = """SELECT trade_id, side FROM fills JOIN instruments USING (core)
+_TRADES = """SELECT trade_id, side, exch_ts_ns FROM fills JOIN instruments USING (core)
 WHERE key = ? AND exch_ts_ns >= ?"""
 _OPEN_ORDERS = """SELECT orders.intent_id, v_open.client_id, orders.venue_order_id, orders.side,
     px_ticks, qty_lots, cum_qty_lots
@@ -80,6 +80,7 @@ class InstrumentOpening:
     last_trade_id: int  # -1: none
     trade_ids: frozenset[int]  # booked since OVERLAP_NS before that trade, in any run
     booked: frozenset[tuple[int, int]]  # the same with the side: both sides may be ours
+    known: tuple[tuple[int, int, int], ...]  # ... and the venue's UTC, oldest first: Core.known
     open_orders: tuple[OpenOrder, ...]
 
     def position_in(self, lot: str) -> int:
@@ -175,9 +176,10 @@ class _Run:
         row = next(iter(self.rows(_LAST_TRADE, key)), None)
         return (row["exch_ts_ns"], row["trade_id"]) if row else (0, -1)
 
-    def booked(self, key: str, since_ns: int) -> set[tuple[int, int]]:
-        """(trade id, side)."""
-        return {(row["trade_id"], row["side"]) for row in self.rows(_TRADES, key, since_ns)}
+    def booked(self, key: str, since_ns: int) -> dict[tuple[int, int], int]:
+        """{(trade id, side): venue's UTC}."""
+        rows = self.rows(_TRADES, key, since_ns)
+        return {(row["trade_id"], row["side"]): row["exch_ts_ns"] for row in rows}
 
     def carried_e8(self, key: str) -> int:
         return next((int(row["carried_e8"] or 0) for row in self.rows(_CARRIED, key)), 0)
@@ -213,7 +215,7 @@ class _Chain:
     def end_of(self, key: str) -> InstrumentOpening | None:
         """From the newest run that opened the instrument; trades of older ones, too."""
         found: tuple[_Run, sqlite3.Row] | None = None
-        last, booked = (0, -1), set[tuple[int, int]]()
+        last, booked = (0, -1), dict[tuple[int, int], int]()
         for run in self._back(key.partition(".")[0]):
             if found is not None and run.end_ns < last[0] - OVERLAP_NS:
                 break
@@ -232,6 +234,7 @@ class _Chain:
             position_lots=row["position_lots"], base_fees_e8=row["base_fees_e8"],
             carried_e8=run.carried_e8(key), last_trade_ts_ns=last[0], last_trade_id=last[1],
             trade_ids=frozenset(trade_id for trade_id, _ in booked), booked=frozenset(booked),
+            known=tuple(sorted(((*t, at) for t, at in booked.items()), key=lambda row: row[2])),
             open_orders=run.open_orders(key),
         )  # fmt: skip
 

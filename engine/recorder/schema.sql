@@ -137,7 +137,8 @@ CREATE TABLE queries (         -- what a REST query said of one of our orders
     venue_order_id INTEGER NOT NULL,
     px_ticks INTEGER NOT NULL,
     qty_lots INTEGER NOT NULL,
-    cum_qty_lots INTEGER NOT NULL
+    cum_qty_lots INTEGER NOT NULL,
+    asked_ns INTEGER NOT NULL   -- when the question left; 0: not told
 );
 CREATE INDEX queries_intent ON queries (intent_id);
 

@@ -262,6 +262,8 @@ def _apply(core: Core, record: Record) -> None:
         core.timer(now_ns)
     elif kind == KIND["COMMAND"]:
         core.command(record.arg, now_ns)
+    elif kind == KIND["KNOWN"]:
+        core.known(struct.iter_unpack("<3q", payload), now_ns)
     elif kind == KIND["PARAMS"]:
         core.params(list(struct.unpack(f"<{len(payload) // 8}d", payload)), now_ns)
     else:

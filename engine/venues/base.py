@@ -2,8 +2,10 @@
 
 Sans-IO: an adapter makes requests and reads answers; who sends them is engine/gateway. Prices are
 ticks and quantities lots here already, exactly, or ValueError: what is off the grid is nothing
-that we could hold a belief about. Ids are what the venue's decoder in fastcore.codec gives for the
-same text, so that a row of REST and an event of a stream name the same trade.
+that we could hold a belief about. In a list such a row must not hide the others: it comes with
+`is_whole` False, and says what a cancel, or to know it again, needs. Ids are what the venue's
+decoder in fastcore.codec gives for the same text, so that a row of REST and an event of a stream
+name the same trade.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -122,6 +124,9 @@ class OrderRow:
     cum_qty_lots: int
     venue_order_text: str  # as the venue wrote it: what a cancel by id takes
     is_conditional: bool = False  # waits for its trigger, at an endpoint of its own
+    # False, in lists of open orders alone: symbol, client id and venue's id are good, and it may
+    # rest; state, side, price and quantities could not be read, and mean nothing.
+    is_whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +145,9 @@ class TradeRow:
     is_maker: bool
     exch_ts_ns: int
     venue_order_text: str
+    # False: ids, side and time are good; price, quantity and fee could not be read (a trade of
+    # before the venue changed its grid), and mean nothing. Booked already, it needs no reading.
+    is_whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)

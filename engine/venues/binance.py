@@ -26,7 +26,7 @@ from engine.venues.base import (
     Urgency,
 )
 from engine.venues.binance_answers import Told5xx, failure_of, header, reader
-from engine.venues.binance_rows import MS_NS, Row, order_row, rows
+from engine.venues.binance_rows import MS_NS, Row, open_row, order_row, rows
 from engine.venues.binance_sign import Credential, query_text
 from fastcore.types import Side
 
@@ -185,7 +185,7 @@ class Binance:
         self, instrument: Instrument, weight: int
     ) -> Call[tuple[list[OrderRow], str]]:
         def read(document: Any) -> tuple[list[OrderRow], str]:
-            return [order_row(row, instrument) for row in rows("openOrders", document)], ""
+            return [open_row(row, instrument) for row in rows("openOrders", document)], ""
 
         return self._asked(f"{self.root}/openOrders", read, weight, symbol=instrument.symbol)
 

@@ -1,9 +1,10 @@
 """Binance's JSON, read strictly: what is missing, of another type or off the grid is a ValueError
-that names it. A row that can't be read whole is no row.
+that names it. A row that can't be read whole is no row, but for lists of open orders and trades.
 """
 
 import math
 import re
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -165,6 +166,32 @@ def order_row(row: Row, instrument: Instrument) -> OrderRow:
     )
 
 
+def open_row(row: Row, instrument: Instrument) -> OrderRow:
+    """Of openOrders: a stranger's order off our grid, or a status that we don't know (NEW_ADL,
+    PENDING_CANCEL), must not hide our own ones."""
+    try:
+        return order_row(row, instrument)
+    except ValueError:
+        return _part(row, instrument, "orderId", "clientOrderId")
+
+
+def open_algo_row(row: Row, instrument: Instrument) -> OrderRow:
+    try:
+        return algo_row(row, instrument)
+    except ValueError:
+        return replace(_part(row, instrument, "algoId", "clientAlgoId"), is_conditional=True)
+
+
+def _part(row: Row, instrument: Instrument, id_key: str, client_key: str) -> OrderRow:
+    """What a cancel needs. ValueError: not even that."""
+    row.of("symbol", instrument.symbol)
+    order_id = row.whole(id_key)
+    return OrderRow(
+        instrument.symbol, row.text(client_key), order_id, Side.BUY, OrderState.NEW, 0, 0, 0,
+        str(order_id), is_whole=False,
+    )  # fmt: skip
+
+
 def algo_row(row: Row, instrument: Instrument) -> OrderRow:
     """One of USD-M's conditional orders; quantity 0: it closes the whole position."""
     row.of("symbol", instrument.symbol)
@@ -194,18 +221,23 @@ def trade_row(row: Row, instrument: Instrument, side: Side, maker_key: str) -> T
         venue_order_id=order_id,
         client_id="",
         side=side,
-        px_ticks=row.ticks("price", instrument),
-        qty_lots=row.lots("qty", instrument),
+        px_ticks=0,
+        qty_lots=0,
         fee_e8=fee_e8,
         fee_asset=fee_asset(row.text("commissionAsset"), fee_e8, instrument),
         is_maker=row.flag(maker_key),
         exch_ts_ns=row.whole("time") * MS_NS,
         venue_order_text=str(order_id),
+        is_whole=False,
     )
-    for key, number in (("price", trade.px_ticks), ("qty", trade.qty_lots)):
-        if number <= 0:
+    for key in ("price", "qty"):
+        if row.decimal(key) <= 0:
             raise row.wrong(key, "above 0")
-    return trade
+    try:
+        px_ticks, qty_lots = row.ticks("price", instrument), row.lots("qty", instrument)
+    except ValueError:
+        return trade
+    return replace(trade, px_ticks=px_ticks, qty_lots=qty_lots, is_whole=True)
 
 
 def fee_asset(asset: str, fee_e8: int, instrument: Instrument) -> FeeAsset:

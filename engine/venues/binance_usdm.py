@@ -25,7 +25,7 @@ from engine.venues.base import (
 )
 from engine.venues.binance import DAY_MS, Binance
 from engine.venues.binance_answers import Told5xx
-from engine.venues.binance_rows import SIDES, Row, algo_row, rate_ppm, rows, trade_row
+from engine.venues.binance_rows import SIDES, Row, open_algo_row, rate_ppm, rows, trade_row
 from engine.venues.binance_symbols import instruments_of
 
 # (levels, weight), "Order Book": 1,000 is the most that the venue gives.
@@ -188,7 +188,7 @@ class BinanceUsdm(Binance):
 
     def open_conditional(self, instrument: Instrument) -> Call[list[OrderRow]] | None:
         def read(document: Any) -> list[OrderRow]:
-            return [algo_row(row, instrument) for row in rows("openAlgoOrders", document)]
+            return [open_algo_row(row, instrument) for row in rows("openAlgoOrders", document)]
 
         path = f"{self.root}/openAlgoOrders"
         return self._asked(path, read, 1, symbol=instrument.symbol)

@@ -95,18 +95,19 @@ def one_order(path: str, instrument: Instrument, name: str, value: str) -> Call[
         raise ValueError(f"{name} must not be empty")
 
     def read(body: Any) -> OrderRow | None:
-        found = orders_of(body, instrument)
-        return found[0] if found else None
+        found = _of_instrument(body, instrument)
+        return rows.order_row(found[0], instrument) if found else None
 
     return safety(path, {**named(instrument), name: value}, read)
 
 
 def orders_of(body: Any, instrument: Instrument) -> list[OrderRow]:
-    return [
-        rows.order_row(row, instrument)
-        for row in rows.rows_of(body)
-        if row.get("symbol") == instrument.symbol
-    ]
+    """Of a list of open ones."""
+    return [rows.open_row(row, instrument) for row in _of_instrument(body, instrument)]
+
+
+def _of_instrument(body: Any, instrument: Instrument) -> list[Mapping[str, Any]]:
+    return [row for row in rows.rows_of(body) if row.get("symbol") == instrument.symbol]
 
 
 def setting(what: str, path: str, params: Mapping[str, str]) -> Setting:

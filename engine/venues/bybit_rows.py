@@ -7,6 +7,7 @@ market/instrument, user/apikey-info; enum definitions.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, InvalidOperation
 from typing import Any
 
@@ -294,25 +295,49 @@ def order_row(row: Mapping[str, Any], instrument: Instrument) -> OrderRow:
     )
 
 
+def open_row(row: Mapping[str, Any], instrument: Instrument) -> OrderRow:
+    """Of a list of open orders: one that can't be read whole (a stranger's off our grid, a status
+    that we don't know) must not hide our own ones; this is what its cancel needs."""
+    try:
+        return order_row(row, instrument)
+    except ValueError:
+        order_text = text_of(row, "orderId")
+    return OrderRow(
+        instrument.symbol, text_of(row, "orderLinkId"), id_number(order_text), Side.BUY,
+        OrderState.NEW, 0, 0, 0, order_text, row.get("orderStatus") == "Untriggered",
+        is_whole=False,
+    )  # fmt: skip
+
+
 def trade_row(row: Mapping[str, Any], instrument: Instrument) -> TradeRow:
     order_text = text_of(row, "orderId")
     is_maker = row.get("isMaker")
     if not isinstance(is_maker, bool):
         raise ValueError(f"Expected true or false in isMaker, was {is_maker!r}")
-    return TradeRow(
+    trade = TradeRow(
         symbol=instrument.symbol,
         trade_id=id_number(text_of(row, "execId")),
         venue_order_id=id_number(order_text),
         client_id=text_of(row, "orderLinkId"),
         side=_side_of(row),
-        px_ticks=_ticks_of(row, "execPrice", instrument),
-        qty_lots=_lots_of(row, "execQty", instrument),
+        px_ticks=0,
+        qty_lots=0,
         fee_e8=e8_of(row, "execFee", ROUND_CEILING),
         fee_asset=_fee_asset(str(row.get("feeCurrency") or ""), instrument),
         is_maker=is_maker,
         exch_ts_ns=whole_of(row, "execTime") * NS_PER_MS,
         venue_order_text=order_text,
+        is_whole=False,
     )
+    for name in ("execPrice", "execQty"):
+        decimal_of(row, name)
+    try:
+        px_ticks, qty_lots = (
+            _ticks_of(row, "execPrice", instrument), _lots_of(row, "execQty", instrument)
+        )  # fmt: skip
+    except ValueError:
+        return trade
+    return replace(trade, px_ticks=px_ticks, qty_lots=qty_lots, is_whole=True)
 
 
 def _fee_asset(coin: str, instrument: Instrument) -> FeeAsset:
