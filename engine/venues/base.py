@@ -3,8 +3,9 @@
 Sans-IO: an adapter makes requests and reads answers; who sends them is engine/gateway. Prices are
 ticks and quantities lots here already, exactly, or ValueError: what is off the grid is nothing
 that we could hold a belief about. In a list such a row must not hide the others: it comes with
-`is_whole` False, and says what a cancel, or to know it again, needs. Ids are what the venue's decoder in fastcore.codec gives for the
-same text, so that a row of REST and an event of a stream name the same trade.
+`is_whole` False, and says what a cancel, or to know it again, needs. Ids are what the venue's
+decoder in fastcore.codec gives for the same text, so that a row of REST and an event of a stream
+name the same trade.
 """
 
 from collections.abc import Callable, Mapping, Sequence
