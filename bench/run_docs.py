@@ -32,7 +32,8 @@ EXAMPLES = "deploy/examples"
 # Steps of a start-up as the engine names them, each with what it sees to. A test looks for each of
 # the names in engine/live.
 STEPS = {
-    "account locked": "no other engine of this host runs on the account (`state_dir`)",
+    "account locked": "no other engine of this host runs on the account (`state_dir`), or with its "
+    "key, whatever the account is called there (`$XDG_STATE_HOME/tickmaker/locks`)",
     "clock in step with the venue": "the offset of the venue's clock, for every signature",
     "instrument filters read": "tick, lot, sizes, limits; one that is not traded ends it",
     "fees read": "the configuration reckons with no less than the venue takes",
@@ -40,9 +41,12 @@ STEPS = {
     "account set up": "one-way mode; margin, leverage, STP and fee asset as `wanted`",
     "run before this one read": "where that run's ledger ended, torn or not",
     "core and journal ready": "one core and journal an instrument",
-    "opening position known": "by our own ledger; of an instrument's first run by the venue",
+    "opening position known": "by our own ledger; of an instrument's first run by the venue, "
+    "within `position_lots_max`: on spot it is the whole wallet",
     "USER connection up": "what happens from here on is heard",
-    "leftover orders cancelled": "ours of earlier runs; strangers' where `strangers` says so",
+    "orders of the run before can't arrive any more": "after a kill: at most `recv_window_ms`",
+    "leftover orders cancelled": "ours of earlier runs, in instruments that are not named any "
+    "more, too; strangers' where `strangers` says so",
     "account agreed with the venue": "fills missed are booked; position and orders are equal",
     "balances read": "for the ledger",
     "dead-man switch armed": "and confirmed; where the venue has one",

@@ -18,7 +18,14 @@ from rich.markup import escape
 from engine import cli_live
 from engine.cli_bench import bench_app
 from engine.cli_check import check
-from engine.cli_output import JsonFlag, print_json, print_result, progress_bar, warn
+from engine.cli_output import (
+    JsonFlag,
+    has_said,
+    print_json,
+    print_result,
+    progress_bar,
+    warn,
+)
 from engine.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, TickmakerError
 
 app = typer.Typer(
@@ -169,6 +176,9 @@ def verify(
     with progress_bar("verifying", as_json) as advance:
         result = verify_run(run, progress=advance)
     print_result(result, as_json)
+    if not as_json and not result["signatures_checked"]:
+        print("signatures_checked no: the run's key is not at hand, so messages were compared "
+              "without their signatures")
     raise typer.Exit(EXIT_OK if result["identical"] else EXIT_FAILED)
 
 
@@ -185,6 +195,9 @@ def report(
 
 @runs_app.command("tidy")
 def runs_tidy(
+    folder: Annotated[
+        Path | None, typer.Argument(help="Where run folders are; the same as --runs.")
+    ] = None,
     runs: RunsDir = Path("runs"),
     keep_days: Annotated[
         float | None, typer.Option(min=0.0, help="Drop journals of runs that ended before.")
@@ -203,10 +216,17 @@ def runs_tidy(
     from engine.recorder.retention import tidy
 
     result = tidy(
-        runs, wall_ns(), keep_days=keep_days, bytes_max=max_bytes, is_dry=not delete
+        folder or runs, wall_ns(), keep_days=keep_days, bytes_max=max_bytes, is_dry=not delete
     )
-    print_result(result, as_json)
     kept = [row for row in result["journals"] if row["kept_because"]]
+    if as_json:
+        print_json(result)
+    else:
+        rows = [
+            {"run": Path(row["run_dir"]).name, "bytes": row["bytes"], "dropped": row["dropped"]}
+            for row in result["journals"]
+        ]
+        print_result({**result, "journals": rows}, as_json)
     for row in kept:
         warn(f"{row['run_dir']} keeps its journal: {row['kept_because']}")
     raise typer.Exit(EXIT_FAILED if kept else EXIT_OK)
@@ -268,7 +288,7 @@ def main() -> None:
         console.print(f"[bold red]error:[/] {escape(e.what)}")
         if e.remedy:
             console.print(f"  {escape(e.remedy)}")
-        if "--json" in sys.argv:
+        if "--json" in sys.argv and not has_said():
             print_json({"error": e.what, "remedy": e.remedy, "exit_code": e.exit_code})
         sys.exit(e.exit_code)
     except KeyboardInterrupt:

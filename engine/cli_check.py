@@ -44,10 +44,15 @@ def check(
 
 
 def _show(result: dict[str, Any]) -> None:
+    from engine.report.terminal import cell_text
+
     console = Console(highlight=False, soft_wrap=True)
     for kind in ("accounts", "instruments"):
         for row in result[kind]:
-            told = (f"{key} {value}" for key, value in row.items() if value is not None)
+            told = (
+                f"{key.replace('_', ' ')} {cell_text(value)}"
+                for key, value in row.items() if value is not None
+            )  # fmt: skip
             console.print(f"{kind[:-1]}: {', '.join(told)}", markup=False)
     if result["plan"] is not None:
         console.print("\n".join(_plan_lines(result["plan"]["rows"])))

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from engine.cli_output import JsonFlag, print_json, print_result
+from engine.cli_output import JsonFlag, print_json
 from engine.errors import EXIT_USAGE, TickmakerError
 
 Run = Annotated[Path, typer.Argument(help="The run's folder.")]
@@ -74,7 +74,16 @@ def params(
 def _ask(run: Path, request: dict[str, Any], as_json: bool) -> None:
     from engine.live.control import ask
 
-    print_result(ask(run, request), as_json)
+    answer = ask(run, request)
+    if as_json:
+        print_json(answer)
+        return
+    from engine.run_view import plain_value
+
+    for key, reasons in answer.get("state", {}).items():
+        print(f"{key}: {', '.join(reasons) or 'free to quote'}")
+    for name, value in answer.get("params", {}).items():
+        print(f"{name} = {plain_value(value)}")
 
 
 def add_to(app: typer.Typer) -> None:

@@ -8,6 +8,7 @@ else the file says.
 import hashlib
 import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from engine.config import (
     WantedAccount,
 )  # fmt: skip
 from engine.config_tables import WS_KINDS, AccountTable, FileTable
-from engine.config_text import Sought, first_error, line_numbers
+from engine.config_text import Sought, dotted, first_error, line_numbers, nearest
 from engine.credentials import (
     Credential,
     from_environment,
@@ -287,7 +288,7 @@ def _urls(
         if kind not in kinds:
             raise sought.error(
                 (*key, "ws_url", kind), f"unknown key ws_url.{kind}",
-                f"A {table.venue} account has {', '.join(kinds)}.",
+                nearest(kind, kinds) or f"A {table.venue} account has {', '.join(kinds)}.",
             )  # fmt: skip
         _check_url((*key, "ws_url", kind), url, ("ws", "wss"), where)
     _check_url((*key, "rest_url"), rest_url, ("http", "https"), where)
@@ -307,7 +308,13 @@ def _check_url(
     except ValueError:
         parts, host = urlsplit(""), ""
     if parts.scheme not in schemes or not host:
-        raise sought.error(key, f"expected an address {tls}://host", "Correct the address.")
+        scheme, colon, rest = url.partition("://")
+        shown = re.split(r"[/?#]", rest)[0].rpartition("@")[2]
+        was = f"{scheme}://{shown}" if colon else "something without ://"
+        raise sought.error(
+            key, f"{dotted(key)}: expected an address such as {tls}://host, was {was}",
+            f"{tls}:// is for other machines, {plain}:// for this one.",
+        )  # fmt: skip
     if parts.username is not None or parts.query:
         raise sought.error(
             key, "an address with a user or a query", "Credentials belong in [account.credential]."
@@ -333,9 +340,11 @@ def _instrument(
     key = ("instrument", number)
     account = next(account for account in file.account if account.name == table.account)
     if (table.category is not None) != (account.venue == "bybit"):
+        is_bybit = account.venue == "bybit"
         raise sought.error(
             (*key, "category"), "category is for Bybit's instruments, and required there",
-            'One of "linear" and "spot".',
+            'One of "linear" and "spot".' if is_bybit else
+            f"Take it out: an account at {account.venue} has one category.",
         )  # fmt: skip
     try:
         strategy = named(_strategy_text(folder, table.strategy))

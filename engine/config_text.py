@@ -1,6 +1,7 @@
 """What is wrong with a configuration file, in words that name its line, its key and the remedy."""
 
 import difflib
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +26,15 @@ _NEED = {
     "list_type": "a list",
     "model_attributes_type": "a table",
 }
+# What the patterns of config_tables.py ask for, in words.
+_FORMS = {
+    r"^[a-z0-9][a-z0-9_-]{0,23}$": "a name of up to 24 of a-z, 0-9, _ and -",
+    r"^[a-z0-9][a-z0-9_-]{0,31}$": "a name of up to 32 of a-z, 0-9, _ and -",
+    r"^[A-Z0-9_]{2,32}$": "a symbol of 2 to 32 of A-Z, 0-9 and _",
+    r"^[A-Z][A-Z0-9_]{0,39}$": "the name of a variable: A-Z, 0-9 and _",
+    r"\.toml$": "the name of a file that ends in .toml",
+    r"\.json$": "the name of a file that ends in .json",
+}
 
 
 class Sought(NamedTuple):
@@ -41,7 +51,9 @@ class Sought(NamedTuple):
         return str(self.path)
 
     def error(self, key: Key, what: str, remedy: str) -> TickmakerError:
-        return TickmakerError(f"{self.at(key)}: {what}", remedy, EXIT_USAGE)
+        """Names the key, if `what` does not: a line may be that of the table about it."""
+        named = what if str(key[-1]) in what else f"{dotted(key)}: {what}"
+        return TickmakerError(f"{self.at(key)}: {named}", remedy, EXIT_USAGE)
 
 
 def line_numbers(text: str) -> dict[Key, int]:
@@ -111,9 +123,13 @@ def _plain(loc: Sequence[str | int]) -> Key:
 
 
 def _unknown(key: Key, known: Sequence[str], sought: Sought) -> TickmakerError:
-    near = difflib.get_close_matches(str(key[-1]), known, n=1, cutoff=0.5)
-    remedy = f"Did you mean {near[0]}?" if near else f"Known here: {', '.join(known)}."
+    remedy = nearest(str(key[-1]), known) or f"Known here: {', '.join(known)}."
     return sought.error(key, f"unknown key {dotted(key)}", remedy)
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"Did you mean {near[0]}?" if near else ""
 
 
 def _need(detail: ErrorDetails) -> str:
@@ -121,14 +137,14 @@ def _need(detail: ErrorDetails) -> str:
     if kind in _NEED:
         return _NEED[kind]
     if kind == "literal_error":
-        return str(context["expected"])
+        return str(context["expected"]).replace("'", '"')
     bounds = {"greater_than": ("gt", "above"), "greater_than_equal": ("ge", "at least"),
               "less_than": ("lt", "under"), "less_than_equal": ("le", "at most")}  # fmt: skip
     if kind in bounds:
         name, word = bounds[kind]
         return f"{word} {context[name]:,}"
     if kind == "string_pattern_mismatch":
-        return f"a text like {context['pattern']}"
+        return _FORMS.get(context["pattern"], "a text of another form")
     if kind == "too_short":
         return "at least one"
     return "a finite number" if kind == "finite_number" else detail["msg"].lower()
@@ -138,7 +154,10 @@ def _shown(key: Key, value: Any) -> str:
     """A value as it was; what may hold a secret is not shown."""
     if "credential" in key:
         return "something else"
-    text = repr(value)
+    if isinstance(value, dict | list):
+        return "a table" if isinstance(value, dict) else "a list"
+    # As TOML writes them: "a", true, 1.5, nan.
+    text = repr(value) if isinstance(value, float) else json.dumps(value, default=str)
     return text if len(text) <= 60 else text[:57] + "..."
 
 

@@ -74,7 +74,8 @@ def run_engine(options: RunOptions) -> tuple[dict[str, Any], int]:
         with_credentials=not options.is_paper, is_paper=options.is_paper,
     )  # fmt: skip
     refuse_what_can_not_be_kept(loaded)
-    refuse_held(loaded.config)
+    if not options.is_paper:  # which has accounts of its own
+        refuse_held(loaded.config)
     run_dir = make_run_dir(loaded.runs_dir, loaded.config.name)
     run = _Run(options, loaded, run_dir)
     try:
@@ -185,7 +186,9 @@ class _Run(Family):
                 if line.get("event") == "ready":
                     break
             ready[name] = line
-            self.say(f"  {name:<12}paper exchange ready, over the venue's live feed")
+            account = next(one for one in config.accounts if one.name == name)
+            self.say(f"  {name:<12}paper exchange ready, over the venue's live feed; it begins "
+                     f"with {paper.purse(config, account):,} of each quote asset")
         keys = {name: tuple(line["credential"]) for name, line in ready.items()}
         return paper.on_paper(config, ready, seeds, self.run_dir), keys
 

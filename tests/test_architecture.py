@@ -95,8 +95,8 @@ ENGINE: dict[str, set[str]] = {
     "cli": {"*"},
     "entry": BASE | {"cli"},
     "cli_bench": BASE | {"cli_output"},  # and the bench, as the command line may
-    "cli_check": BASE | {"cli_output", "config_file", "live", "venues"},
-    "cli_live": BASE | {"cli_output", "live.control", "running"},
+    "cli_check": BASE | {"cli_output", "config_file", "live", "report", "venues"},
+    "cli_live": BASE | {"cli_output", "live.control", "run_view", "running"},
     "cli_output": BASE | {"view"},
 }
 # What judges a simulated run reads logs; it shares no belief with either side (sim/checker.py).

@@ -20,6 +20,7 @@ from engine.config_file import load_config
 from engine.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, TickmakerError
 from engine.live.check import check_online
 from engine.live.lock import AccountLock, is_held
+from engine.live.params import changed
 from engine.recorder.follow import journal_bytes_max
 from engine.runs import write_config
 
@@ -172,7 +173,7 @@ def test_the_command_line_is_interrupted_in_order_while_it_is_imported(
         def __getattr__(self, name: str) -> Any:
             raise KeyboardInterrupt
 
-    monkeypatch.setitem(sys.modules, "engine.cli", Interrupted())  # type: ignore[misc]
+    monkeypatch.setitem(sys.modules, "engine.cli", Interrupted())
     with pytest.raises(SystemExit) as ended:
         entry.main()
     assert ended.value.code == EXIT_INTERRUPTED
@@ -210,3 +211,39 @@ def test_a_local_exchange_that_does_not_answer_may_still_be_starting(tmp_path: P
         loaded = load_config(path, run_tag="0a1b2c3d", mask_seed=1)
         with pytest.raises(TickmakerError, match="may still be starting"):
             check_online(loaded)
+
+
+def test_a_cpu_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text("cpu = 9999\n" + (EXAMPLES[0].parent / "local_binance_usdm.toml").read_text())
+    result = run(app, ["check", str(path), "--offline", "--json"])
+    problems = json.loads(result.stdout.splitlines()[-1])["problems"]
+    assert len(problems) == 1
+    assert problems[0].startswith("cpu is 9999, but this process may use ")
+
+
+def test_warnings_are_told_and_refuse_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    text = (EXAMPLES[0].parent / "local_binance_usdm.toml").read_text()
+    path.write_text(text.replace("requote_ms = 150", "requote_ms = 50"))
+    result = run(app, ["check", str(path), "--offline"])
+    assert result.exit_code == EXIT_OK
+    assert "warning: usdm.binance_usdm.BTCUSDT: may replace 40 quotes a second" in result.output
+
+
+def test_params_that_the_gate_would_deny_are_a_problem_and_refused_live(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    text = (EXAMPLES[0].parent / "local_binance_usdm.toml").read_text()
+    path.write_text(text.replace("\nqty_lots = 10.0", "\nqty_lots = 51.0"))
+    result = run(app, ["check", str(path), "--offline", "--json"])
+    assert result.exit_code == EXIT_USAGE
+    (problem,) = json.loads(result.stdout.splitlines()[-1])["problems"]
+    assert "params.qty_lots is 51, over limits.qty_lots_max = 50" in problem
+    path.write_text(text)
+    loaded = load_config(path, run_tag="0a1b2c3d", mask_seed=1, with_credentials=False)
+    core = loaded.config.instruments[0].core.model_dump(exclude_none=True)
+    assert core["params"]["ofi_skew_ticks"] == 0.5  # a default, written out
+    with pytest.raises(TickmakerError, match=r"qty_lots_max = 50"):
+        changed(core, core["params"], {"qty_lots": 51})
+    wanted, _ = changed(core, core["params"], {"qty_lots": 50})
+    assert wanted["qty_lots"] == 50.0

@@ -244,24 +244,25 @@ def test_every_limit_of_an_account_is_required(write: Write, key: str) -> None:
     ("old", "new", "expected"),
     [
         ("feeds = 1 ", "feeds = 3 ", "account[1].feeds: expected at most 2, was 3"),
-        ("feeds = 1 ", "feeds = true ", "account[1].feeds: expected a whole number, was True"),
+        ("feeds = 1 ", "feeds = true ", "account[1].feeds: expected a whole number, was true"),
         ("qty_lots_max = 50", 'qty_lots_max = "50"',
-         "instrument[1].limits.qty_lots_max: expected a whole number, was '50'"),
+         "instrument[1].limits.qty_lots_max: expected a whole number, was \"50\""),
         ("qty_lots_max = 50", "qty_lots_max = 50.0",
          "instrument[1].limits.qty_lots_max: expected a whole number, was 50.0"),
         ("qty_lots_max = 50", "qty_lots_max = 0",
          "instrument[1].limits.qty_lots_max: expected above 0, was 0"),
         ("qty_lots_max = 50", "qty_lots_max = true",
-         "instrument[1].limits.qty_lots_max: expected a whole number, was True"),
+         "instrument[1].limits.qty_lots_max: expected a whole number, was true"),
         ("maker_bp = 2.0", "maker_bp = nan", "maker_bp: expected a finite number, was nan"),
         ("vpin_max = 0.0", "vpin_max = inf", "vpin_max: expected a finite number, was inf"),
         ("spread_factor = 20.0", "spread_factor = inf", "expected a finite number"),
         ("half_spread_ticks = 2.0", "half_spread_ticks = inf", "expected a finite number"),
         ("exposure_e8_max = 2000000000000", "exposure_e8_max = inf", "expected a whole number"),
         ('strangers = "cancel"', 'strangers = "ignore"',
-         "account[1].strangers: expected 'leave', 'cancel' or 'halt', was 'ignore'"),
+         "account[1].strangers: expected \"leave\", \"cancel\" or \"halt\", was \"ignore\""),
         ('venue = "binance_usdm"', 'venue = "kraken"', "account[1].venue: expected"),
-        ('symbol = "BTCUSDT"', 'symbol = "btcusdt"', "instrument[1].symbol: expected a text like"),
+        ('symbol = "BTCUSDT"', 'symbol = "btcusdt"',
+         "instrument[1].symbol: expected a symbol of 2 to 32 of A-Z, 0-9 and _"),
         ("dead_man_s = 30", "dead_man_s = -1", "account[1].dead_man_s: expected at least 0"),
         ("modify = true", "modify = 1", "instrument[1].quoting.modify: expected true or false"),
     ],
@@ -296,9 +297,9 @@ def test_production_is_refused_in_every_address(write: Write) -> None:
     [
         ("http://192.168.0.7:7001", "192.168.0.7 is another machine"),
         ("http://testnet.binancefuture.com", "is another machine"),
-        ("ftp://127.0.0.1", "expected an address https://host"),
-        ("127.0.0.1:7001", "expected an address https://host"),
-        ("http://127.0.0.1:port", "expected an address https://host"),
+        ("ftp://127.0.0.1", "expected an address such as https://host"),
+        ("127.0.0.1:7001", "expected an address such as https://host"),
+        ("http://127.0.0.1:port", "expected an address such as https://host"),
         ("http://key:word@127.0.0.1", "an address with a user or a query"),
         ("http://127.0.0.1/?key=word", "an address with a user or a query"),
     ],
@@ -422,3 +423,24 @@ def test_addresses_of_every_example_are_those_that_its_adapter_wants(name: str) 
                 assert made.market_plan([traded]).url.startswith(("ws://", "wss://"))
         for plan in (made.trade_plan(1), made.user_plan("token", 1)):
             assert plan.url.startswith(("ws://", "wss://"))
+
+
+@pytest.mark.parametrize(("old", "new", "remedy"), [
+    ("\npublic = ", "\npubic = \"ws://127.0.0.1\"\npublic = ", "Did you mean public?"),
+    ('symbol = "BTCUSDT"', 'symbol = "BTCUSDT"\ncategory = "linear"', "Take it out"),
+])  # fmt: skip
+def test_a_key_that_does_not_belong_has_a_remedy(
+    write: Write, old: str, new: str, remedy: str
+) -> None:
+    with pytest.raises(TickmakerError) as raised:
+        load(write(changed(old, new)))
+    assert remedy in raised.value.remedy
+
+
+def test_an_address_is_shown_without_what_may_be_secret(write: Write) -> None:
+    for bad in ("htp://me:hush@host/hush?key=hush", "hush", "hush/hush"):
+        with pytest.raises(TickmakerError) as raised:
+            load(write(changed("http://127.0.0.1:7001", bad)))
+        assert raised.value.exit_code == EXIT_USAGE
+        assert "account[1].rest_url" in raised.value.what
+        assert "hush" not in str(raised.value)

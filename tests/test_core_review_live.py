@@ -6,6 +6,7 @@ import pytest
 from support_core import MS, UTC_OFFSET_NS, Desk
 from test_orders import ACK_NS, answer
 
+from engine.gateway.hotsocket import HotLoop
 from fastcore.journal import KIND
 from fastcore.orders import Orders
 from fastcore.types import Command, Conn, Halt, OrderState, Side, Verb
@@ -183,6 +184,22 @@ def test_an_answer_over_the_connection_belongs_to_the_oldest_question() -> None:
     assert gone == [False] * 6 + [True] * 2
 
 
+@pytest.mark.parametrize("is_lost", [True, False])
+def test_no_answer_is_awaited_of_a_connection_that_is_gone(is_lost: bool) -> None:
+    desk = Desk(recv_window_ms=5_000)
+    desk.start()
+    for _ in range(3):
+        desk.timer(1_000)
+    if is_lost:
+        for is_up in (False, True):
+            desk.collect(desk.core.conn(Conn.TRADE, is_up, desk.now_ns))
+    desk.take_sent()
+    desk.timer(5_000)
+    query = next(params for params in desk.take_sent() if params["verb"] == Verb.STATUS)
+    desk.reply(query, 400, code=-2013)
+    assert len(states(desk)) == (1 if is_lost else 2)
+
+
 # -- IS USER ALIVE ---
 
 
@@ -208,3 +225,19 @@ def test_a_cancel_of_before_user_came_is_not_awaited() -> None:
     orders.user_up(3)
     orders.reply(answer(intent, Verb.CANCEL), 4)
     assert not orders.unheard(5 + 2 * ACK_NS)
+
+
+# -- THE EDGE'S FACE ---
+
+
+def test_the_hot_loop_passes_on_what_is_known_and_when_it_asked() -> None:
+    desk = Desk()
+    hot = HotLoop()
+    number = hot.add_core(desk.core)
+    hot.known(number, [(5, Side.BUY, 7)])
+    assert desk.core.has_booked(5, Side.BUY)
+    hot.query(
+        number, intent_id=1, is_absent=True, order_status=0, venue_order_id=-1, px_ticks=0,
+        qty_lots=0, cum_qty_lots=0, asked_ns=9,
+    )  # fmt: skip
+    assert [record["asked_ns"] for record in desk.records(KIND["QUERY"])] == [9]

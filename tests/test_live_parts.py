@@ -18,9 +18,11 @@ from engine.live.facts import refuse_production
 from engine.live.instrument import JOURNALS_BYTES, MIB, LiveInstrument, segment_bytes
 from engine.live.lock import AccountLock, key_mark, same_keys
 from engine.live.pull import is_ours
-from engine.live.startup import dust_e8
+from engine.live.startup import PREVIOUS_MARGIN_NS, StartUp, dust_e8
 from engine.venues.base import Instrument, OrderRow
 from fastcore.types import OrderState, Side
+
+HOUR_NS = 3_600 * 10**9
 
 
 def test_lock_is_one_engines_until_it_is_let_go(tmp_path: Path) -> None:
@@ -99,6 +101,34 @@ def test_dust_is_what_the_wallet_holds_beside_whole_lots(total_e8: int, wanted: 
     assert dust_e8(made, {made.place: 5}, {"BTC": total_e8}) == wanted
     made.traded = spot("BTC", "USDT", "binance_usdm")
     assert dust_e8(made, {made.place: 5}, {"BTC": total_e8}) == 0
+
+
+@pytest.mark.parametrize(
+    ("last_trade_ns", "unread", "wanted_ns"),
+    [(7 * HOUR_NS, {}, 7 * HOUR_NS), (0, {}, 5 * HOUR_NS),
+     (7 * HOUR_NS, {"a": 2 * HOUR_NS}, 2 * HOUR_NS + PREVIOUS_MARGIN_NS)],
+)  # fmt: skip
+def test_trades_are_read_since_the_run_that_opened_the_instrument(
+    last_trade_ns: int, unread: dict[str, int], wanted_ns: int
+) -> None:
+    """Not since the last run began, which may not have traded it, or not have agreed."""
+    previous = SimpleNamespace(
+        last_trade_ts_ns=last_trade_ns, began_ns=5 * HOUR_NS, booked=(), known=((1, 0, 2),),
+        position_in=lambda _: 3, carried_in=lambda _: 0,
+    )  # fmt: skip
+    made: Any = SimpleNamespace(
+        key="a", number=0, previous=previous, traded=SimpleNamespace(lot="1"), since_ns=0
+    )
+    told: list[Any] = []
+    hot = SimpleNamespace(
+        opening=lambda _, lots: told.append(lots), known=lambda _, rows: told.append(rows)
+    )
+    stage: Any = SimpleNamespace(hot=hot, log=None)
+    account: Any = SimpleNamespace(instruments=[made], unread=unread, is_opened=False)
+    asyncio.run(StartUp(stage, [account], [made])._open(account))
+    assert made.since_ns == wanted_ns - PREVIOUS_MARGIN_NS
+    assert told == [3, ((1, 0, 2),)]
+    assert account.is_opened
 
 
 def test_state_names_the_last_run_and_is_whole(tmp_path: Path) -> None:

@@ -223,3 +223,29 @@ def test_dust_of_a_wallet_is_carried_into_the_next_run(tmp_path: Path) -> None:
             assert found.carried_e8 == 600
 
     run(work)
+
+
+def test_wallet_over_the_limit_is_not_adopted(tmp_path: Path) -> None:
+    """It would be sold; a position that a run has traded into is no first start's."""
+
+    async def work() -> None:
+        spot = Exchange("binance_spot", ["BTCUSDT"])
+        async with exchanges(tmp_path, spot):
+            path = written(tmp_path, SPOT, position_lots_max="10_000")
+            async with desk(path, tmp_path / "one") as made:
+                assert await made.task == EXIT_UNSAFE
+                (error,) = made.heard.of("error")
+                assert "+1,000,000 lots" in error["what"]
+                assert not made.heard.of("adopted")
+            path = written(tmp_path, SPOT)
+            async with desk(path, tmp_path / "two", run_tag="0b1b2c3d") as made:
+                await made.quoting()
+                sides = {own["side"] for own in made.numbers()["own"]}
+                assert sides == {Side.BUY, Side.SELL}, "what is held is no inventory to get rid of"
+                assert await made.stop() == EXIT_OK
+            path = written(tmp_path, SPOT, position_lots_max="10_000")
+            async with desk(path, tmp_path / "three", run_tag="0c1b2c3d") as made:
+                await made.until(lambda: made.heard.of("started"))
+                assert await made.stop() == EXIT_OK
+
+    run(work)

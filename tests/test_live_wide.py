@@ -3,6 +3,7 @@ one account's budget over several cores, and the weight that books take."""
 
 import asyncio
 import re
+import time
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -75,7 +76,7 @@ async def by_hand(made: Desk, at: int, lots: int) -> None:
     """Somebody buys with the account's own key."""
     numbers, account = made.numbers(at), made.account
     await account.rest.call(account.adapter.place(
-        made.instruments[at].traded, f"hand-{numbers['ask_px_ticks']}", Side.BUY,
+        made.instruments[at].traded, f"hand-{time.monotonic_ns()}", Side.BUY,
         numbers["ask_px_ticks"] + 100, lots, is_ioc=True, is_reduce_only=False,
     ))  # fmt: skip
 

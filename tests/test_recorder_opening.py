@@ -64,6 +64,27 @@ def test_end_of_a_run_is_the_opening_of_the_next(tmp_path: Path) -> None:
         found.position_in("0.01")
 
 
+def test_end_says_when_the_run_was(tmp_path: Path) -> None:
+    builder = run(tmp_path / "one")
+    began_ns = WALL_NS + builder.now_ns
+    builder.now_ns += 50
+    builder.fill(1, Side.BUY, 599_999, 4)
+    opening = opening_of(end(builder))
+    found = opening.instruments[KEY]
+    assert WALL_NS < found.began_ns <= began_ns < opening.end_ns == WALL_NS + builder.now_ns
+
+
+def test_booked_trades_are_named_since_when_they_may_be_read_again(tmp_path: Path) -> None:
+    builder = run(tmp_path / "one")
+    builder.fill(1, Side.BUY, 599_999, 4, trade_id=1)
+    first_ns = WALL_NS + builder.now_ns
+    builder.now_ns += 2 * OVERLAP_NS
+    builder.fill(1, Side.BUY, 599_999, 4, trade_id=2)
+    run_dir = end(builder)
+    assert opening_of(run_dir).instruments[KEY].trade_ids == {2}
+    assert opening_of(run_dir, (), {KEY: first_ns}).instruments[KEY].trade_ids == {1, 2}
+
+
 @pytest.mark.parametrize("in_order", [None, False])
 def test_run_that_was_killed_did_not_end_in_order(tmp_path: Path, in_order: bool | None) -> None:
     builder = run(tmp_path / "one")

@@ -338,6 +338,16 @@ def test_an_engine_that_never_stopped_was_killed(tmp_path: Path) -> None:
     assert build_report(several(tmp_path))["state"] == "KILLED+LINK+STOPPED"
 
 
+def test_the_title_of_one_instrument_names_account_and_venue(tmp_path: Path) -> None:
+    builder = JournalBuilder(tmp_path, SMALL, key="main.binance_usdm.BTCUSDT")
+    write_run(builder)
+    builder.close()
+    (tmp_path / "config.json").write_text('{"kind": "live"}')
+    name = build_report(tmp_path)["name"]
+    assert name.startswith("BTCUSDT ")
+    assert name.endswith(", main at binance_usdm")
+
+
 def test_a_run_that_never_began_says_so(tmp_path: Path) -> None:
     (tmp_path / "journal").mkdir()
     report = build_report(tmp_path)

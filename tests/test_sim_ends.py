@@ -25,8 +25,11 @@ HOUR = {"kind": "refuse", "at": "0s", "for": "1h"}
 def test_an_engine_that_never_started_fails_its_seed(what: str) -> None:
     refused = WireFault.model_validate(HOUR | {"what": what})
     outcome = run_seed(1, Plan((), (refused,)), Scenario("binance_usdm", 10.0))
-    (breach,) = outcome.breaches
+    breach, *more = outcome.breaches
     assert "ended by itself" in breach
+    # Who never reached the venue proves nothing there, and does not say so.
+    assert bool(more) is (what == "http"), more
+    assert all("could not prove its shutdown" in one for one in more)
     assert "exit code 1" in breach
     assert f"meanwhile fault 0 (0.000 s: refuse {what}" in breach
 

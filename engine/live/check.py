@@ -5,6 +5,7 @@ venues as a start-up would, it changes nothing there: settings are left as they 
 """
 
 import asyncio
+import os
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -118,7 +119,8 @@ async def _ask(
             if one.core.symbol in told:
                 asked.instruments[one.key] = told[one.core.symbol]
             else:
-                asked.problems.append(f"{one.key}: {one.core.venue} has no {one.core.symbol}")
+                asked.problems.append(f"{one.key}: {one.core.venue} has no {one.core.symbol}. "
+                                      "Write it as the venue does, such as BTCUSDT.")
     for key, instrument in asked.instruments.items():
         asked.fees[key] = await rest.call(adapter.fees(instrument))
     if (key_call := adapter.key_facts()) is not None:
@@ -194,6 +196,9 @@ def _document(
         one.name: key_mark(one.venue, one.rest_url, keys[one.name].api_key)
         for one in config.accounts if one.name in keys
     })  # fmt: skip
+    if config.cpu is not None and config.cpu not in (cpus := os.sched_getaffinity(0)):
+        told = ", ".join(map(str, sorted(cpus)))
+        problems.append(f"cpu is {config.cpu}, but this process may use {told}. Take one of them.")
     traded: dict[str, Instrument] = {}
     facts: dict[str, VenueFacts] = {}
     for account in config.accounts:

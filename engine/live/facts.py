@@ -174,8 +174,8 @@ async def _check_key(account: "LiveAccount") -> None:
         return
     facts = await account.rest.call(call)
     problem = _key_problem(facts)
-    if not problem:
-        return
+    if not problem or (problem == UNBOUND and account.stage.config.kind == "paper"):
+        return  # a paper exchange's key was made up for this run
     if problem != UNBOUND or not is_local(account.config.rest_url):
         raise TickmakerError(
             f"the key of account {account.name} {problem}",

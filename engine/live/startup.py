@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from engine import clock
 from engine.config_file import config_sha256, limits_sha256
-from engine.errors import EXIT_USAGE, TickmakerError
+from engine.errors import EXIT_UNSAFE, EXIT_USAGE, TickmakerError
 from engine.gateway.budget import SNAPSHOT_SHARE
 from engine.gateway.edge import pin
 from engine.live import takeover
@@ -188,6 +188,7 @@ class StartUp:
                     agreed[instrument] = held.get(instrument.place, 0) - lots_of(trades)
                 before[instrument.key] = trades
             for instrument, lots in agreed.items():
+                refuse_too_much(instrument, lots)
                 instrument.since_ns = since_ns
                 self.stage.hot.opening(instrument.number, lots)
                 self._carry(instrument, dust_e8(instrument, held, coins))
@@ -262,6 +263,20 @@ def refuse_shared_coins(account: LiveAccount) -> None:
     for problem in shared_coins(traded, account.config.wanted.fee_discount):
         raise TickmakerError(
             f"Configuration: {problem}", "trade them on accounts of their own", EXIT_USAGE
+        )
+
+
+def refuse_too_much(instrument: LiveInstrument, lots: int) -> None:
+    """Of what is adopted: on spot it is the whole wallet, and what is over the limit would be sold
+    as fast as quotes are filled. What an earlier run traded it into is its own matter."""
+    most = instrument.config.core.limits.position_lots_max
+    if abs(lots) > most:
+        raise TickmakerError(
+            f"{instrument.key}: the account holds {lots:+,} lots, which a first start takes for "
+            f"its own: over limits.position_lots_max, {most:,}",
+            "keep what it shall not trade in another account; or, if it may trade all of it, "
+            "raise limits.position_lots_max and the strategy's own limit",
+            EXIT_UNSAFE,
         )
 
 

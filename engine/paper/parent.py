@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.config import AccountConfig, EngineConfig
+from engine.exchange.instruments import E8
+from engine.paper.venue import PURSE_E8_MIN
 
 STATE = "paper_state"
 
@@ -35,6 +37,12 @@ def document_of(config: EngineConfig, account: AccountConfig, seed: int) -> dict
             for core in own
         ],
     }  # fmt: skip
+
+
+def purse(config: EngineConfig, account: AccountConfig) -> int:
+    """Of each quote asset, what the account begins with."""
+    document = document_of(config, account, 0)
+    return max(2 * int(document["exposure_e8_max"]), PURSE_E8_MIN) // E8
 
 
 # Of the exchange's ready line, where they are not what the venue's adapter calls them.

@@ -95,6 +95,21 @@ _OPEN = ", ".join(
 _BITS = ", ".join(f"({int(halt)}, '{halt.name}')" for halt in Halt if halt)
 _ANY_OFFSET = "(SELECT max(wall_minus_monotonic_ns) FROM instruments)"
 
+_SINCE_FREE = """v_spans.ts_ns >= coalesce(
+    (SELECT min(ts_ns) FROM states WHERE states.core = v_spans.core AND states.new_bits = 0), 0)"""
+
+
+def _halt_reasons(name: str, condition: str) -> str:
+    """How often each reason came, and how long it was in force; never free: all of it."""
+    return f"""CREATE VIEW {name} AS
+WITH bits (bit, name) AS (VALUES {_BITS})
+SELECT account, venue, symbol, name AS reason,
+    sum((new_bits & bit) <> 0 AND (old_bits & bit) = 0) AS times,
+    sum(CASE WHEN new_bits & bit THEN until_ns - ts_ns ELSE 0 END) / 1e9 AS seconds
+FROM v_spans JOIN bits ON (new_bits | old_bits) & bit JOIN instruments USING (core)
+WHERE {condition} GROUP BY core, bit HAVING times > 0 OR seconds > 0 ORDER BY core, bit;"""
+
+
 VIEWS = f"""
 CREATE VIEW v_orders AS SELECT
     {_utc("first_ts_ns")} AS first_utc,
@@ -169,13 +184,10 @@ CREATE VIEW v_halts AS SELECT  -- each time that quoting was not allowed: why, a
 FROM v_spans JOIN instruments USING (core)
 WHERE new_bits <> 0 AND until_ns > ts_ns ORDER BY ts_ns, core;
 
-CREATE VIEW v_halt_reasons AS  -- how often each reason came, and how long it was in force
-WITH bits (bit, name) AS (VALUES {_BITS})
-SELECT account, venue, symbol, name AS reason,
-    sum((new_bits & bit) <> 0 AND (old_bits & bit) = 0) AS times,
-    sum(CASE WHEN new_bits & bit THEN until_ns - ts_ns ELSE 0 END) / 1e9 AS seconds
-FROM v_spans JOIN bits ON (new_bits | old_bits) & bit JOIN instruments USING (core)
-GROUP BY core, bit ORDER BY core, bit;
+{_halt_reasons("v_halt_reasons", "1")}
+
+-- The same from the moment on when the core was first free to quote: without its start-up.
+{_halt_reasons("v_halt_reasons_running", _SINCE_FREE)}
 
 CREATE VIEW v_params AS        -- the strategy's parameters from that moment on
 SELECT {_utc("ts_ns")} AS utc, account, symbol, strategy, params, why FROM (

@@ -102,10 +102,10 @@ class Folder:
 
 # What happened and why, each a question to the ledger; in the order in which it is told.
 _STORY = {
-    "halts": "SELECT account, venue, symbol, reason, times, seconds FROM v_halt_reasons",
+    "halts": "SELECT account, venue, symbol, reason, times, seconds FROM v_halt_reasons_running",
     "divergences": "SELECT utc, account, instrument, text FROM v_divergences",
     "unknown_outcomes": "SELECT utc, symbol, client_id, settled, settled_by, seconds "
-    "FROM v_unknown",
+    "FROM v_unknown WHERE seconds IS NULL OR seconds >= 0.0005",
     "open_at_the_end": "SELECT account, symbol, client_id, side, px, qty, state FROM v_open",
     "recovered_fills": "SELECT utc, account, symbol, trade_id, side, px, qty, owner, via "
     "FROM v_fills WHERE owner <> 'run' OR via <> 'stream'",

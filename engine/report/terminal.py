@@ -139,6 +139,8 @@ def print_result(result: dict[str, Any], console: Console | None = None) -> None
             console.print(part, highlight=False)
         return
     flat = Table.grid(padding=(0, 2))
+    flat.add_column(no_wrap=True)
+    flat.add_column(overflow="fold")
     tables: list[tuple[str, Table]] = []
     for name, value in result.items():
         if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
@@ -157,7 +159,9 @@ def _row_table(rows: list[dict[str, Any]]) -> Table:
     table = Table(box=SIMPLE_HEAD)
     for name in names:
         is_text = any(isinstance(row.get(name), str) for row in rows)
-        table.add_column(Text(name), justify="left" if is_text else "right")
+        table.add_column(
+            Text(name), justify="left" if is_text else "right", overflow="fold"
+        )
     for row in rows:
         table.add_row(*(Text(cell_text(row.get(name))) for name in names))
     return table
@@ -170,4 +174,6 @@ def cell_text(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    if isinstance(value, list):
+        return ", ".join(map(cell_text, value)) or NONE
     return f"{value:,}" if isinstance(value, int) else str(value)

@@ -20,7 +20,9 @@ def folder_name(folder: Folder) -> str:
         run = folder.cores[0]
         if not run.key:
             return f"{paper}a run that never began"
-        return f"{paper}{run.symbol} {run.config.get('strategy', 'unknown')}"
+        name = f"{paper}{run.symbol} {run.config.get('strategy', 'unknown')}"
+        is_engine = folder.meta.get("kind") in ("live", "paper")
+        return f"{name}, {run.meta['account']} at {run.meta['venue']}" if is_engine else name
     accounts = sorted({str(run.meta.get("account")) for run in folder.cores})
     return f"{paper}{len(folder.cores)} instruments, {', '.join(accounts)}"
 
