@@ -32,7 +32,7 @@ EXAMPLES = "deploy/examples"
 # Steps of a start-up as the engine names them, each with what it sees to. A test looks for each of
 # the names in engine/live.
 STEPS = {
-    "account locked": "no other engine of this host runs on the account (`state_dir`), or with its "
+    "account locked": "no other engine of this host runs on it (`state_dir`), or with its "
     "key, whatever the account is called there (`$XDG_STATE_HOME/tickmaker/locks`)",
     "clock in step with the venue": "the offset of the venue's clock, for every signature",
     "instrument filters read": "tick, lot, sizes, limits; one that is not traded ends it",

@@ -312,7 +312,7 @@ def test_an_address_that_will_not_do_is_refused(write: Write, url: str, expected
 
 def test_loopback_needs_no_tls(write: Write) -> None:
     for host in ("localhost", "127.0.0.9", "[::1]"):
-        assert load(write(changed("http://127.0.0.1:7001", f"http://{host}:7001")))
+        assert load(write(changed("http://127.0.0.1:7001", f"http://{host}:7001"))).config
 
 
 @pytest.mark.parametrize(("old", "new", "expected"), [

@@ -243,7 +243,10 @@ class Stub:
             settings=lambda wanted, traded: says.get("settings", ()),
         )  # fmt: skip
         self.rest = SimpleNamespace(call=self._call)
-        self.stage = SimpleNamespace(say_step=lambda name, *_, **__: self.steps.append(name))
+        self.stage = SimpleNamespace(
+            say_step=lambda name, *_, **__: self.steps.append(name),
+            config=SimpleNamespace(kind="live"),
+        )  # fmt: skip
 
     async def _call(self, call: Any) -> Any:
         if isinstance(call, Call):

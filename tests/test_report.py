@@ -171,7 +171,7 @@ def test_mark_is_the_last_sample_with_two_sides(tmp_path: Path) -> None:
     builder.sample(bid_px_ticks=0, bid_qty_lots=0)
     builder.close()
     report = build_report(tmp_path)
-    assert report["mid"] == "60010.10"
+    assert report["mid"] == "60010.1"
     assert report["pnl_exact"]["total"] == "0.10100000"
     assert report["reconciled"] is True
 

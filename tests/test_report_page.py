@@ -77,7 +77,7 @@ def test_page_stands_alone_and_says_what_happened(run_dir: Path) -> None:
         "SHUTDOWN",
         "1 update-id gaps",
         "ledger and core agree",
-        "60000.20",
+        "60000.2",
         "BOOK + RECONCILING",
     ):
         assert expected in text, expected

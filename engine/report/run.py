@@ -202,8 +202,8 @@ def _load_core(
         symbol=symbol,
         base=meta["base"] or "",
         quote=meta["quote"] or quote_name(symbol),
-        tick=Decimal(meta["tick"] or 1),
-        lot=Decimal(meta["lot"] or 1),
+        tick=_step(meta["tick"]),
+        lot=_step(meta["lot"]),
         fills=[Fill(*row) for row in rows(_FILLS, core)],
         samples=rows(_SAMPLES, core, max(-(-count // samples_max), 1)),
         last_sample=next(iter(rows("SELECT * FROM last_samples WHERE core = ?", core)), None),
@@ -214,6 +214,12 @@ def _load_core(
         gaps=sums.gaps.get(core, 0),
         opening_lots=sums.openings.get(core),
     )
+
+
+def _step(text: str | None) -> Decimal:
+    """Without the zeros that a venue writes behind it, and behind every price that follows."""
+    value = Decimal(text or 1).normalize()
+    return value if value < 1 else Decimal(int(value)) if value == int(value) else value
 
 
 def _no_core(run_dir: Path) -> Run:
