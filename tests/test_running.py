@@ -141,6 +141,10 @@ def test_halt_params_and_resume_reach_a_running_engine(folder: Path) -> None:
     assert "OPERATOR" in json.loads(halted.stdout)["state"]["usdm.binance_usdm.BTCUSDT"]
     changed = ran("params", str(run_dir), "half_spread_ticks=5", "--instrument", "BTCUSDT")
     assert changed.returncode == EXIT_OK, changed.stderr
+    assert "half_spread_ticks = 5\n" in changed.stdout
+    denied = ran("params", str(run_dir), "qty_lots=51", "--instrument", "BTCUSDT")
+    assert denied.returncode == EXIT_USAGE
+    assert "limits.qty_lots_max = 50" in denied.stderr
     wrong = ran("params", str(run_dir), "qty_lots_max=5", "--instrument", "BTCUSDT")
     assert wrong.returncode == EXIT_USAGE
     assert "qty_lots_max" in wrong.stderr
