@@ -14,6 +14,7 @@ PY      := $(BIN)/python
 PIP     := $(PY) -m pip --disable-pip-version-check --no-input install --quiet --no-compile --require-hashes --only-binary :all:
 # Every core runs tests; ARGS="-n 0 --pdb" to look into one.
 PYTEST  := $(PY) -m pytest -q -n $(JOBS)
+DRILLS  := $(PY) -m pytest -q -n $(JOBS) -c tests/drills/pytest.ini --rootdir tests/drills --confcutdir tests/drills tests/drills
 SAFE    := build/safe
 CLIENTS := build/clients/$(notdir $(VENV))
 SAFE_BUILT := $(SAFE)/.built-by-$(notdir $(VENV))
@@ -24,7 +25,7 @@ ifneq ($(wildcard ../shared/data),)
 export TICKMAKER_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: help demo test check safe release ccxt clients bench lint types sim mutants fuzz build builds clean lock
+.PHONY: help demo test check safe release ccxt drills drill clients bench lint types sim mutants fuzz build builds clean lock
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -32,7 +33,7 @@ help: ## this list
 demo: build ## watch a market maker trade on a local exchange (ARGS="--seconds 10")
 	@$(BIN)/tickmaker demo $(ARGS)
 
-test: release safe ccxt ## all tests: on the release build, the safe build, with others' clients
+test: release safe ccxt drill ## all tests: on the release build, the safe build, with others' clients
 
 release: build $(VENV)/.dev ## tests on the release build (ARGS="-k book")
 	@TICKMAKER_BUILD=release $(PYTEST) $(ARGS)
@@ -45,6 +46,12 @@ ccxt: build $(CLIENTS)/.ready ## unmodified ccxt, python-binance and pybit trade
 	@TICKMAKER_PYTHON=$(PY) $(CLIENTS)/bin/python -m pytest -q -n $(JOBS) \
 		-c tests/ccxt/pytest.ini --rootdir tests/ccxt --confcutdir tests/ccxt tests/ccxt $(ARGS)
 
+drills: build $(VENV)/.dev ## some forty drills a venue: real processes are killed, cut off, refused (20 minutes)
+	@$(DRILLS) $(ARGS)
+
+drill: build $(VENV)/.dev
+	@$(DRILLS) -m quick $(ARGS)
+
 clients: $(CLIENTS)/.ready ## other people's trading clients, pinned, in an environment of their own
 
 check: lint types test ## what a commit must pass
@@ -56,10 +63,10 @@ lint: $(VENV)/.dev ## ruff on Python, cython-lint on Cython
 types: $(VENV)/.dev ## mypy --strict on the engine and on the stubs of the core
 	@$(BIN)/mypy
 
-sim: build ## 2,000 seeds of engine against exchange in virtual time, 200 of each other venue
+sim: build ## 2,000 seeds of engine against exchange in virtual time, of each venue
 	@$(BIN)/tickmaker sim --seeds $(SEEDS) --venue binance_usdm --schedule swarm --jobs $(JOBS) $(ARGS)
-	@$(BIN)/tickmaker sim --seeds 1..200 --venue binance_spot --schedule swarm --jobs $(JOBS) $(ARGS)
-	@$(BIN)/tickmaker sim --seeds 1..200 --venue bybit --schedule swarm --jobs $(JOBS) $(ARGS)
+	@$(BIN)/tickmaker sim --seeds $(SEEDS) --venue binance_spot --schedule swarm --jobs $(JOBS) $(ARGS)
+	@$(BIN)/tickmaker sim --seeds $(SEEDS) --venue bybit --schedule swarm --jobs $(JOBS) $(ARGS)
 
 mutants: build $(VENV)/.dev ## plant known bugs one at a time: the tests must notice each
 	@$(PY) tests/mutants/run.py $(ARGS)
@@ -76,6 +83,8 @@ bench: build $(VENV)/.dev ## measure all into bench/results (TAPE=raw capture); 
 	@$(BIN)/tickmaker bench agents --out bench/results/agents_day.json
 	@$(BIN)/tickmaker bench sim --out bench/results/sim.json
 	@$(BIN)/tickmaker bench wire --out bench/results/wire.json
+	@$(BIN)/tickmaker bench recorder --out bench/results/recorder.json
+	@$(PY) -m bench.recovery
 	@$(BIN)/tickmaker bench exchange --out bench/results/exchange.json
 	@$(if $(TAPE),$(BIN)/tickmaker bench tape --tape $(TAPE) --out bench/results/tape_serving.json)
 

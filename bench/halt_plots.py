@@ -381,9 +381,22 @@ class CoreRun:
             }
             self.core.frame(Conn.TRADE, json.dumps(reply).encode(), _ns(at), _ns(at))
             todo += self._send(at)
+            if verb in (Verb.PLACE, Verb.CANCEL):
+                self._tell(intent_id, status, at)
         for watch in self.watches:
             watch.look(self.core.halt_bits, at)
         self.working.append((at, float(self.core.working_count)))
+
+    def _tell(self, intent_id: int, status: str, at: float) -> None:
+        """The user stream's word, without which a core takes it for deaf."""
+        order = {
+            "s": "BTCUSDT", "c": f"{self.core.client_prefix}{intent_id:012x}", "S": "BUY",
+            "o": "LIMIT", "f": "GTX", "q": "0.010", "p": "1.00", "ap": "0", "sp": "0", "x": status,
+            "X": status, "i": intent_id, "l": "0", "z": "0", "L": "0", "T": 1, "t": 0, "b": "0",
+            "a": "0", "m": False, "R": False, "ps": "BOTH", "rp": "0",
+        }  # fmt: skip
+        update = {"e": "ORDER_TRADE_UPDATE", "T": 1, "E": 1, "o": order}
+        self.core.frame(Conn.USER, json.dumps(update).encode(), _ns(at), _ns(at))
 
     def _send(self, at: float) -> list[tuple[int, int]]:
         """Intent and verb of each message that the last input caused."""

@@ -58,7 +58,7 @@ def _compiled(name: str, suffix: str, flags: tuple[str, ...]) -> Path:
     try:
         CACHE_DIR.mkdir(parents=True, exist_ok=True)
         made = subprocess.run(
-            [*command, "-o", str(partial), str(SOURCE_DIR / f"{name}.c")],
+            [*command, "-o", str(partial), str(SOURCE_DIR / f"{name}.c"), "-lm"],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         if made.returncode == 0:

@@ -80,7 +80,7 @@ Each check has a test at its limit, one under it and one over (`tests/test_gate.
 ## While halted
 
 Nothing passes but exits, and those do not pass either under {barred}: where we stand, or
-what the venue last said, is then not known.
+what the venue last said, is then not known, or the instrument does not trade.
 
 ## Limits
 
@@ -128,12 +128,14 @@ ours, with limits to match. Resuming in a market that still runs halts again.
 accepts every order and never fills; a stream that is up again is reconciled at once.
 ![core](halt_core.svg)
 
-SPREAD, TOXICITY, REPEATED_EXECUTION, ONE_SIDED_FILLS, LATENCY and LEG, where nothing else is
-raised, leave the strategy its hedges and those of its takes that shrink the position: they say
-that quoting is dear, not that we don't know where we stand.
+SPREAD, TOXICITY, REPEATED_EXECUTION, ONE_SIDED_FILLS, LATENCY, LEG and DEAD_MAN, where nothing
+else is raised, leave the strategy its hedges and those of its takes that shrink the position: they
+say that quoting is dear, or that nothing may be left resting, not that we don't know where we
+stand.
 
-LATENCY and LEG are raised from outside of the core's own chain; STRATEGY only by a strategy whose
-calls are refused, which those of the built-in ones are not. They have no picture.
+LATENCY, LEG, DEAD_MAN, VENUE and LINK are raised from outside of the core's own chain; STRATEGY
+only by a strategy whose calls are refused, which those of the built-in ones are not. They have no
+picture.
 
 HALT and RESUME are commands of the core (`fastcore.types.Command`). No command line gives them
 yet: a demo or a replay that is latched stays so to its end.

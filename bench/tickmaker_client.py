@@ -26,11 +26,12 @@ from engine import clock
 from engine.errors import TickmakerError
 from engine.gateway import hotsocket
 from engine.gateway.edge import REAL
-from engine.gateway.hotsocket import HotLoop
-from engine.gateway.transport import HotTransport
+from engine.gateway.hotsocket import Cold, HotLoop
+from engine.gateway.transport import ColdItem, HotTransport
 from engine.recorder.segments import Segments
 from engine.session import PREPARE_BYTES, STATUS_EVERY_S
 from engine.status import StatusWriter
+from engine.venues.base import ConnPlan
 from fastcore.core import Core
 from fastcore.core_stats import halt_names
 from fastcore.journal import JournalWriter
@@ -54,7 +55,9 @@ class Client:
         self._page = StatusWriter(run_dir / "status.page")
         self.core = Core(core_config(), API_KEY, SECRET, self._journal)
         self.core.set_ticks(hotsocket.tick_capsule(), hotsocket.ns_per_tick())
-        self.hot = HotLoop(self.core)
+        self.hot = HotLoop()
+        self.hot.add_core(self.core)
+        self._roles = {conn: self.hot.add_role(conn, [0]) for conn in PATHS}
         self._transport = HotTransport(self.hot, is_busy=is_busy)
         self._is_busy = is_busy
         self._changed = asyncio.Event()
@@ -64,18 +67,20 @@ class Client:
 
     async def run(self, port: int) -> None:
         """Until the exchange's end hangs up."""
-        self.hot.clock(clock.wall_minus_monotonic_ns())
+        self.hot.clock(0, clock.wall_minus_monotonic_ns())
         self._transport.start(self._on_cold, self._on_fault)
         for conn, path in PATHS.items():
-            url = f"ws://127.0.0.1:{port}{path}"
-            await self._transport.connect(conn, url, conn.name, CONNECT_S)
-        self.hot.snapshot(SNAPSHOT)
+            plan = ConnPlan(f"ws://127.0.0.1:{port}{path}")
+            await self._transport.connect(self._roles[conn], 0, plan, conn.name, CONNECT_S)
+        self.hot.snapshot(0, SNAPSHOT)
         async with asyncio.timeout(CONNECT_S):
             while self.core.halt_bits & Halt.BOOK:
                 self._changed.clear()
                 await self._changed.wait()
-        self.hot.account(core_config()["limits"]["position_lots_max"], 0)
-        self.hot.command(Command.START)
+        position_lots = core_config()["limits"]["position_lots_max"]
+        self.hot.opening(0, position_lots)
+        self.hot.account(0, position_lots, 0)
+        self.hot.command(0, Command.START)
         gc.collect()
         gc.freeze()
         if self._is_busy:
@@ -100,12 +105,14 @@ class Client:
                 self._page.write({**self.core.stats(now_ns), "edge": self.hot.stats()})
             await asyncio.sleep(REAL.turn_s)
 
-    def _on_cold(self, cold: int) -> None:
+    def _on_cold(self, items: list[ColdItem]) -> None:
         self._changed.set()
-        if cold & hotsocket.CLOSED:
+        told = {what for what, _, _ in items}
+        bits = self.hot.bits(0)
+        if Cold.CLOSED in told:
             self._done.set()
-        elif cold & hotsocket.STATE and self.hot.bits and self.core.numbers()["orders_sent"]:
-            self._first_halt = self._first_halt or ",".join(halt_names(self.hot.bits))
+        elif Cold.STATE in told and bits and self.core.numbers()["orders_sent"]:
+            self._first_halt = self._first_halt or ",".join(halt_names(bits))
 
     def _on_fault(self, error: Exception) -> None:
         self._fault = error
@@ -126,8 +133,8 @@ class Client:
         }
 
     def close(self) -> None:
-        for conn in PATHS:
-            self._transport.disconnect(conn)
+        for role in self._roles.values():
+            self._transport.disconnect(role, 0)
         self._page.close()
         self._segments.close()
 

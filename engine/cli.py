@@ -1,12 +1,12 @@
 """The command line. Each command parses, calls one function of its room, and prints.
 
-`--json` puts one JSON object on the last line of standard output. Exit codes: 0 ok, 1 failed,
-2 usage or configuration, 3 unsafe and refused, 4 killed or latched.
+`--json` puts one JSON object on the last line of standard output, of an error, too ("error",
+"remedy", "exit_code"). Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 unsafe and refused,
+4 killed or latched, 130 interrupted before anything was begun.
 """
 
 import contextlib
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -15,9 +15,18 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from engine import cli_live
 from engine.cli_bench import bench_app
-from engine.cli_output import JsonFlag, print_json, print_result, progress_bar, warn
-from engine.errors import EXIT_FAILED, EXIT_OK, TickmakerError
+from engine.cli_check import check
+from engine.cli_output import (
+    JsonFlag,
+    has_said,
+    print_json,
+    print_result,
+    progress_bar,
+    warn,
+)
+from engine.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, TickmakerError
 
 app = typer.Typer(
     help="Tickmaker: market making with a compiled hot path.",
@@ -26,8 +35,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 tape_app = typer.Typer(help="Import and check recorded market data.", no_args_is_help=True)
+runs_app = typer.Typer(help="What runs left behind.", no_args_is_help=True)
 app.add_typer(tape_app, name="tape")
+app.add_typer(runs_app, name="runs")
 app.add_typer(bench_app, name="bench")
+app.command()(check)
+cli_live.add_to(app)
 
 Strategy = Annotated[str, typer.Option(help="A built-in one, or my_file.py:function.")]
 RunsDir = Annotated[Path, typer.Option(help="Where run folders are made.")]
@@ -163,6 +176,9 @@ def verify(
     with progress_bar("verifying", as_json) as advance:
         result = verify_run(run, progress=advance)
     print_result(result, as_json)
+    if not as_json and not result["signatures_checked"]:
+        print("signatures_checked no: the run's key is not at hand, so messages were compared "
+              "without their signatures")
     raise typer.Exit(EXIT_OK if result["identical"] else EXIT_FAILED)
 
 
@@ -175,6 +191,45 @@ def report(
     from engine.report.build import build_report
 
     print_result(build_report(run), as_json)
+
+
+@runs_app.command("tidy")
+def runs_tidy(
+    folder: Annotated[
+        Path | None, typer.Argument(help="Where run folders are; the same as --runs.")
+    ] = None,
+    runs: RunsDir = Path("runs"),
+    keep_days: Annotated[
+        float | None, typer.Option(min=0.0, help="Drop journals of runs that ended before.")
+    ] = None,
+    max_bytes: Annotated[
+        int | None, typer.Option(min=0, help="Keep to this many bytes, the oldest go first.")
+    ] = None,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Do it; else only what would go is told.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Drop raw journals of old runs. Ledgers and reports stay, and what an account's next run
+    starts from, and what still runs; a run without its journal can't be verified any more."""
+    from engine.clock import wall_ns
+    from engine.recorder.retention import tidy
+
+    result = tidy(
+        folder or runs, wall_ns(), keep_days=keep_days, bytes_max=max_bytes, is_dry=not delete
+    )
+    kept = [row for row in result["journals"] if row["kept_because"]]
+    if as_json:
+        print_json(result)
+    else:
+        rows = [
+            {"run": Path(row["run_dir"]).name, "bytes": row["bytes"], "dropped": row["dropped"]}
+            for row in result["journals"]
+        ]
+        print_result({**result, "journals": rows}, as_json)
+    for row in kept:
+        warn(f"{row['run_dir']} keeps its journal: {row['kept_because']}")
+    raise typer.Exit(EXIT_FAILED if kept else EXIT_OK)
 
 
 @app.command(
@@ -199,25 +254,23 @@ def sim(
     ] = "swarm",
     seconds: Annotated[float, typer.Option(help="Of virtual time, each seed.")] = 60.0,
     strategy: Annotated[
-        str, typer.Option(help="A built-in one (spread); binance_usdm only.", show_default=False)
+        str, typer.Option(help="A built-in one (spread).", show_default=False)
     ] = "",
     pace: Annotated[float, typer.Option(help="Of the agents; 1: a liquid market's.")] = 0.05,
     only: Annotated[str, typer.Option(help="Numbers of the faults to keep, as 0,3.")] = "",
     jobs: Annotated[int, typer.Option(help="Processes.")] = 1,
-    strict: Annotated[
-        bool, typer.Option(help="Fills missed while the user stream was down fail a seed, too.")
-    ] = False,
+    instruments: Annotated[
+        int, typer.Option(help="Of the account; 0: a few, by the seed.")
+    ] = 0,
+    hours: Annotated[float, typer.Option(help="Instead of --seconds.")] = 0.0,
     as_json: JsonFlag = False,
 ) -> None:
-    """Run the engine against the exchange in virtual time, seed after seed, and check both.
-
-    On binance_spot and bybit no engine runs: scripted clients trade, and the exchange is checked.
-    """
+    """Run the engine against the exchange in virtual time, seed after seed, and check both."""
     from engine.sim.command import SimOptions, simulate, story
     from engine.sim.outcome import Scenario
     from engine.sim.workers import ending_on_sigterm
 
-    scenario = Scenario(venue, seconds, strategy, pace, strict)
+    scenario = Scenario(venue, hours * 3_600.0 or seconds, strategy, pace, instruments)
     with ending_on_sigterm(), progress_bar("simulating", as_json) as advance:
         result = simulate(SimOptions(seeds, scenario, schedule, only, jobs), progress=advance)
     if not as_json:
@@ -235,10 +288,12 @@ def main() -> None:
         console.print(f"[bold red]error:[/] {escape(e.what)}")
         if e.remedy:
             console.print(f"  {escape(e.remedy)}")
+        if "--json" in sys.argv and not has_said():
+            print_json({"error": e.what, "remedy": e.remedy, "exit_code": e.exit_code})
         sys.exit(e.exit_code)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
-        sys.exit(128 + signal.SIGINT)
+        sys.exit(EXIT_INTERRUPTED)
     except OSError as e:
         # Standard output is gone or full; what is not ours to mend is said in one line.
         with contextlib.suppress(OSError):

@@ -113,6 +113,46 @@ def bench_sim(
     print_figures(result, as_json)
 
 
+@bench_app.command("recorder")
+def bench_recorder(
+    rate: Annotated[int, typer.Option(min=1, help="Order events a second, of all cores.")] = 5_000,
+    seconds: Annotated[float, typer.Option(min=1.0)] = 20.0,
+    cores: Annotated[int, typer.Option(min=1, max=200)] = 10,
+    out: Annotated[Path | None, typer.Option(help="Also write the result here.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Two processes: journals at a steady rate, and how far behind them the ledger is."""
+    from bench.recorder import run
+
+    print_figures(run(rate, seconds, cores, out), as_json)
+
+
+@bench_app.command("capacity")
+def bench_capacity(
+    counts: Annotated[
+        str, typer.Option(help="Instruments, comma-separated.")
+    ] = "1,10,50,100,200,400",
+    rate: Annotated[int, typer.Option(min=1, help="Messages a second and instrument.")] = 20,
+    seconds: Annotated[float, typer.Option(min=0.5, help="Of a window.")] = 10.0,
+    rounds: Annotated[int, typer.Option(min=1)] = 3,
+    recorder_at: Annotated[
+        int, typer.Option(min=0, help="Instruments beside the recorder; 0: leave that out.")
+    ] = 200,
+    out: Annotated[Path | None, typer.Option(help="Also write the result here.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Over loopback: tick to order of one engine with more and more instruments."""
+    from bench.capacity import run
+
+    try:
+        wanted = [int(count) for count in counts.split(",")]
+    except ValueError:
+        raise TickmakerError(
+            f"--counts is {counts!r}", "Pass numbers, as 10,50,200.", EXIT_USAGE
+        ) from None
+    print_figures(run(wanted, rate, seconds, rounds, recorder_at, out), as_json)
+
+
 @bench_app.command("matching")
 def bench_matching(
     events: Annotated[int, typer.Option(min=1, help="Orders a round.")] = 1_000_000,

@@ -40,7 +40,15 @@ def warn(text: str) -> None:
     console.print(f"[bold yellow]warning:[/] {escape(text)}")
 
 
+_said: list[bool] = []  # that the last line of standard output is there
+
+
+def has_said() -> bool:
+    return bool(_said)
+
+
 def print_json(result: dict[str, Any]) -> None:
+    _said.append(True)
     sys.stdout.write(json.dumps(result, default=str) + "\n")
 
 

@@ -14,6 +14,12 @@ class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Exact(_Table):
+    """Of numbers and words: 5 is a number, "5" and true are none."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+
 class WsUrls(_Table):
     """The three WebSocket ends of a USD-M style venue."""
 
@@ -29,32 +35,32 @@ class Assets(_Table):
     quote: str = ""
 
 
-class Fees(_Table):
+class Fees(Exact):
     """Basis points of a trade's worth; a rebate is negative."""
 
-    maker_bp: float = Field(ge=-1_000, le=1_000)
-    taker_bp: float = Field(ge=-1_000, le=1_000)
+    maker_bp: float = Field(ge=-1_000, le=1_000, description="what a resting order's fill costs")
+    taker_bp: float = Field(ge=-1_000, le=1_000, description="what a taking order's fill costs")
 
 
-class Stops(_Table):
+class Stops(Exact):
     """When an open trade ends by itself. 0: that exit is off."""
 
-    stop_ticks: int = Field(ge=0)
-    target_ticks: int = Field(ge=0)
-    hold_ms_max: int = Field(ge=0)
-    slippage_ticks: int = Field(ge=0)
+    stop_ticks: int = Field(ge=0, description="loss that ends it")
+    target_ticks: int = Field(ge=0, description="gain that ends it")
+    hold_ms_max: int = Field(ge=0, description="age that ends it")
+    slippage_ticks: int = Field(ge=0, description="how far past the touch an exit may go")
 
 
-class Quoting(_Table):
+class Quoting(Exact):
     """When a working quote is worth replacing."""
 
-    requote_ticks: int = Field(ge=0)
-    requote_ms: int = Field(ge=0)
-    modify: bool
-    messages_per_s_max: int = Field(ge=1, le=10_000)
+    requote_ticks: int = Field(ge=0, description="off its wanted price by so much")
+    requote_ms: int = Field(ge=0, description="and after so long at the least")
+    modify: bool = Field(description="amend in place, where the venue can")
+    messages_per_s_max: int = Field(ge=1, le=10_000, description="what quoting may send")
 
 
-class Limits(_Table):
+class InstrumentLimits(Exact):
     """Pre-trade limits of the gate (docs/gate.md). Counted at send, all open and in flight
     filled. 0 where it may be: the venue has no such filter, or the check is off."""
 
@@ -76,6 +82,23 @@ class Limits(_Table):
     book_age_ms_max: int = Field(gt=0)
     tick_age_ms_max: int = Field(gt=0)
     reference_age_ms_max: int = Field(ge=0)
+
+
+class AccountLimits(Exact):
+    """Pre-trade limits, counted over all instruments of an account together."""
+
+    exposure_e8_max: int = Field(gt=0)
+    orders_per_10s_max: int = Field(gt=0)
+    orders_per_min_max: int = Field(gt=0)
+    messages_per_s_max: int = Field(gt=0)
+    messages_per_min_max: int = Field(gt=0)
+    cancel_reserve: int = Field(ge=0)
+    exit_reserve: int = Field(ge=0)
+
+
+class Limits(InstrumentLimits):
+    """As a core wants them: its own, and its account's."""
+
     account_exposure_e8_max: int = Field(gt=0)
     account_orders_per_10s_max: int = Field(gt=0)
     account_orders_per_min_max: int = Field(gt=0)
@@ -85,7 +108,7 @@ class Limits(_Table):
     account_exit_reserve: int = Field(ge=0)
 
 
-class Halts(_Table):
+class Halts(Exact):
     """What pulls the quotes by itself (docs/halts.md). 0: that reason is off."""
 
     spread_factor: float = Field(ge=0)
@@ -104,18 +127,19 @@ class Halts(_Table):
     nonsense_max: int = Field(gt=0)
 
 
-class Budgets(_Table):
+class Budgets(Exact):
     """Latency that is enforced: an order older than its budget is not sent."""
 
-    tick_to_order_us_max: float = Field(gt=0)
-    ack_ms_max: float = Field(gt=0)
+    tick_to_order_us_max: float = Field(gt=0, description="older than that it is not sent")
+    ack_ms_max: float = Field(gt=0, description="unanswered for longer, its fate is unknown")
 
 
 class CoreConfig(_Table):
     """One instrument's core. tick and lot come from the venue, at start-up."""
 
-    venue: Literal["binance_usdm"]
+    venue: Literal["binance_usdm", "binance_spot", "bybit_linear", "bybit_spot"]
     symbol: str = Field(pattern=r"^[A-Z0-9_]{2,32}$")
+    number: int = Field(default=0, ge=0, le=4_095)  # of this core in its run
     tick: str = ""
     lot: str = ""
     assets: Assets = Assets()
@@ -135,18 +159,67 @@ class CoreConfig(_Table):
     mask_seed: int = Field(gt=0, lt=1 << 63)
 
 
-class EngineConfig(_Table):
-    """One engine process."""
+class WantedAccount(Exact):
+    """How the account is to be set up at the venue. null: left as it is."""
 
-    run_dir: Path
+    margin_mode: Literal["cross", "isolated"] | None
+    leverage: int | None = Field(default=None, ge=1, le=125)
+    fee_discount: bool | None  # fees in the venue's own token
+    stp: Literal["none", "expire_taker", "expire_maker", "expire_both"] | None
+
+
+class ProcessBudget(Exact):
+    """What all accounts together may be exposed to."""
+
+    exposure_e8_max: int = Field(
+        gt=0, description="gross, 1e-8 of the quote asset; the accounts' sum is at most that"
+    )
+
+
+class AccountConfig(_Table):
+    """One account at one venue, and how it is reached."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,23}$")
+    venue: Literal["binance_usdm", "binance_spot", "bybit"]
     rest_url: str
-    ws_url: WsUrls
-    poll: Literal["busy", "sleep"]
-    cpu: int | None
-    strategy_file: Path | None = None  # where core.strategy is `user:<function>`
-    core: CoreConfig
+    ws_url: dict[str, str]  # by kind, as the venue's adapter wants them
+    ca_file: Path | None = None  # of a certificate that no public authority signed
+    recv_window_ms: int = Field(gt=0, le=60_000)
+    wanted: WantedAccount
+    strangers: Literal["leave", "cancel", "halt"]  # orders and fills that are not ours
+    dead_man_s: int = Field(ge=0, le=600)  # 0: not armed
+    at_shutdown: Literal["keep", "flatten"]  # the positions
+    feeds: Literal[1, 2]  # market-data connections that carry the same streams
     # Where the key came from, never the key: lets `tickmaker verify` find it again.
     credential: dict[str, Any]
+
+
+class InstrumentConfig(_Table):
+    """One core: what it trades, where, and how. `core.run_tag` and `core.number` are the run's."""
+
+    account: str
+    strategy_file: Path | None = None  # where core.strategy is `user:<function>`
+    core: CoreConfig
+
+    @property
+    def key(self) -> str:
+        """Names the core's files: account, venue, symbol."""
+        return f"{self.account}.{self.core.venue}.{self.core.symbol}"
+
+
+class EngineConfig(_Table):
+    """One engine process: accounts, and instruments on them."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")
+    kind: Literal["live", "paper"] = "live"  # paper: at exchanges of our own over live feeds
+    run_dir: Path
+    state_dir: Path  # locks, and which run was the last: outlives runs
+    poll: Literal["busy", "sleep"]
+    cpu: int | None
+    journal_bytes_max: int = Field(default=0, ge=0)  # of the run's journals; 0: no limit
+    budget: ProcessBudget | None = None  # None: of one account, whose own limit is the budget
+    accounts: tuple[AccountConfig, ...] = Field(min_length=1)
+    instruments: tuple[InstrumentConfig, ...] = Field(min_length=1, max_length=1_000)
 
 
 def load(document: dict[str, Any]) -> EngineConfig:
@@ -189,6 +262,7 @@ def demo_core(symbol: str, strategy: str, run_tag: str, seed: int) -> dict[str, 
     return {
         "venue": "binance_usdm",
         "symbol": symbol,
+        "number": 0,
         "run_tag": run_tag,
         "strategy": strategy,
         "strategy_id": 1,

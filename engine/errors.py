@@ -5,6 +5,7 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_UNSAFE = 3
 EXIT_KILLED = 4
+EXIT_INTERRUPTED = 130  # as a shell tells of SIGINT
 
 
 class TickmakerError(Exception):

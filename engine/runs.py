@@ -43,3 +43,8 @@ def write_config(run_dir: Path, document: dict[str, Any]) -> None:
             f"cannot write {path}: {error.strerror}",
             "check that the run folder exists and belongs to this user",
         ) from None
+
+
+def has_journal(run_dir: Path) -> bool:
+    """Whether an engine wrote anything there."""
+    return any((run_dir / "journal").glob("**/000000.jnl"))

@@ -22,23 +22,24 @@ from typing import Any
 
 from engine.errors import TickmakerError
 
-STATUS_SIZE = 16384  # bytes of the file; 64 working orders and 5 levels a side are about 9,000
+STATUS_SIZE = 16384  # of one instrument: 64 working orders and 5 levels a side are about 9,000
 _HEADER = struct.Struct("<QII")
 _KEY = struct.Struct("<QI")
-STATUS_JSON_MAX = STATUS_SIZE - _HEADER.size
 _TRIES = 200  # a write lasts some microseconds; an odd sequence for longer means a dead writer
 
 
 class StatusWriter:
     """The only writer of a page. `write` costs one JSON encoding and one copy, no system call."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, size_bytes: int = STATUS_SIZE) -> None:
         self.path = path
+        size_bytes = -(-size_bytes // mmap.PAGESIZE) * mmap.PAGESIZE
+        self.json_bytes_max = size_bytes - _HEADER.size
         try:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
             try:
-                os.ftruncate(fd, STATUS_SIZE)
-                self._page = mmap.mmap(fd, STATUS_SIZE, flags=mmap.MAP_SHARED)
+                os.ftruncate(fd, size_bytes)
+                self._page = mmap.mmap(fd, size_bytes, flags=mmap.MAP_SHARED)
             finally:
                 os.close(fd)
         except OSError as error:
@@ -51,8 +52,11 @@ class StatusWriter:
 
     def write(self, status: dict[str, Any]) -> bool:
         """Publish `status`. False, and the old page stays, if it does not fit the page."""
-        text = json.dumps(status, separators=(",", ":"), default=str).encode()
-        if len(text) > STATUS_JSON_MAX:
+        return self.write_text(json.dumps(status, separators=(",", ":"), default=str).encode())
+
+    def write_text(self, text: bytes) -> bool:
+        """The same of JSON that is made already."""
+        if len(text) > self.json_bytes_max:
             return False
         even = self._sequence + 2
         crc = zlib.crc32(text, zlib.crc32(_KEY.pack(even, len(text))))
@@ -100,9 +104,10 @@ class StatusReader:
         except OSError:
             return None
         try:
-            if os.fstat(fd).st_size < STATUS_SIZE:  # mapping past the end would be a SIGBUS
+            size_bytes = os.fstat(fd).st_size
+            if size_bytes < _HEADER.size:  # made, and not laid out yet
                 return None
-            self._page = mmap.mmap(fd, STATUS_SIZE, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
+            self._page = mmap.mmap(fd, size_bytes, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
         finally:
             os.close(fd)
         return self._page
@@ -114,7 +119,7 @@ class StatusReader:
         sequence, length, crc = _HEADER.unpack(header)
         if sequence == 0:
             return b""
-        if sequence & 1 or length > STATUS_JSON_MAX:
+        if sequence & 1 or length > len(page) - _HEADER.size:
             return None
         text = page[_HEADER.size : _HEADER.size + length]
         if page[: _HEADER.size] != header:

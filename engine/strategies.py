@@ -20,7 +20,6 @@ if TYPE_CHECKING:  # numba takes a third of a second to import: only for those w
 
 QUOTE = CONSTANTS["QUOTE"]
 NOT_WARM = 2  # STRATEGY_NOT_WARM: a code of the built-in ones
-COPY = "strategy.py"  # in the run folder
 _REMEDY = "docs/user_strategies.md shows how a strategy is written."
 
 
@@ -69,9 +68,16 @@ def configured(core_config: dict[str, Any], user: "UserStrategy") -> dict[str, A
     return core_config | {"params": params, "strategy_sha256": user.source_sha256}
 
 
+def copy_path(run_dir: Path, sha256: str) -> Path:
+    """Where a run folder keeps the source of this hash; a run may have several."""
+    return run_dir / "strategies" / f"{sha256}.py"
+
+
 def keep(user: "UserStrategy", run_dir: Path) -> None:
-    """A copy of the source that was compiled, beside the journal."""
-    (run_dir / COPY).write_bytes(user.source.encode())
+    """A copy of the source that was compiled, beside the journals."""
+    copy = copy_path(run_dir, user.source_sha256)
+    copy.parent.mkdir(exist_ok=True)
+    copy.write_bytes(user.source.encode())
 
 
 def of_run(run_dir: Path, core_config: dict[str, Any]) -> "UserStrategy | None":
@@ -79,7 +85,7 @@ def of_run(run_dir: Path, core_config: dict[str, Any]) -> "UserStrategy | None":
     name = str(core_config.get("strategy", ""))
     if not name.startswith(USER):
         return None
-    copy = run_dir / COPY
+    copy = copy_path(run_dir, str(core_config.get("strategy_sha256")))
     if not copy.is_file():
         raise TickmakerError(
             f"{copy} is missing: the run's strategy was the user's own",

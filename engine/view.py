@@ -32,13 +32,21 @@ from engine.report.terminal import (
 from engine.report.text import NONE, fee_text, money, plain, quantity, quote_name, us
 
 __all__ = [
-    "LiveView", "plain_line", "print_bench", "print_result", "print_summary", "render", "summary",
+    "LiveView", "of_instrument", "plain_line", "print_bench", "print_result", "print_summary",
+    "render", "summary",
 ]  # fmt: skip
 
 LEVELS = 5  # of each side of the book
 EVENTS_SHOWN = 3
 BUY, SELL, OWN = "dodger_blue1", "dark_orange", "bold yellow"
 _SILENT_S = 1.0  # an engine that shows nothing new for longer is said to be silent
+
+
+def of_instrument(status: dict[str, Any], key: str = "") -> dict[str, Any]:
+    """What an engine's status page says of one instrument: `key`'s, or the first one's."""
+    instruments = status.get("instruments") or {}
+    chosen = key if key in instruments else next(iter(instruments), "")
+    return dict(instruments.get(chosen, {}))
 
 
 def render(

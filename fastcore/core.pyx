@@ -12,56 +12,53 @@ each by on_send, before the next input; the bytes live until then. When the jour
 core halts and still emits cancels, nothing else (reliability.md I-33).
 """
 cimport cython
+from libc.math cimport isfinite
 from libc.string cimport memcpy
 
 from fastcore.account cimport Account
 from fastcore.book cimport Book
 from fastcore.check cimport fc_unlikely
+from fastcore.core_state cimport TRADES_SEEN_MAX
 from fastcore.diff cimport Diff
 from fastcore.gate cimport Gate
 from fastcore.halts cimport Halts
 from fastcore.journal cimport (
-    REC_ACCOUNT, REC_BOOK, REC_CLOCK, REC_COMMAND, REC_CONFIG, REC_CONN, REC_FILL, REC_FRAME,
-    REC_HEDGE, REC_REFERENCE, REC_SEND, REC_SNAPSHOT, REC_TIMER, JournalWriter,
+    REC_ACCOUNT, REC_CLOCK, REC_COMMAND, REC_CONDITION, REC_CONFIG, REC_CONN, REC_FILL,
+    REC_FILL_ROW, REC_FRAME, REC_HEDGE, REC_KNOWN, REC_OPENING, REC_PARAMS, REC_QUERY,
+    REC_REFERENCE,
+    REC_SEND, REC_SNAPSHOT, REC_TIMER, JournalWriter,
 )
-from fastcore.latency cimport (
-    STAGE_BOOK, STAGE_DECODE, STAGE_DIFF_GATE, STAGE_SIGNALS, STAGE_STRATEGY, Histogram,
-    StageClock,
-)
-from fastcore.orders cimport (
-    CHANGED, CLOCK_REJECTED, FILLED, RATE_LIMITED, STRANGER, SURPRISE, Orders,
-)
+from fastcore.latency cimport STAGE_DECODE, Histogram, StageClock
+from fastcore.orders cimport CHANGED, SURPRISE, Orders
+from fastcore.seen cimport Seen
 from fastcore.signals cimport SIG_TFI, SIG_VPIN, Signals
 from fastcore.signals_flow cimport OFI_LEVELS_MAX
-from fastcore.stops cimport StopExit, Stops
-from fastcore.strategy cimport (
-    STRATEGY_FAILED, STRATEGY_QUOTE, check_target, clear_target, find_builtin, strategy_fn,
-)
+from fastcore.stops cimport Stops
+from fastcore.strategy cimport PARAMS_MAX, find_builtin, strategy_fn
 from fastcore.sync cimport Sync
 from fastcore.types cimport (
-    CMD_HALT, CMD_RESUME, CMD_RESYNC, CMD_SHUTDOWN, CMD_START, CONN_MARKET, CONN_TRADE,
-    CONN_USER, E_STATE, EV_ACCOUNT, EV_AGG_TRADE, EV_BEST, EV_DEPTH, EV_LISTEN_KEY_EXPIRED,
-    EV_NONE, EV_ORDER, EV_REPLY, EV_SESSION, EV_SNAPSHOT, EV_TRADE, EV_VENUE_SHUTDOWN,
-    HALT_BOOK, HALT_CLOCK, HALT_LATENCY, HALT_LEG, HALT_ONE_SIDED_FILLS, HALT_OPERATOR,
-    HALT_RATE_LIMIT, HALT_RECONCILING, HALT_REPEATED_EXECUTION, HALT_SHUTDOWN, HALT_SPREAD,
-    HALT_TOXICITY, HALT_TRADE_STREAM, HALT_USER_STREAM, OK, ORD_CANCELED, SEND_LATE,
-    SEND_PARTIAL, SEND_SENT, SIDE_BUY, SIDE_SELL, SYNC_SYNCED, VERB_CANCEL, VERB_MODIFY,
-    VERB_PLACE, VERB_STATUS, Out, px_t,
+    CMD_HALT, CMD_RESUME, CMD_RESYNC, CMD_SHUTDOWN, CMD_START, CONN_MARKET, CONN_TRADE, CONN_USER,
+    E_RANGE, E_STATE, EV_LISTEN_KEY_EXPIRED, EV_NONE, EV_SESSION, EV_SNAPSHOT, FEE_OTHER,
+    HALT_BOOK, HALT_CLOCK, HALT_DEAD_MAN, HALT_LEG, HALT_LINK, HALT_OPERATOR, HALT_RATE_LIMIT,
+    HALT_RECONCILING, HALT_SHUTDOWN, HALT_TRADE_STREAM, HALT_USER_STREAM, HALT_VENUE, OK,
+    ORD_CANCELED, ORD_FREE, ORD_PENDING_REPLACE, ORDER_REDUCE_ONLY, OWNER_RUN, OWNER_STRANGER,
+    SEND_LATE, SEND_PARTIAL, SEND_SENT, SIDE_BUY, SIDE_SELL, VERB_CANCEL, VERB_MODIFY,
+    VERB_PLACE, VERB_STATUS, KnownTrade, Out,
 )
 from fastcore.working cimport REASON_VENUE_QUERY, Order
 
 from fastcore import core_config
 from fastcore.account import value_e8
 
-cdef uint32_t HALTS_REDUCE = (HALT_LATENCY | HALT_LEG | HALT_ONE_SIDED_FILLS
-                              | HALT_REPEATED_EXECUTION | HALT_SPREAD | HALT_TOXICITY)
+cdef uint32_t CONDITIONS = HALT_DEAD_MAN | HALT_LINK | HALT_VENUE
 
 cdef enum:
     SAMPLE_EVERY_NS = 100_000_000
+    KNOWN_MAX = 1024           # trades of one KNOWN record
 
 
 @cython.final
-cdef class Core(CoreSend):
+cdef class Core(CoreSteps):
     """One instrument's engine as a pure state machine; see the module's docstring.
 
     `config` is the dictionary of core_config.CORE_KEYS (ValueError names what is wrong with it);
@@ -76,6 +73,7 @@ cdef class Core(CoreSend):
         checked = core_config.check(config, user)
         tick, lot = config["tick"], config["lot"]
         self.config = config
+        self.client_prefix = core_config.client_prefix(config)
         self.journal = journal
         self.is_journaled = journal is not None
         self.decoder, self.encoder = core_config.codec(config, api_key, secret)
@@ -85,7 +83,8 @@ cdef class Core(CoreSend):
         vpin_mask = SIG_VPIN if config["halts"]["vpin_max"] > 0 else 0
         self.signals = Signals(checked.signal_mask | vpin_mask, config["signals"])
         self.is_trade_quoted = checked.signal_mask & (SIG_TFI | SIG_VPIN) != 0
-        self.orders = Orders(checked.ack_timeout_ns, config["recv_window_ms"] * 1_000_000)
+        self.orders = Orders(checked.ack_timeout_ns, config["recv_window_ms"] * 1_000_000,
+                             checked.first_intent_id)
         self.orders.can_modify = self.encoder.can_modify
         self.diff = Diff(config["quoting"], self.orders)
         self.gate = Gate(config["limits"], self.book, self.orders, account, value_e8(tick, lot))
@@ -108,8 +107,12 @@ cdef class Core(CoreSend):
         self.is_referenced = checked.ref_lots_per_lot > 0
         self.ref_lots_per_lot = checked.ref_lots_per_lot
         self.ref_age_ns_max = checked.ref_age_ns_max
+        self.param_count = len(checked.params)
         for i, value in enumerate(checked.params):
-            self.params[i] = value
+            self.param_values[i] = value
+        self.is_trade_hashed = checked.is_trade_hashed
+        self.trades_seen = Seen(TRADES_SEEN_MAX) if self.is_trade_hashed else None
+        self.last_trade_id[0] = self.last_trade_id[1] = -1
         self.out_seq = 1
         self.last_sync_state = self.sync.state
         self.halts.bits = (HALT_BOOK | HALT_CLOCK | HALT_RECONCILING | HALT_TRADE_STREAM
@@ -188,6 +191,9 @@ cdef class Core(CoreSend):
         self.gate.report()
         if self.orders.is_stuck(now_ns) or self._is_position_doubted(now_ns):
             self._doubt()
+        if self.orders.is_unheard(now_ns):
+            self.halts.set(HALT_USER_STREAM)   # until it comes up anew
+            self._doubt()
         if self.is_referenced and not self._is_reference_fresh(now_ns):
             self.halts.set(HALT_LEG)
         # A venue that refuses us for rate or clock is not asked more questions.
@@ -227,7 +233,12 @@ cdef class Core(CoreSend):
         if conn == CONN_MARKET:
             self.sync.reset()
             self._after_book(now_ns)
+            self.last_trade_id[0] = self.last_trade_id[1] = -1     # no old copies come any more
         else:
+            if up and conn == CONN_USER:
+                self.orders.on_user_up(now_ns)
+            elif up:
+                self.orders.on_trade_up()
             reason = HALT_TRADE_STREAM if conn == CONN_TRADE else HALT_USER_STREAM
             if up:
                 self.halts.clear(reason)
@@ -247,10 +258,8 @@ cdef class Core(CoreSend):
 
     cdef int on_account(self, qty_t position_lots, int64_t open_orders,
                         ns_t now_ns) noexcept nogil:
-        """What a venue query, sent after our last message, says of the account.
-
-        The position is adopted before our first fill; later it must equal ours, or we stay halted.
-        """
+        """What a venue query, sent after our last message, says of the account: the position
+        must equal ours, or we stay halted."""
         cdef uint32_t bits = self.halts.bits
         cdef int64_t[2] words
         cdef Order* order
@@ -264,10 +273,6 @@ cdef class Core(CoreSend):
                 if self.orders.may_rest(order):
                     self.orders.move(order, ORD_CANCELED, REASON_VENUE_QUERY)
                     self._record_order(order, now_ns)
-        if self.orders.next_intent_id == 1 and self.book.is_two_sided:
-            # Held before our first order. Its P&L counts from here: bought at the mid of now.
-            self.orders.adopt(position_lots, self.book.bid_px_ticks, self.book.ask_px_ticks,
-                              now_ns)
         self.diverged = not self._is_ours(position_lots)
         self.venue_position_lots = position_lots       # what it pushed before is out of date
         self._note_agreement(now_ns)
@@ -276,6 +281,90 @@ cdef class Core(CoreSend):
         else:
             self.orders.settle_all()
             self.is_agreed = True
+        return self._end(bits, now_ns)
+
+    cdef int on_opening(self, qty_t position_lots, ns_t now_ns) noexcept nogil:
+        """What the account held when this run began; E_STATE once a fill is booked."""
+        cdef uint32_t bits = self.halts.bits
+        cdef int code = OK if self.orders.fill_count == 0 else E_STATE
+        self._begin(REC_OPENING, 0, &position_lots, 8, now_ns, 0)
+        if code == OK:
+            self.opening_lots = position_lots
+            self.is_opening_due = True
+            self.orders.adopt(position_lots, 0, 0, now_ns)
+            if self.book.is_two_sided:
+                self._settle_opening(self.book.bid_px_ticks, self.book.ask_px_ticks, now_ns)
+            self.gate.report()
+            self._note_agreement(now_ns)
+        self._end(bits, now_ns)
+        return code
+
+    cdef int on_known(self, const KnownTrade* trades, int count, ns_t now_ns) noexcept nogil:
+        """Trades that earlier runs have booked: a stream may yet tell of them."""
+        cdef uint32_t bits = self.halts.bits
+        self._begin(REC_KNOWN, 0, trades, count * <int64_t>sizeof(KnownTrade), now_ns, 0)
+        self.orders.on_known(trades, count)
+        return self._end(bits, now_ns)
+
+    cdef int on_fill_row(self, const FillRow* row, ns_t now_ns) noexcept nogil:
+        """An execution that REST told of: 1 booked, 0 known. It is marked at its own price,
+        because the touch of its moment is past; and it is no sign of what happens now, so the
+        limits on fills in a row don't count it."""
+        cdef uint32_t bits = self.halts.bits
+        cdef bint is_new
+        self._begin(REC_FILL_ROW, 0, row, sizeof(FillRow), now_ns, 0)
+        if self.is_opening_due:
+            self._settle_opening(row.px_ticks, row.px_ticks, now_ns)
+        is_new = self.orders.on_fill_row(row, row.px_ticks, row.px_ticks, now_ns)
+        if is_new:
+            self.gate.report()
+            self._note_agreement(now_ns)
+            self._record(REC_FILL, 0, &self.orders.last_fill, sizeof(self.orders.last_fill),
+                         now_ns)
+            if self.orders.changed != NULL:
+                self._record_order(self.orders.changed, now_ns)
+            self._quote(now_ns)
+        self._end(bits, now_ns)
+        return is_new
+
+    cdef int on_query(self, const QueryRow* row, ns_t now_ns) noexcept nogil:
+        """What REST says of one of our orders, as a status reply says it."""
+        cdef uint32_t bits = self.halts.bits
+        cdef int result
+        self._begin(REC_QUERY, 0, row, sizeof(QueryRow), now_ns, 0)
+        result = self.orders.on_query(row, now_ns)
+        self.gate.report()
+        if result & CHANGED:
+            self._record_order(self.orders.changed, now_ns)
+        if result & SURPRISE:
+            self._doubt()
+        self._quote(now_ns)
+        return self._end(bits, now_ns)
+
+    cdef int on_params(self, const double* values, int count, ns_t now_ns) noexcept nogil:
+        """The strategy's parameters from now on; E_RANGE for a wrong number of them."""
+        cdef uint32_t bits = self.halts.bits
+        if count != self.param_count:
+            self.out_count = 0
+            return E_RANGE
+        self._begin(REC_PARAMS, 0, values, count * sizeof(double), now_ns, 0)
+        memcpy(self.param_values, values, count * sizeof(double))
+        self._quote(now_ns)
+        return self._end(bits, now_ns)
+
+    cdef int on_condition(self, uint32_t bit, bint is_on, ns_t now_ns) noexcept nogil:
+        """A reason of the edge to stand aside, HALT_DEAD_MAN, HALT_LINK or HALT_VENUE."""
+        cdef uint32_t bits = self.halts.bits
+        cdef int64_t word = bit
+        if bit & ~CONDITIONS:
+            self.out_count = 0
+            return E_RANGE
+        self._begin(REC_CONDITION, is_on, &word, 8, now_ns, 0)
+        if is_on:
+            self.halts.set(bit)
+        else:
+            self.halts.clear(bit)
+        self._quote(now_ns)
         return self._end(bits, now_ns)
 
     cdef int on_reference(self, const Reference* reference, ns_t now_ns) noexcept nogil:
@@ -301,11 +390,17 @@ cdef class Core(CoreSend):
         return self._end(bits, now_ns)
 
     cdef int on_hedge(self, const Hedge* hedge, ns_t now_ns) noexcept nogil:
-        """The other leg's core wants this one to take; the gate has the last word."""
+        """The other leg's core wants this one to take; the gate has the last word. At the end of
+        a run so does who closes its position: what only shrinks it is an exit then."""
         cdef uint32_t bits = self.halts.bits
+        cdef int flags = 0
         self._begin(REC_HEDGE, 0, hedge, sizeof(Hedge), now_ns, 0)
         self.diff.action_count = 0
-        if self.diff.want_take(hedge.side, hedge.px_ticks, hedge.qty_lots, 0, hedge.reason,
+        if bits & HALT_SHUTDOWN and hedge.qty_lots <= (
+                -self.orders.position_lots if hedge.side == SIDE_BUY
+                else self.orders.position_lots):
+            flags = ORDER_REDUCE_ONLY
+        if self.diff.want_take(hedge.side, hedge.px_ticks, hedge.qty_lots, flags, hedge.reason,
                                now_ns):
             self._act(now_ns)
         return self._end(bits, now_ns)
@@ -344,197 +439,6 @@ cdef class Core(CoreSend):
             self._record_order(self.orders.changed, now_ns)
         return OK
 
-    # -- STEPS ---
-
-    cdef void _dispatch(self, const Event* event, int conn, ns_t now_ns) noexcept nogil:
-        self.event_counts[event.kind] += 1
-        if event.kind == EV_BEST or event.kind == EV_DEPTH or event.kind == EV_SNAPSHOT:
-            self._on_market(event, now_ns)
-        elif event.kind == EV_TRADE or event.kind == EV_AGG_TRADE:
-            self._on_trade(event, now_ns)
-        elif event.kind == EV_ORDER:
-            self._on_order(event, now_ns)
-        elif event.kind == EV_REPLY:
-            self._on_reply(event, now_ns)
-        elif event.kind == EV_ACCOUNT:
-            if event.account.has_position:
-                self._note_position(event.account.position_lots, now_ns)
-            if event.account.has_balance:
-                self.venue_balance_e8 = event.account.balance_e8
-        elif event.kind == EV_SESSION:
-            self._on_session(event, conn, now_ns)
-        elif event.kind == EV_LISTEN_KEY_EXPIRED:
-            self.halts.set(HALT_USER_STREAM)
-            self._doubt()
-            self.is_quote_due = True
-        elif event.kind == EV_VENUE_SHUTDOWN:
-            self.venue_shutdowns += 1      # the connection's end, when it comes, halts
-
-    cdef void _on_market(self, const Event* event, ns_t now_ns) noexcept nogil:
-        cdef int code
-        if event.kind == EV_DEPTH:
-            self.level_updates += event.depth.bid_count + event.depth.ask_count
-            code = self.sync.on_depth(&event.depth)
-        elif event.kind == EV_SNAPSHOT:
-            code = self.sync.on_snapshot(&event.depth)
-        else:
-            code = self.sync.on_best(&event.best)
-        if code == 1:
-            # Only what moved the book on says that it is alive: trades and old news do not.
-            self.halts.on_market(now_ns)
-            self.book_ns = now_ns
-        self._after_book(now_ns)
-
-    cdef void _on_trade(self, const Event* event, ns_t now_ns) noexcept nogil:
-        """One stream of trades counts: the single ones where the venue sends both kinds."""
-        if event.kind == EV_TRADE:
-            self.is_trade_seen = True
-        elif self.is_trade_seen:
-            return
-        if not event.trade.is_market:
-            return
-        self.gate.on_reference(event.trade.px_ticks, now_ns)
-        self.orders.on_trade(event.trade.aggressor, event.trade.px_ticks, event.trade.qty_lots)
-        if self.signals.needs_trades:
-            self.signals.on_trade(event.trade.aggressor, event.trade.px_ticks,
-                                  event.trade.qty_lots, now_ns)
-            if self.signals.mask & SIG_VPIN:
-                self.halts.on_vpin(self.signals.values.vpin, now_ns)
-            if self.is_trade_quoted and self.signals.is_valid:
-                self.is_quote_due = True
-
-    cdef void _on_session(self, const Event* event, int conn, ns_t now_ns) noexcept nogil:
-        """A subscription that was refused is a stream that will say nothing."""
-        if event.reply.status == 200:
-            return
-        self.session_errors += 1
-        self._heed(self.orders.on_reply(&event.reply, now_ns), now_ns)
-        if conn == CONN_MARKET:
-            self.sync.reset()
-            self._after_book(now_ns)
-            return
-        self._doubt()
-        if conn == CONN_USER:
-            self.halts.set(HALT_USER_STREAM)
-        self.is_quote_due = True
-
-    cdef void _after_book(self, ns_t now_ns) noexcept nogil:
-        """Sync state, touch and signals after the book moved; then quote if they did."""
-        cdef int64_t[3] words
-        cdef bint is_usable = self.sync.state == SYNC_SYNCED and self.book.is_two_sided
-        cdef bint has_moved
-        if fc_unlikely(self.sync.state != self.last_sync_state):
-            words[0] = self.last_sync_state
-            words[1] = self.sync.state
-            words[2] = self.book.update_id
-            self._record(REC_BOOK, 0, words, 24, now_ns)
-            self.last_sync_state = self.sync.state
-        self.stages.mark(STAGE_BOOK)
-        if fc_unlikely(not is_usable):
-            self.halts.set(HALT_BOOK)
-            self.halts.on_touch(0, 0, now_ns)
-            self.signals.reset()
-            self.touch[0] = self.touch[1] = self.touch[2] = self.touch[3] = 0
-            self.is_quote_due = True
-            return
-        if fc_unlikely(self.halts.bits & HALT_BOOK):
-            self.halts.clear(HALT_BOOK)
-            self.is_quote_due = True
-        has_moved = self._has_moved()
-        if not has_moved and self.signal_levels == 0:
-            return
-        if has_moved:
-            self.halts.on_touch(self.touch[0], self.touch[1], now_ns)
-            self.signals.on_touch(self.touch[0], self.touch[2], self.touch[1], self.touch[3],
-                                  now_ns)
-        if self.signal_levels:
-            self._tell_levels(now_ns)
-        self.stages.mark(STAGE_SIGNALS)
-        self.is_quote_due = True
-
-    cdef void _on_order(self, const Event* event, ns_t now_ns) noexcept nogil:
-        # Before the first two-sided book, or without one, a fill is marked at its own price.
-        cdef px_t bid_px = self.mark[0] if self.mark[0] else event.order.last_px_ticks
-        cdef px_t ask_px = self.mark[1] if self.mark[0] else event.order.last_px_ticks
-        cdef int result = self.orders.on_order_event(&event.order, bid_px, ask_px, now_ns)
-        self.gate.report()
-        if result & FILLED:
-            self._note_agreement(now_ns)
-            self.halts.on_fill(event.order.side, event.order.last_qty_lots, now_ns)
-            self._record(REC_FILL, 0, &self.orders.last_fill, sizeof(self.orders.last_fill),
-                         now_ns)
-        if result & CHANGED:
-            self._record_order(self.orders.changed, now_ns)
-        if result & (STRANGER | SURPRISE):
-            # Somebody else trades here, or an order lives that we hold for dead: ask the venue.
-            self._doubt()
-        self.is_quote_due = True
-
-    cdef void _on_reply(self, const Event* event, ns_t now_ns) noexcept nogil:
-        cdef int result = self.orders.on_reply(&event.reply, now_ns)
-        if result & CHANGED:
-            self._record_order(self.orders.changed, now_ns)
-        self._heed(result, now_ns)
-        if result & (RATE_LIMITED | CLOCK_REJECTED | CHANGED):
-            self.is_quote_due = True
-
-    # -- QUOTING ---
-
-    cdef void _quote(self, ns_t now_ns) noexcept nogil:
-        """Ask the strategy, diff against what works, act. Halted: pull what works; exits of a
-        trade are still asked for, and the gate knows which halts they may pass.
-
-        HALTS_REDUCE leave the strategy what reduces: a leg must not stay naked in a wide market."""
-        cdef StopExit exit
-        cdef bint is_exit_due = False
-        self.is_quote_due = False
-        if self.halts.bits:
-            if (self.orders.active_count == 0 and self.orders.position_lots == 0
-                    and not self.is_referenced):
-                return
-            if self.halts.bits & ~HALTS_REDUCE == 0:
-                self._want(now_ns)
-                self._keep_reducing()
-            else:
-                clear_target(&self.target)
-                self._fill_levels()    # _want has done so elsewhere; stops are measured at them
-        else:
-            self._want(now_ns)
-        self.stages.mark(STAGE_STRATEGY)
-        if self.orders.position_lots != 0:
-            is_exit_due = self._check_stops(&exit, now_ns)
-        # A strategy that has just failed may have raised a halt: read the word again.
-        self.diff.run(&self.target, self.halts.bits != 0, self.book.bid_px_ticks,
-                      self.book.ask_px_ticks, now_ns)
-        if is_exit_due:
-            self.diff.want_take(exit.side, exit.px_ticks, exit.qty_lots, exit.flags,
-                                -self.stops.reason, now_ns)
-        elif self.target.take_qty_lots > 0:
-            self._want_take(now_ns)
-        self.stages.mark(STAGE_DIFF_GATE)
-        if self.diff.action_count > 0:
-            self._act(now_ns)
-        if self.target.hedge_qty_lots > 0:
-            self._want_hedge()
-
-    cdef void _want(self, ns_t now_ns) noexcept nogil:
-        cdef int code
-        self._fill_view(now_ns)
-        clear_target(&self.target)
-        if self.state_bytes:
-            memcpy(self.state_before, self.state, self.state_bytes)
-        code = self.strategy(&self.view, self.params, self.state, &self.target)
-        if code == STRATEGY_QUOTE and fc_unlikely(
-                check_target(&self.target, &self.view) != OK
-                or (self.target.hedge_qty_lots > 0 and not self.is_referenced)):
-            code = STRATEGY_FAILED
-        self.strategy_code = code
-        if fc_unlikely(code == STRATEGY_FAILED):
-            self.halts.on_nonsense()
-            self._keep_failure()
-        if fc_unlikely(code != STRATEGY_QUOTE):
-            clear_target(&self.target)
-
     # -- COLD: Python's checked face ---
 
     def frame(self, int conn, const uint8_t[::1] payload not None, int64_t recv_ts_ns,
@@ -566,6 +470,71 @@ cdef class Core(CoreSend):
 
     def account(self, int64_t position_lots, int64_t open_orders, int64_t now_ns) -> int:
         return self.on_account(position_lots, open_orders, now_ns)
+
+    def opening(self, int64_t position_lots, int64_t now_ns) -> int:
+        """on_opening; Code.STATE once a fill is booked."""
+        return self.on_opening(position_lots, now_ns)
+
+    def known(self, trades, int64_t now_ns) -> int:
+        """on_known of (trade_id, our side, venue's UTC ns) each; oldest first in memory."""
+        cdef KnownTrade[KNOWN_MAX] rows
+        cdef int count = 0
+        for trade_id, side, exch_ts_ns in sorted(trades, key=lambda trade: trade[2]):
+            if side not in (SIDE_BUY, SIDE_SELL) or trade_id < 0:
+                raise ValueError(f"Expected a trade of ours, was {trade_id} on side {side}")
+            if count == KNOWN_MAX:
+                self.on_known(rows, count, now_ns)
+                count = 0
+            rows[count].trade_id, rows[count].side = trade_id, side
+            rows[count].exch_ts_ns = exch_ts_ns
+            count += 1
+        return self.on_known(rows, count, now_ns)
+
+    def fill_row(self, *, int64_t trade_id, int64_t venue_order_id, int64_t intent_id, int owner,
+                 int side, int64_t px_ticks, int64_t qty_lots, int64_t fee_e8, int fee_asset,
+                 bint is_maker, int64_t exch_ts_ns, int64_t now_ns) -> int:
+        """on_fill_row: 1 booked, 0 known. ValueError for what can't be an execution."""
+        cdef FillRow row
+        if not (OWNER_RUN <= owner <= OWNER_STRANGER and 0 <= fee_asset <= FEE_OTHER
+                and side in (SIDE_BUY, SIDE_SELL) and px_ticks > 0 and qty_lots > 0
+                and trade_id >= 0):
+            raise ValueError(f"Expected an execution, was trade {trade_id} of owner {owner}, "
+                             f"side {side}, {qty_lots} lots at {px_ticks}, fee in {fee_asset}")
+        row.trade_id, row.venue_order_id, row.intent_id = trade_id, venue_order_id, intent_id
+        row.owner, row.side, row.px_ticks, row.qty_lots = owner, side, px_ticks, qty_lots
+        row.fee_e8, row.fee_asset, row.is_maker = fee_e8, fee_asset, is_maker
+        row.exch_ts_ns = exch_ts_ns
+        return self.on_fill_row(&row, now_ns)
+
+    def query(self, *, int64_t intent_id, bint is_absent, int order_status,
+              int64_t venue_order_id, int64_t px_ticks, int64_t qty_lots, int64_t cum_qty_lots,
+              int64_t now_ns, int64_t asked_ns=0) -> int:
+        """on_query; `asked_ns`: when the question left, 0: now. ValueError for a status that is no
+        OrderState."""
+        cdef QueryRow row
+        if not ORD_FREE <= order_status <= ORD_PENDING_REPLACE:
+            raise ValueError(f"Expected an OrderState, was {order_status}")
+        row.intent_id, row.is_absent, row.order_status = intent_id, is_absent, order_status
+        row.venue_order_id, row.px_ticks = venue_order_id, px_ticks
+        row.qty_lots, row.cum_qty_lots, row.asked_ns = qty_lots, cum_qty_lots, asked_ns
+        return self.on_query(&row, now_ns)
+
+    def params(self, list values, int64_t now_ns) -> int:
+        """on_params; ValueError for a wrong number of them, or what is no number."""
+        cdef double[PARAMS_MAX] given
+        if len(values) != self.param_count:
+            raise ValueError(f"Expected {self.param_count} parameters, was {len(values)}")
+        for i, value in enumerate(values):
+            given[i] = value
+            if not isfinite(given[i]):
+                raise ValueError(f"Expected parameter {i} to be a finite number, was {value!r}")
+        return self.on_params(given, self.param_count, now_ns)
+
+    def condition(self, uint32_t bit, bint is_on, int64_t now_ns) -> int:
+        """on_condition; ValueError for another bit."""
+        if bit == 0 or bit & ~CONDITIONS:
+            raise ValueError(f"Expected HALT_DEAD_MAN, HALT_LINK or HALT_VENUE, was {bit}")
+        return self.on_condition(bit, is_on, now_ns)
 
     def reference(self, tuple bid, tuple ask, int64_t position_lots, int64_t open_lots,
                   int64_t now_ns) -> int:

@@ -20,6 +20,7 @@ from fastcore.types import OrderFlag, SyncRule
 CORE_KEYS = (
     "venue",
     "symbol",
+    "number",
     "tick",
     "lot",
     "assets",
@@ -37,6 +38,8 @@ CORE_KEYS = (
     "recv_window_ms",
     "mask_seed",
 )
+NUMBERS = 4096  # cores of one run
+INTENT_BITS = 36  # of an intent id that count; the 12 above them are the core's number
 USER = "user:"  # config["strategy"] of a strategy that is not built in: user:<its name>
 _SECTIONS = {
     "assets": ("base", "quote"),
@@ -79,6 +82,8 @@ class Checked(NamedTuple):
     lot_e8: int
     ref_lots_per_lot: float  # 0: no reference leg
     ref_age_ns_max: int
+    first_intent_id: int
+    is_trade_hashed: bool  # the venue's trade ids don't grow
 
 
 def check(config: dict[str, Any], user: Any = None) -> Checked:
@@ -104,6 +109,9 @@ def check(config: dict[str, Any], user: Any = None) -> Checked:
         raise ValueError(f"Expected run_tag to be 8 hexadecimal digits, was {config['run_tag']!r}")
     if not isinstance(config["strategy_id"], int) or not 0 <= config["strategy_id"] <= 255:
         raise ValueError(f"Expected strategy_id 0..255, was {config['strategy_id']!r}")
+    number = config["number"]
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < NUMBERS:
+        raise ValueError(f"Expected number 0..{NUMBERS - 1}, was {number!r}")
     signal_mask, view_levels, params = _strategy(config, user if is_user else None)
     if user is not None and not is_user:
         raise ValueError(f"A user's strategy is given, but strategy is {config['strategy']!r}")
@@ -120,6 +128,8 @@ def check(config: dict[str, Any], user: Any = None) -> Checked:
         fee_rates=(_fee_rate(config, "maker_bp"), _fee_rate(config, "taker_bp")),
         ref_lots_per_lot=_reference(config, "lots_per_lot"),
         ref_age_ns_max=round(_reference(config, "age_ms_max") * 1e6),
+        first_intent_id=(number << INTENT_BITS) + 1,
+        is_trade_hashed=venue.category != "",
     )
 
 
@@ -141,6 +151,12 @@ def codec(
         Decoder(*instrument, assets["base"], assets["quote"]),
         Encoder(*instrument, *rest, kind),
     )
+
+
+def params_of(config: dict[str, Any], params: dict[str, float], user: Any = None) -> list[float]:
+    """What Core.params wants, of a table of parameters by name; ValueError names the first that
+    is unknown, missing or wrong. `user` as for `check`."""
+    return _strategy({**config, "params": params}, user)[2]
 
 
 def _strategy(config: dict[str, Any], user: Any) -> tuple[int, int, list[float]]:

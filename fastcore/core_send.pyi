@@ -1,3 +1,5 @@
 from fastcore.core_state import CoreState
 
-class CoreSend(CoreState): ...
+class CoreSend(CoreState):
+    @property
+    def wanted_hedge(self) -> tuple[int, int, int, int] | None: ...

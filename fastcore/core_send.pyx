@@ -15,8 +15,9 @@ from fastcore.journal cimport REC_OUT
 from fastcore.latency cimport STAGE_DIFF_GATE, STAGE_ENCODE
 from fastcore.stops cimport STOP_NONE, STOP_REASONS, StopExit
 from fastcore.types cimport (
-    CONN_TRADE, ORD_PENDING_CANCEL, ORDER_IOC, ORDER_REDUCE_ONLY, OUT_BYTES, OUT_MAX, SEND_FAILED,
-    SIDE_BUY, SIDE_SELL, SYNC_SYNCED, VERB_CANCEL, VERB_MODIFY, VERB_PLACE, VERB_STATUS, Out, px_t,
+    CONN_TRADE, E_UNSUPPORTED, ORD_PENDING_CANCEL, ORDER_IOC, ORDER_REDUCE_ONLY, OUT_BYTES,
+    OUT_MAX, SEND_FAILED, SIDE_BUY, SIDE_SELL, SYNC_SYNCED, VERB_CANCEL, VERB_MODIFY, VERB_PLACE,
+    VERB_STATUS, Out, px_t,
 )
 from fastcore.working cimport Order, reach_px
 
@@ -124,6 +125,8 @@ cdef class CoreSend(CoreState):
             self._utc_ms(now_ns))
         if size > 0 and self._emit(VERB_STATUS, action.intent_id, size, 0, now_ns):
             self.gate.count_send(VERB_STATUS, now_ns)
+        elif size == E_UNSUPPORTED:
+            self._doubt()              # no query on this connection: the session's, over REST
         self._record_order(self.orders.find(action.intent_id), now_ns)
 
     cdef bint _emit(self, int verb, seq_t intent_id, int64_t size, ns_t deadline_ns,
@@ -258,3 +261,12 @@ cdef class CoreSend(CoreState):
             if order.flags & ORDER_IOC and -STOP_REASONS < order.take_reason < 0:
                 return True
         return False
+
+    # -- COLD ---
+
+    @property
+    def wanted_hedge(self) -> tuple[int, int, int, int] | None:
+        """(side, px_ticks, qty_lots, reason) that the strategy wants of the other leg."""
+        if self.hedge.qty_lots == 0:
+            return None
+        return self.hedge.side, self.hedge.px_ticks, self.hedge.qty_lots, self.hedge.reason

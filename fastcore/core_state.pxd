@@ -10,6 +10,7 @@ from fastcore.halts cimport Halts
 from fastcore.journal cimport JournalWriter
 from fastcore.latency cimport Histogram, StageClock
 from fastcore.orders cimport Order, Orders
+from fastcore.seen cimport Seen
 from fastcore.signals cimport Signals
 from fastcore.stops cimport Stops
 from fastcore.strategy cimport PARAMS_MAX, STATE_MAX, Target, View, strategy_fn
@@ -29,6 +30,7 @@ from fastcore.types cimport (
 
 cdef enum:
     EVENT_KINDS = 16
+    TRADES_SEEN_MAX = 4096     # market trades of a venue whose ids are hashes
 
 cdef struct Hedge:             # an immediate-or-cancel order for the other leg
     int64_t side               # SIDE_*
@@ -67,6 +69,9 @@ cdef class CoreState:
     cdef int signal_levels         # that its signals want; 0: none
     cdef int flags_mask            # ORDER_* that the venue knows
     cdef bint is_referenced        # a reference leg is configured
+    cdef bint is_trade_hashed      # trade ids don't grow
+    cdef Seen trades_seen          # ... so that they are remembered; else only the last one is
+    cdef seq_t last_trade_id[2]    # of EV_TRADE, EV_AGG_TRADE
     cdef bint is_trade_seen        # EV_TRADE has come: aggregated trades would count it twice
     cdef double maker_fee_rate
     cdef double taker_fee_rate
@@ -79,6 +84,8 @@ cdef class CoreState:
     cdef Hedge hedge               # wanted on the reference leg, until on_reference tells its fate
     cdef qty_t venue_position_lots # as the venue's last push says
     cdef ns_t venue_position_ns    # 0: it has said nothing
+    cdef qty_t opening_lots        # held before the run
+    cdef bint is_opening_due       # ... and not valued yet: at the first two-sided book, or fill
     cdef ns_t agreed_ns            # when the venue's position was last known to be ours
     cdef int64_t lot_e8            # 1e-8 of the base asset a lot
     cdef bint is_agreed            # the venue has answered as we believe, and nothing came since
@@ -87,7 +94,9 @@ cdef class CoreState:
     cdef int64_t venue_balance_e8  # of the quote asset, as the venue's last push says
     cdef int64_t venue_shutdowns
     cdef int64_t session_errors
-    cdef double params[PARAMS_MAX]
+    cdef readonly int64_t retry_utc_ms     # until when the venue told TRADE to keep away; 0: never
+    cdef double param_values[PARAMS_MAX]
+    cdef int param_count
     cdef double state[STATE_MAX]
     cdef View view
     cdef int strategy_code         # what the strategy last returned
@@ -125,6 +134,7 @@ cdef class CoreState:
     cdef bint diverged
     cdef bint is_stages_due        # the frame in hand caused messages: its stage times count
     cdef readonly dict config
+    cdef readonly str client_prefix        # of this run's client order ids
     cdef readonly object user      # the compiled strategy that is not built in, or None
     cdef object _tick_capsule
 
@@ -147,8 +157,10 @@ cdef class CoreState:
     cdef void _fill_levels(self) noexcept nogil
     cdef bint _is_reference_fresh(self, ns_t now_ns) noexcept nogil
     cdef void _tell_levels(self, ns_t now_ns) noexcept nogil
-    cdef void _heed(self, int result, ns_t now_ns) noexcept nogil
+    cdef void _heed(self, int result, int64_t retry_utc_ms, ns_t now_ns) noexcept nogil
     cdef void _doubt(self) noexcept nogil
+    cdef void _settle_opening(self, px_t bid_px_ticks, px_t ask_px_ticks,
+                              ns_t now_ns) noexcept nogil
     cdef void _note_position(self, qty_t position_lots, ns_t now_ns) noexcept nogil
     cdef void _note_agreement(self, ns_t now_ns) noexcept nogil
     cdef bint _is_ours(self, qty_t position_lots) noexcept nogil

@@ -11,18 +11,19 @@ from fastcore.gate cimport GATE_CODES
 from fastcore.journal cimport REC_DENY, REC_ORDER, REC_SAMPLE, REC_STATE
 from fastcore.orders cimport CLOCK_REJECTED, RATE_LIMITED
 from fastcore.signals_flow cimport OFI_LEVELS_MAX
-from fastcore.strategy cimport STATE_MAX, VIEW_VERSION, OwnQuote, View
+from fastcore.strategy cimport VIEW_VERSION, OwnQuote, View
 from fastcore.types cimport (
     CONN_MARKET, CONN_USER, E_OTHER_SYMBOL, E_UNKNOWN, HALT_CLOCK, HALT_JOURNAL, HALT_RECONCILING,
-    OK, ORD_PENDING_NEW, ORD_PENDING_REPLACE, ORDERS_MAX, SIDE_BUY, SIDE_SELL, SYNC_SYNCED,
-    TARGET_LEVELS, VIEW_LEVELS, Level,
+    OK, ORD_PENDING_CANCEL, ORD_PENDING_NEW, ORD_PENDING_REPLACE, ORD_UNKNOWN, ORDERS_MAX,
+    SIDE_BUY, SIDE_SELL, SYNC_SYNCED, TARGET_LEVELS, VIEW_LEVELS, Level,
 )
 from fastcore.working cimport Order, is_live, open_lots
 
 from fastcore import core_stats
 
 cdef enum:
-    RATE_LIMIT_PAUSE_NS = 10_000_000_000   # a venue's order window; Retry-After is the edge's
+    RATE_LIMIT_PAUSE_NS = 10_000_000_000   # a venue's order window, where it tells no time
+    BAN_MS_MAX = 3 * 86_400_000            # Binance's longest (REST, general info, limits)
 
 
 cdef inline int _insert_own(OwnQuote* quotes, int count, const Order* order,
@@ -177,6 +178,12 @@ cdef class CoreState:
         self.is_agreed = False
         self.halts.set(HALT_RECONCILING)
 
+    cdef void _settle_opening(self, px_t bid_px_ticks, px_t ask_px_ticks,
+                              ns_t now_ns) noexcept nogil:
+        """What was held before the run is valued: its P&L counts from here, bought at the mid."""
+        self.is_opening_due = False
+        self.orders.adopt(self.opening_lots, bid_px_ticks, ask_px_ticks, now_ns)
+
     cdef void _note_position(self, qty_t position_lots, ns_t now_ns) noexcept nogil:
         """The venue's push about our position; it may come before the fill that explains it."""
         if self.venue_position_ns == 0:
@@ -288,10 +295,16 @@ cdef class CoreState:
         cdef int ask_count = self.book.levels(SIDE_SELL, asks, self.signal_levels)
         self.signals.on_levels(bids, bid_count, asks, ask_count, now_ns)
 
-    cdef void _heed(self, int result, ns_t now_ns) noexcept nogil:
-        """What any answer may say of our pace or our clock."""
+    cdef void _heed(self, int result, int64_t retry_utc_ms, ns_t now_ns) noexcept nogil:
+        """What any answer may say of our pace or our clock; until when, if it told (0: not)."""
+        cdef ns_t pause_ns = RATE_LIMIT_PAUSE_NS
         if result & RATE_LIMITED:
-            self.halts.on_rate_limit(now_ns + RATE_LIMIT_PAUSE_NS)
+            if retry_utc_ms > 0 and self.utc_minus_monotonic_ns != 0:
+                retry_utc_ms = min(retry_utc_ms, self._utc_ms(now_ns) + BAN_MS_MAX)
+                self.retry_utc_ms = max(self.retry_utc_ms, retry_utc_ms)
+                pause_ns = max(pause_ns, (
+                    retry_utc_ms * 1_000_000 - self.utc_minus_monotonic_ns - now_ns))
+            self.halts.on_rate_limit(now_ns + pause_ns)
         if result & CLOCK_REJECTED:
             self.halts.set(HALT_CLOCK)
 
@@ -369,7 +382,16 @@ cdef class CoreState:
             "fees_base_e8": self.orders.fees_base_e8, "fees_other_e8": self.orders.fees_other_e8,
             "spread_half_ticks_lots": self.orders.spread_half_ticks_lots,
             "fills": self.orders.fill_count, "duplicate_fills": self.orders.duplicate_fills,
-            "strangers": self.orders.strangers, "orders_sent": self.orders_sent,
+            "strangers": self.orders.strangers,
+            "stranger_fills": self.orders.stranger_fills,
+            "earlier_fills": self.orders.earlier_fills,
+            "last_trade_ts_ns": self.orders.last_trade_ts_ns,
+            "opening_lots": self.opening_lots, "is_agreed": self.is_agreed,
+            "retry_utc_ms": self.retry_utc_ms,
+            "forgotten_ts_ns": self.orders.booked.forgotten_ts_ns,
+            "is_quiet": self.is_quiet, "is_unheard": self.orders.unheard_intent != 0,
+            "params": [self.param_values[i] for i in range(self.param_count)],
+            "orders_sent": self.orders_sent,
             "cancels_sent": self.cancels_sent, "modifies_sent": self.modifies_sent,
             "late": self.late, "unsent": self.unsent,
             "frames": self.frames, "malformed": self.malformed,
@@ -392,25 +414,30 @@ cdef class CoreState:
         for i in range(self.orders.active_count):
             order = &self.orders.slots[self.orders.active[i]]
             own.append({"intent_id": order.intent_id, "side": order.side, "state": order.state,
+                        "client_id": f"{self.client_prefix}{order.intent_id:012x}",
+                        "venue_order_id": order.venue_order_id,
+                        # A query asks again and again, and sends no order on its way.
+                        "sent_ns": (max(order.placed_ns, order.amend_ns)
+                                    if order.state == ORD_UNKNOWN else order.sent_ns),
+                        "placed_ns": order.placed_ns,
                         "px_ticks": order.px_ticks, "qty_lots": order.qty_lots,
+                        "cum_qty_lots": order.cum_qty_lots,
+                        "venue_cum_qty_lots": order.venue_cum_qty_lots,
                         "leaves_lots": open_lots(order)})
         result["own"] = own
         return result
 
     @property
-    def wanted_hedge(self) -> tuple[int, int, int, int] | None:
-        """(side, px_ticks, qty_lots, reason) that the strategy wants of the other leg."""
-        if self.hedge.qty_lots == 0:
-            return None
-        return self.hedge.side, self.hedge.px_ticks, self.hedge.qty_lots, self.hedge.reason
-
-    def failure(self) -> tuple[bytes, list[float]] | None:
-        """View and state of the strategy's first failure, the state as the call found it (that
-        of a built-in one is not kept)."""
-        if not self.has_failed:
-            return None
-        return (<bytes>(<char*>&self.failed_view)[:sizeof(View)],
-                [self.failed_state[i] for i in range(STATE_MAX)])
+    def is_quiet(self) -> bool:
+        """Halted, and no message of ours awaits its answer: what the venue says now can be
+        compared exactly. Orders in doubt, or that the venue owes us fills of, may be there."""
+        cdef int state
+        for i in range(self.orders.active_count):
+            state = self.orders.slots[self.orders.active[i]].state
+            if (state == ORD_PENDING_NEW or state == ORD_PENDING_CANCEL
+                    or state == ORD_PENDING_REPLACE):
+                return False
+        return self.halts.bits != 0
 
     def stats(self, int64_t now_ns=0) -> dict:
         """What the status page shows; see core_stats.stats()."""

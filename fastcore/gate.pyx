@@ -21,9 +21,9 @@ cimport cython
 from fastcore.account cimport RATE_OK, RATE_ORDERS, check_sends
 from fastcore.check cimport fc_unlikely
 from fastcore.types cimport (
-    HALT_BOOK, HALT_CLOCK, HALT_JOURNAL, HALT_RATE_LIMIT, HALT_RECONCILING, HALT_TRADE_STREAM,
-    HALT_USER_STREAM, ORD_PENDING_NEW, ORD_UNKNOWN, ORDER_IOC, ORDER_POST_ONLY,
-    ORDER_REDUCE_ONLY, SIDE_BUY, SIDE_SELL, VERB_MODIFY, VERB_PLACE, VERB_REPLACE,
+    HALT_BOOK, HALT_CLOCK, HALT_JOURNAL, HALT_LINK, HALT_RATE_LIMIT, HALT_RECONCILING,
+    HALT_TRADE_STREAM, HALT_USER_STREAM, HALT_VENUE, ORD_PENDING_NEW, ORD_UNKNOWN, ORDER_IOC,
+    ORDER_POST_ONLY, ORDER_REDUCE_ONLY, SIDE_BUY, SIDE_SELL, VERB_MODIFY, VERB_PLACE, VERB_REPLACE,
 )
 from fastcore.working cimport Order, is_live, is_working, open_lots, reach_px
 
@@ -55,10 +55,11 @@ CODES: dict[int, tuple[str, str]] = {
     GATE_ACCOUNT_EXPOSURE: ("ACCOUNT_EXPOSURE", "account_exposure_e8_max would break"),
 }
 
-# What an exit does not pass either: where we are, or what the venue last said, is not known.
+# What an exit does not pass either: where we are, or what the venue last said, is not known, or
+# the instrument does not trade. DEAD_MAN it passes: nothing of it would be left resting.
 cdef uint32_t BARS_EXIT = (
-    HALT_BOOK | HALT_CLOCK | HALT_JOURNAL | HALT_RATE_LIMIT | HALT_RECONCILING
-    | HALT_TRADE_STREAM | HALT_USER_STREAM)
+    HALT_BOOK | HALT_CLOCK | HALT_JOURNAL | HALT_LINK | HALT_RATE_LIMIT | HALT_RECONCILING
+    | HALT_TRADE_STREAM | HALT_USER_STREAM | HALT_VENUE)
 HALT_BARS_EXIT: int = BARS_EXIT
 
 

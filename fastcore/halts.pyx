@@ -24,10 +24,10 @@ one side than one_sided_fills_max within one_sided_ms; goes after one_sided_ms w
 cimport cython
 
 from fastcore.types cimport (
-    HALT_BOOK, HALT_CLOCK, HALT_FEED_STALE, HALT_JOURNAL, HALT_LATENCY, HALT_LEG,
-    HALT_ONE_SIDED_FILLS, HALT_OPERATOR, HALT_RATE_LIMIT, HALT_RECONCILING,
+    HALT_BOOK, HALT_CLOCK, HALT_DEAD_MAN, HALT_FEED_STALE, HALT_JOURNAL, HALT_LATENCY, HALT_LEG,
+    HALT_LINK, HALT_ONE_SIDED_FILLS, HALT_OPERATOR, HALT_RATE_LIMIT, HALT_RECONCILING,
     HALT_REPEATED_EXECUTION, HALT_SHUTDOWN, HALT_SPREAD, HALT_STRATEGY, HALT_TOXICITY,
-    HALT_TRADE_STREAM, HALT_USER_STREAM,
+    HALT_TRADE_STREAM, HALT_USER_STREAM, HALT_VENUE,
 )
 
 import difflib
@@ -75,8 +75,9 @@ REASONS: dict[int, tuple[str, str]] = {
         "no message that moved the book for limits.book_age_ms_max",
         "itself: messages without such a pause for a quarter of that time"),
     HALT_USER_STREAM: (
-        "user stream down, or its listen key expired",
-        "itself: the stream is up again; RECONCILING stays"),
+        "user stream down, its listen key expired, or it does not tell of an order, or the end of "
+        "one, that the venue acknowledged within budgets.ack_ms_max",
+        "itself: the stream is up anew; RECONCILING stays"),
     HALT_LATENCY: (
         "latency over its budgets",
         "itself"),
@@ -120,6 +121,15 @@ REASONS: dict[int, tuple[str, str]] = {
     HALT_LEG: (
         "the reference leg could not be hedged on, or told nothing for reference.age_ms_max",
         "itself"),
+    HALT_DEAD_MAN: (
+        "the venue has not confirmed that it cancels our orders should we fall silent",
+        "itself: it has"),
+    HALT_VENUE: (
+        "the instrument does not trade, or the venue is under maintenance",
+        "itself: it trades again"),
+    HALT_LINK: (
+        "a stream or the venue's REST can't be shown to be alive",
+        "itself: it is"),
 }
 
 

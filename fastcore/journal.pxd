@@ -21,6 +21,12 @@ cdef enum:                     # inputs of the core
     REC_ACCOUNT = 9
     REC_REFERENCE = 10         # the other leg's touch, position and open takes
     REC_HEDGE = 11             # a take that the other leg asks for
+    REC_OPENING = 12           # what the account held before the run
+    REC_FILL_ROW = 13          # an execution read over REST
+    REC_QUERY = 14             # an order read over REST
+    REC_PARAMS = 15            # the strategy's parameters from now on, float64 each
+    REC_CONDITION = 16         # the edge's reasons to stand aside; arg: 1 on, 0 off
+    REC_KNOWN = 17             # trades that earlier runs have booked: KnownTrade each
     REC_INPUT_LAST = 31
 
 cdef enum:                     # what the core made of them
@@ -33,13 +39,17 @@ cdef enum:                     # what the core made of them
     REC_BOOK = 38
 
 
+cdef class JournalOrder:       # numbers the records of all journals of a run in one row
+    cdef uint64_t seq          # of the next record
+
+
 cdef class JournalWriter:
+    cdef readonly JournalOrder order
     cdef uint8_t* _base
     cdef int64_t _capacity
     cdef int64_t _used
     cdef uint8_t* _next_base
     cdef int64_t _next_capacity
-    cdef uint64_t seq
     cdef uint32_t segment_index
     cdef ns_t _wall_minus_monotonic_ns
     cdef object _view

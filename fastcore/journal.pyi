@@ -17,8 +17,17 @@ HEADER_SIZE: int
 
 class JournalError(ValueError): ...
 
+class JournalOrder:
+    def __init__(self) -> None: ...
+
 class JournalWriter:
-    def __init__(self, segment: Buffer, wall_minus_monotonic_ns: int = 0) -> None: ...
+    order: JournalOrder
+    def __init__(
+        self,
+        segment: Buffer,
+        wall_minus_monotonic_ns: int = 0,
+        order: JournalOrder | None = None,
+    ) -> None: ...
     def append(
         self, kind: int, arg: int, payload: bytes, now_ns: int, recv_ts_ns: int = 0
     ) -> bool: ...

@@ -13,6 +13,9 @@ Little endian. The first eight bytes of a record are stored last and atomically:
 sees `kind` != 0 sees a whole record, and a record once published survives SIGKILL, because the
 page belongs to the kernel. kind 0xFFFF says that the story goes on in the next segment.
 
+`seq` counts the records of all journals of a run (JournalOrder): in a run of one journal there is
+none missing. A segment's first_seq is at most its first record's.
+
 `checksum` is hash64 over the 32 header bytes before it, then the payload: any flipped byte of a
 record is found (hash.pyx says why).
 """
@@ -51,7 +54,8 @@ VERSION = 1
 _SEGMENT_HEADER = struct.Struct("<8sIIQqQ24s")
 _RECORD_REST = struct.Struct("<HQqqQ")   # behind payload_size and kind
 
-# Field names of each record payload that is a row of int64; text payloads are not listed.
+# Field names of each record payload that is a row of int64; texts are not listed, and PARAMS,
+# which is a row of float64, neither.
 FIELDS: dict[int, tuple[str, ...]] = {
     REC_SEND: ("out_seq", "begin_ns", "end_ns"),
     REC_CLOCK: ("utc_minus_monotonic_ns",),
@@ -60,11 +64,17 @@ FIELDS: dict[int, tuple[str, ...]] = {
     REC_REFERENCE: ("bid_px_ticks", "bid_qty_lots", "ask_px_ticks", "ask_qty_lots",
                     "position_lots", "open_lots"),
     REC_HEDGE: ("side", "reason", "px_ticks", "qty_lots"),
+    REC_OPENING: ("position_lots",),
+    REC_FILL_ROW: ("trade_id", "venue_order_id", "intent_id", "owner", "side", "px_ticks",
+                   "qty_lots", "fee_e8", "fee_asset", "is_maker", "exch_ts_ns"),
+    REC_QUERY: ("intent_id", "is_absent", "order_status", "venue_order_id", "px_ticks",
+                "qty_lots", "cum_qty_lots", "asked_ns"),
+    REC_CONDITION: ("bit",),
     REC_ORDER: ("intent_id", "venue_order_id", "side", "state", "px_ticks", "qty_lots",
                 "cum_qty_lots", "reason"),
     REC_FILL: ("intent_id", "trade_id", "venue_order_id", "side", "px_ticks", "qty_lots",
                "fee_e8", "is_maker", "bid_px_ticks", "ask_px_ticks", "position_after_lots",
-               "exch_ts_ns", "fee_asset"),
+               "exch_ts_ns", "fee_asset", "owner", "via"),
     REC_STATE: ("old_bits", "new_bits"),
     REC_SAMPLE: ("bid_px_ticks", "bid_qty_lots", "ask_px_ticks", "ask_qty_lots",
                  "own_bid_px_ticks", "own_bid_qty_lots", "own_ask_px_ticks", "own_ask_qty_lots",
@@ -80,9 +90,10 @@ OUT_HEADER = struct.Struct("<qqqqQ")
 NAMES: dict[int, str] = {
     REC_CONFIG: "CONFIG", REC_FRAME: "FRAME", REC_SNAPSHOT: "SNAPSHOT", REC_TIMER: "TIMER",
     REC_COMMAND: "COMMAND", REC_SEND: "SEND", REC_CLOCK: "CLOCK", REC_CONN: "CONN",
-    REC_ACCOUNT: "ACCOUNT", REC_REFERENCE: "REFERENCE", REC_HEDGE: "HEDGE", REC_OUT: "OUT",
-    REC_ORDER: "ORDER", REC_FILL: "FILL",
-    REC_STATE: "STATE", REC_SAMPLE: "SAMPLE", REC_DENY: "DENY", REC_BOOK: "BOOK",
+    REC_ACCOUNT: "ACCOUNT", REC_REFERENCE: "REFERENCE", REC_HEDGE: "HEDGE",
+    REC_OPENING: "OPENING", REC_FILL_ROW: "FILL_ROW", REC_QUERY: "QUERY", REC_PARAMS: "PARAMS",
+    REC_CONDITION: "CONDITION", REC_KNOWN: "KNOWN", REC_OUT: "OUT", REC_ORDER: "ORDER",
+    REC_FILL: "FILL", REC_STATE: "STATE", REC_SAMPLE: "SAMPLE", REC_DENY: "DENY", REC_BOOK: "BOOK",
 }
 KIND: dict[str, int] = {name: kind for kind, name in NAMES.items()}
 INPUT_LAST = REC_INPUT_LAST
@@ -99,6 +110,15 @@ cdef inline int64_t _padded(int64_t size) noexcept nogil:
 
 
 @cython.final
+cdef class JournalOrder:
+    """Numbers records: one row for all the journals of a run, so that they can be read, and
+    replayed, in the order in which things happened. In one journal numbers only grow."""
+
+    def __cinit__(self):
+        self.seq = 0
+
+
+@cython.final
 cdef class JournalWriter:
     """Append records to the current segment; swap to the next when one does not fit.
 
@@ -106,9 +126,10 @@ cdef class JournalWriter:
     pointer moves. Without a next segment `reserve` returns NULL, and the core halts.
     """
 
-    def __cinit__(self, object segment, int64_t wall_minus_monotonic_ns=0):
+    def __cinit__(self, object segment, int64_t wall_minus_monotonic_ns=0,
+                  JournalOrder order=None):
         self._wall_minus_monotonic_ns = wall_minus_monotonic_ns
-        self.seq = 0
+        self.order = JournalOrder() if order is None else order
         self.segment_index = 0
         self._view = _hold(segment)
         self._start_segment(_address(self._view), len(self._view))
@@ -122,7 +143,7 @@ cdef class JournalWriter:
         memcpy(header, b"TMJRNL01", 8)
         memcpy(header + 8, &version, 4)
         memcpy(header + 12, &self.segment_index, 4)
-        memcpy(header + 16, &self.seq, 8)
+        memcpy(header + 16, &self.order.seq, 8)
         memcpy(header + 24, &self._wall_minus_monotonic_ns, 8)
         word = hash64(0, header, 32)
         memcpy(header + 32, &word, 8)
@@ -169,13 +190,13 @@ cdef class JournalWriter:
         FC_DCHECK(kind != 0 and self._used + RECORD_HEADER_SIZE + padded <= self._capacity)
         memset(record + RECORD_HEADER_SIZE + payload_size, 0, padded - payload_size)
         header[0] = (<uint64_t>payload_size | <uint64_t>kind << 32 | <uint64_t>arg << 48)
-        header[1] = self.seq
+        header[1] = self.order.seq
         header[2] = <uint64_t>now_ns
         header[3] = <uint64_t>recv_ts_ns
         header[4] = hash64(hash64(0, <const uint8_t*>header, 32), payload, payload_size)
         memcpy(record + 8, header + 1, RECORD_HEADER_SIZE - 8)
         fc_store_release_u64(record, header[0])
-        self.seq += 1
+        self.order.seq += 1
         fc_prefetch_for_write(record + AHEAD_BYTES, RECORD_HEADER_SIZE + padded)
         self._used += RECORD_HEADER_SIZE + padded
 
@@ -217,7 +238,7 @@ cdef class JournalWriter:
 
     @property
     def next_seq(self) -> int:
-        return self.seq
+        return <int64_t>self.order.seq
 
     @property
     def used(self) -> int:
@@ -308,8 +329,8 @@ def read_segment(buf, int64_t offset=SEGMENT_HEADER_SIZE) -> Iterator[tuple]:
         if any(view[start + payload_size:start + _padded(payload_size)]):
             raise JournalError(f"offset {start + payload_size}: the padding of record {seq} "
                                f"({NAMES.get(kind, kind)}) is not zero")
-        if last_seq is not None and seq != last_seq + 1:
-            raise JournalError(f"offset {offset}: expected record {last_seq + 1}, was {seq}")
+        if last_seq is not None and seq <= last_seq:
+            raise JournalError(f"offset {offset}: record {seq} after record {last_seq}")
         last_seq = seq
         yield offset, kind, arg, seq, now_ns, recv_ts_ns, view[start:start + payload_size]
         offset = start + _padded(payload_size)

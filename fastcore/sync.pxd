@@ -20,6 +20,7 @@ cdef class Sync:
         readonly int rule                  # SYNC_RULE_*
         bint _has_rest                     # the rule wants snapshots by REST, and diffs wait
         bint _is_fusable                   # on_best's ids can be compared with the book's
+        seq_t _restart_seq                 # Bybit: seq of the snapshot with u 1; -1: there was none
         readonly bint snapshot_wanted      # from REST: stays True until a usable one is in
         readonly bint resubscribe_wanted   # Bybit: stays True until the stream's snapshot is in
         readonly seq_t last_update_id      # of the last diff or snapshot applied; -1: none
@@ -65,6 +66,7 @@ cdef class Sync:
     cdef int _on_stream_snapshot(self, const DepthEvent* event) noexcept nogil
     cdef int _on_early(self, const DepthEvent* event) noexcept nogil
     cdef int _on_break(self, const DepthEvent* event) noexcept nogil
+    cdef bint _is_repeated(self, const DepthEvent* event) noexcept nogil
     cdef void _forget_ids(self) noexcept nogil
     cdef int _lose(self, int code) noexcept nogil
     cdef int _lose_with(self, int code, const DepthEvent* event) noexcept nogil

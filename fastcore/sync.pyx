@@ -233,9 +233,16 @@ cdef class Sync:
 
     cdef int _on_stream_snapshot(self, const DepthEvent* event) noexcept nogil:
         """The best price goes too: after a restart its ids may be anything, and a newer one is
-        on its way."""
+        on its way. A second connection's snapshot is no news; that of a restart (u 1) is, unless
+        it is the very one that the book began with: whether seq goes on is not documented."""
         cdef DepthEvent fused
         cdef int code
+        if (self.state == SYNC_SYNCED and self._is_fusable and event.cross_seq > 0
+                and (event.cross_seq == self._restart_seq if event.final_update_id == 1
+                     else self._is_repeated(event))):
+            self.stale_drops += 1
+            return 0
+        self._restart_seq = event.cross_seq if event.final_update_id == 1 else -1
         self.book.clear()
         fused = self._by_cross_seq(event)
         code = self.book.apply_snapshot(&fused)
@@ -257,18 +264,27 @@ cdef class Sync:
         return 0
 
     cdef int _on_break(self, const DepthEvent* event) noexcept nogil:
-        """A diff that does not follow on the last one."""
+        """A diff that does not follow on the last one. One that we had already is no gap: a
+        second connection brings every diff again, some time after the first."""
         if self.rule == SYNC_RULE_PARTIAL:
             return self.on_partial(event)
-        if self.rule == SYNC_RULE_SPOT:
-            if event.first_update_id <= event.final_update_id <= self.last_update_id:
-                self.stale_drops += 1
-                return 0
+        if self._is_repeated(event):
+            self.stale_drops += 1
+            return 0
         return self._lose_with(E_GAP, event)
+
+    cdef bint _is_repeated(self, const DepthEvent* event) noexcept nogil:
+        """Bybit counts u anew after a restart, but not seq, which therefore says what is old; u
+        does where seq is not told."""
+        if self.rule == SYNC_RULE_BYBIT and self._is_fusable and event.cross_seq > 0:
+            return event.cross_seq <= self.book.depth_update_id
+        return (event.first_update_id <= event.final_update_id <= self.last_update_id
+                and event.prev_final_update_id <= event.final_update_id)
 
     cdef void _forget_ids(self) noexcept nogil:
         self.last_update_id = -1
         self._edge_px_ticks[SIDE_BUY] = self._edge_px_ticks[SIDE_SELL] = 0
+        self._restart_seq = -1
         self._is_fusable = self.rule != SYNC_RULE_BYBIT
 
     cdef int _lose(self, int code) noexcept nogil:
@@ -299,6 +315,10 @@ cdef class Sync:
         cdef int code = 0
         cdef int64_t count = <int64_t>event.bid_count + event.ask_count
         cdef Waiting* slot
+        if (self.waiting_count > 0 and event.first_update_id <= event.final_update_id
+                <= self._waiting[self.waiting_count - 1].event.final_update_id):
+            self.stale_drops += 1      # waits already: a second connection's copy
+            return 0
         if event.bid_count < 0 or event.ask_count < 0 or count > self._levels_max:
             self._drop_waiting(self.waiting_count)
             self.overflows += 1

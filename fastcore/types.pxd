@@ -140,6 +140,22 @@ cdef enum:                     # halt reasons, bits of the state word (design se
     HALT_REPEATED_EXECUTION = 16384    # N fills in T: latched, operator resumes
     HALT_ONE_SIDED_FILLS = 32768       # a burst of fills on one side: self-clearing
     HALT_LEG = 65536           # the reference leg can't be used, or a hedge's fate is open
+    HALT_DEAD_MAN = 131072     # the venue's dead-man switch is not confirmed
+    HALT_VENUE = 262144        # the instrument does not trade, or the venue is under maintenance
+    HALT_LINK = 524288         # a stream is not provably live
+
+cdef enum:                     # intent ids that are none
+    INTENT_STRANGER = -1       # of an order that we never sent
+    INTENT_EARLIER = -2        # of an order of ours, by its client id, but not of this run
+
+cdef enum:                     # whose order an execution is of
+    OWNER_RUN = 0              # this run's
+    OWNER_EARLIER = 1          # ours, of an earlier run
+    OWNER_STRANGER = 2
+
+cdef enum:                     # by which way an execution came
+    VIA_STREAM = 0
+    VIA_REST = 1
 
 cdef enum:                     # commands, inputs of the core
     CMD_START = 1              # start-up checks passed: clear RECONCILING
@@ -184,7 +200,7 @@ cdef struct TradeEvent:
     int32_t is_market          # X == "MARKET" (or absent): a book trade, not an insurance-fund one
 
 cdef struct OrderEvent:        # one ORDER_TRADE_UPDATE
-    seq_t intent_id            # ours, from the client id; -1: not ours
+    seq_t intent_id            # ours, from the client id; else INTENT_*
     seq_t venue_order_id
     seq_t trade_id             # -1: no trade
     ns_t exch_ts_ns
@@ -212,6 +228,34 @@ cdef struct ReplyEvent:        # one WebSocket-API response
     int32_t new_status         # ... of the new order
     px_t px_ticks              # terms of the order where the result carries them; 0: it does not
     qty_t qty_lots             # ... total, what is executed included
+
+cdef struct FillRow:           # one execution as a REST query tells it; the journal's FILL_ROW
+    seq_t trade_id
+    seq_t venue_order_id
+    seq_t intent_id            # -1 unless of this run
+    int64_t owner              # OWNER_*
+    int64_t side
+    px_t px_ticks
+    qty_t qty_lots
+    int64_t fee_e8             # in 1e-8 of fee_asset; cost is positive
+    int64_t fee_asset          # FEE_*
+    int64_t is_maker
+    ns_t exch_ts_ns
+
+cdef struct QueryRow:          # what a REST query says of one of our orders; the journal's QUERY
+    seq_t intent_id
+    int64_t is_absent          # the venue knows no such order; the rest then means nothing
+    int64_t order_status       # ORD_*
+    seq_t venue_order_id       # -1: not told
+    px_t px_ticks
+    qty_t qty_lots             # total, what is executed included
+    qty_t cum_qty_lots
+    ns_t asked_ns              # when the question left; 0: when its answer came
+
+cdef struct KnownTrade:        # booked by an earlier run; the journal's KNOWN holds rows of it
+    seq_t trade_id
+    int64_t side               # ours
+    ns_t exch_ts_ns
 
 cdef struct AccountEvent:      # one push about the account; `has_*` say what it told
     ns_t exch_ts_ns

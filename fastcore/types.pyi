@@ -125,6 +125,22 @@ class Halt(IntFlag):
     REPEATED_EXECUTION = 16384
     ONE_SIDED_FILLS = 32768
     LEG = 65536
+    DEAD_MAN = 131072
+    VENUE = 262144
+    LINK = 524288
+
+class FillOwner(IntEnum):
+    """Whose order an execution is of."""
+
+    RUN = 0
+    EARLIER = 1
+    STRANGER = 2
+
+class FillVia(IntEnum):
+    """By which way an execution came."""
+
+    STREAM = 0
+    REST = 1
 
 class Command(IntEnum):
     START = 1

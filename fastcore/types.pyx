@@ -138,6 +138,24 @@ class Halt(IntFlag):
     REPEATED_EXECUTION = HALT_REPEATED_EXECUTION
     ONE_SIDED_FILLS = HALT_ONE_SIDED_FILLS
     LEG = HALT_LEG
+    DEAD_MAN = HALT_DEAD_MAN
+    VENUE = HALT_VENUE
+    LINK = HALT_LINK
+
+
+class FillOwner(IntEnum):
+    """Whose order an execution is of."""
+
+    RUN = OWNER_RUN
+    EARLIER = OWNER_EARLIER
+    STRANGER = OWNER_STRANGER
+
+
+class FillVia(IntEnum):
+    """By which way an execution came."""
+
+    STREAM = VIA_STREAM
+    REST = VIA_REST
 
 
 class Command(IntEnum):

@@ -59,6 +59,13 @@ cdef struct Order:
     qty_t base_lots            # least that the level has shown since the order stood there
     qty_t shown_lots           # what of the order the book is taken to show
     ns_t asked_ns              # of the last query
+    ns_t question_ns           # no later than the oldest query without an answer
+    ns_t acked_ns              # when the venue first answered that it exists; 0: it has not
+    ns_t ended_ns              # when the venue answered that a cancel ended it; 0: it has not
+    int32_t is_heard           # USER has told of it
+    int32_t is_end_heard       # ... and of its end
+    int32_t questions_due      # queries without an answer
+    int32_t _pad
 
 
 cdef inline bint is_working(int state) noexcept nogil:
@@ -103,12 +110,16 @@ cdef class Working(Position):
     cdef Order* changed        # order that the last input changed, or NULL
     cdef ns_t ack_timeout_ns
     cdef ns_t recv_window_ns
+    cdef seq_t unheard_intent  # the oldest order that was acknowledged and USER is silent about
+    cdef ns_t unheard_ns       # since when; of no meaning while unheard_intent is 0
+    cdef ns_t user_up_ns       # orders sent before are not USER's to tell
 
     cdef Order* find(self, seq_t intent_id) noexcept nogil
     cdef Order* add(self, int side, px_t px_ticks, qty_t qty_lots, int flags, int take_reason,
                     ns_t now_ns) noexcept nogil
     # An amend has left: PENDING_REPLACE; qty_lots is the new total.
     cdef void amend(self, Order* order, px_t px_ticks, qty_t qty_lots, ns_t now_ns) noexcept nogil
+    cdef void _settle_amend(self, Order* order, px_t px_ticks, qty_t qty_lots) noexcept nogil
     cdef void move(self, Order* order, int said, int reason) noexcept nogil
     # Whether it may stand in the venue's book, or be about to.
     cdef bint may_rest(self, const Order* order) noexcept nogil
@@ -117,7 +128,17 @@ cdef class Working(Position):
     cdef void settle_all(self) noexcept nogil
     # Whether to ask the venue about an order: its answer is late, or its fate unknown.
     cdef bint ask_now(self, Order* order, ns_t now_ns) noexcept nogil
+    # When the question that an answer belongs to was asked, at the latest then.
+    cdef ns_t take_question(self, seq_t intent_id, ns_t now_ns) noexcept nogil
+    cdef void on_trade_up(self) noexcept nogil
     cdef bint is_stuck(self, ns_t now_ns) noexcept nogil
+    # USER: up anew; told of an order; silent about one that the venue acknowledged.
+    cdef void on_user_up(self, ns_t now_ns) noexcept nogil
+    cdef void hear(self, seq_t intent_id, bint is_end) noexcept nogil
+    cdef void note_ack(self, Order* order, ns_t now_ns) noexcept nogil
+    cdef void note_end(self, Order* order, ns_t now_ns) noexcept nogil
+    cdef ns_t _unheard_since(self, const Order* order) noexcept nogil
+    cdef bint is_unheard(self, ns_t now_ns) noexcept nogil
     # Queue position.
     cdef void on_trade(self, int aggressor, px_t px_ticks, qty_t qty_lots) noexcept nogil
     cdef void see_level(self, Order* order, qty_t visible_lots) noexcept nogil

@@ -34,13 +34,15 @@ cdef inline bint is_open(const Order* order) noexcept nogil:
 cdef class Working(Position):
     """Base of Orders. ValueError for a timeout that is not above 0."""
 
-    def __cinit__(self, ns_t ack_timeout_ns, ns_t recv_window_ns):
+    def __cinit__(self, ns_t ack_timeout_ns, ns_t recv_window_ns, seq_t first_intent_id=1):
         if ack_timeout_ns <= 0 or recv_window_ns <= 0:
             raise ValueError("Expected ack_timeout_ns and recv_window_ns > 0, was "
                              f"{ack_timeout_ns}, {recv_window_ns}")
         self.ack_timeout_ns = ack_timeout_ns
         self.recv_window_ns = recv_window_ns
-        self.next_intent_id = 1
+        if first_intent_id < 1:
+            raise ValueError(f"Expected first_intent_id above 0, was {first_intent_id}")
+        self.next_intent_id = first_intent_id
 
     cdef Order* find(self, seq_t intent_id) noexcept nogil:
         """The order of an intent while we remember it (at least until 64 intents later). O(1)."""
@@ -87,6 +89,14 @@ cdef class Working(Position):
         order.modify_count += 1
         order.amend_replies_due += 1
         order.sent_ns = order.amend_ns = now_ns
+
+    cdef void _settle_amend(self, Order* order, px_t px_ticks, qty_t qty_lots) noexcept nogil:
+        """The order stands at these terms; no amend is open any more."""
+        if px_ticks != order.px_ticks or qty_lots > order.qty_lots:
+            order.ahead_lots = order.seen_lots = -1     # back to the end of a queue
+        order.px_ticks = px_ticks
+        order.qty_lots = qty_lots
+        order.new_px_ticks = order.new_qty_lots = 0
 
     cdef void move(self, Order* order, int said, int reason) noexcept nogil:
         """One step along the table; what can't be is counted and ignored."""
@@ -182,7 +192,28 @@ cdef class Working(Position):
         self._time_doubt(order, now_ns)
         order.is_queried = 1
         order.sent_ns = order.asked_ns = now_ns
+        if order.questions_due == 0:
+            order.question_ns = now_ns
+        order.questions_due += 1
         return True
+
+    cdef ns_t take_question(self, seq_t intent_id, ns_t now_ns) noexcept nogil:
+        """Answers come in the order of the questions, which are ack_timeout apart at least; one
+        that is lost makes later answers older than they are, never younger."""
+        cdef Order* order = self.find(intent_id)
+        cdef ns_t asked_ns
+        if order == NULL or order.questions_due == 0:
+            return now_ns
+        asked_ns = order.question_ns
+        order.questions_due -= 1
+        order.question_ns = min(asked_ns + self.ack_timeout_ns, order.asked_ns)
+        return asked_ns
+
+    cdef void on_trade_up(self) noexcept nogil:
+        """No answer comes on a connection that is gone."""
+        cdef int i
+        for i in range(ORDERS_MAX):
+            self.slots[i].questions_due = 0
 
     cdef void _time_doubt(self, Order* order, ns_t now_ns) noexcept nogil:
         if order.state != ORD_UNKNOWN:
@@ -204,6 +235,65 @@ cdef class Working(Position):
                     and now_ns - order.unknown_ns > UNKNOWN_ACKS_MAX * self.ack_timeout_ns):
                 return True
         return False
+
+    # -- IS USER ALIVE ---
+
+    cdef void on_user_up(self, ns_t now_ns) noexcept nogil:
+        """A new stream owes us nothing of what was sent before it came."""
+        self.user_up_ns = now_ns
+        self.unheard_intent = 0
+
+    cdef void note_ack(self, Order* order, ns_t now_ns) noexcept nogil:
+        """The venue answered that the order exists: USER must tell of it soon, or has."""
+        if order.is_heard or order.acked_ns != 0 or order.placed_ns < self.user_up_ns:
+            return
+        order.acked_ns = now_ns
+        if self.unheard_intent == 0:
+            self.unheard_intent = order.intent_id
+            self.unheard_ns = now_ns
+
+    cdef void note_end(self, Order* order, ns_t now_ns) noexcept nogil:
+        """The venue answered that our cancel ended the order: USER must tell of that as well."""
+        if order.is_end_heard or order.ended_ns != 0 or order.cancel_ns < self.user_up_ns:
+            return
+        order.ended_ns = now_ns
+        if self.unheard_intent == 0:
+            self.unheard_intent = order.intent_id
+            self.unheard_ns = now_ns
+
+    cdef ns_t _unheard_since(self, const Order* order) noexcept nogil:
+        """0: nothing of it is waited for."""
+        if order.acked_ns != 0 and not order.is_heard and order.placed_ns >= self.user_up_ns:
+            return order.acked_ns
+        if order.ended_ns != 0 and not order.is_end_heard and order.cancel_ns >= self.user_up_ns:
+            return order.ended_ns
+        return 0
+
+    cdef void hear(self, seq_t intent_id, bint is_end) noexcept nogil:
+        """USER told something of this order: NEW, a fill, its end, whatever. O(1), but O(orders
+        remembered) where it was the one waited for."""
+        cdef Order* order = self.find(intent_id)
+        cdef ns_t since_ns
+        cdef int i
+        if order != NULL:
+            order.is_heard = 1
+            order.is_end_heard |= is_end
+        if intent_id != self.unheard_intent:
+            return
+        self.unheard_intent = 0
+        for i in range(ORDERS_MAX):
+            order = &self.slots[i]
+            since_ns = self._unheard_since(order)
+            if since_ns != 0 and (self.unheard_intent == 0 or since_ns < self.unheard_ns):
+                self.unheard_intent = order.intent_id
+                self.unheard_ns = since_ns
+
+    cdef bint is_unheard(self, ns_t now_ns) noexcept nogil:
+        """An order, which may have ended since, or its cancel was acknowledged, and USER keeps
+        silent about that for longer than an answer may take: it is deaf, and fills would
+        not come either."""
+        return (self.unheard_intent != 0
+                and now_ns - self.unheard_ns > self.ack_timeout_ns)
 
     # -- QUEUE ---
 
@@ -272,6 +362,12 @@ cdef class Working(Position):
 
     def stuck(self, ns_t now_ns) -> bool:
         return self.is_stuck(now_ns)
+
+    def unheard(self, ns_t now_ns) -> bool:
+        return self.is_unheard(now_ns)
+
+    def user_up(self, ns_t now_ns) -> None:
+        self.on_user_up(now_ns)
 
     cdef Order* _known(self, seq_t intent_id) except NULL:
         cdef Order* order = self.find(intent_id)

@@ -22,20 +22,27 @@ BUILD = "safe" if fastcore.SAFE else "release"
 # Files whose subject is no compiled code, or is run on both builds elsewhere: `make safe` leaves
 # them out (ARGS="-m ''" takes them in). Single tests carry the mark themselves.
 ONCE = (
-    "test_architecture", "test_as_tables", "test_bench*", "test_calibration", "test_demo_user",
+    "test_advice", "test_architecture", "test_as_tables", "test_bench*", "test_calibration",
+    "test_check_command", "test_children", "test_config_file", "test_demo_user",
     "test_exchange_admin", "test_exchange_bybit_*", "test_exchange_core", "test_exchange_docs",
     "test_exchange_f*", "test_exchange_money", "test_exchange_orders", "test_exchange_s*",
-    "test_exchange_venue", "test_ofi_exam", "test_report*", "test_risk_docs", "test_signals_docs",
-    "test_sim_judges", "test_source", "test_spot_*", "test_usdm_*", "test_user_docs",
-    "test_user_errors", "test_view",
+    "test_exchange_venue", "test_gateway_account", "test_gateway_budget",
+    "test_gateway_deadman", "test_gateway_keeper", "test_gateway_rest", "test_live_driver",
+    "test_live_parts", "test_ofi_exam", "test_paper_run", "test_planner",
+    "test_reconcile", "test_recorder_docs", "test_recorder_opening", "test_recorder_retention",
+    "test_report", "test_report_page", "test_reports_table", "test_risk_docs", "test_router",
+    "test_run_docs", "test_run_view", "test_signals_docs", "test_sim_judges", "test_source",
+    "test_spot_*", "test_usdm_*", "test_user_docs", "test_user_errors", "test_venue_*",
+    "test_venue_bybit*", "test_view",
 )  # fmt: skip
 # Files that mostly wait come first, so that no worker ends with them alone. The demos share a
 # worker: each is four processes, and two at a time are more than two cores carry in real time.
 FIRST = ("test_demo", "test_demo_user", "test_session", "test_sync_tapes", "test_user_core")
 TOGETHER = ("test_demo.py", "test_demo_user.py")
 
-# Run by other people's clients under an interpreter of their own: make ccxt.
-collect_ignore = ["ccxt"]
+# Run by other people's clients under an interpreter of their own: make ccxt. With processes of
+# their own, and time: make drills.
+collect_ignore = ["ccxt", "drills"]
 
 # The same examples on every machine, and no verdict on how fast that machine is.
 settings.register_profile("tickmaker", derandomize=True, database=None, deadline=None)

@@ -6,7 +6,7 @@ from typing import Any
 from engine.config import demo_core
 from fastcore.account import Account
 from fastcore.core import Core
-from fastcore.journal import JournalWriter, read_segment, unpack
+from fastcore.journal import JournalOrder, JournalWriter, read_segment, unpack
 from fastcore.types import Command, Conn, Verb
 
 API_KEY = b"K" * 64
@@ -38,10 +38,10 @@ class Desk:
 
     def __init__(
         self, journal: bool = True, user: Any = None, account: Account | None = None,
-        segment_size: int = 4 << 20, **overrides: Any,
+        segment_size: int = 4 << 20, order: JournalOrder | None = None, **overrides: Any,
     ) -> None:  # fmt: skip
         self.segment = bytearray(segment_size)
-        self.journal = JournalWriter(self.segment) if journal else None
+        self.journal = JournalWriter(self.segment, 0, order) if journal else None
         config = core_config(**overrides)
         self.symbol = config["symbol"]
         self.core = Core(config, API_KEY, SECRET, self.journal, user, account)
@@ -63,6 +63,7 @@ class Desk:
             self.core.conn(conn, True, self.now_ns)
         self.snapshot([[bid, qty]], [[ask, qty]])
         self.depth([], [])
+        self.core.opening(position_lots, self.now_ns)
         self.core.account(position_lots, 0, self.now_ns)
         self.collect(self.core.command(Command.START, self.now_ns))
 

@@ -2,7 +2,8 @@
 
 import json
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from support_core import UTC_OFFSET_NS, Desk, unmask
@@ -11,10 +12,13 @@ from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
 from engine import clock
-from engine.gateway.hotsocket import HotLoop
+from engine.gateway.hotconn import HotConn
+from engine.gateway.hotsocket import Cold, HotLoop
+from engine.gateway.tls import TlsEnds
 from fastcore.journal import KIND, OUT_FIELDS, OUT_HEADER, read_segment, unpack
 from fastcore.types import Command, Conn
 
+SO_TIMESTAMPNS = 35  # asm-generic/socket.h
 PATIENCE_NS = 10_000_000_000  # of a poll that waits for something: a failure, never a hang
 
 
@@ -33,6 +37,22 @@ def tcp_pair(server_receive_bytes: int = 0, client_send_bytes: int = 0) -> list[
     return [client, server]
 
 
+@contextmanager
+def kernel_stamps() -> Iterator[None]:
+    """The kernel switches stamping on some time after the first socket asks for it, and off with
+    the last: one asks for as long as this is open, which begins when it works."""
+    client, server = tcp_pair()
+    with client, server:
+        client.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        control: list[object] = []
+        deadline_ns = clock.monotonic_ns() + PATIENCE_NS
+        while not control and clock.monotonic_ns() < deadline_ns:
+            server.send(b"x")
+            control = client.recvmsg(1, 128)[1]
+        assert control, "no kernel stamps on this machine"
+        yield
+
+
 class Venue:
     """The venue's end of one connection: `websockets`' sans-IO protocol over a plain socket."""
 
@@ -43,6 +63,9 @@ class Venue:
 
     def send(self, data: bytes) -> None:
         self.sock.sendall(data)
+
+    def recv(self) -> bytes:
+        return self.sock.recv(65536)
 
     def bytes_of(self, *calls: Callable[[ServerProtocol], None]) -> bytes:
         """The bytes that the library makes of protocol calls."""
@@ -56,7 +79,7 @@ class Venue:
     def read(self, count: int = 1) -> list[Frame]:
         """At least `count` frames that the engine sent and that were not read before."""
         while len(self.received) < count:
-            self.protocol.receive_data(self.sock.recv(65536))
+            self.protocol.receive_data(self.recv())
             for event in self.protocol.events_received():
                 assert isinstance(event, Frame)
                 self.received.append(event)
@@ -76,27 +99,49 @@ class Wire:
         # A test machine may stall for longer than any budget that is worth having.
         patient = {"budgets__tick_to_order_us_max": 30e6, "budgets__ack_ms_max": 30e3}
         self.desk = Desk(**(patient | overrides))
-        self.hot = HotLoop(self.desk.core, others_every=1)
+        self.hot = HotLoop(others_every=1)
+        self.hot.add_core(self.desk.core)
+        self.roles = {conn: self.hot.add_role(conn, [0]) for conn in Conn}
         self.venues: dict[Conn, Venue] = {}
 
     def open(self, *conns: Conn, leftover: bytes = b"", **sizes: int) -> None:
         for conn in conns:
             client, server = tcp_pair(**sizes)
-            self.venues[conn] = Venue(server)
-            self.hot.attach(conn, client, leftover)
+            self.venues[conn], tls = self.ends(server)
+            self.hot.attach(self.roles[conn], 0, client, leftover, tls)
+
+    def ends(self, server: socket.socket) -> tuple[Venue, TlsEnds | None]:
+        """The venue's end, and what TLS there is of ours."""
+        return Venue(server), None
+
+    def socket(self, conn: Conn) -> HotConn:
+        return self.roles[conn].socket(0)
+
+    @property
+    def market(self) -> HotConn:
+        return self.socket(Conn.MARKET)
+
+    @property
+    def trade(self) -> HotConn:
+        return self.socket(Conn.TRADE)
+
+    @property
+    def user(self) -> HotConn:
+        return self.socket(Conn.USER)
 
     def close(self) -> None:
-        for conn in Conn:
-            self.hot.detach(conn)
+        for role in self.roles.values():
+            self.hot.detach(role, 0)
         for venue in self.venues.values():
             venue.sock.close()
 
-    def poll_until(self, is_done: Callable[[], bool]) -> int:
-        """Poll until `is_done`; the COLD_* bits seen on the way."""
-        cold = 0
+    def poll_until(self, is_done: Callable[[], bool]) -> set[Cold]:
+        """Poll until `is_done`; what take_cold() said on the way."""
+        cold: set[Cold] = set()
         deadline_ns = clock.monotonic_ns() + PATIENCE_NS
         while clock.monotonic_ns() < deadline_ns:
-            cold |= self.hot.poll(1)
+            if self.hot.poll(1):
+                cold |= {what for what, _, _ in self.hot.take_cold()}
             if is_done():
                 return cold
         raise AssertionError("nothing came of it")
@@ -105,16 +150,16 @@ class Wire:
         """Three connections, a synced book, started: the venue has two orders, acknowledged."""
         self.open(Conn.MARKET, Conn.USER)
         self.open(Conn.TRADE, **sizes)
-        self.hot.clock(UTC_OFFSET_NS)
+        self.hot.clock(0, UTC_OFFSET_NS)
         self.desk.now_ns = clock.monotonic_ns()
-        self.hot.snapshot(json.dumps({
+        self.hot.snapshot(0, json.dumps({
             "lastUpdateId": 100, "E": 1, "T": 1,
             "bids": [["60000.00", "1.000"]], "asks": [["60000.10", "1.000"]],
         }).encode())  # fmt: skip
         self.venues[Conn.MARKET].send(self.venues[Conn.MARKET].text(depth(100, 101)))
         self.poll_until(lambda: self.desk.core.numbers()["sync_state"] == 2)
-        self.hot.account(0, 0)
-        self.hot.command(Command.START)
+        self.hot.account(0, 0, 0)
+        self.hot.command(0, Command.START)
         placed = [message["params"] | {"id": message["id"]} for message in self.read_orders(2)]
         for params in placed:
             self.send_trade({"id": params["id"], "status": 200,
@@ -175,4 +220,4 @@ def best(update_id: int, bid: str, ask: str) -> str:
     })  # fmt: skip
 
 
-__all__ = ["Venue", "Wire", "best", "depth", "tcp_pair", "unmask"]
+__all__ = ["Venue", "Wire", "best", "depth", "kernel_stamps", "tcp_pair", "unmask"]

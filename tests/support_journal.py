@@ -7,27 +7,56 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from engine.recorder.segments import SEGMENT_SIZE, Segments
-from fastcore.journal import FIELDS, KIND, OUT_HEADER, JournalWriter
+from engine.recorder.segments import SEGMENT_SIZE, Segments, journal_dir
+from fastcore.journal import FIELDS, KIND, OUT_HEADER, JournalOrder, JournalWriter
 from fastcore.types import Command, Conn, FeeAsset, Halt, OrderState, SendOutcome, Side, Verb
 
 WALL_NS = 1_700_000_000_000_000_000  # 2023-11-14T22:13:20Z
-CONFIG = {"symbol": "BTCUSDT", "tick": "0.10", "lot": "0.001", "strategy": "spread"}
+CONFIG = {
+    "symbol": "BTCUSDT", "tick": "0.10", "lot": "0.001", "strategy": "spread",
+    "run_tag": "0123abcd", "strategy_id": 7,
+}  # fmt: skip
 MESSAGE = b'{"id":"1000000000001","method":"order.place"}'
 
 
-class JournalBuilder:
-    """Writes one run's journal, keeping the books (position, cash, fees) as the core would."""
+KEY = "main.binance_usdm.BTCUSDT"
 
-    def __init__(self, directory: Path, size_bytes: int = SEGMENT_SIZE) -> None:
-        self.segments = Segments(directory, size_bytes)
-        self.writer = JournalWriter(self.segments.next(), WALL_NS)
+
+def the_journal(run_dir: Path) -> Path:
+    """Of a run of one core."""
+    return journal_dir(run_dir, KEY)
+
+
+class JournalBuilder:
+    """Writes one core's journal, keeping the books (position, cash, fees) as the core would.
+
+    `order`: of the run's other builders, when it has several; `number`: the core's.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path,
+        size_bytes: int = SEGMENT_SIZE,
+        *,
+        key: str = KEY,
+        number: int = 0,
+        order: JournalOrder | None = None,
+    ) -> None:
+        self.number = number
+        self.directory = journal_dir(run_dir, key)
+        self.segments = Segments(self.directory, size_bytes)
+        self.writer = JournalWriter(self.segments.next(), WALL_NS, order)
         self.writer.add_segment(self.segments.next())
         self.now_ns = 1_000_000_000
         self.bid, self.ask = 600_000, 600_001
         self.position = self.cash = self.fees_e8 = self.spread_half = 0
         self.out_seq = self.orders_sent = self.fills = 0
         self.cause_ts_ns = 0
+
+    @property
+    def writer_index(self) -> int:
+        """Of the segment that is written to: one more is always ready."""
+        return self.segments.index - (not self.writer.needs_segment)
 
     def record(
         self, kind: str, payload: bytes = b"", arg: int = 0, recv_ts_ns: int = 0, now_ns: int = -1
@@ -46,7 +75,8 @@ class JournalBuilder:
         return self.record(kind, payload, arg)
 
     def config(self, **changes: object) -> int:
-        return self.record("CONFIG", json.dumps(CONFIG | changes).encode(), now_ns=0)
+        config = CONFIG | {"number": self.number} | changes
+        return self.record("CONFIG", json.dumps(config).encode(), now_ns=0)
 
     def frame(self, conn: Conn = Conn.MARKET, payload: bytes = b"{}", step_ns: int = 1000) -> int:
         self.now_ns += step_ns
@@ -82,8 +112,13 @@ class JournalBuilder:
             px_ticks=px, qty_lots=qty, cum_qty_lots=cum,
         )  # fmt: skip
 
+    def opening(self, position_lots: int) -> int:
+        self.position = position_lots
+        self.cash = -position_lots * (self.bid + self.ask) // 2
+        return self.row("OPENING", position_lots=position_lots)
+
     def fill(self, intent_id: int, side: Side, px: int, qty: int, fee_e8: int = 0,
-             fee_asset: int = FeeAsset.QUOTE) -> int:  # fmt: skip
+             fee_asset: int = FeeAsset.QUOTE, **more: int) -> int:  # fmt: skip
         sign = 1 if side == Side.BUY else -1
         self.position += sign * qty
         self.cash -= sign * px * qty
@@ -91,11 +126,13 @@ class JournalBuilder:
         self.spread_half += sign * (self.bid + self.ask - 2 * px) * qty
         self.fills += 1
         return self.row(
-            "FILL", intent_id=intent_id, trade_id=9000 + self.fills,
-            venue_order_id=intent_id + 7000, side=side, px_ticks=px, qty_lots=qty, fee_e8=fee_e8,
-            is_maker=1, bid_px_ticks=self.bid, ask_px_ticks=self.ask,
-            position_after_lots=self.position, exch_ts_ns=WALL_NS + self.now_ns,
-            fee_asset=fee_asset,
+            "FILL", **{
+                "intent_id": intent_id, "trade_id": 9000 + self.fills,
+                "venue_order_id": intent_id + 7000, "side": side, "px_ticks": px,
+                "qty_lots": qty, "fee_e8": fee_e8, "is_maker": 1, "bid_px_ticks": self.bid,
+                "ask_px_ticks": self.ask, "position_after_lots": self.position,
+                "exch_ts_ns": WALL_NS + self.now_ns, "fee_asset": fee_asset,
+            } | more,
         )  # fmt: skip
 
     def sample(self, step_ns: int = 100_000_000, **changes: int) -> int:
@@ -178,7 +215,7 @@ def dump(run_dir: Path) -> list[str]:
 
 
 def next_seq(run_dir: Path) -> str:
-    (row,) = rows(run_dir, "SELECT value FROM meta WHERE key = 'next_seq'") or [{"value": "0"}]
+    (row,) = rows(run_dir, "SELECT coalesce(max(next_seq), 0) AS value FROM journals")
     return str(row["value"])
 
 

@@ -6,6 +6,7 @@ from reference.pair import Pair as SlowPair
 from support_core import MS, Desk, core_config
 
 from fastcore.account import Account
+from fastcore.journal import JournalOrder
 from fastcore.pair import Pair
 from fastcore.types import Halt, Verb
 
@@ -42,14 +43,16 @@ class Legs:
             "signals": dict(SIGNALS), **WIDE,
         }  # fmt: skip
         hedge: dict[str, Any] = {
-            "strategy": "hold", "params": {}, "symbol": "ETHUSDT", "run_tag": "0e0e0e0e",
+            "strategy": "hold", "params": {}, "symbol": "ETHUSDT", "number": 1,
             "assets": {"base": "ETH", "quote": "USDT"}, **WIDE,
         }  # fmt: skip
         for key, value in overrides.items():
             (hedge if key.startswith("eth__") else changes)[key.removeprefix("eth__")] = value
         account = Account(core_config(**changes)["limits"]) if is_shared else None
-        self.btc = Desk(account=account, segment_size=size, **changes)
-        self.eth = Desk(account=account, segment_size=size, **hedge)
+        self.is_shared = is_shared
+        order = JournalOrder()
+        self.btc = Desk(account=account, segment_size=size, order=order, **changes)
+        self.eth = Desk(account=account, segment_size=size, order=order, **hedge)
         self.pair: Pair | SlowPair = make(self.btc.core, self.eth.core)
         self.quotes: dict[str, dict[str, Any]] = {}  # resting, by client id
         self.takes: list[dict[str, Any]] = []  # of BTC, unanswered

@@ -19,11 +19,15 @@ from engine.exchange.instruments import CATALOGUE
 from engine.exchange.market import AgentMarket
 from engine.exchange.server import ExchangeServer
 from engine.gateway.parent import Output
+from engine.live.account import LiveAccount
+from engine.live.instrument import LiveInstrument
+from engine.live.local import ACCOUNT, local_engine
 from engine.session import Session
 from fastcore.journal import KIND, read_segment
 from fastcore.types import Conn, Halt
 
 PATIENCE_S = 15.0
+TEST_S = 90.0
 # Quotes that agents hardly ever reach: what fills while a connection is down is another test's.
 WIDE = {"params": demo_core("BTCUSDT", "spread", "", 1)["params"] | {"half_spread_ticks": 20.0}}
 KIND_OF_PATH = {"/public": Conn.MARKET, "/private": Conn.USER, "/ws-fapi": Conn.TRADE}
@@ -67,6 +71,7 @@ class Proxy:
 
     async def stop(self) -> None:
         self._server.close()
+        self.release()
         for conn in Conn:
             self.cut(conn)
         await asyncio.gather(*self._live, return_exceptions=True)
@@ -136,7 +141,7 @@ class Rig:
         self.server = server
         self.mine = mine  # somebody with the engine's key
         self.other = other
-        self.heard = Heard()
+        self.heard: Heard
         self.proxy = Proxy(server.ws_root)
 
     async def configure(self, **changes: Any) -> None:
@@ -145,16 +150,14 @@ class Rig:
         # A test machine may stall for longer than any budget that is worth having.
         core["budgets"] = {"tick_to_order_us_max": 30e6, "ack_ms_max": 2_000.0}
         core |= changes.pop("core", {})
-        document = {
-            "run_dir": str(self.run_dir),
-            "rest_url": self.server.rest_url,
-            "ws_url": {"public": root, "private": root, "ws_api": root},
-            "poll": "sleep",
-            "cpu": None,
-            "core": core,
-            "credential": {"kind": "local_exchange", "seed": 1, "account": 0},
-        } | changes
-        self.session = Session(load(document), self.key, self.secret, self.heard)
+        changes.setdefault("ws_url", {"public": root, "private": root, "ws_api": root})
+        rest_url = changes.pop("rest_url", self.server.rest_url)
+        document = local_engine(
+            self.run_dir, [core], rest_url, changes.pop("ws_url"), seed=1, **changes
+        )
+        self.heard = Heard()
+        credentials = {ACCOUNT: (self.key, self.secret)}
+        self.session = Session(load(document), credentials, self.heard)
 
     @property
     def key(self) -> str:
@@ -198,9 +201,12 @@ class Rig:
             return await self.task
 
     @property
+    def instrument(self) -> LiveInstrument:
+        return self.session.instruments[0]
+
+    @property
     def numbers(self) -> dict[str, Any]:
-        assert self.session._hot is not None
-        return self.session._hot.core.numbers()
+        return self.instrument.core.numbers()
 
     @property
     def bits(self) -> Halt:
@@ -229,22 +235,28 @@ class Rig:
             await self.until(lambda: True)
             await asyncio.sleep(0.01)
 
-    def check_books(self) -> None:
-        """The engine believes exactly what happened at the exchange."""
-        fills = self.server.face.core.fills_of(0, "BTCUSDT")
+    @property
+    def account(self) -> LiveAccount:
+        return self.session.accounts[0]
+
+    def check_books(self, earlier: int = 0, strangers: int = 0) -> None:
+        """The engine believes exactly what happened at the exchange; of it, `earlier` fills are
+        of before it was there."""
+        every = self.server.face.core.fills_of(0, "BTCUSDT")
+        fills = every[earlier:]
         numbers = self.numbers
         assert numbers["fills"] == len(fills)
         assert numbers["position_lots"] == sum(
-            fill.qty_lots if fill.side == 0 else -fill.qty_lots for fill in fills
+            fill.qty_lots if fill.side == 0 else -fill.qty_lots for fill in every
         )
         assert numbers["fees_e8"] == sum(fill.fee_e8 for fill in fills)
-        assert numbers["strangers"] == 0
+        assert numbers["strangers"] == strangers
         assert numbers["malformed"] == 0
 
     def records(self, kind: str) -> list[tuple[int, bytes]]:
         """(arg, payload) of each journal record of a kind."""
         found = []
-        for path in sorted((self.run_dir / "journal").glob("*.jnl")):
+        for path in sorted((self.run_dir / "journal").glob("*/*.jnl")):
             for record in read_segment(path.read_bytes()):
                 if record[1] == KIND[kind]:
                     found.append((record[2], bytes(record[6])))
@@ -267,5 +279,9 @@ async def rigged(tmp_path: Path, quiet: bool = False, **changes: Any) -> AsyncIt
 
 
 def run(work: Callable[[], Awaitable[None]]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(TEST_S):  # its traceback says what it waited for
+            await work()
+
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(work())
+        runner.run(bounded())

@@ -132,7 +132,7 @@ def test_decode_order_update_gives_fill(make):
 @pytest.mark.parametrize(
     ("old", "new", "field", "value"),
     [
-        (b'"c":"tm0123abcd-01-', b'"c":"tm0123abcd-02-', "intent_id", -1),
+        (b'"c":"tm0123abcd-01-', b'"c":"tm0123abcd-02-', "intent_id", -2),
         (b"00000000002a", b"00000000002A", "intent_id", -1),
         (b"00000000002a", b"00000000002", "intent_id", -1),
         (b"tm0123abcd-01-00000000002a", b"autoclose-1568879465651", "intent_id", -1),

@@ -9,7 +9,17 @@ from support_core import API_KEY, MS, SECRET, Desk, core_config, unmask
 
 from fastcore.core import Core
 from fastcore.journal import KIND, JournalWriter, read_segment
-from fastcore.types import Command, Conn, FeeAsset, Halt, OrderState, SendOutcome, Verb
+from fastcore.types import (
+    Command,
+    Conn,
+    FeeAsset,
+    FillOwner,
+    FillVia,
+    Halt,
+    OrderState,
+    SendOutcome,
+    Verb,
+)
 
 
 def quoting_desk(**overrides: object) -> Desk:
@@ -333,10 +343,30 @@ def test_a_report_on_another_input_is_refused() -> None:
     assert desk.core.send(1, SendOutcome.SENT, 0, 0, desk.now_ns) < 0
 
 
-def test_a_stranger_on_the_account_demands_reconciliation() -> None:
+@pytest.mark.parametrize(
+    ("client_id", "owner"),
+    [("web_abc", FillOwner.STRANGER), ("tm99999999-01-00000000002a", FillOwner.EARLIER)],
+)
+def test_others_orders_are_counted_and_their_fills_booked_and_doubted(
+    client_id: str, owner: FillOwner
+) -> None:
     desk = quoting_desk()
-    desk.update({"newClientOrderId": "web_abc", "side": "BUY"}, "NEW", "NEW")
+    other = {"newClientOrderId": client_id, "side": "BUY", "quantity": "0.010"}
+    desk.update(other, "NEW", "NEW")
+    desk.update(other, "CANCELED", "CANCELED")
+    # One of an earlier run lives, or did, though nobody here waits for it.
+    is_ours = owner == FillOwner.EARLIER
+    assert Halt(desk.core.halt_bits) == (Halt.RECONCILING if is_ours else Halt.NONE)
+    assert (desk.numbers["strangers"], desk.numbers["position_lots"]) == (2, 0)
+    desk.fill(other, "0.003", "0.003", px="59999.00")
     assert Halt.RECONCILING in Halt(desk.core.halt_bits)
+    [fill] = desk.records(KIND["FILL"])
+    assert (fill["owner"], fill["via"], fill["qty_lots"]) == (owner, FillVia.STREAM, 3)
+    numbers = desk.numbers
+    assert numbers["position_lots"] == 3
+    assert (numbers["stranger_fills"], numbers["earlier_fills"]) == (
+        owner == FillOwner.STRANGER, owner == FillOwner.EARLIER,
+    )  # fmt: skip
 
 
 def test_another_symbols_frame_changes_nothing() -> None:
@@ -358,7 +388,7 @@ def test_a_venue_position_unlike_ours_keeps_us_halted() -> None:
     assert Halt.RECONCILING in Halt(desk.core.halt_bits)
 
 
-def test_a_position_held_before_the_first_order_is_adopted() -> None:
+def test_a_position_held_before_the_run_is_the_opening() -> None:
     desk = Desk()
     desk.start(position_lots=5)
     assert desk.numbers["position_lots"] == 5

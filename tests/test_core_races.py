@@ -84,6 +84,7 @@ def test_a_lost_fill_shows_by_the_cumulated_quantity() -> None:
 def test_reconciliation_that_agrees_settles_what_was_owed() -> None:
     desk = resting_desk()
     desk.update(desk.sent[0], "CANCELED", "CANCELED", z="0.005")
+    desk.update(desk.sent[1], "NEW", "NEW")
     desk.timer(after_ms=1_001)
     desk.core.account(0, 0, desk.now_ns)  # the venue, too, says that nothing was bought
     desk.core.command(Command.START, desk.now_ns)

@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
-import engine.demo
-from engine import clock, session
-from engine.config import demo_core
+from engine import children, clock
+from engine.config import demo_core, load
+from engine.errors import EXIT_KILLED
 from engine.exchange.keys import derive_keys
+from engine.live import shutdown
+from engine.live.local import local_engine
 from engine.replay.verify import verify_run
 
 SEED = 11
@@ -101,7 +103,7 @@ def test_demo_pulls_every_order_on_ctrl_c(tmp_path: Path) -> None:
     seen = ""
     for line in process.stderr:
         seen += line
-        if "position agreed" in line:
+        if "account agreed" in line:
             break
     # The whole foreground group, as a terminal does it.
     os.killpg(process.pid, signal.SIGINT)
@@ -177,10 +179,10 @@ def test_demo_whose_engine_is_killed_says_so_and_reports(tmp_path: Path) -> None
     with Running(tmp_path) as running:
         os.kill(running.pids["session"], signal.SIGKILL)
         code, said = running.ended()
-        assert code == 1
+        assert code == EXIT_KILLED
         assert "The engine died (SIGKILL)" in said
-        assert "orders may be left at the local exchange" in said
-        check_report(running, said)
+        assert "orders may be left at the venue" in said
+        assert check_report(running, said)["state"].split("+")[0] == "KILLED"
 
 
 @pytest.mark.once
@@ -225,10 +227,11 @@ def test_demo_that_is_killed_takes_everything_with_it(tmp_path: Path) -> None:
 
 @pytest.mark.once
 def test_demo_gives_the_engine_time_for_its_own_shutdown() -> None:
-    window_s = demo_core("BTCUSDT", "spread", "0a1b2c3d", seed=1)["recv_window_ms"] / 1e3
-    longest_s = session.FLAT_DEADLINE_S + window_s + session.PROOF_DEADLINE_S
-    assert longest_s + 3.0 < engine.demo.ENGINE_PATIENCE_S
-    assert longest_s + 3.0 < engine.demo.STOP_DEADLINE_S
+    core = demo_core("BTCUSDT", "spread", "0a1b2c3d", seed=1)
+    config = load(local_engine(Path(), [core], "http://127.0.0.1:1", {}, seed=1))
+    longest_s = shutdown.longest_s(config)
+    assert longest_s + 3.0 < children.ENGINE_PATIENCE_S
+    assert longest_s + 3.0 < children.STOP_DEADLINE_S
 
 
 @pytest.mark.once

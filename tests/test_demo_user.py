@@ -35,7 +35,8 @@ def test_demo_trades_with_a_strategy_of_the_users(tmp_path: Path) -> None:
     assert report["strategy"] == "user:my_quotes"
     assert report["orders"] > 0
     run_dir = Path(report["run_dir"])
-    assert (run_dir / "strategy.py").read_text() == (ROOT / "docs/my_quotes.py").read_text()
+    (copy,) = (run_dir / "strategies").iterdir()
+    assert copy.read_text() == (ROOT / "docs/my_quotes.py").read_text()
     result = verify_run(run_dir)
     assert result["first_difference"] is None
     assert result["signatures_checked"] is True

@@ -19,8 +19,9 @@ from engine.exchange.faults import Faulty
 from engine.exchange.faults_docs import tables
 from engine.exchange.faults_file import parse_schedule, read_schedule
 from engine.exchange.faults_schedule import CLASS_OF, KINDS, ONE, fault
+from engine.exchange.keys import sign
 from engine.exchange.terms import MarketState
-from engine.exchange.truth import KEPT_SLACK, FaultRecord
+from engine.exchange.truth import KEPT_SLACK, FaultRecord, KeyRecord
 
 S = 1_000_000_000
 
@@ -211,6 +212,21 @@ def test_command_changes_the_market_and_clients_hear_of_it() -> None:
     assert rig.admin.answer("POST", "/command", json.dumps(document), S).status in (200, 409)
 
 
+def test_command_changes_what_a_key_may_do() -> None:
+    rig = Rig()
+    key = rig.faulty.core.keys[1].keys[0]
+    document = {"command": "SetKey", "account": 1, "permissions": ["read", "withdraw"],
+                "ips": ["127.0.0.1"]}  # fmt: skip
+    assert rig("POST", "/command", document) == {"done": "UpdateKey"}
+    found = rig.faulty.core.keyring.find(key.api_key)
+    assert found is not None
+    assert (found.permissions, found.ips) == ({"read", "withdraw"}, ("127.0.0.1",))
+    assert found.verifies("x", sign(key.secret, "x"))
+    assert rig.faulty.core.keyring.find(rig.faulty.core.keys[1].keys[1].api_key) is not found
+    told = rig.faulty.core.truth.of(KeyRecord)[-1]
+    assert (told.account, told.permissions) == (1, ("read", "withdraw"))
+
+
 def test_fault_begins_at_once() -> None:
     rig = Rig()
     rig("POST", "/fault", {"kind": "throttled", "for": "5s"})
@@ -306,6 +322,8 @@ def test_a_halt_ends_when_the_last_who_wants_it_is_gone() -> None:
         ("POST", "/command", SHOCK % '"spread_ticks":-1', "spread_ticks: greater"),
         ("POST", "/command", SHOCK % '"ticks":5,"for_ns":-1', "for_ns: greater"),
         ("POST", "/command", '{"command":"DeleteKey","api_key":"x"}', "SetState"),
+        ("POST", "/command", '{"command":"SetKey","account":9,"permissions":[]}', "0 keys left"),
+        ("POST", "/command", '{"command":"SetKey","account":0,"permissions":["fly"]}', "withdraw"),
     ],
 )
 def test_what_makes_no_sense_is_answered_in_words(

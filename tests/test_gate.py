@@ -132,7 +132,7 @@ def test_a_halt_bars_quotes_and_exits_where_nothing_is_known(new_gate, bit):
 def test_what_bars_exits_is_what_the_issue_says():
     assert Halt(HALT_BARS_EXIT) == (
         Halt.RECONCILING | Halt.BOOK | Halt.JOURNAL | Halt.USER_STREAM | Halt.TRADE_STREAM
-        | Halt.CLOCK | Halt.RATE_LIMIT
+        | Halt.CLOCK | Halt.RATE_LIMIT | Halt.LINK | Halt.VENUE
     )  # fmt: skip
 
 

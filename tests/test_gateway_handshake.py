@@ -179,6 +179,15 @@ def test_nobody_listening_is_told() -> None:
     assert "cannot connect: Connection refused" in error.what
 
 
+def test_a_host_without_an_address_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: Any, **__: Any) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(TickmakerError, match="the host name has no IPv4"):
+        asyncio.run(upgrade("wss://venue.test/x", "USER connection", 5.0))
+
+
 def test_listen_key_is_not_logged_at_any_level(caplog: pytest.LogCaptureFixture) -> None:
     async def handler(connection: ServerConnection) -> None:
         await connection.wait_closed()

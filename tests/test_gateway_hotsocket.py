@@ -7,30 +7,20 @@ import random
 import socket
 
 import pytest
-from support_gateway import Wire, best, depth, tcp_pair
+from support_gateway import Wire, best, depth, kernel_stamps
 from websockets.frames import CloseCode, Opcode
 
 from engine import clock
 from engine.gateway import hotsocket
+from engine.gateway.hotsocket import Cold
 from fastcore.types import Command, Conn, Halt, SendOutcome
 
-SO_TIMESTAMPNS = 35  # asm-generic/socket.h
 WORDS = ["{}", '{"a":1}', "x" * 125, "y" * 126, "z" * 65535, "w" * 65536, "", '{"last":true}']
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _kernel_stamps_are_on():
-    """The kernel switches stamping on some time after the first socket asks for it, and off with
-    the last: one asks for as long as these tests run, and they begin when it works."""
-    client, server = tcp_pair()
-    with client, server:
-        client.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        control: list[object] = []
-        deadline_ns = clock.monotonic_ns() + 10_000_000_000
-        while not control and clock.monotonic_ns() < deadline_ns:
-            server.send(b"x")
-            control = client.recvmsg(1, 128)[1]
-        assert control, "no kernel stamps on this machine"
+    with kernel_stamps():
         yield
 
 
@@ -42,7 +32,7 @@ def wire():
 
 
 def poll_messages(wire: Wire, count: int, conn: Conn = Conn.MARKET) -> None:
-    wire.poll_until(lambda: wire.hot.socket(conn).messages >= count)
+    wire.poll_until(lambda: wire.socket(conn).messages >= count)
 
 
 # -- FRAMING -------------------------------------------------------------------------------
@@ -64,7 +54,7 @@ def test_messages_byte_by_byte_arrive_whole(wire: Wire) -> None:
     data = venue.text(*words)
     for index in range(len(data)):
         venue.send(data[index : index + 1])
-        wire.poll_until(lambda want=index + 1: wire.hot.market.bytes_received == want)
+        wire.poll_until(lambda want=index + 1: wire.market.bytes_received == want)
     assert wire.payloads() == [word.encode() for word in words]
 
 
@@ -96,7 +86,7 @@ def test_fragmented_message_with_a_ping_inside_arrives_as_one(wire: Wire) -> Non
     ))  # fmt: skip
     poll_messages(wire, 2)
     assert wire.payloads() == [b'{"first":1,"x":2}', b"next"]
-    assert wire.hot.market.fragmented == 1
+    assert wire.market.fragmented == 1
     (pong,) = venue.read()
     assert (pong.opcode, bytes(pong.data)) == (Opcode.PONG, b"are you there")
 
@@ -106,7 +96,7 @@ def test_ping_is_answered_on_its_own_connection(wire: Wire, payload: bytes) -> N
     wire.open(*Conn)
     for conn, venue in wire.venues.items():
         venue.send(venue.bytes_of(lambda p: p.send_ping(payload)))
-        wire.poll_until(lambda conn=conn: wire.hot.socket(conn).pings == 1)
+        wire.poll_until(lambda conn=conn: wire.socket(conn).pings == 1)
         (pong,) = venue.read()
         assert (pong.opcode, bytes(pong.data)) == (Opcode.PONG, payload)
     assert wire.payloads() == []
@@ -119,14 +109,14 @@ def test_message_of_64_bit_length_fills_most_of_the_buffer(wire: Wire) -> None:
     data = venue.text("{}", big, "after")
     sent = 0
     venue.sock.setblocking(False)
-    while wire.hot.market.messages < 3:
+    while wire.market.messages < 3:
         if sent < len(data):
             with contextlib.suppress(BlockingIOError):
                 sent += venue.sock.send(data[sent : sent + 100_000])
         wire.hot.poll(1)
     # The journal of a test is smaller than such a run of messages; the last one says enough.
-    assert wire.hot.market.bytes_received == len(data)
-    assert wire.hot.market.is_open
+    assert wire.market.bytes_received == len(data)
+    assert wire.market.is_open
 
 
 def test_bytes_behind_the_handshake_come_first(wire: Wire) -> None:
@@ -143,11 +133,10 @@ def test_close_is_answered_told_to_the_core_and_reported(wire: Wire) -> None:
     venue = wire.venues[Conn.MARKET]
     venue.send(venue.text("{}"))
     venue.send(venue.bytes_of(lambda p: p.send_close(CloseCode.GOING_AWAY, "bye")))
-    cold = wire.poll_until(lambda: not wire.hot.market.is_open)
-    cold |= wire.hot.poll(1)
-    assert cold & hotsocket.CLOSED
+    cold = wire.poll_until(lambda: not wire.market.is_open)
+    assert Cold.CLOSED in cold
     assert wire.payloads() == [b"{}"]
-    assert wire.hot.market.close_text == "the peer closed the WebSocket with code 1001"
+    assert wire.market.close_text == "the peer closed the WebSocket with code 1001"
     assert [frame.opcode for frame in venue.read()] == [Opcode.CLOSE]
     assert conn_records(wire) == [(Conn.MARKET, 1), (Conn.MARKET, 0)]
 
@@ -155,9 +144,9 @@ def test_close_is_answered_told_to_the_core_and_reported(wire: Wire) -> None:
 def test_eof_without_close_is_reported(wire: Wire) -> None:
     wire.open(Conn.USER)
     wire.venues[Conn.USER].sock.close()
-    wire.poll_until(lambda: not wire.hot.user.is_open)
-    assert wire.hot.user.close_text == "the peer closed the TCP connection"
-    assert Halt(wire.hot.bits) & Halt.USER_STREAM
+    wire.poll_until(lambda: not wire.user.is_open)
+    assert wire.user.close_text == "the peer closed the TCP connection"
+    assert Halt(wire.hot.bits(0)) & Halt.USER_STREAM
 
 
 @pytest.mark.parametrize(
@@ -181,8 +170,8 @@ def test_what_was_never_negotiated_ends_the_connection(
     venue.send(b"\x81\x02ok" + data)
     if "longer" in text:
         feed(wire, b"x" * (1 << 20))
-    wire.poll_until(lambda: not wire.hot.market.is_open)
-    assert wire.hot.market.close_text == text
+    wire.poll_until(lambda: not wire.market.is_open)
+    assert wire.market.close_text == text
     assert wire.payloads()[0] == b"ok"
 
 
@@ -190,7 +179,7 @@ def feed(wire: Wire, chunk: bytes) -> None:
     """More than the receive buffer holds, for as long as the engine takes it."""
     sock = wire.venues[Conn.MARKET].sock
     sock.setblocking(False)
-    while wire.hot.market.is_open:
+    while wire.market.is_open:
         with contextlib.suppress(BlockingIOError):
             sock.send(chunk)
         wire.hot.poll(1)
@@ -218,7 +207,7 @@ def test_single_message_has_the_kernels_stamp(wire: Wire) -> None:
     after_ns = clock.monotonic_ns()
     poll_messages(wire, 1)
     ((_, recv_ts_ns, now_ns),) = wire.frames()
-    assert wire.hot.market.bounded == 0
+    assert wire.market.bounded == 0
     assert before_ns - 50_000 <= recv_ts_ns <= after_ns + 50_000
     assert recv_ts_ns <= now_ns
 
@@ -234,10 +223,10 @@ def test_earlier_messages_of_a_read_are_charged_from_the_last_empty_poll(wire: W
     last_sent_ns = clock.monotonic_ns()
     poll_messages(wire, 3)
     (_, one_ns, _), (_, two_ns, _), (_, three_ns, _) = wire.frames()
-    assert wire.hot.market.reads == 1
+    assert wire.market.reads == 1
     assert before_poll_ns <= one_ns == two_ns <= after_poll_ns
     assert after_poll_ns - 50_000 <= three_ns <= last_sent_ns + 50_000
-    assert wire.hot.market.bounded == 2
+    assert wire.market.bounded == 2
 
 
 def test_message_before_an_unfinished_one_does_not_take_its_stamp(wire: Wire) -> None:
@@ -252,7 +241,7 @@ def test_message_before_an_unfinished_one_does_not_take_its_stamp(wire: Wire) ->
     (_, one_ns, _), (_, two_ns, _) = wire.frames()
     assert one_ns <= seen_empty_ns
     assert between_ns - 50_000 <= two_ns
-    assert wire.hot.market.bounded == 1
+    assert wire.market.bounded == 1
 
 
 def test_a_read_that_left_the_socket_empty_bounds_the_next(wire: Wire) -> None:
@@ -303,21 +292,21 @@ def test_an_order_past_its_deadline_is_not_sent_and_reported_late() -> None:
 
 
 def bring_up(wire: Wire) -> None:
-    wire.hot.clock(0)
-    wire.hot.snapshot(json.dumps({
+    wire.hot.clock(0, 0)
+    wire.hot.snapshot(0, json.dumps({
         "lastUpdateId": 100, "E": 1, "T": 1,
         "bids": [["60000.00", "1.000"]], "asks": [["60000.10", "1.000"]],
     }).encode())  # fmt: skip
     venue = wire.venues[Conn.MARKET]
     venue.send(venue.text(depth(100, 101)))
     wire.poll_until(lambda: wire.numbers["sync_state"] == 2)
-    wire.hot.account(0, 0)
-    wire.hot.command(Command.START)
+    wire.hot.account(0, 0, 0)
+    wire.hot.command(0, Command.START)
 
 
 def test_cancels_have_no_deadline(wire: Wire) -> None:
     wire.start()
-    wire.hot.command(Command.HALT)
+    wire.hot.command(0, Command.HALT)
     assert [m["method"] for m in wire.read_orders(2)] == ["order.cancel"] * 2
     assert wire.sends()[-1][0] == SendOutcome.SENT
 
@@ -336,7 +325,7 @@ def read_all(wire: Wire, filler: int) -> None:
     while filler:
         filler -= len(wire.venues[Conn.TRADE].sock.recv(min(filler, 65536)))
         wire.hot.poll(1)
-    wire.poll_until(lambda: wire.hot.trade.queued_bytes == 0)
+    wire.poll_until(lambda: wire.trade.queued_bytes == 0)
 
 
 def requote(wire: Wire) -> list[SendOutcome]:
@@ -349,10 +338,10 @@ def requote(wire: Wire) -> list[SendOutcome]:
 
 def test_a_full_way_out_makes_orders_late_and_keeps_cancels_for_later(wire: Wire) -> None:
     wire.start()
-    filler = fill_up(wire.hot.trade.fileno)
+    filler = fill_up(wire.trade.fileno)
     assert requote(wire) == [SendOutcome.PARTIAL] * 2 + [SendOutcome.LATE] * 2
-    assert wire.hot.trade.queued_bytes > 0
-    assert wire.hot.trade.is_open
+    assert wire.trade.queued_bytes > 0
+    assert wire.trade.is_open
     read_all(wire, filler)
     assert [m["method"] for m in wire.read_orders(2)[:2]] == ["order.cancel"] * 2
 
@@ -370,7 +359,7 @@ def test_every_split_of_a_send_leaves_whole_frames_on_the_wire() -> None:
         wire = Wire()
         try:
             wire.start(**SMALL)
-            filler = fill_up(wire.hot.trade.fileno, room - rng.randrange(2_000))
+            filler = fill_up(wire.trade.fileno, room - rng.randrange(2_000))
             if room == 1 << 40:
                 room = filler  # the first round measures it
             outcomes = requote(wire)
@@ -393,13 +382,13 @@ def test_queued_bytes_leave_in_order_as_the_peer_reads(wire: Wire) -> None:
     """Pongs behind a full way out, more than the kernel takes at once."""
     wire.open(Conn.MARKET, server_receive_bytes=4096, client_send_bytes=30_000)
     venue = wire.venues[Conn.MARKET]
-    filler = fill_up(wire.hot.market.fileno)
+    filler = fill_up(wire.market.fileno)
     names = [f"{index:0120d}".encode() for index in range(1_000)]
     for name in names:
         venue.send(venue.bytes_of(lambda p, name=name: p.send_ping(name)))
         wire.hot.poll(1)
-    wire.poll_until(lambda: wire.hot.market.pings == len(names))
-    assert wire.hot.market.queued_bytes > 100_000
+    wire.poll_until(lambda: wire.market.pings == len(names))
+    assert wire.market.queued_bytes > 100_000
     while filler:
         filler -= len(venue.sock.recv(min(filler, 4096)))
     pongs = []
@@ -416,15 +405,15 @@ def test_queued_bytes_leave_in_order_as_the_peer_reads(wire: Wire) -> None:
 
 def test_peer_that_never_reads_is_given_up(wire: Wire) -> None:
     wire.open(Conn.MARKET)
-    fill_up(wire.hot.market.fileno)
+    fill_up(wire.market.fileno)
     venue = wire.venues[Conn.MARKET]
     pings = venue.bytes_of(*[lambda p: p.send_ping(b"p" * 125)] * 100)
     for _ in range(100):
-        if not wire.hot.market.is_open:
+        if not wire.market.is_open:
             break
         venue.send(pings)
         wire.hot.poll(2)
-    assert wire.hot.market.close_text == "send queue full: the peer does not read"
+    assert wire.market.close_text == "send queue full: the peer does not read"
 
 
 def test_a_lost_trade_connection_fails_its_sends_and_halts(wire: Wire) -> None:
@@ -432,23 +421,23 @@ def test_a_lost_trade_connection_fails_its_sends_and_halts(wire: Wire) -> None:
     sock = wire.venues[Conn.TRADE].sock
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     sock.close()  # a reset
-    cold = wire.poll_until(lambda: not wire.hot.trade.is_open)
-    assert cold & hotsocket.CLOSED
-    assert wire.hot.trade.close_text == "socket error: Connection reset by peer"
-    assert Halt(wire.hot.bits) & Halt.TRADE_STREAM
-    assert Halt(wire.hot.bits) & Halt.RECONCILING
+    cold = wire.poll_until(lambda: not wire.trade.is_open)
+    assert Cold.CLOSED in cold
+    assert wire.trade.close_text == "socket error: Connection reset by peer"
+    assert Halt(wire.hot.bits(0)) & Halt.TRADE_STREAM
+    assert Halt(wire.hot.bits(0)) & Halt.RECONCILING
 
 
 def test_losing_the_market_connection_pulls_the_quotes(wire: Wire) -> None:
     wire.start()
     wire.venues[Conn.MARKET].sock.close()
-    wire.poll_until(lambda: not wire.hot.market.is_open)
+    wire.poll_until(lambda: not wire.market.is_open)
     assert [m["method"] for m in wire.read_orders(2)] == ["order.cancel"] * 2
 
 
 def test_detach_says_goodbye_and_a_new_socket_may_follow(wire: Wire) -> None:
     wire.open(Conn.MARKET)
-    wire.hot.detach(Conn.MARKET)
+    wire.hot.detach(wire.roles[Conn.MARKET], 0)
     assert [frame.opcode for frame in wire.venues[Conn.MARKET].read()] == [Opcode.CLOSE]
     assert conn_records(wire) == [(Conn.MARKET, 1), (Conn.MARKET, 0)]
     wire.venues[Conn.MARKET].sock.close()
@@ -480,7 +469,7 @@ def test_a_steady_stream_makes_no_python_objects(wire: Wire) -> None:
     gc.collect()
     gc.disable()
     try:
-        done = wire.hot.market.messages
+        done = wire.market.messages
         before = sys.getallocatedblocks()
         for data in frames:
             venue.send(data)
@@ -488,5 +477,5 @@ def test_a_steady_stream_makes_no_python_objects(wire: Wire) -> None:
         after = sys.getallocatedblocks()
     finally:
         gc.enable()
-    assert wire.hot.market.messages == done + len(frames)
+    assert wire.market.messages == done + len(frames)
     assert after - before < 50

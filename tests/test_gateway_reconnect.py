@@ -1,10 +1,11 @@
 """Waiting times between tries."""
 
+from itertools import pairwise
 from random import Random
 
 import pytest
 
-from engine.gateway.reconnect import BASE_S, CAP_S, STABLE_S, backoff_s, next_attempt
+from engine.gateway.reconnect import BASE_S, CAP_S, STABLE_S, Spaced, backoff_s, next_attempt
 
 
 def test_waits_double_up_to_the_cap_within_their_jitter() -> None:
@@ -28,3 +29,15 @@ def test_negative_attempt_is_refused() -> None:
 def test_a_stable_connection_starts_over_a_flapping_one_does_not() -> None:
     assert next_attempt(5, STABLE_S) == 0
     assert next_attempt(5, STABLE_S - 0.1) == 6
+
+
+def test_what_is_spaced_grows_rarer_and_is_new_after_a_rest() -> None:
+    second = 1_000_000_000
+    spaced = Spaced(first_s=1.0, cap_s=4.0)
+    done = [tenth for tenth in range(300) if spaced.may(tenth * second // 10)]
+    assert done[:5] == [0, 10, 30, 70, 110]  # at 1, 2, 4, 4 s
+    assert all(b - a == 40 for a, b in pairwise(done[3:]))
+    rested = done[-1] + 40 + 41
+    assert spaced.may(rested * second // 10)
+    assert not spaced.may((rested + 9) * second // 10)
+    assert spaced.may((rested + 10) * second // 10)

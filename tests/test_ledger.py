@@ -14,7 +14,7 @@ SMALL = 64 * 1024
 @pytest.fixture
 def run_dir(tmp_path: Path) -> Path:
     """A run folder whose journal is whole and closed."""
-    builder = JournalBuilder(tmp_path / "journal", SMALL)
+    builder = JournalBuilder(tmp_path, SMALL)
     write_run(builder)
     builder.close()
     return tmp_path
@@ -28,6 +28,9 @@ def test_orders_view_shows_decimals_utc_and_words(run_dir: Path) -> None:
         "last_utc": "2023-11-14T22:13:21.100004000Z",
         "intent_id": 1,
         "venue_order_id": 7001,
+        "client_id": "tm0123abcd-07-000000000001",
+        "account": "main",
+        "venue": "binance_usdm",
         "symbol": "BTCUSDT",
         "side": "buy",
         "px": "59999.9",
@@ -55,7 +58,7 @@ def test_fills_view_is_exact(run_dir: Path) -> None:
 
 
 def test_views_keep_signs_and_large_numbers(tmp_path: Path) -> None:
-    builder = JournalBuilder(tmp_path / "journal")
+    builder = JournalBuilder(tmp_path)
     builder.config(tick="0.25", lot="10")
     builder.bid, builder.ask = 4_000_000_001, 4_000_000_002
     builder.fill(1, Side.SELL, 4_000_000_003, 7, fee_e8=-5)
@@ -83,7 +86,7 @@ def test_sends_hold_cause_outcome_and_latency(run_dir: Path) -> None:
 
 
 def test_send_caused_by_a_timer_has_no_latency(tmp_path: Path) -> None:
-    builder = JournalBuilder(tmp_path / "journal")
+    builder = JournalBuilder(tmp_path)
     builder.config()
     builder.timer()
     builder.send(builder.out(1), 5_000)
@@ -114,5 +117,7 @@ def test_halts_denies_samples_and_session_are_kept(run_dir: Path) -> None:
         ("COMMAND", 1),
         ("COMMAND", 4),
     ]
-    meta = {row["key"]: row["value"] for row in rows(run_dir, "SELECT * FROM meta")}
-    assert (meta["frames_market"], meta["frames_trade"], meta["frames_user"]) == ("2", "1", "2")
+    (journal,) = rows(run_dir, "SELECT * FROM journals")
+    frames = ("frames_market", "frames_trade", "frames_user")
+    assert [journal[name] for name in frames] == [2, 1, 2]
+    assert (journal["core"], journal["records"], journal["next_seq"]) == (0, 35, 35)

@@ -25,21 +25,29 @@ HEDGE, TOLD = KIND["HEDGE"], KIND["REFERENCE"]
 
 @pytest.fixture(params=[Pair, SlowPair], ids=["fast", "reference"])
 def legs(request: pytest.FixtureRequest) -> Iterator[Legs]:
-    """Two quotes rest; whatever a test does, both journals replay to the same bytes alone."""
+    """Two quotes rest; whatever a test does, the journals replay to the same bytes."""
     legs = Legs(request.param)
     legs.start()
     yield legs
-    for desk in (legs.btc, legs.eth):
-        assert_verifies(desk)
+    assert_verifies(legs)
 
 
-def assert_verifies(desk: Desk) -> None:
+def assert_verifies(legs: Legs) -> None:
+    names = ("both", "both") if legs.is_shared else ("btc", "eth")
+    assert first_difference(legs, *names) is None
+
+
+def first_difference(legs: Legs, *accounts: str) -> str | None:
+    """Of the replay of both journals, each on the account named for it."""
     with tempfile.TemporaryDirectory() as folder:
         run_dir = Path(folder)
-        (run_dir / "journal").mkdir()
-        (run_dir / "journal" / "000000.jnl").write_bytes(bytes(desk.segment))
+        for account, desk in zip(accounts, (legs.btc, legs.eth), strict=True):
+            journal = run_dir / "journal" / f"{account}.binance_usdm.{desk.symbol}"
+            journal.mkdir(parents=True)
+            (journal / "000000.jnl").write_bytes(bytes(desk.segment))
         (run_dir / "config.json").write_text(json.dumps({"credential": {"kind": "none"}}))
-        assert verify_run(run_dir)["first_difference"] is None
+        difference: str | None = verify_run(run_dir)["first_difference"]
+        return difference
 
 
 # -- HEDGES ---
@@ -281,6 +289,9 @@ def test_a_shared_account_counts_both_legs(limit: int, is_hedged: bool) -> None:
     legs.fill_quote("BUY")
     assert bool(legs.hedges) == is_hedged
     assert legs.eth.numbers["denies"][DENY["ACCOUNT_EXPOSURE"]] == (not is_hedged)
+    assert_verifies(legs)
+    # Replayed with a ledger each, a leg would not see what the other has at risk.
+    assert (first_difference(legs, "btc", "eth") is None) == is_hedged
 
 
 def test_accounts_whose_limits_differ_are_refused() -> None:
@@ -379,5 +390,4 @@ def test_while_the_venue_answers_nothing_stays_naked_past_the_budget(seed: int) 
     assert market.naked_lots_max <= 20  # unhedged_lots_max
     # unhedged_ms_max, then an unwinding take: a hedge still in flight, and the take's own way.
     assert market.naked_ns_max <= (300 + 2 * (50 + 25 + 10)) * MS
-    for desk in (legs.btc, legs.eth):
-        assert_verifies(desk)
+    assert_verifies(legs)

@@ -223,7 +223,7 @@ def test_run_folder_holds_what_a_live_run_leaves(report: dict[str, Any]) -> None
     assert json.loads((run_dir / "report.json").read_text()) == report
     assert (run_dir / "report.html").stat().st_size > 1_000
     assert json.loads((run_dir / "config.json").read_text())["kind"] == "replay"
-    assert list((run_dir / "journal").glob("*.jnl"))
+    assert list((run_dir / "journal").glob("*/*.jnl"))
     with closing(sqlite3.connect(run_dir / "ledger.sqlite")) as ledger:
         fills = ledger.execute("SELECT count(*) FROM fills").fetchone()[0]
     assert fills == report["fills"]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.report.build import build_report, latency_summary, nearest_rank
+from engine.report.build import build_report
+from engine.report.latency import latency_summary, nearest_rank
 from engine.report.pnl import Books, Fill, sum_fills, value
 from fastcore.types import Conn, FeeAsset, SendOutcome, Side, Verb
 from tests.support_journal import JournalBuilder, page_text, rows, write_run
@@ -27,7 +28,7 @@ CONTRACT_KEYS = {
 
 
 def build(tmp_path: Path) -> JournalBuilder:
-    return JournalBuilder(tmp_path / "journal", SMALL)
+    return JournalBuilder(tmp_path, SMALL)
 
 
 @pytest.fixture
@@ -170,7 +171,7 @@ def test_mark_is_the_last_sample_with_two_sides(tmp_path: Path) -> None:
     builder.sample(bid_px_ticks=0, bid_qty_lots=0)
     builder.close()
     report = build_report(tmp_path)
-    assert report["mid"] == "60010.10"
+    assert report["mid"] == "60010.1"
     assert report["pnl_exact"]["total"] == "0.10100000"
     assert report["reconciled"] is True
 

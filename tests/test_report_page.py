@@ -1,22 +1,29 @@
 """The report's page: stands alone, escapes everything, draws what happened."""
 
+import io
+import json
 import re
 import sqlite3
+import struct
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from engine.errors import TickmakerError
+from engine.recorder.events_log import EventsLog
 from engine.recorder.segments import segment_path
 from engine.report.build import build_report, make_report
-from engine.report.figures import SAMPLES_MAX, latency_figure, market_figure, state_intervals
-from engine.report.run import load_run
+from engine.report.figures import latency_figure, market_figure, state_intervals
+from engine.report.run import SAMPLES_MAX, Run, load_folder
+from engine.report.terminal import print_result, summary
 from engine.report.text import money, quote_name, us, utc_text
 from engine.status import StatusWriter
-from fastcore.types import Halt, Side
-from tests.support_journal import JournalBuilder, page_text, write_run
+from fastcore.journal import JournalOrder
+from fastcore.types import FeeAsset, FillOwner, Halt, OrderState, Side
+from tests.support_journal import JournalBuilder, page_text, the_journal, write_run
 
 SMALL = 64 * 4096
 CONTRACT_KEYS = {
@@ -33,7 +40,12 @@ CONTRACT_KEYS = {
 
 
 def build(tmp_path: Path) -> JournalBuilder:
-    return JournalBuilder(tmp_path / "journal", SMALL)
+    return JournalBuilder(tmp_path, SMALL)
+
+
+def load_run(run_dir: Path) -> Run:
+    (run,) = load_folder(run_dir).cores
+    return run
 
 
 @pytest.fixture
@@ -65,7 +77,7 @@ def test_page_stands_alone_and_says_what_happened(run_dir: Path) -> None:
         "SHUTDOWN",
         "1 update-id gaps",
         "ledger and core agree",
-        "60000.20",
+        "60000.2",
         "BOOK + RECONCILING",
     ):
         assert expected in text, expected
@@ -107,7 +119,7 @@ def test_everything_from_the_run_is_escaped(tmp_path: Path) -> None:
 
 
 def test_damaged_journal_reports_what_was_read_and_says_so(run_dir: Path) -> None:
-    path = segment_path(run_dir / "journal", 0)
+    path = segment_path(the_journal(run_dir), 0)
     data = bytearray(path.read_bytes())
     at = data.index(b"TMJRNL01") + 64
     data[data.index((600_013).to_bytes(8, "little"), at)] ^= 1  # in the last samples
@@ -134,7 +146,7 @@ def test_report_that_cannot_be_written_is_named(run_dir: Path) -> None:
 
 def test_stage_latency_of_the_status_page_is_kept(run_dir: Path) -> None:
     writer = StatusWriter(run_dir / "status.page")
-    writer.write({"stages": {"decode": {"p50_ns": 90}}})
+    writer.write({"instruments": {"a": {"stages": {"decode": {"p50_ns": 90}}}}})
     writer.close()
     assert build_report(run_dir)["stages"] == {"decode": {"p50_ns": 90}}
 
@@ -232,4 +244,125 @@ def test_ledger_of_a_finished_run_is_one_plain_file(run_dir: Path) -> None:
     database = sqlite3.connect(run_dir / "ledger.sqlite")
     assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     database.close()
-    assert make_report(load_run(run_dir))["fills"] == 2
+    assert make_report(load_folder(run_dir))["fills"] == 2
+
+
+# -- several instruments ---
+
+
+def several(tmp_path: Path) -> Path:
+    """A round trip in two quote assets, on two accounts; a divergence, a change of parameters."""
+    order = JournalOrder()
+    keys = ("main.binance_usdm.BTCUSDT", "hedge.bybit_spot.ETHBTC", "main.binance_usdm.SOLUSDT")
+    for number, key in enumerate(keys):
+        builder = JournalBuilder(tmp_path, SMALL, key=key, number=number, order=order)
+        symbol = key.split(".")[2]
+        quote = "BTC" if symbol.endswith("BTC") else "USDT"
+        builder.config(
+            symbol=symbol, strategy=f"s{number}", assets={"base": symbol[:3], "quote": quote}
+        )
+        builder.opening(0)
+        builder.state(Halt.RECONCILING, Halt.NONE)
+        builder.fill(1 + (number << 36), Side.BUY, 600_000, 10 + number, fee_e8=100)
+        builder.fill(-1, Side.SELL, 600_010, 10, 7, FeeAsset.BASE, owner=FillOwner.STRANGER)
+        builder.record("PARAMS", struct.pack("<d", 4.0))
+        builder.order(2 + (number << 36), Side.BUY, OrderState.UNKNOWN, 600_000)
+        builder.sample()
+        builder.row("STATE", old_bits=0, new_bits=Halt.SHUTDOWN if number else Halt.LINK)
+        builder.close()
+    log = EventsLog(tmp_path)
+    log.say("divergence", 5, account="main", core=0, text="3 <lots> too many")
+    log.say("connection", 6, account="hedge", text="USER down", conn="USER", up=False)
+    log.say("step", 7, account="main", name="book synced", ms=7.9101)
+    log.stopped(7, in_order=True)
+    log.close()
+    return tmp_path
+
+
+def test_several_instruments_are_added_where_that_makes_sense(tmp_path: Path) -> None:
+    report = build_report(several(tmp_path))
+    assert json.loads((tmp_path / "report.json").read_text()) == report
+    assert [one["symbol"] for one in report["instruments"]] == ["BTCUSDT", "ETHBTC", "SOLUSDT"]
+    assert (report["fills"], report["position_lots"]) == (6, None)
+    assert [one["position_lots"] for one in report["instruments"]] == [0, 1, 2]
+    assert [one["reconciled"] for one in report["instruments"]] == [True] * 3
+    assert report["pnl"]["total"] is None
+    exact = {one["symbol"]: Decimal(one["pnl_exact"]["total"]) for one in report["instruments"]}
+    assert {quote: Decimal(parts["total"]) for quote, parts in report["pnl_by_quote"].items()} == {
+        "USDT": exact["BTCUSDT"] + exact["SOLUSDT"], "BTC": exact["ETHBTC"],
+    }  # fmt: skip
+    assert report["fees_by_asset"] == {
+        "USDT": "0.00000200", "BTC": "0.00000107", "ETH": "0.00000007", "SOL": "0.00000007",
+    }  # fmt: skip
+    assert report["fills_by_owner"] == {"run": 3, "stranger": 3}
+    assert report["state"] == "LINK+STOPPED"
+    told = report["what_happened"]
+    assert [row["text"] for row in told["divergences"]] == ["3 <lots> too many"]
+    assert [row["symbol"] for row in told["parameter_changes"]] == ["BTCUSDT", "ETHBTC", "SOLUSDT"]
+    assert len(told["unknown_outcomes"]) == len(told["open_at_the_end"]) == 3
+    assert (report["divergences"], report["open_at_the_end"]) == (1, 3)
+    assert len(told["recovered_fills"]) == 3
+    assert [row["text"] for row in told["connections"]] == ["USER down"]
+    assert {(row["symbol"], row["reason"]) for row in told["halts"]} >= {
+        ("BTCUSDT", "LINK"), ("ETHBTC", "SHUTDOWN"),
+    }  # fmt: skip
+
+
+def test_page_and_terminal_tell_what_happened_to_several(tmp_path: Path) -> None:
+    report = build_report(several(tmp_path))
+    text = page_text(tmp_path)
+    console = Console(file=io.StringIO(), width=200)
+    print_result(report, console)
+    terminal = console.file.getvalue()
+    for expected in (
+        "3 instruments, hedge, main", "main.binance_usdm.SOLUSDT", "3 <lots> too many",
+        "Halts, by reason", "USER down", "LINK", "stranger", "Changes of parameters",
+        "Orders whose fate was open", "book synced", "7.910",
+    ):  # fmt: skip
+        assert expected in text, expected
+        assert expected in terminal, expected
+    assert "Divergence from the venue" in text
+    assert "P&L in BTC" in terminal
+
+
+def test_a_divergence_and_open_orders_stand_in_the_box(tmp_path: Path) -> None:
+    console = Console(file=io.StringIO(), width=200)
+    console.print(summary(build_report(several(tmp_path))))
+    told = console.file.getvalue()
+    for name, count in (("divergences from the venue", 1), ("orders not seen to end", 3)):
+        assert re.search(rf"{name} +{count} ", told), told
+
+
+def test_an_engine_that_never_stopped_was_killed(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"kind": "live"}')
+    assert build_report(several(tmp_path))["state"] == "KILLED+LINK+STOPPED"
+
+
+def test_the_title_of_one_instrument_names_account_and_venue(tmp_path: Path) -> None:
+    builder = JournalBuilder(tmp_path, SMALL, key="main.binance_usdm.BTCUSDT")
+    write_run(builder)
+    builder.close()
+    (tmp_path / "config.json").write_text('{"kind": "live"}')
+    name = build_report(tmp_path)["name"]
+    assert name.startswith("BTCUSDT ")
+    assert name.endswith(", main at binance_usdm")
+
+
+def test_a_run_that_never_began_says_so(tmp_path: Path) -> None:
+    (tmp_path / "journal").mkdir()
+    report = build_report(tmp_path)
+    assert (report["name"], report["state"]) == ("a run that never began", "NOT STARTED")
+    assert "unknown" not in report["name"]
+
+
+def test_one_quote_asset_is_added_up(tmp_path: Path) -> None:
+    order = JournalOrder()
+    for number, symbol in enumerate(("BTCUSDT", "SOLUSDT")):
+        key = f"main.binance_usdm.{symbol}"
+        builder = JournalBuilder(tmp_path, SMALL, key=key, number=number, order=order)
+        write_run(builder)
+        builder.close()
+    report = build_report(tmp_path)
+    assert report["pnl_exact"]["total"] == "-0.31860002"  # twice the one of test_pnl_by_hand
+    assert (report["quote"], report["orders"], report["state"]) == ("USDT", 4, "STOPPED")
+    assert report["tick_to_order"]["n"] == 6

@@ -11,15 +11,28 @@ from typing import Any
 
 import pytest
 from support_session import PATIENCE_S, WIDE, Rig, rigged, run
+from test_reports_fills import begin
 
-from engine import clock, session
+from engine import clock
 from engine.config import demo_core
 from engine.errors import EXIT_FAILED, EXIT_OK, EXIT_UNSAFE, EXIT_USAGE, TickmakerError
 from engine.exchange.keys import derive_keys
+from engine.gateway import clocksync
 from engine.gateway.parent import Input, Output
+from engine.live import shutdown
+from engine.live.local import ACCOUNT, local_engine
 from fastcore.types import Command, Conn, Halt, OrderState
 
 ROOT = Path(__file__).parents[1]
+
+
+STEPS = [
+    "account locked", "clock in step with the venue", "instrument filters read", "fees read",
+    "key rights checked", "account set up", "core and journal ready", "opening position known",
+    "USER connection up", "leftover orders cancelled", "account agreed with the venue",
+    "balances read", "dead-man switch armed", "TRADE connection up", "MARKET connection up",
+    "book synced",
+]  # fmt: skip
 
 
 # -- A GOOD DAY ----------------------------------------------------------------------------
@@ -37,12 +50,7 @@ def test_session_starts_step_by_step_trades_and_leaves_nothing(tmp_path: Path) -
             assert rig.numbers["fills"] > 0
             assert rig.working == 0
             names = [step["name"] for step in rig.heard.of("step")]
-            assert names == [
-                "clock in step with the venue", "instrument filters read",
-                "core and journal ready", "leftover orders cancelled", "USER connection up",
-                "TRADE connection up", "MARKET connection up", "book synced",
-                "position agreed with the venue",
-            ]  # fmt: skip
+            assert names == STEPS
             assert all(step["ms"] > 0 for step in rig.heard.of("step"))
             (stopped,) = rig.heard.of("stopped")
             assert stopped["open_orders_at_venue"] == 0
@@ -56,7 +64,9 @@ def test_session_starts_step_by_step_trades_and_leaves_nothing(tmp_path: Path) -
 def check_no_secret(rig: Rig) -> None:
     listen_key = rig.listen_key
     files = [path for path in rig.run_dir.rglob("*") if path.is_file()]
-    assert {path.name for path in files} == {"config.json", "status.page", "000000.jnl"}
+    assert {path.name for path in files} == {
+        "config.json", "status.page", "000000.jnl", "events.jsonl", "local.lock", "local.json",
+    }  # fmt: skip
     for secret in (rig.secret, rig.key, listen_key):
         assert len(secret) > 10
         assert secret not in rig.heard.written
@@ -70,9 +80,11 @@ def test_config_json_holds_the_core_that_ran(tmp_path: Path) -> None:
             await rig.quoting()
             await rig.stop()
         document = json.loads((tmp_path / "config.json").read_text())
-        assert (document["core"]["tick"], document["core"]["lot"]) == ("0.10", "0.001")
+        core = document["instruments"][0]["core"]
+        assert (core["tick"], core["lot"], core["number"]) == ("0.10", "0.001", 0)
         assert document["wall_minus_monotonic_ns"] > 0
-        assert json.loads(rig.records("CONFIG")[0][1]) == document["core"]
+        assert len(document["limits_sha256"]) == 64
+        assert json.loads(rig.records("CONFIG")[0][1]) == core
 
     run(work)
 
@@ -86,8 +98,11 @@ def test_leftover_orders_are_cancelled_and_a_position_is_adopted(tmp_path: Path)
             await rig.quoting()
             assert all(row["price"] != "59000.00" for row in await rig.open_orders())
             assert rig.numbers["position_lots"] >= 7 - 10
-            _, first = rig.records("ACCOUNT")[0]
-            assert int.from_bytes(first[:8], "little") == 7
+            _, opening = rig.records("OPENING")[0]
+            assert int.from_bytes(opening, "little") == 7
+            (adopted,) = rig.heard.of("adopted")
+            assert adopted["position_lots"] == 7
+            rig.check_books(earlier=1, strangers=1)  # its cancel
 
     run(work)
 
@@ -182,10 +197,10 @@ def test_refused_timestamp_brings_a_new_clock_at_once(tmp_path: Path) -> None:
     async def work() -> None:
         async with rigged(tmp_path, core=WIDE) as rig:
             await rig.quoting()
-            assert rig.session._hot is not None
-            rig.session._hot.clock(rig.session._offset_ns - 20_000_000_000)
+            wrong_ns = rig.account.clock.offset_ns - 20_000_000_000
+            rig.session.stage.hot.clock(0, wrong_ns)
             await rig.until(lambda: rig.bits & Halt.CLOCK)
-            async with asyncio.timeout(session.CLOCK_EVERY_S / 3):
+            async with asyncio.timeout(clocksync.EVERY_S / 3):
                 await rig.quoting_again()
             assert await rig.stop() == EXIT_OK
             assert await rig.open_orders() == []
@@ -197,7 +212,8 @@ def test_wrong_clock_does_not_keep_the_shutdown_from_its_proof(tmp_path: Path) -
     async def work() -> None:
         async with rigged(tmp_path) as rig:
             await rig.quoting()
-            rig.session._offset_ns -= 20_000_000_000
+            wrong_ns = rig.account.clock.offset_ns - 20_000_000_000
+            rig.account.rest.utc_ns = lambda: clock.monotonic_ns() + wrong_ns
             assert await rig.stop() == EXIT_OK
             assert await rig.open_orders() == []
 
@@ -207,8 +223,8 @@ def test_wrong_clock_does_not_keep_the_shutdown_from_its_proof(tmp_path: Path) -
 def test_exchange_that_dies_ends_in_a_failure_that_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "FLAT_DEADLINE_S", 0.1)
-    monkeypatch.setattr(session, "PROOF_DEADLINE_S", 0.5)
+    monkeypatch.setattr(shutdown, "FLAT_DEADLINE_S", 0.1)
+    monkeypatch.setattr(shutdown, "PROOF_DEADLINE_S", 0.5)
 
     async def work() -> None:
         async with rigged(tmp_path) as rig:
@@ -228,13 +244,13 @@ def test_place_that_arrives_during_the_shutdown_is_cancelled_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """TRADE is lost with a place on its way, which the exchange gets half a window later."""
-    monkeypatch.setattr(session, "FLAT_DEADLINE_S", 0.1)
+    monkeypatch.setattr(shutdown, "FLAT_DEADLINE_S", 0.1)
 
     async def work() -> None:
         async with rigged(tmp_path, core={"recv_window_ms": 2_000}) as rig:
             rig.start()
             await rig.until(lambda: any(
-                step["name"] == "book synced" for step in rig.heard.of("step")))
+                step["name"] == "TRADE connection up" for step in rig.heard.of("step")))
             rig.proxy.held.add(Conn.TRADE)
             await rig.until(lambda: rig.proxy.has_held)
             assert rig.numbers["own"][0]["state"] == OrderState.PENDING_NEW
@@ -286,6 +302,7 @@ def test_any_host_but_this_one_is_refused_before_a_byte_is_sent(tmp_path: Path, 
     assert code == EXIT_UNSAFE
     assert "fapi.binance.com" in error["what"]
     assert not (tmp_path / "journal").exists()
+    assert not (tmp_path / "state").exists()
 
 
 def test_exchange_that_is_not_there_is_told(tmp_path: Path) -> None:
@@ -312,7 +329,7 @@ def test_wrong_strategy_parameter_is_refused(tmp_path: Path) -> None:
 
 def test_run_folder_that_can_not_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    code, error = failing(tmp_path / "file" / "run")
+    code, error = failing(tmp_path / "file" / "run", state_dir=tmp_path)
     assert code == EXIT_FAILED
     assert "cannot write" in error["what"]
 
@@ -346,14 +363,18 @@ def document_of(data: bytes) -> Any:
 
 
 def test_document_is_the_first_line() -> None:
-    document = {"config": {"a": 1}, "api_key": "k", "secret": "s"}
+    document = {"config": {"a": 1}, "credentials": {"main": ["k", "s"]}}
     assert document_of(json.dumps(document).encode() + b"\nstop\n") == document
     assert document_of(json.dumps(document).encode()) == document
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"{", b"[]\n", b'{"config":{}}\n', b'{"config":1,"api_key":"","secret":""}\n']
-)
+    "data",
+    [
+        b"", b"{", b"[]\n", b'{"config":{}}\n', b'{"config":1,"credentials":{}}\n',
+        b'{"config":{},"credentials":{"main":["key"]}}\n',
+    ],
+)  # fmt: skip
 def test_bad_document_is_refused_without_being_shown(data: bytes) -> None:
     with pytest.raises(TickmakerError) as caught:
         document_of(data)
@@ -429,14 +450,10 @@ class Processes:
         key = derive_keys(1)[0].keys[0]
         core = demo_core("BTCUSDT", "spread", "0a1b2c3d", seed=1)
         core["budgets"]["tick_to_order_us_max"] = 30e6
-        kinds = ("public", "private", "ws_api")
-        config = {
-            "rest_url": self.ready["rest_url"],
-            "ws_url": {kind: self.ready["ws_url"][kind] for kind in kinds},
-            "poll": poll,
-            "cpu": None, "core": core, "credential": {"kind": "local_exchange", "seed": 1},
-        }  # fmt: skip
-        document = {"config": config, "api_key": key.api_key, "secret": key.secret}
+        config = local_engine(
+            self.run_dir, [core], self.ready["rest_url"], self.ready["ws_url"], seed=1, poll=poll
+        )
+        document = {"config": config, "credentials": {ACCOUNT: [key.api_key, key.secret]}}
         assert self.engine.stdin is not None
         self.engine.stdin.write(json.dumps(document) + "\n")
         self.engine.stdin.flush()
@@ -496,3 +513,19 @@ def test_engine_process_without_a_config_says_what_it_needs(tmp_path: Path) -> N
     assert done.returncode == EXIT_USAGE
     assert json.loads(done.stdout)["event"] == "error"
     assert done.stderr == ""
+
+
+def test_a_ban_told_over_order_entry_is_kept_over_rest(tmp_path: Path) -> None:
+    """It was forgotten after ten seconds, and REST knocked on all the while."""
+
+    async def work() -> None:
+        async with rigged(tmp_path, core=WIDE) as rig:
+            await rig.quoting()
+            budget = rig.account.rest.budget
+            begin(rig, "banned", via="ws", retry_after="60s", for_="60s")
+            await rig.until(lambda: rig.bits & Halt.RATE_LIMIT)
+            await rig.until(lambda: budget.banned_until_ns)
+            left_s = (budget.banned_until_ns - clock.monotonic_ns()) / 1e9
+            assert 55 < left_s < 61
+
+    run(work)

@@ -1,7 +1,9 @@
 """The checker and the audit: each of their rules can fail, on logs with one lie in them."""
 
 import json
+import sqlite3
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,38 +14,18 @@ from engine.exchange.commands import CancelAll
 from engine.exchange.instruments import catalogue
 from engine.exchange.terms import Exec, MoneyWhy, OrderType, Status, Tif, Why
 from engine.exchange.truth import FillRecord, MoneyRecord, OrderRecord, Record
+from engine.recorder.ledger import Ledger
 from engine.sim.audit import Audit
-from engine.sim.checker import Belief, Checker
+from engine.sim.checker import Checker, LastWords
+from engine.sim.halted import HaltedQuotes
 from fastcore.journal import FIELDS, KIND, OUT_HEADER, JournalWriter
 from fastcore.types import Halt, OrderState, Verb
 
 INSTRUMENT = catalogue("binance_usdm")["BTCUSDT"].instrument
-NAME, ORDER, TRADE = "tm-1", 4_000_000_001, 5_000_000_001
+PREFIX = "tm00000100-01-"
+NAME, ORDER, TRADE = f"{PREFIX}000000000001", 4_000_000_001, 5_000_000_001
 PX, LOTS, FEE = 600_000, 10, 120_000_000
-
-
-def out(method: str, now_ns: int = 1, **params: str) -> tuple[int, int, bytes, int]:
-    text = json.dumps({"id": "1", "method": method, "params": params}).encode()
-    return KIND["OUT"], Verb.PLACE, OUT_HEADER.pack(0, 1, 1, 0, 0) + text, now_ns
-
-
-def placed(name: str = NAME, price: str = "60000.00", **more: str) -> tuple[int, int, bytes, int]:
-    return out("order.place", newClientOrderId=name, side="BUY", price=price,
-               quantity="0.010", **more)  # fmt: skip
-
-
-def words(kind: str, **values: int) -> tuple[int, int, bytes, int]:
-    payload = b"".join(
-        values.get(name, 0).to_bytes(8, "little", signed=True) for name in FIELDS[KIND[kind]]
-    )
-    return KIND[kind], 0, payload, 1
-
-
-FILLED = words(
-    "FILL", trade_id=TRADE, venue_order_id=ORDER, side=0, px_ticks=PX, qty_lots=LOTS,
-    fee_e8=FEE, is_maker=1,
-)  # fmt: skip
-TIMER = (KIND["TIMER"], 0, b"", 1)
+Rows = dict[str, list[dict[str, Any]]]
 
 
 def order_record(exec_type: Exec, status: Status, cum_lots: int = 0, **fields: Any) -> OrderRecord:
@@ -58,110 +40,216 @@ DONE = order_record(Exec.TRADE, Status.FILLED, LOTS)
 FILL = FillRecord(
     1, 0, "BTCUSDT", TRADE, ORDER, NAME, Side.BUY, PX, LOTS, True, FEE, "USDT", 0, LOTS, PX * LOTS
 )
-TRUTH: list[Record] = [NEW, FILL, DONE]
-JOURNAL = [TIMER, placed(), TIMER, FILLED]
-NUMBERS = {
-    "position_lots": LOTS, "cash_ticks_lots": -PX * LOTS, "fees_e8": FEE, "fills": 1, "own": [],
+TRUTH: list[Record] = [MoneyRecord(0, 0, "USDT", 7, 0, 0, "opening"), NEW, FILL, DONE]
+MESSAGE = {"method": "order.place", "params": {
+    "newClientOrderId": NAME, "side": "BUY", "price": "60000.00", "quantity": "0.010",
+}}  # fmt: skip
+LEDGER: Rows = {
+    "instruments": [{
+        "core": 0, "key": "local.binance_usdm.BTCUSDT", "account": "local",
+        "venue": "binance_usdm", "symbol": "BTCUSDT", "base": "BTC", "quote": "USDT",
+        "tick": "0.10", "lot": "0.001", "client_prefix": PREFIX,
+    }],
+    "openings": [{"seq": 1, "core": 0, "ts_ns": 1, "position_lots": 0}],
+    "sends": [{
+        "seq": 2, "core": 0, "ts_ns": 1, "intent_id": 1, "verb": int(Verb.PLACE),
+        "message": json.dumps(MESSAGE),
+    }],
+    "fills": [{
+        "seq": 3, "core": 0, "intent_id": 1, "trade_id": TRADE, "venue_order_id": ORDER,
+        "px_ticks": PX, "qty_lots": LOTS, "fee_e8": FEE, "is_maker": 1,
+    }],
+    "orders": [{
+        "core": 0, "intent_id": 1, "venue_order_id": ORDER, "px_ticks": PX, "qty_lots": LOTS,
+        "cum_qty_lots": LOTS, "state": int(OrderState.FILLED),
+    }],
+    "engine_events": [{"seq": 0, "kind": "started", "text": "", "detail": "{}"}],
+    "balances": [{"seq": 1, "ts_ns": 1, "account": "local", "asset": "USDT", "total_e8": 7}],
 }  # fmt: skip
-BELIEF = Belief(NUMBERS, False, 0, 0)
+NUMBERS = {
+    "position_lots": LOTS, "cash_ticks_lots": -PX * LOTS, "fees_e8": FEE, "fees_base_e8": 0,
+    "fills": 1, "own": [],
+}  # fmt: skip
+WORDS = LastWords({"BTCUSDT": NUMBERS}, 0, 0)
 
 
-def judge(journal: list[Any], truth: list[Record], belief: Belief = BELIEF) -> list[str]:
-    segment = bytearray(1 << 16)
-    writer = JournalWriter(segment)
-    for kind, arg, payload, now_ns in journal:
-        assert writer.append(kind, arg, payload, now_ns)
-    checker = Checker(INSTRUMENT, 0)
-    checker.on_segment(bytes(segment))
+def written(path: Path, rows: Rows) -> Path:
+    """A ledger that holds these rows; columns that do not matter are 0."""
+    Ledger(path).close()
+    with sqlite3.connect(path) as database:
+        for table, lines in rows.items():
+            columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
+            for line in lines:
+                values = [line.get(name, 0) for name in columns]
+                marks = ",".join("?" * len(columns))
+                database.execute(f"INSERT INTO {table} VALUES ({marks})", values)
+    database.close()
+    return path
+
+
+def judge(
+    folder: Path, *ledgers: Rows, truth: list[Record] = TRUTH, words: LastWords | None = WORDS
+) -> list[str]:
+    checker = Checker({"BTCUSDT": INSTRUMENT}, 0, 0)
+    for number, rows in enumerate(ledgers):
+        run_dir = folder / f"run-{number}"
+        run_dir.mkdir()
+        checker.on_ledger(number, written(run_dir / "ledger.sqlite", rows), has_ended=True)
     for record in truth:
         checker.on_truth(record)
-    return checker.finish(belief)
+    return checker.finish(words)
 
 
-def believing(**changes: Any) -> Belief:
-    fields = {name: changes.pop(name) for name in list(changes) if name in Belief._fields}
-    return BELIEF._replace(numbers=NUMBERS | changes, **fields)
+def altered(table: str, **fields: Any) -> Rows:
+    """The honest ledger, with one row of `table` changed."""
+    return LEDGER | {table: [LEDGER[table][0] | fields]}
 
 
-def test_an_honest_run_has_no_breach() -> None:
-    assert judge(JOURNAL, TRUTH) == []
+def said(**fields: Any) -> LastWords:
+    return WORDS._replace(numbers={"BTCUSDT": NUMBERS | fields})
 
 
-SHORT = words("FILL", trade_id=TRADE, venue_order_id=ORDER, side=0, px_ticks=PX, qty_lots=9,
-              fee_e8=FEE, is_maker=1)  # fmt: skip
-OTHER = words("FILL", trade_id=TRADE + 1, venue_order_id=ORDER, side=0, px_ticks=PX,
-              qty_lots=LOTS, fee_e8=FEE, is_maker=1)  # fmt: skip
-HALTED = words("STATE", old_bits=0, new_bits=int(Halt.BOOK))
+def message(**params: str) -> Rows:
+    told = MESSAGE | {"params": MESSAGE["params"] | params}  # type: ignore[operator]
+    return altered("sends", message=json.dumps(told))
+
+
+def test_an_honest_run_has_no_breach(tmp_path: Path) -> None:
+    assert judge(tmp_path, LEDGER) == []
+
+
+OTHER = LEDGER | {"fills": [LEDGER["fills"][0], LEDGER["fills"][0] | {"seq": 9, "trade_id": 7}]}
+TWICE = LEDGER | {"fills": [LEDGER["fills"][0], LEDGER["fills"][0] | {"seq": 9}]}
 OWN = {"intent_id": 1, "state": OrderState.NEW}
-LIES: list[tuple[str, list[Any], list[Record], Belief]] = [
-    ("no open intent of it", [TIMER, FILLED], TRUTH, BELIEF),
-    ("in the journal (ticks, lots)", [placed(price="60000.10"), TIMER, FILLED], TRUTH, BELIEF),
-    ("placed twice at the venue", JOURNAL, [NEW, *TRUTH], BELIEF),
-    ("was sent twice", [*JOURNAL, placed()], TRUTH, BELIEF),
-    ("qty_lots was 10, the journal says 9", [placed(), TIMER, SHORT], TRUTH, BELIEF),
-    ("was booked twice", [*JOURNAL, FILLED], TRUTH, BELIEF),
-    ("never happened", [*JOURNAL, OTHER], TRUTH, BELIEF),
-    ("not in the journal", [placed()], TRUTH, BELIEF),
-    ("left at 1 ns while halted", [TIMER, placed(), HALTED, TIMER, FILLED], TRUTH, BELIEF),
-    ("is open at the venue", [placed()], [NEW],
-     believing(position_lots=0, cash_ticks_lots=0, fees_e8=0, fills=0)),
-    ("could not prove its shutdown", JOURNAL, TRUTH, believing(open_at_venue=None)),
-    ("position_lots is 10, the engine says 9", JOURNAL, TRUTH, believing(position_lots=9)),
-    ("cash_ticks_lots is", JOURNAL, TRUTH, believing(cash_ticks_lots=1)),
-    ("fees_e8 is", JOURNAL, TRUTH, believing(fees_e8=1)),
-    ("fills is 1, the engine says 2", JOURNAL, TRUTH, believing(fills=2)),
-    ("ends believing in an order: intent_id 1", JOURNAL, TRUTH, believing(own=[OWN])),
-    ("position_lots is 10, the engine says 0", [placed()], TRUTH,
-     believing(position_lots=0, cash_ticks_lots=0, fees_e8=0, fills=0, may_miss=True)),
+LIES: list[tuple[str, Rows, list[Record], LastWords]] = [
+    ("no ledger has its intent", LEDGER | {"sends": [], "orders": []}, TRUTH, WORDS),
+    ("the ledger sent BUY", message(price="60000.10"), TRUTH, WORDS),
+    ("the ledger sent SELL", message(side="SELL"), TRUTH, WORDS),
+    ("was sent as", message(newClientOrderId="tm-else"), TRUTH, WORDS),
+    ("placed twice at the venue", LEDGER, [NEW, *TRUTH], WORDS),
+    ("qty_lots was 10, the ledger of run 0 says 9", altered("fills", qty_lots=9), TRUTH, WORDS),
+    ("fee_e8 was", altered("fills", fee_e8=FEE + 1), TRUTH, WORDS),
+    ("fee_asset was", altered("fills", fee_asset=1), TRUTH, WORDS),
+    ("is_maker was", altered("fills", is_maker=0), TRUTH, WORDS),
+    ("owner was run", altered("fills", owner=2), TRUTH, WORDS),
+    ("venue_order_id was", altered("fills", venue_order_id=5), TRUTH, WORDS),
+    ("is booked twice", TWICE, TRUTH, WORDS),
+    ("never happened", OTHER, TRUTH, WORDS),
+    ("is in no ledger", LEDGER | {"fills": []}, TRUTH, WORDS),
+    ("ended as FILLED", altered("orders", state=int(OrderState.CANCELED)), TRUTH, WORDS),
+    ("its ledger says unknown", altered("orders", state=int(OrderState.UNKNOWN)), TRUTH, WORDS),
+    ("filled with 10 lots", altered("orders", cum_qty_lots=9), TRUTH, WORDS),
+    ("never was at the venue", LEDGER | {"fills": []}, [], WORDS),
+    ("the ledgers end with 11", altered("openings", position_lots=1), TRUTH, WORDS),
+    ("the engine read 8", altered("balances", total_e8=8), TRUTH, WORDS),
+    ("has tick 0.10", altered("instruments", tick="0.01"), TRUTH, WORDS),
+    ("is open at the venue", LEDGER, [*TRUTH, NEW._replace(client_order_id=f"{NAME[:-1]}2")],
+     WORDS),
+    ("could not prove its shutdown", LEDGER, TRUTH, WORDS._replace(open_at_venue=None)),
+    ("position_lots is 10", LEDGER, TRUTH, said(position_lots=9)),
+    ("cash_ticks_lots is", LEDGER, TRUTH, said(cash_ticks_lots=1)),
+    ("fees_e8 is", LEDGER, TRUTH, said(fees_e8=1)),
+    ("fills is 1", LEDGER, TRUTH, said(fills=2)),
+    ("ends believing in an order: intent_id 1", LEDGER, TRUTH, said(own=[OWN])),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("says", "journal", "truth", "belief"), LIES, ids=[x[0] for x in LIES])
+@pytest.mark.parametrize(("says", "rows", "truth", "words"), LIES, ids=[x[0] for x in LIES])
 def test_the_checker_names_a_lie(
-    says: str, journal: list[Any], truth: list[Record], belief: Belief
+    says: str, rows: Rows, truth: list[Record], words: LastWords, tmp_path: Path
 ) -> None:
-    breaches = judge(journal, truth, belief)
+    breaches = judge(tmp_path, rows, truth=truth, words=words)
     assert any(says in breach for breach in breaches), breaches
 
 
-def test_what_has_ended_is_let_go_and_still_known() -> None:
-    """After tidy() an order's second life, its second intent and its fill's second booking are
-    found all the same."""
+def test_another_account_is_none_of_the_engines_business(tmp_path: Path) -> None:
+    others = [NEW._replace(account=1), FILL._replace(account=1)]
+    assert judge(tmp_path, LEDGER, truth=[*others, *TRUTH]) == []
+
+
+# -- SEVERAL RUNS ---
+
+CONTINUED = {"seq": 1, "kind": "previous_run", "text": "", "detail": '{"run_dir": "/x/run-0"}'}
+NEXT: Rows = {
+    "instruments": [LEDGER["instruments"][0] | {"client_prefix": "tm00000101-01-"}],
+    "openings": [{"seq": 1, "core": 0, "ts_ns": 1, "position_lots": LOTS}],
+    "engine_events": [CONTINUED, LEDGER["engine_events"][0]],
+}
+QUIET = NUMBERS | {"cash_ticks_lots": 0, "fees_e8": 0, "fills": 0}
+LATER = LastWords({"BTCUSDT": QUIET}, 0, 0)
+
+
+def test_a_run_goes_on_where_the_one_before_it_ended(tmp_path: Path) -> None:
+    assert judge(tmp_path, LEDGER, NEXT, words=LATER) == []
+
+
+def test_a_run_that_begins_with_anything_else_is_named(tmp_path: Path) -> None:
+    begun = NEXT | {"openings": [NEXT["openings"][0] | {"position_lots": 9}]}
+    breaches = judge(tmp_path, LEDGER, begun, words=LATER)
+    assert any("run 1 opened BTCUSDT with (9, 0)" in breach for breach in breaches), breaches
+
+
+def test_a_fill_of_an_earlier_run_is_booked_by_one_of_them_and_said_to_be_its(
+    tmp_path: Path,
+) -> None:
+    late = LEDGER["fills"][0] | {"intent_id": -1, "owner": 1}
+    begun = NEXT | {"openings": LEDGER["openings"], "fills": [late]}
+    words = LastWords({"BTCUSDT": NUMBERS}, 0, 0)
+    assert judge(tmp_path, LEDGER | {"fills": []}, begun, words=words) == []
+
+
+def test_a_fill_that_two_runs_book_is_named(tmp_path: Path) -> None:
+    late = LEDGER["fills"][0] | {"intent_id": -1, "owner": 1}
+    breaches = judge(tmp_path, LEDGER, NEXT | {"fills": [late]}, words=LATER)
+    assert any("is booked twice, by run 1" in breach for breach in breaches), breaches
+
+
+def test_a_run_that_never_started_is_no_link_of_the_chain(tmp_path: Path) -> None:
+    """It booked what its shutdown found; the next run continues the one before it."""
+    late = LEDGER["fills"][0] | {"intent_id": -1, "owner": 1}
+    first = LEDGER | {"fills": []}
+    failed = NEXT | {"engine_events": [CONTINUED], "openings": LEDGER["openings"],
+                     "fills": [late]}  # fmt: skip
+    third = NEXT | {"openings": LEDGER["openings"], "fills": [late]}
+    words = LastWords({"BTCUSDT": NUMBERS}, 0, 0)
+    assert judge(tmp_path, first, failed, third, words=words) == []
+
+
+# -- QUOTES WHILE HALTED ---
+
+
+def out(reduce_only: str = "") -> tuple[int, int, bytes, int]:
+    text = json.dumps({"params": {"reduceOnly": reduce_only}}).encode()
+    return KIND["OUT"], Verb.PLACE, OUT_HEADER.pack(0, 1, 1, 0, 0) + text, 1
+
+
+def words_of(kind: str, **values: int) -> tuple[int, int, bytes, int]:
+    payload = b"".join(
+        values.get(name, 0).to_bytes(8, "little", signed=True) for name in FIELDS[KIND[kind]]
+    )
+    return KIND[kind], 0, payload, 1
+
+
+TIMER = (KIND["TIMER"], 0, b"", 1)
+HALTED = words_of("STATE", old_bits=0, new_bits=int(Halt.BOOK))
+
+
+def quotes(*records: tuple[int, int, bytes, int]) -> list[str]:
     segment = bytearray(1 << 16)
     writer = JournalWriter(segment)
-    checker = Checker(INSTRUMENT, 0)
-    for kind, arg, payload, now_ns in JOURNAL:
-        writer.append(kind, arg, payload, now_ns)
-    checker.on_segment(bytes(segment))
-    for record in TRUTH:
-        checker.on_truth(record)
-    checker.tidy()
-    again = bytearray(1 << 16)
-    writer = JournalWriter(again)
-    for kind, arg, payload, now_ns in JOURNAL:
-        writer.append(kind, arg, payload, now_ns)
-    checker.on_segment(bytes(again))
-    checker.on_truth(NEW)
-    breaches = "\n".join(checker.finish(BELIEF))
-    assert "was sent twice" in breaches
-    assert "was booked twice" in breaches
-    assert "was placed twice" in breaches
+    for kind, arg, payload, now_ns in records:
+        assert writer.append(kind, arg, payload, now_ns)
+    halted = HaltedQuotes("BTCUSDT")
+    halted.on_segment(bytes(segment))
+    halted.end_input()
+    return halted.breaches
 
 
-def test_an_exit_may_leave_while_halted() -> None:
-    journal = [TIMER, placed(reduceOnly="true"), HALTED, TIMER, FILLED]
-    assert judge(journal, TRUTH) == []
-
-
-def test_who_stands_aside_as_diverged_need_not_add_up() -> None:
-    own = [{"intent_id": 1, "state": OrderState.FILLED}]
-    belief = believing(position_lots=0, fills=0, is_diverged=True, own=own)
-    assert judge([placed()], TRUTH, belief) == []
-
-
-def test_another_account_is_none_of_the_engines_business() -> None:
-    stranger = [NEW._replace(account=1), FILL._replace(account=1)]
-    assert judge(JOURNAL, [*stranger, *TRUTH]) == []
+def test_no_quote_leaves_while_halted() -> None:
+    assert quotes(TIMER, out(), TIMER, HALTED) == []
+    assert quotes(TIMER, out("true"), HALTED) == []  # an exit
+    (breach,) = quotes(TIMER, out(), HALTED)
+    assert "left at 1 ns while halted (0x1)" in breach
 
 
 # -- THE EXCHANGE'S OWN BOOKS ---

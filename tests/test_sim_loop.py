@@ -118,9 +118,10 @@ def test_the_compiled_edge_lives_in_the_same_time() -> None:
 
     async def work() -> tuple[int, float]:
         segment = bytearray(1 << 20)
-        hot = HotLoop(Core(core_config(), API_KEY, SECRET, JournalWriter(segment)))
+        hot = HotLoop()
+        hot.add_core(Core(core_config(), API_KEY, SECRET, JournalWriter(segment)))
         await asyncio.sleep(7)
-        hot.clock(0)
+        hot.clock(0, 0)
         stamps = [record[4] for record in read(segment)]
         return stamps[-1], ns_per_tick()
 
@@ -136,7 +137,8 @@ def test_real_clocks_come_back_after_a_failure() -> None:
     loop.close()
     now_ns = clock.monotonic_ns()
     assert abs(now_ns - clock.real_monotonic_ns()) < 60_000_000_000
-    hot = HotLoop(Core(core_config(), API_KEY, SECRET, JournalWriter(bytearray(1 << 20))))
-    hot.clock(0)
-    assert hot.core.numbers()["book_ns"] == 0
+    hot = HotLoop()
+    hot.add_core(Core(core_config(), API_KEY, SECRET, JournalWriter(bytearray(1 << 20))))
+    hot.clock(0, 0)
+    assert hot.core(0).numbers()["book_ns"] == 0
     assert clock.wall_ns() > UTC_START_NS

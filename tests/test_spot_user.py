@@ -306,3 +306,10 @@ def test_end_of_age_by_a_fault_has_the_parting_words_first(venue: Venue) -> None
     assert texts[raw] == f'{{"e":"serverShutdown","E":{stamp}}}'
     assert texts[combined] == f'{{"stream":"!serverShutdown","data":{texts[raw]}}}'
     assert [a.conn for a in actions if isinstance(a, WsClose)] == [raw, combined]
+
+
+def test_fees_are_never_in_bnb(venue: Venue) -> None:
+    off = {"spotBNBBurn": False, "interestBNBBurn": False}
+    assert venue.signed("GET", "/sapi/v1/bnbBurn") == (200, off)
+    assert venue.signed("POST", "/sapi/v1/bnbBurn", spotBNBBurn="false") == (200, off)
+    assert venue.signed("POST", "/sapi/v1/bnbBurn", spotBNBBurn="true")[1]["code"] == -1020

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import TickmakerError
-from engine.status import STATUS_JSON_MAX, STATUS_SIZE, StatusReader, StatusWriter
+from engine.status import STATUS_SIZE, StatusReader, StatusWriter
 
 
 def test_read_after_write_gives_the_last_status(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_write_too_large_keeps_the_old_status(tmp_path: Path) -> None:
     writer = StatusWriter(tmp_path / "status.page")
     reader = StatusReader(tmp_path / "status.page")
     assert writer.write({"n": 1})
-    assert not writer.write({"n": 2, "text": "x" * STATUS_JSON_MAX})
+    assert not writer.write({"n": 2, "text": "x" * writer.json_bytes_max})
     assert reader.read() == {"n": 1}
 
 

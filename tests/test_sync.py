@@ -183,8 +183,6 @@ def test_unbroken_chain_applies_each_diff(new_sync, rule):
     [
         (FUTURES, 107, 110, 106),  # one missing
         (FUTURES, 106, 110, 104),
-        (FUTURES, 98, 105, 97),  # the same again
-        (FUTURES, 90, 95, 89),  # from the past
         (FUTURES, 100, 104, 105),  # chains, and runs backwards
         (SPOT, 107, 110, -1),
         (SPOT, 106, 104, -1),  # not a range
@@ -202,15 +200,31 @@ def test_broken_chain_clears_the_book_and_starts_the_next_buffer(
     sync.check()
 
 
-@pytest.mark.parametrize(("first", "final"), [(98, 105), (90, 95), (105, 105)])
-def test_spot_event_that_we_had_already_is_ignored(new_sync, first, final):
-    """Binance spot: "if u is less than the book's id, ignore the event"."""
-    sync = synced(new_sync, SPOT)
+@pytest.mark.parametrize(
+    ("rule", "first", "final", "prev"),
+    [(SPOT, 98, 105, -1), (SPOT, 90, 95, -1), (SPOT, 105, 105, -1),
+     (FUTURES, 98, 105, 97), (FUTURES, 90, 95, 89)],
+)  # fmt: skip
+def test_event_that_we_had_already_is_ignored(new_sync, rule, first, final, prev):
+    """Binance spot: "if u is less than the book's id, ignore the event". And everywhere: a second
+    connection brings every event again."""
+    sync = synced(new_sync, rule)
     before = levels(sync.book)
-    assert diff(sync, first, final, bid=(990, 77)) == 0
+    assert diff(sync, first, final, prev, bid=(990, 77)) == 0
     assert (sync.state, sync.stale_drops, sync.gaps) == (SyncState.SYNCED, 1, 0)
     assert levels(sync.book) == before
-    assert next_diff(sync, SPOT) == 1
+    assert next_diff(sync, rule) == 1
+    sync.check()
+
+
+@pytest.mark.parametrize("rule", REST_RULES)
+def test_copies_that_wait_for_the_snapshot_wait_once(new_sync, rule):
+    sync = new_sync(rule)
+    for first, final, prev in ((101, 105, 100), (101, 105, 100), (106, 110, 105), (101, 105, 100)):
+        assert diff(sync, first, final, prev) == 0
+    assert (sync.waiting_count, sync.stale_drops) == (2, 2)
+    assert sync.on_snapshot_lists(103, [(990, 1)], [(1010, 1)]) == 1
+    assert (sync.state, sync.last_update_id, sync.gaps) == (SyncState.SYNCED, 110, 0)
     sync.check()
 
 

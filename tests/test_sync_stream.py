@@ -101,9 +101,35 @@ def test_delta_one_further_is_applied(sync):
     sync.check()
 
 
-@pytest.mark.parametrize("u", [102, 100, 99, 1, 0, 10**9])
+@pytest.mark.parametrize("u", [100, 99, 1, 0])
+def test_a_delta_that_we_had_already_is_ignored(sync, u):
+    """A second connection brings every delta again."""
+    assert delta(sync, u, bid=(990, 77)) == 0
+    assert (sync.state, sync.stale_drops, sync.gaps) == (SyncState.SYNCED, 1, 0)
+    assert (sync.last_update_id, sync.book.qty_at(Side.BUY, 990) != 77) == (100, True)
+    assert delta(sync, 101, bid=(990, 5)) == 1
+    sync.check()
+
+
+def test_seq_not_u_says_what_is_old_after_a_restart(new_sync):
+    """u begins anew, seq goes on: the other connection's last words of before are no gap, its
+    copy of the new snapshot is no news, and the next restart is."""
+    sync = new_sync(BYBIT)
+    assert sync.on_snapshot_lists(900, BIDS, ASKS, 5_000) == 1
+    assert sync.on_snapshot_lists(1, BIDS, ASKS, 5_010) == 1
+    assert delta(sync, 2, bid=(990, 7), seq=5_011) == 1
+    assert delta(sync, 901, bid=(990, 8), seq=5_004) == 0
+    assert sync.on_snapshot_lists(1, BIDS, ASKS, 5_010) == 0
+    assert sync.on_snapshot_lists(3, BIDS, ASKS, 5_011) == 0
+    assert (sync.last_update_id, sync.gaps, sync.stale_drops) == (2, 0, 3)
+    assert sync.book.qty_at(Side.BUY, 990) == 7
+    assert sync.on_snapshot_lists(1, BIDS, ASKS, 20) == 1  # seq, too, may begin anew
+    assert delta(sync, 2, bid=(990, 9), seq=21) == 1
+    sync.check()
+
+
+@pytest.mark.parametrize("u", [102, 10**9])
 def test_any_other_delta_is_a_gap_and_asks_for_a_subscription_not_rest(sync, u):
-    """Also u == 1: as a delta it can't be told from a book with a few levels."""
     assert delta(sync, u) == Code.GAP
     assert (sync.state, sync.gaps, sync.waiting_count) == (SyncState.GAP, 1, 0)
     assert (sync.resubscribe_wanted, sync.snapshot_wanted) == (True, False)

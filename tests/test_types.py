@@ -22,6 +22,8 @@ PREFIX = {
     "Command": "CMD",
     "OrderFlag": "ORDER",
     "FeeAsset": "FEE",
+    "FillOwner": "OWNER",
+    "FillVia": "VIA",
 }
 
 

@@ -217,3 +217,27 @@ def test_modes_that_do_not_change(venue: Usdm) -> None:
 def test_what_ccxt_loads_first(venue: Usdm) -> None:
     assert venue.good("GET", "/sapi/v1/capital/config/getall") == []
     assert venue.rest("GET", "/sapi/v1/margin/allPairs", key=venue.key()) == (200, [])
+
+
+def test_trades_are_asked_for_by_a_week_at_most_or_by_id(venue: Usdm) -> None:
+    """ "Account Trade List"."""
+    week_ms = 7 * 86_400_000
+    venue.order(price="60000.10", type="LIMIT")
+    [trade] = venue.good("GET", "userTrades", symbol="BTCUSDT")
+    start = {"symbol": "BTCUSDT", "startTime": trade["time"]}
+    assert venue.good("GET", "userTrades", **start, endTime=trade["time"] + week_ms) == [trade]
+    code = venue.signed("GET", "userTrades", **start, endTime=trade["time"] + week_ms + 1)[1]
+    assert code["code"] == -1127
+    code = venue.signed("GET", "userTrades", **start, fromId=trade["id"])[1]
+    assert code["code"] == -1128
+    venue.after(8 * 86_400)
+    assert venue.good("GET", "userTrades", symbol="BTCUSDT") == []  # of the last week
+    assert venue.good("GET", "userTrades", symbol="BTCUSDT", fromId=trade["id"]) == [trade]
+    assert venue.good("GET", "userTrades", **start) == [trade]
+
+
+def test_fees_are_never_in_bnb(venue: Usdm) -> None:
+    assert venue.good("GET", "feeBurn") == {"feeBurn": False}
+    assert venue.good("POST", "feeBurn", feeBurn="false") == {"code": 200, "msg": "success"}
+    assert venue.signed("POST", "feeBurn", feeBurn="true")[1]["code"] == -1020
+    assert venue.signed("POST", "feeBurn", feeBurn="no")[1]["code"] == -1130

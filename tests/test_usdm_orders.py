@@ -206,14 +206,19 @@ def test_good_till_date(venue: Usdm) -> None:
     assert venue.read(user)[-1]["o"]["X"] == "EXPIRED"
 
 
-@pytest.mark.parametrize(("mode", "ended"), [("EXPIRE_TAKER", "taker"), ("EXPIRE_MAKER", "maker")])
-def test_self_trade_prevention(venue: Usdm, mode: str, ended: str) -> None:
+@pytest.mark.parametrize(
+    ("mode", "ended"),
+    [("EXPIRE_TAKER", "taker"), ("EXPIRE_MAKER", "maker"), (None, "maker")],
+)
+def test_self_trade_prevention(venue: Usdm, mode: str | None, ended: str) -> None:
+    """For everybody since 2024-12-10, EXPIRE_MAKER unless the order says another."""
+    assert venue.order(selfTradePreventionMode="NONE")[1]["code"] == -4402
     venue.order(newClientOrderId="maker", price="60000.00")
     _, answer = venue.order(
         newClientOrderId="taker", side="SELL", price="60000.00", quantity="0.005",
         selfTradePreventionMode=mode, newOrderRespType="RESULT",
     )  # fmt: skip
-    assert answer["selfTradePreventionMode"] == mode
+    assert answer["selfTradePreventionMode"] == (mode or "EXPIRE_MAKER")
     rows = {name: venue.good("GET", "order", **BY_ID, origClientOrderId=name)
             for name in ("maker", "taker")}  # fmt: skip
     assert rows[ended]["status"] == "EXPIRED_IN_MATCH"

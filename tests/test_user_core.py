@@ -64,7 +64,7 @@ def test_user_strategy_quotes_what_the_built_in_quotes(my_quotes: UserStrategy) 
 
 
 def messages_of(run_dir: str) -> list[bytes]:
-    segments = sorted(Path(run_dir, "journal").glob("*.jnl"))
+    segments = sorted(Path(run_dir, "journal").glob("*/*.jnl"))
     return [
         bytes(record[6])
         for segment in segments
@@ -248,8 +248,8 @@ def test_the_core_keeps_the_strategy_alive() -> None:
 
 
 def saved(run_dir: Path, quoting: Desk, user: UserStrategy) -> Path:
-    (run_dir / "journal").mkdir(parents=True)
-    (run_dir / "journal" / "000000.jnl").write_bytes(quoting.segment)
+    (run_dir / "journal" / "desk").mkdir(parents=True)
+    (run_dir / "journal" / "desk" / "000000.jnl").write_bytes(quoting.segment)
     strategies.keep(user, run_dir)
     return run_dir
 
@@ -264,13 +264,13 @@ def test_verify_compiles_the_runs_own_copy(tmp_path: Path, my_quotes: UserStrate
     result = verify_run(run_dir)
     assert result["first_difference"] is None
     assert result["orders"] > 2
-    copy = run_dir / strategies.COPY
+    copy = strategies.copy_path(run_dir, my_quotes.source_sha256)
     source = copy.read_text()
     copy.write_text(source.replace("half_spread_ticks", "half_spread"))
     with pytest.raises(TickmakerError, match="is not the file that ran"):
         verify_run(run_dir)
     copy.unlink()
-    with pytest.raises(TickmakerError, match=r"strategy\.py is missing"):
+    with pytest.raises(TickmakerError, match=r"\.py is missing"):
         verify_run(run_dir)
 
 
@@ -291,8 +291,8 @@ def test_another_strategy_with_a_forged_hash_is_found_out(
             )
         writer.append(kind, arg, data, now_ns, recv_ts_ns)
     run_dir = saved(tmp_path, quoting, my_quotes)
-    (run_dir / "journal" / "000000.jnl").write_bytes(forged)
-    (run_dir / strategies.COPY).write_bytes(other)
+    (run_dir / "journal" / "desk" / "000000.jnl").write_bytes(forged)
+    strategies.copy_path(run_dir, hashlib.sha256(other).hexdigest()).write_bytes(other)
     assert verify_run(run_dir)["identical"] is False
 
 
@@ -316,7 +316,7 @@ def test_replay_of_the_example_equals_replay_of_spread(tape: Path, tmp_path: Pat
     run_dir = Path(own["run_dir"])
     kept = json.loads((run_dir / "config.json").read_text())["core"]
     assert kept["strategy"] == "user:my_quotes"
-    copy = (run_dir / "strategy.py").read_bytes()
+    copy = strategies.copy_path(run_dir, kept["strategy_sha256"]).read_bytes()
     assert kept["strategy_sha256"] == hashlib.sha256(copy).hexdigest()
     assert kept["params"]["half_spread_ticks"] == 2.0
 

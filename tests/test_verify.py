@@ -36,8 +36,8 @@ def segment() -> bytes:
 
 
 def save(run_dir: Path, segment: bytes) -> Path:
-    (run_dir / "journal").mkdir(parents=True)
-    (run_dir / "journal" / "000000.jnl").write_bytes(segment)
+    (run_dir / "journal" / "desk").mkdir(parents=True)
+    (run_dir / "journal" / "desk" / "000000.jnl").write_bytes(segment)
     (run_dir / "config.json").write_text(json.dumps({"credential": {"kind": "none"}}))
     return run_dir
 
@@ -136,6 +136,7 @@ def test_a_replay_run_is_told_apart(tmp_path: Path, segment: bytes) -> None:
 
 def test_a_missing_segment_is_named(tmp_path: Path, segment: bytes) -> None:
     run_dir = save(tmp_path, segment)
-    (run_dir / "journal" / "000000.jnl").rename(run_dir / "journal" / "000001.jnl")
+    folder = run_dir / "journal" / "desk"
+    (folder / "000000.jnl").rename(folder / "000001.jnl")
     with pytest.raises(TickmakerError, match=r"000000\.jnl is missing"):
         verify_run(run_dir)

@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 from engine.errors import EXIT_USAGE, TickmakerError
+from engine.exchange.instruments import SYNTHETIC_MAX
 from engine.exchange.stack import VENUES
 
 ABOUT = """The local exchange as a process of its own.
@@ -25,6 +26,8 @@ def parser() -> argparse.ArgumentParser:
     args.add_argument("--venue", choices=VENUES, default=VENUES[0],
                       help="whose protocol and rules (default: %(default)s)")
     args.add_argument("--symbols", help="comma-separated; BTCUSDT, or all that the tapes hold")
+    args.add_argument("--synthetic", type=int, default=0, metavar="N",
+                      help="also SYM000USDT, SYM001USDT, ...: N slow markets, all alike")
     kind = args.add_mutually_exclusive_group()
     kind.add_argument("--tape", type=Path, nargs="+", metavar="FILE",
                       help="serve these recordings, not agents")
@@ -63,6 +66,10 @@ def checked(args: argparse.Namespace) -> argparse.Namespace:
         if fee is not None and not (math.isfinite(fee) and abs(fee) <= FEE_BP_MAX):
             limits = f"-{FEE_BP_MAX:g} to {FEE_BP_MAX:g}"
             _refuse(f"--{side}-fee-bp is {fee:g}", f"Pass basis points, {limits}.")
+    if not 0 <= args.synthetic <= SYNTHETIC_MAX:
+        _refuse(f"--synthetic is {args.synthetic}", f"Pass 0 to {SYNTHETIC_MAX}.")
+    if args.synthetic and args.tape is not None:
+        _refuse("--synthetic is the agents'", "Pass it without --tape.")
     if args.limit_factor < 1:
         _refuse(f"--limit-factor is {args.limit_factor}", "Pass 1 (the venue's limits) or more.")
     if args.speed is not None and args.tape is None:

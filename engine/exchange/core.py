@@ -5,7 +5,7 @@ book. It reads no clock and knows no venue's words: a face (face.py) translates.
 command start with Accepted or Refused; what it caused follows in the order in which it happened.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from engine.exchange.accounts import LEVERAGE_MAX, Account, FeeRates
 from engine.exchange.checks import Checks
@@ -63,13 +63,14 @@ from engine.exchange.truth import FillRecord, FundingRecord, InstrumentRecord, S
 
 
 class Core:
-    """All state of the exchange. `seed` fixes keys and generated ids."""
+    """All state of the exchange. `seed` fixes keys and generated ids. `fees`: of all instruments,
+    or of each by its key; None: the venue's own."""
 
     def __init__(
         self,
         markets: Iterable[Market],
         seed: int,
-        fees: FeeRates | None = None,
+        fees: FeeRates | Mapping[str, FeeRates] | None = None,
         rules: Rules | None = None,
     ) -> None:
         self.markets = {market.instrument.key: market for market in markets}
@@ -428,6 +429,8 @@ class Core:
     # -- INTERNAL ---
 
     def _rates(self, instrument: Instrument) -> FeeRates:
+        if isinstance(self._fees, Mapping):
+            return self._fees[instrument.key]
         return self._fees or self.rules.fees[instrument.kind]
 
     def _market(self, symbol: str) -> Market:

@@ -1,6 +1,7 @@
 """Instruments: decimal text at the edge, integer ticks and lots inside.
 
-The catalogue holds what the agent market can trade; a tape brings its own instrument.
+The catalogue holds what the agent market can trade, and `synthetic` as many more as a load wants;
+a tape brings its own instrument.
 """
 
 import re
@@ -191,6 +192,25 @@ CATALOGUE = CATALOGUES["binance_usdm"]
 def catalogue(venue: str) -> dict[str, Listing]:
     """What the agents of a venue can trade, by key."""
     return CATALOGUES[venue]
+
+
+SYNTHETIC_MAX = 1_000
+SYNTHETIC_SYMBOL = re.compile(r"SYM[0-9]{3}USDT", re.ASCII)
+
+
+def synthetic(venue: str, count: int) -> dict[str, Listing]:
+    """SYM000USDT, SYM001USDT, ... by key: grids and price of the venue's (linear) ETHUSDT."""
+    if not 0 <= count <= SYNTHETIC_MAX:
+        raise ValueError(f"Expected 0..{SYNTHETIC_MAX} synthetic instruments, was {count}")
+    return _by_key(*(synthetic_one(venue, f"SYM{number:03}USDT") for number in range(count)))
+
+
+def synthetic_one(venue: str, symbol: str) -> Listing:
+    """The one of that symbol, which SYNTHETIC_SYMBOL matches."""
+    model = next(x for x in CATALOGUES[venue].values() if x.instrument.symbol == "ETHUSDT")
+    key = model.instrument.key.replace("ETHUSDT", symbol)
+    base = symbol.removesuffix("USDT")
+    return replace(model, instrument=replace(model.instrument, symbol=symbol, base=base, key=key))
 
 
 def e8_text(amount_e8: int) -> str:

@@ -1,5 +1,6 @@
 """What the operator may ask of the core through the admin port, checked before it hears of it."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
@@ -12,12 +13,14 @@ from engine.exchange.commands import (
     SetState,
     SetTick,
     Shock,
+    UpdateKey,
 )
 from engine.exchange.core import Core
 from engine.exchange.faults_schedule import DURATION_NS_MAX
+from engine.exchange.keys import KeyKind
 from engine.exchange.terms import MarketState
 
-COMMANDS = ("SetState", "Shock", "SetTick", "ResetSequence", "SetRefusals")
+COMMANDS = ("SetState", "Shock", "SetTick", "ResetSequence", "SetRefusals", "SetKey")
 TICK_FACTOR_MAX = 1_000
 SPREAD_TICKS_MAX = 100_000
 
@@ -88,7 +91,28 @@ class _SetRefusals(_Wanted):
         return SetRefusals(self.is_revocation_refused, self.cancel_all_max)
 
 
-_Any = _SetState | _Shock | _SetTick | _ResetSequence | _SetRefusals
+class _SetKey(_Wanted):
+    """Of the account's keys as the ready line lists them, number `which`: what it may do from now
+    on, and from where (`ips` empty: from anywhere)."""
+
+    command: Literal["SetKey"]
+    account: int = Field(ge=0)
+    which: int = Field(0, ge=0)
+    permissions: list[Literal["read", "trade", "withdraw"]]
+    ips: list[str] = Field(default_factory=list)
+
+    def made(self, core: Core) -> Command:
+        keys = [
+            key for key in core.keyring.of_account(self.account) if key.kind is KeyKind.HMAC
+        ]  # in the order of the ready line, but for deleted ones
+        if self.which >= len(keys):
+            raise BadRequestError(f"account {self.account} has {len(keys)} keys left")
+        key = keys[self.which]
+        return UpdateKey(replace(key, permissions=frozenset(self.permissions),
+                                 ips=tuple(self.ips)))  # fmt: skip
+
+
+_Any = _SetState | _Shock | _SetTick | _ResetSequence | _SetRefusals | _SetKey
 _ANY: TypeAdapter[_Any] = TypeAdapter(Annotated[_Any, Field(discriminator="command")])
 
 

@@ -52,6 +52,9 @@ def build_markets(args: argparse.Namespace, start_ns: int) -> list[Market]:
     """TickmakerError for a symbol or a tape that can't be served."""
     names = args.symbols if args.symbols is not None else "" if args.tape else DEFAULT_SYMBOL
     symbols = [symbol for symbol in names.split(",") if symbol]
+    if args.synthetic and args.tape is None:
+        named = symbols if args.symbols is not None else []
+        symbols = [*named, *(f"SYM{number:03}USDT" for number in range(args.synthetic))]
     if args.tape is not None:
         upper = [symbol if "/" in symbol else symbol.upper() for symbol in symbols]
         speed = 1.0 if args.speed is None else args.speed

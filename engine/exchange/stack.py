@@ -6,15 +6,22 @@ from pathlib import Path
 
 from engine.errors import EXIT_USAGE, TickmakerError
 from engine.exchange.accounts import FeeRates
+from engine.exchange.agents.settings import settings_of
 from engine.exchange.core import Core
 from engine.exchange.events import Market
 from engine.exchange.face import Face
-from engine.exchange.instruments import Listing, catalogue
+from engine.exchange.instruments import (
+    SYNTHETIC_SYMBOL,
+    Listing,
+    catalogue,
+    synthetic_one,
+)
 from engine.exchange.market import AgentMarket
 from engine.exchange.rules import rules_of
 
 VENUES = ("binance_usdm", "binance_spot", "bybit")
 DEFAULT_SYMBOL = "BTCUSDT"
+SYNTHETIC_PACE = 0.05  # of a synthetic market: some twenty messages a second to a subscriber
 
 
 def make_face(venue: str, core: Core, limit_factor: int = 1) -> Face:
@@ -42,12 +49,17 @@ def make_core(
 def agent_markets(
     venue: str, symbols: Sequence[str], seed: int, start_ns: int
 ) -> list[Market]:
-    """TickmakerError for a symbol that the agents don't trade."""
+    """TickmakerError for a symbol that the agents don't trade. SYM000USDT to SYM999USDT are
+    synthetic: alike, and slow enough that one process can have many of them."""
     listings = catalogue(venue)
     chosen: dict[str, Listing] = {}
     if not symbols:
         raise TickmakerError("--symbols names no symbol", "Pass one, as BTCUSDT.", EXIT_USAGE)
     for symbol in symbols:
+        if SYNTHETIC_SYMBOL.fullmatch(symbol.upper()):
+            listing = synthetic_one(venue, symbol.upper())
+            chosen[listing.instrument.key] = listing
+            continue
         found = {
             key: listing for key, listing in listings.items()
             if symbol.upper() in (key.upper(), listing.instrument.symbol)
@@ -59,7 +71,14 @@ def agent_markets(
                 EXIT_USAGE,
             )
         chosen |= found
-    return [AgentMarket(listing, seed, start_ns) for listing in chosen.values()]
+    return [_agent_market(listing, seed, start_ns) for listing in chosen.values()]
+
+
+def _agent_market(listing: Listing, seed: int, start_ns: int) -> AgentMarket:
+    settings = None
+    if SYNTHETIC_SYMBOL.fullmatch(listing.instrument.symbol):
+        settings = settings_of(listing, pace=SYNTHETIC_PACE)
+    return AgentMarket(listing, seed, start_ns, settings=settings)
 
 
 def tape_markets(

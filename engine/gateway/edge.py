@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from engine.errors import EXIT_USAGE, TickmakerError
 from engine.gateway.handshake import upgrade
@@ -15,9 +16,17 @@ class Edge:
     """Defaults are the real ones."""
 
     dial: Dial = upgrade
-    connect_http: Callable[[], Http] = AiohttpClient
+    connect_http: Callable[[Path | None], Http] = AiohttpClient  # (a CA's file)
     segment_bytes: int = 16 << 20  # of a journal segment
     turn_s: float = 0.01  # between two looks at journal space and status page
+    has_control: bool = True  # a socket through which a person may speak to the engine
+    locks_dir: Path | None = field(default_factory=lambda: user_locks_dir())  # None: none
+
+
+def user_locks_dir() -> Path:
+    """Where all engines of this user see each other's locks, whatever their state folders are."""
+    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(home) / "tickmaker" / "locks"
 
 
 REAL = Edge()

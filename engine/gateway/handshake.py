@@ -1,7 +1,7 @@
-"""The WebSocket upgrade, on a plain non-blocking socket.
+"""The WebSocket upgrade, on a non-blocking socket, plain or with TLS.
 
 `websockets`' sans-IO ClientProtocol writes the request and checks the answer; the socket then
-goes to the hot socket as it is, so no library stands between the kernel and the core. Bytes that
+goes to the hot loop as it is, so no library stands between the kernel and the core. Bytes that
 came behind the answer are handed over with it.
 """
 
@@ -10,6 +10,7 @@ import ipaddress
 import logging
 import os
 import socket
+import ssl
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -19,9 +20,9 @@ from websockets.protocol import OPEN
 from websockets.uri import parse_uri
 
 from engine.errors import EXIT_UNSAFE, EXIT_USAGE, TickmakerError
+from engine.gateway.tls import Stream, TlsEnds, TlsStream, begin, client_context
 
 HEAD_BYTES_MAX = 65536  # of an answer, before we stop reading it
-READ_BYTES = 16384
 # Request lines hold listen keys: the library must not log them, whatever the level of the root.
 _quiet = logging.getLogger("engine.gateway.handshake")
 _quiet.setLevel(logging.ERROR)
@@ -36,10 +37,12 @@ class RefusedError(TickmakerError):
 
 
 class Upgraded(NamedTuple):
-    """A connected socket past its handshake, and the frames' bytes that came with the answer."""
+    """A connected socket past its handshake, and the frames' bytes that came with the answer,
+    decrypted."""
 
     sock: socket.socket
     leftover: bytes
+    tls: TlsEnds | None = None
 
 
 def require_loopback(url: str, what: str) -> None:
@@ -63,20 +66,23 @@ def strerror(error: OSError) -> str:
     return os.strerror(error.errno) if error.errno else type(error).__name__
 
 
-async def upgrade(url: str, what: str, timeout_s: float) -> Upgraded:
-    """Connect and upgrade. `what` names the connection in errors; `url` may hold a listen key and
-    is never shown, nor is anything of its path."""
+async def upgrade(
+    url: str, what: str, timeout_s: float, tls: ssl.SSLContext | None = None
+) -> Upgraded:
+    """Connect, and upgrade. `what` names the connection in errors; `url` may hold a listen key
+    and is never shown, nor is anything of its path. `tls`: for wss; None: the system's trust."""
     parts = urlsplit(url)
-    if parts.scheme != "ws" or not parts.hostname:
+    if parts.scheme not in ("ws", "wss") or not parts.hostname:
         raise TickmakerError(
-            f"{what}: Expected a ws:// URL with a host, was scheme {parts.scheme!r}",
-            "correct the WebSocket URL in the config (TLS is not built yet)",
+            f"{what}: Expected a ws:// or wss:// URL with a host, was scheme {parts.scheme!r}",
+            "correct the WebSocket URL in the config",
             EXIT_USAGE,
         )
-    where = f"{what} at {parts.hostname}:{parts.port or 80}"
+    is_secure = parts.scheme == "wss"
+    where = f"{what} at {parts.hostname}:{parts.port or (443 if is_secure else 80)}"
     try:
         async with asyncio.timeout(timeout_s):
-            return await _upgrade(url, where)
+            return await _upgrade(url, where, (tls or client_context()) if is_secure else None)
     except TimeoutError:
         raise TickmakerError(
             f"{where}: no WebSocket handshake within {timeout_s:g} s",
@@ -84,15 +90,20 @@ async def upgrade(url: str, what: str, timeout_s: float) -> Upgraded:
         ) from None
 
 
-async def _upgrade(url: str, where: str) -> Upgraded:
-    loop = asyncio.get_running_loop()
+async def _upgrade(url: str, where: str, tls: ssl.SSLContext | None) -> Upgraded:
     uri = parse_uri(url)
     protocol = ClientProtocol(uri, logger=_quiet)
-    sock = await _connect(loop, uri.host, uri.port, where)
+    sock = await _connect(asyncio.get_running_loop(), uri.host, uri.port, where)
     try:
+        stream = Stream(sock)
+        if tls is not None:
+            stream = await _shake_hands(sock, tls, uri.host, where)
         protocol.send_request(protocol.connect())
-        await loop.sock_sendall(sock, b"".join(protocol.data_to_send()))
-        leftover = await _read_answer(loop, sock, protocol)
+        await stream.send(b"".join(protocol.data_to_send()))
+        leftover = await _read_answer(stream, protocol)
+    except ssl.SSLError as error:
+        sock.close()
+        raise _untrusted(where, error) from None
     except OSError as error:
         sock.close()
         raise TickmakerError(
@@ -103,9 +114,37 @@ async def _upgrade(url: str, where: str) -> Upgraded:
         sock.close()
         raise
     if protocol.state is OPEN:
-        return Upgraded(sock, leftover)
+        return Upgraded(sock, leftover, stream.ends)
     sock.close()
     raise _refused(where, protocol.handshake_exc)
+
+
+async def _shake_hands(
+    sock: socket.socket, tls: ssl.SSLContext, host: str, where: str
+) -> TlsStream:
+    stream = TlsStream(sock, begin(tls, host))
+    try:
+        await stream.shake_hands()
+    except EOFError:
+        raise TickmakerError(
+            f"{where}: connection closed during the TLS handshake",
+            "check that this is the exchange's wss:// port",
+        ) from None
+    return stream
+
+
+def _untrusted(where: str, error: ssl.SSLError) -> TickmakerError:
+    """Who is at the other end can't be trusted to be the venue, or speaks no TLS."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return TickmakerError(
+            f"{where}: TLS certificate refused: {error.verify_message}",
+            "check the host name; for a certificate of one's own, name its authority in ca_file",
+            EXIT_UNSAFE,
+        )
+    return TickmakerError(
+        f"{where}: TLS handshake failed: {error.reason or type(error).__name__}",
+        "check that this is the exchange's wss:// port",
+    )
 
 
 async def _connect(
@@ -116,6 +155,12 @@ async def _connect(
     sock.setblocking(False)
     try:
         await loop.sock_connect(sock, ("127.0.0.1" if host == "localhost" else host, port))
+    except socket.gaierror:
+        sock.close()
+        raise TickmakerError(
+            f"{where}: the host name has no IPv4 address",
+            "check the URL in the config, and this machine's name service",
+        ) from None
     except OSError as error:
         sock.close()
         raise TickmakerError(
@@ -128,13 +173,11 @@ async def _connect(
     return sock
 
 
-async def _read_answer(
-    loop: asyncio.AbstractEventLoop, sock: socket.socket, protocol: ClientProtocol
-) -> bytes:
+async def _read_answer(stream: Stream, protocol: ClientProtocol) -> bytes:
     """Feed the head of the answer to `protocol`, and only that while it may be a success."""
     answer = b""
     while (head_end := answer.find(b"\r\n\r\n")) < 0 and len(answer) <= HEAD_BYTES_MAX:
-        data = await loop.sock_recv(sock, READ_BYTES)
+        data = await stream.recv()
         if not data:
             break
         answer += data
@@ -147,7 +190,7 @@ async def _read_answer(
         protocol.receive_data(answer[head_size:])
     size = len(answer)
     while protocol.handshake_exc is None:
-        data = await loop.sock_recv(sock, READ_BYTES) if size <= HEAD_BYTES_MAX else b""
+        data = await stream.recv() if size <= HEAD_BYTES_MAX else b""
         size += len(data)
         if data:
             protocol.receive_data(data)

@@ -1,8 +1,9 @@
-/* System calls and clocks of hotconn.pyx and hotsocket.pyx, where C says it shorter. */
+/* System calls and clocks of the hot loop's modules, where C says it shorter. */
 #ifndef TICKMAKER_HOTCONN_H
 #define TICKMAKER_HOTCONN_H
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -95,6 +96,13 @@ static inline int64_t hs_discard(int fd, int64_t size) {
 
 static inline int64_t hs_send(int fd, const void *data, int64_t size) {
     return send(fd, data, (size_t)size, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* Whether send() would take something (or fail): what is encrypted can't be taken back, so TLS
+   asks before. */
+static inline int hs_can_send(int fd) {
+    struct pollfd one = {fd, POLLOUT, 0};
+    return poll(&one, 1, 0) > 0;
 }
 
 #endif

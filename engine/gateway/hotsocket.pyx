@@ -1,410 +1,372 @@
 # cython: language_level=3
-"""Read market data, drive the core, send its orders: the compiled edge (design section 6).
+"""Read every venue's data, drive the cores, send their orders: the compiled edge.
 
-    recvmsg + kernel stamp -> frames parsed in place -> core.on_frame -> age check -> one send()
+    recvmsg + kernel stamp -> frames parsed in place -> whose it is -> core.on_frame -> one send()
 
 `HotLoop.poll(tries)` is called between two turns of the event loop; it makes up to `tries`
-non-blocking rounds and returns early, with COLD_* bits, when Python has something to do. No
-Python object is made for a frame.
+non-blocking rounds and returns early when Python has something to do (take_cold()). No Python
+object is made for a frame. Up to DIRECT_MAX sockets are read one by one; of more, epoll tells the
+readable ones. A connection that serves one core pays nothing for those that serve many (hotrole,
+hotroute), nor a plain one for TLS (hottls).
 
-What the receive stamp of a message is. The kernel stamps segments (SO_TIMESTAMPNS, wall clock);
-a read that coalesces several carries the *last* one's stamp. So only a message that ends exactly
-where the read ends has that stamp, mapped to CLOCK_MONOTONIC by paired reads of both clocks. Every
-other message of the read is charged from the start of the last read that left the socket empty:
-its bytes can't have been there before. The same bound serves where there is no stamp, and where a
-stamp is not credible (the wall clock stepped).
-
-What a send outcome is. SENT: every byte is with the kernel. LATE: past its deadline, or held up
-by bytes that the kernel did not take; nothing of it left. PARTIAL: some or all of its bytes are in
-our queue and will leave later, because half a frame can't be taken back and a cancel must go out.
-FAILED: nothing left, and nothing will.
+What a receive stamp is: see hotread.pyx; what a send outcome is: see hotsend.pyx.
 """
 cimport cython
 from cpython.pycapsule cimport PyCapsule_New
-from libc.errno cimport EAGAIN, EINTR, errno
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from cpython.ref cimport PyObject
+from libc.errno cimport errno
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy
+from posix.unistd cimport close
 
-from fastcore.core cimport Core
-from fastcore.check cimport fc_likely, fc_unlikely
+from enum import IntEnum
+from typing import Any
+
 from engine.gateway.hotconn cimport (
-    CLOSE_BINARY,
-    CLOSE_EOF,
-    CLOSE_ERROR,
-    CLOSE_FRAME,
     CLOSE_LOCAL,
-    CLOSE_MALFORMED,
-    CLOSE_NONE,
-    CLOSE_OVERSIZE,
-    FRAGMENT_BYTES,
-    HotConn,
     HS_HAS_TSC,
-    hs_discard, hs_is_virtual, hs_monotonic_ns, hs_peek, hs_set_virtual, hs_ticks, hs_wall_ns,
+    HotConn,
+    hs_is_virtual,
+    hs_monotonic_ns,
+    hs_set_virtual,
+    hs_ticks,
     set_virtual_time_of_conns,
 )
-from fastcore.types cimport (
-    CONN_MARKET,
-    CONN_TRADE,
-    CONN_USER,
-    OUT_MAX,
-    SEND_FAILED,
-    SEND_LATE,
-    SEND_PARTIAL,
-    SEND_SENT,
-    Out,
-    ns_t,
+from engine.gateway.hotrole cimport Role
+from engine.gateway.hotread cimport CIPHER_BYTES, HotRead, set_virtual_time_of_reads
+from engine.gateway.hotsend cimport (
+    COLD_FLAT,
+    COLD_SNAPSHOT,
+    COLD_STATE,
+    Seat,
+    set_virtual_time_of_sends,
 )
+from fastcore.check cimport fc_likely, fc_unlikely
+from fastcore.core cimport Core
+from fastcore.latency cimport Histogram
+from fastcore.types cimport CONN_MARKET, ns_t
 from fastcore.ws cimport (
-    WS_BINARY,
     WS_CLOSE,
-    WS_CONTINUATION,
+    WS_CONTROL_PAYLOAD_MAX,
     WS_PING,
-    WS_PONG,
     WS_TEXT,
-    WsFrame,
-    ws_parse,
+    ws_frame,
+    ws_header_size,
 )
 
-CLOSED, SNAPSHOT, STATE, FLAT = COLD_CLOSED, COLD_SNAPSHOT, COLD_STATE, COLD_FLAT
+
+class Cold(IntEnum):
+    """What Python has to look after; see HotLoop.take_cold."""
+
+    CLOSED = 1    # a slot's connection ended; the cores know already
+    SNAPSHOT = 2  # a core began to want a depth snapshot
+    STATE = 3     # a core's halt bits changed
+    FLAT = 4      # a core is halted, and its last working order is gone
+
+
+_COLD_OF_CORE = (
+    (COLD_SNAPSHOT, Cold.SNAPSHOT), (COLD_STATE, Cold.STATE), (COLD_FLAT, Cold.FLAT),
+)
 
 
 @cython.final
-cdef class HotLoop:
-    """The core and its three sockets. Every input of a live core goes through here, so that what
-    it causes is sent (or refused, as late) before the next."""
+cdef class HotLoop(HotRead):
+    """The cores and their sockets. Every input of a live core goes through here."""
 
-    def __cinit__(self, Core core not None, int others_every=4):
+    def __cinit__(self, int others_every=4):
         if others_every < 1:
             raise ValueError(f"Expected others_every of at least 1, was {others_every}")
-        self.core = core
-        self.market = HotConn(CONN_MARKET, MARKET_BYTES)
-        self.trade = HotConn(CONN_TRADE, OTHER_BYTES)
-        self.user = HotConn(CONN_USER, OTHER_BYTES)
+        self.epoll_fd[0] = self.epoll_fd[1] = -1
+        for group in range(2):
+            self.epoll_fd[group] = epoll_create1(EPOLL_CLOEXEC)
+            if self.epoll_fd[group] < 0:
+                raise OSError(errno, "epoll_create1")
         self.others_every = others_every
-        self.last_bits = core.halts.bits
+        self.timer_due_ns = <ns_t>1 << 62
+        self.away = Histogram()
         self._map_clock()
-        self.timer_due_ns = hs_monotonic_ns()
 
-    def poll(self, int tries) -> int:
-        """Up to `tries` non-blocking rounds; COLD_* bits, each set once per change."""
-        cdef int i, cold
+    def __dealloc__(self):
+        for group in range(2):
+            if self.epoll_fd[group] >= 0:
+                close(self.epoll_fd[group])
+            free(self.live_at[group])
+        free(self.ready)
+
+    def poll(self, int tries) -> bool:
+        """Up to `tries` non-blocking rounds, one at least; whether take_cold() has something."""
+        cdef int i
+        cdef ns_t now_ns
+        if fc_likely(self.left_ns != 0):
+            now_ns = hs_monotonic_ns()
+            self.away.record(now_ns - self.left_ns)
+            self.busy_ns += now_ns - self.left_ns
+        self.is_alone = tries == 1
         for i in range(tries):
             self._round(i % self.others_every == 0)
-            if fc_unlikely(self.cold != 0):
+            if fc_unlikely(self.has_cold):
                 break
         self.polls += 1
-        cold, self.cold = self.cold, 0
-        return cold
+        self.left_ns = hs_monotonic_ns()
+        return self.has_cold
 
     cdef void _round(self, bint with_others) noexcept nogil:
         cdef ns_t now_ns = hs_monotonic_ns()
-        self._poll_socket(self.market, now_ns)
-        if with_others:
-            self._poll_socket(self.trade, hs_monotonic_ns())
-            self._poll_socket(self.user, hs_monotonic_ns())
-            if fc_unlikely(now_ns >= self.timer_due_ns):
-                self._on_timer(now_ns)
-
-    cdef void _poll_socket(self, HotConn hot, ns_t now_ns) noexcept nogil:
-        """One read at `now_ns` and the messages that it completes."""
-        cdef int64_t size, room, wall_ns
-        cdef ns_t bound_ns = hot.drained_ns
-        if not hot.is_live():
-            return
-        room = hot.buffer_size - hot.end
-        size = hs_peek(hot.fd, hot.buffer + hot.end, room, &wall_ns)
-        if fc_likely(size < 0 and (errno == EAGAIN or errno == EINTR)):
-            hot.drained_ns = now_ns
-            hot.is_stamp_suspect = False
-            if fc_unlikely(not hot.flush()):
-                self._settle()
-            return
-        if fc_unlikely(size <= 0):
-            hot.fail(CLOSE_EOF if size == 0 else CLOSE_ERROR, 0 if size == 0 else errno)
-            self._settle()
-            return
-        if size < room:
-            hot.drained_ns = now_ns
-        hot.reads += 1
-        hot.bytes_received += size
-        hot.end += size
-        self._deliver(hot, wall_ns, bound_ns)
-        if fc_unlikely(hs_discard(hot.fd, size) != size):
-            hot.fail(CLOSE_ERROR, errno)     # else the same bytes would be read again
-            self._settle()
-
-    cdef void _deliver(self, HotConn hot, int64_t wall_ns, ns_t bound_ns) noexcept nogil:
-        """Parse and deliver every whole frame in the buffer; keep the unfinished rest."""
-        cdef WsFrame frame
-        cdef int code = 1
-        cdef ns_t recv_ts_ns
-        while hot.is_live():
-            code = ws_parse(hot.buffer + hot.start, hot.end - hot.start, &frame)
-            if code != 1:
-                break
-            hot.start += frame.header_size + frame.payload_size
-            if hot.start == hot.end:
-                recv_ts_ns = hot.stamp_of(wall_ns, self.wall_minus_monotonic_ns, bound_ns,
-                                          hs_monotonic_ns())
-            else:
-                recv_ts_ns = bound_ns
-            if fc_likely(frame.opcode == WS_TEXT and frame.fin and not hot.is_fragmented):
-                hot.bounded += recv_ts_ns == bound_ns
-                self._on_message(hot, frame.payload, frame.payload_size, recv_ts_ns)
-            else:
-                self._on_rare(hot, &frame, recv_ts_ns)
-        if fc_unlikely(code < 0):
-            hot.fail(CLOSE_MALFORMED, code)
-        if hot.start == hot.end:
-            hot.start = hot.end = 0
-        elif fc_unlikely(hot.end > hot.buffer_size // 2):
-            hot.compact()
-        self._settle()
-
-    cdef void _on_message(self, HotConn hot, const uint8_t* payload, int64_t size,
-                          ns_t recv_ts_ns) noexcept nogil:
-        hot.messages += 1
-        self.core.on_frame(hot.conn, payload, size, recv_ts_ns, hs_monotonic_ns())
-        self._send_outs()
-
-    cdef void _on_rare(self, HotConn hot, const WsFrame* frame, ns_t recv_ts_ns) noexcept nogil:
-        """Everything but a whole text message: control, fragments, what we never negotiated."""
-        if frame.opcode == WS_PING:
-            hot.pings += 1
-            hot.send_control(WS_PONG, frame.payload, frame.payload_size)
-        elif frame.opcode == WS_PONG:
-            hot.pongs += 1
-        elif frame.opcode == WS_CLOSE:
-            # RFC 6455 5.5.1: answer with the same code, then no more frames.
-            hot.send_control(WS_CLOSE, frame.payload, 2 if frame.payload_size >= 2 else 0)
-            hot.fail(CLOSE_FRAME, (frame.payload[0] << 8 | frame.payload[1])
-                     if frame.payload_size >= 2 else 1005)
-        elif frame.opcode == WS_BINARY:
-            hot.fail(CLOSE_BINARY, 0)
-        elif (frame.opcode == WS_CONTINUATION) != hot.is_fragmented:
-            hot.fail(CLOSE_MALFORMED, 0)     # continuation of nothing, or a new one in between
-        else:
-            self._on_fragment(hot, frame, recv_ts_ns)
-
-    cdef void _on_fragment(self, HotConn hot, const WsFrame* frame,
-                           ns_t recv_ts_ns) noexcept nogil:
-        """Collect; a message's stamp is its last fragment's, which is when it could be read."""
-        if hot.fragment_size + frame.payload_size > FRAGMENT_BYTES:
-            hot.fail(CLOSE_OVERSIZE, 0)
-            return
-        memcpy(hot.fragment + hot.fragment_size, frame.payload, frame.payload_size)
-        hot.fragment_size += frame.payload_size
-        hot.is_fragmented = not frame.fin
-        if frame.fin:
-            hot.fragmented += 1
-            self._on_message(hot, hot.fragment, hot.fragment_size, recv_ts_ns)
-            hot.fragment_size = 0
-
-    cdef void _on_timer(self, ns_t now_ns) noexcept nogil:
-        """Due timer; missed ones are not made up for. Clocks are paired anew each time."""
-        self.timer_due_ns = now_ns + TIMER_NS
-        self._map_clock()
-        self.core.on_timer(hs_monotonic_ns())
-        self._send_outs()
-        self._settle()
-
-    cdef void _send_outs(self) noexcept nogil:
-        """Send what the last input caused, each message's age checked at the very send.
-
-        One send() for each run of messages that are in time and contiguous: one, as a rule.
-        The core hears of each outcome before its next input.
-        """
-        cdef int outcomes[OUT_MAX]
-        cdef int count = self.core.out_count
-        cdef int first = 0, last, i
-        cdef int64_t size
-        cdef ns_t begin_ns, end_ns
-        while first < count:
-            begin_ns = hs_monotonic_ns()
-            last = first
-            size = 0
-            while last < count and self._may_join(first, last, begin_ns):
-                size += self.core.outs[last].size
-                last += 1
-            if fc_likely(last > first):
-                self._send_run(first, last, size, outcomes)
-            else:
-                outcomes[first] = SEND_LATE
-                last = first + 1
-            end_ns = hs_monotonic_ns()
-            for i in range(first, last):
-                self.core.on_send(self.core.outs[i].out_seq, outcomes[i], begin_ns, end_ns,
-                                  end_ns)
-            first = last
-
-    cdef bint _may_join(self, int first, int index, ns_t begin_ns) noexcept nogil:
-        """In time, and adjacent to the run that starts at `first`."""
-        cdef const Out* out = &self.core.outs[index]
-        if out.deadline_ns != 0 and begin_ns > out.deadline_ns:
-            return False
-        return index == first or (out - 1).data + (out - 1).size == out.data
-
-    cdef void _send_run(self, int first, int last, int64_t size,
-                        int* outcomes) noexcept nogil:
-        """One send() of outs [first, last), `size` bytes; what the kernel did not take is queued
-        if its frame is begun or must go out, else it is late."""
-        cdef const Out* out
-        cdef int64_t sent = 0
         cdef int i
-        if not self.trade.is_live():
-            sent = -1
-        elif fc_likely(self.trade.flush()):
-            sent = self.trade.send_bytes(self.core.outs[first].data, size)
-        for i in range(first, last):
-            out = &self.core.outs[i]
-            if fc_likely(sent >= out.size):
-                outcomes[i] = SEND_SENT
-                sent -= out.size
-                continue
-            if sent < 0 or not self.trade.is_live():
-                outcomes[i] = SEND_FAILED
-            elif sent == 0 and out.deadline_ns != 0:
-                outcomes[i] = SEND_LATE
-            elif self.trade.enqueue(out.data + sent, out.size - sent) or sent > 0:
-                outcomes[i] = SEND_PARTIAL
-                sent = 0
-            else:
-                outcomes[i] = SEND_FAILED
+        if fc_likely(self.live_count[0] + self.live_count[1] <= DIRECT_MAX):
+            for i in range(self.live_count[0]):
+                self._poll_socket(<HotConn>self.live_at[0][i],
+                                  now_ns if i == 0 else hs_monotonic_ns())
+            if with_others:
+                for i in range(self.live_count[1]):
+                    self._poll_socket(<HotConn>self.live_at[1][i], hs_monotonic_ns())
+        else:
+            self._poll_group(0)
+            if with_others:
+                self._poll_group(1)
+                if fc_unlikely(self.noted.has_queued):
+                    self._flush_queued()
+        if with_others and fc_unlikely(now_ns >= self.timer_due_ns):
+            self._on_timers(now_ns)
 
-    cdef void _settle(self) noexcept nogil:
-        """Tell the core of sockets that failed; raise the cold bits."""
-        cdef uint32_t bits
-        self._tell_failed(self.trade)
-        self._tell_failed(self.user)
-        self._tell_failed(self.market)
-        self._tell_failed(self.trade)        # sending what the others caused may have broken it
-        if fc_unlikely(self.core.sync.snapshot_wanted != self.was_snapshot_wanted):
-            self.was_snapshot_wanted = self.core.sync.snapshot_wanted
-            if self.was_snapshot_wanted:
-                self.cold |= COLD_SNAPSHOT
-        bits = self.core.halts.bits
-        if fc_unlikely(bits != self.last_bits):
-            self.last_bits = bits
-            self.cold |= COLD_STATE
-        if fc_unlikely(bits != 0) and self.was_working and self.core.orders.active_count == 0:
-            self.cold |= COLD_FLAT
-        self.was_working = self.core.orders.active_count != 0
-
-    cdef void _tell_failed(self, HotConn hot) noexcept nogil:
-        if hot.fd < 0 or hot.close_reason == CLOSE_NONE or hot.is_told:
+    cdef void _poll_group(self, int group) noexcept nogil:
+        """Read what epoll says is readable; the rest was empty when this began."""
+        cdef ns_t begin_ns = hs_monotonic_ns()
+        cdef ns_t last_ns = self.waited_ns[group]
+        cdef int i, count
+        if self.live_count[group] == 0:
             return
-        hot.is_told = True
-        self.cold |= COLD_CLOSED
-        self.core.on_conn(hot.conn, False, hs_monotonic_ns())
-        self._send_outs()
+        count = epoll_wait(self.epoll_fd[group], self.ready, self.live_count[group], 0)
+        self.waited_ns[group] = begin_ns
+        self.waits[group] += 1
+        for i in range(count):
+            self._poll_ready(<HotConn>self.ready[i].data.ptr, last_ns, self.waits[group])
 
-    cdef void _map_clock(self) noexcept nogil:
-        """Wall minus monotonic by the tightest of three paired reads. A step between two looks
-        makes the stamps of what is still in the sockets suspect."""
-        cdef ns_t before_ns, wall_ns, after_ns, offset_ns = 0
-        cdef ns_t best_gap_ns = <ns_t>1 << 62
-        cdef int _
-        for _ in range(3):
-            before_ns = hs_monotonic_ns()
-            wall_ns = hs_wall_ns()
-            after_ns = hs_monotonic_ns()
-            if after_ns - before_ns < best_gap_ns:
-                best_gap_ns = after_ns - before_ns
-                offset_ns = wall_ns - (before_ns + after_ns) // 2
-        if self.wall_minus_monotonic_ns != 0 and not (
-                -STEP_NS < offset_ns - self.wall_minus_monotonic_ns < STEP_NS):
-            self.steps += 1
-            self.market.is_stamp_suspect = True
-            self.trade.is_stamp_suspect = True
-            self.user.is_stamp_suspect = True
-        self.wall_minus_monotonic_ns = offset_ns
+    cdef void _poll_ready(self, HotConn hot, ns_t last_ns, int64_t wait) noexcept nogil:
+        """A readable socket that the last wait did not name was empty when that began."""
+        if hot.ready_wait != wait - 1 and hot.drained_ns < last_ns:
+            hot.drained_ns = last_ns
+        hot.ready_wait = wait
+        self._poll_socket(hot, hs_monotonic_ns())
+
+    cdef void _flush_queued(self) noexcept nogil:
+        """Bytes that wait on sockets from which nothing comes."""
+        cdef int group, i
+        cdef bint is_left = False
+        for group in range(2):
+            for i in range(self.live_count[group]):
+                is_left |= self._flush_one(<HotConn>self.live_at[group][i])
+        self.noted.has_queued = is_left
+        self._settle()
+
+    cdef bint _flush_one(self, HotConn hot) noexcept nogil:
+        return hot.is_live() and not hot.flush()
+
+    cdef void _on_timers(self, ns_t now_ns) noexcept nogil:
+        """The timers that are due, in turn; missed ones are not made up for.
+
+        One at a time and evenly spaced while sockets are polled, so that no frame waits behind
+        those of many cores; of very many, seldomer. All of them where the caller sleeps between
+        two polls. Clocks are paired anew before.
+        """
+        cdef ns_t period_ns = max(<ns_t>TIMER_NS, <ns_t>TIMER_SPACE_NS * self.core_count)
+        cdef int count = self.core_count if self.is_alone else 1
+        cdef int number
+        if now_ns >= self.map_due_ns:
+            self.map_due_ns = now_ns + TIMER_NS
+            self._map_clock()
+        while count > 0 and now_ns >= self.seats[self.timer_at].timer_due_ns:
+            count -= 1
+            number = self.timer_at
+            self.timer_at = (number + 1) % self.core_count
+            self.seats[number].timer_due_ns = now_ns + period_ns
+            (<Core>self.seats[number].core).on_timer(hs_monotonic_ns())
+            self._after_input(number)
+        self.timer_due_ns = self.seats[self.timer_at].timer_due_ns
+        if not self.is_alone:            # a little closer than even, so that none falls behind
+            self.timer_due_ns = max(
+                self.timer_due_ns, now_ns + period_ns * 7 // (8 * self.core_count))
+        self._settle()
+        self.busy_ns += hs_monotonic_ns() - now_ns
+
+    cdef void _forget(self, HotConn hot) noexcept nogil:
+        """A dead socket would stay readable for ever."""
+        cdef epoll_event none
+        epoll_ctl(self.epoll_fd[_group(hot)], EPOLL_CTL_DEL, hot.fd, &none)
 
     # -- COLD ---
 
-    def attach(self, int conn, sock, bytes leftover=b"") -> None:
-        """Take over a connected socket after its handshake, and tell the core that `conn` is up.
+    def add_role(self, int kind, numbers, int slots=2, int64_t buffer_bytes=0) -> Role:
+        """A group of connections of `kind` (CONN_*) for the cores `numbers`.
 
-        `leftover`: bytes that came behind the handshake's answer.
+        `buffer_bytes` of each slot in use hold the longest frame and a burst behind one stall;
+        0: 4 MB of MARKET, else 1 MB. Many instruments do with less: 512 KB.
         """
-        cdef HotConn hot = self._hot(conn)
-        hot._attach(sock, leftover)
-        if conn == CONN_MARKET:
-            self.was_snapshot_wanted = False     # one asked for before could not be fetched
-        self.core.on_conn(conn, True, hs_monotonic_ns())
-        self._send_outs()
-        self._deliver(hot, 0, hot.drained_ns)
+        numbers = list(numbers)
+        symbols = [self._core(number).config["symbol"] for number in numbers]
+        role = Role(kind, self.role_count, numbers, symbols, slots, buffer_bytes)
+        self._add_role(role)
+        return role
 
-    def detach(self, int conn) -> None:
-        """Close `conn`, politely if it still lives; tell the core unless it knows."""
-        cdef HotConn hot = self._hot(conn)
+    def _on_core_added(self, int number):
+        cdef Seat* seat = &self.seats[number]
+        seat.timer_due_ns = hs_monotonic_ns()
+        self.timer_due_ns = min(self.timer_due_ns, seat.timer_due_ns)
+
+    def take_cold(self) -> list[tuple[Cold, int, int]]:
+        """What is new for Python, each thing once: (CLOSED, role's index, slot), and of the
+        others (what, core's number, -1)."""
+        cdef int number
+        cdef HotConn hot
+        told = []
+        self.has_cold = False
+        for role in self._roles:
+            for hot in (<Role>role)._conns:
+                if hot.is_cold:
+                    hot.is_cold = False
+                    told.append((Cold.CLOSED, hot.role, hot.slot))
+        for number in range(self.core_count):
+            if self.seats[number].cold:
+                told += [(what, number, -1) for bit, what in _COLD_OF_CORE
+                         if self.seats[number].cold & bit]
+                self.seats[number].cold = 0
+        return told
+
+    def attach(self, Role role not None, int slot, sock, bytes leftover=b"", tls=None) -> None:
+        """Take over a connected socket that is ready for use; the cores hear that the role is up,
+        unless another slot is.
+
+        `leftover`: bytes that came behind the handshake (decrypted); `tls`: TlsEnds.
+        """
+        cdef HotConn hot = self._own(role, slot)
+        cdef epoll_event event
+        cdef int64_t taken = 0, piece
+        hot._attach(sock, tls)
+        role.attached += 1
+        hot.rank = role.attached
+        hot.ready_wait = -1
+        event.events = EPOLLIN
+        event.data.ptr = <void*>hot
+        self._list_live()
+        if epoll_ctl(self.epoll_fd[_group(hot)], EPOLL_CTL_ADD, hot.fd, &event) != 0:
+            code = errno
+            hot._detach()
+            self._list_live()
+            raise OSError(code, "epoll_ctl")
+        role.live += 1
+        role.choose_sender()
+        if role.live == 1:
+            self._came_up(role)
+        while hot.is_live() and taken < len(leftover):
+            piece = min(<int64_t>len(leftover) - taken, hot.buffer_size - hot.end)
+            memcpy(hot.buffer + hot.end, <const uint8_t*>leftover + taken, piece)
+            hot.end += piece
+            taken += piece
+            self._deliver(hot, 0, hot.drained_ns)
+        if hot.is_tls:
+            self._open_records(hot, 0, 0, hot.drained_ns)
+        self._settle()
+
+    def _came_up(self, Role role):
+        if role.kind == CONN_MARKET:         # a snapshot asked for before could not be fetched
+            for number in role.numbers:
+                self.seats[<int>number].was_snapshot_wanted = False
+        self._tell_conn(role, True)
+
+    def detach(self, Role role not None, int slot) -> None:
+        """Close a slot, politely if it still lives. The cores hear of it if it was the last one;
+        take_cold() says nothing of it."""
+        cdef HotConn hot = self._own(role, slot)
         cdef uint8_t normal_closure[2]
         if hot.fd < 0:
             return
         if hot.is_live():
             normal_closure[0], normal_closure[1] = 1000 >> 8, 1000 & 0xFF
             hot.send_control(WS_CLOSE, normal_closure, 2)
+            hot._goodbye()
             hot.fail(CLOSE_LOCAL, 0)
         self._settle()
+        hot.is_cold = False
         hot._detach()
+        self._list_live()
 
-    def command(self, int command) -> int:
-        """CMD_* to the core; messages caused, or a negative Code."""
-        return self._after(self.core.on_command(command, hs_monotonic_ns()))
-
-    def snapshot(self, bytes body) -> int:
-        """A REST depth snapshot's body."""
-        return self._after(self.core.on_snapshot(<const uint8_t*>body, len(body),
-                                                 hs_monotonic_ns()))
-
-    def clock(self, int64_t utc_minus_monotonic_ns) -> int:
-        """The venue's UTC less our monotonic clock."""
-        return self._after(self.core.on_clock(utc_minus_monotonic_ns, hs_monotonic_ns()))
-
-    def account(self, int64_t position_lots, int64_t open_orders) -> int:
-        """What the venue says that we hold and have working."""
-        return self._after(self.core.on_account(position_lots, open_orders, hs_monotonic_ns()))
-
-    cdef int _after(self, int code) noexcept:
-        self._send_outs()
+    def ping(self, Role role not None, int slot, bytes payload=b"") -> bool:
+        """Send a WebSocket ping; False when the slot is not live. Its pongs are counted."""
+        cdef HotConn hot = self._own(role, slot)
+        if len(payload) > WS_CONTROL_PAYLOAD_MAX:
+            raise ValueError(f"Expected at most {WS_CONTROL_PAYLOAD_MAX} bytes")
+        if not hot.is_live():
+            return False
+        hot.pings_sent += 1
+        hot.send_control(WS_PING, <const uint8_t*>payload, len(payload))
         self._settle()
-        return code
+        return hot.is_live()
 
-    cdef HotConn _hot(self, int conn):
-        if conn == CONN_MARKET:
-            return self.market
-        if conn == CONN_TRADE:
-            return self.trade
-        if conn == CONN_USER:
-            return self.user
-        raise ValueError(f"Expected a connection 0..2, was {conn}")
+    def say(self, Role role not None, int slot, str text not None) -> bool:
+        """Send a text of the application (a subscription, its ping); False: not live."""
+        cdef HotConn hot = self._own(role, slot)
+        cdef bytes payload = text.encode()
+        cdef uint8_t* frame
+        if not hot.is_live():
+            return False
+        frame = <uint8_t*>malloc(ws_header_size(len(payload)) + len(payload))
+        if frame == NULL:
+            raise MemoryError()
+        hot.send_whole(frame, ws_frame(frame, WS_TEXT, payload, len(payload), hot.next_mask()))
+        free(frame)
+        self._settle()
+        return hot.is_live()
 
-    def socket(self, int conn) -> HotConn:
-        """The HotConn of CONN_* `conn`."""
-        return self._hot(conn)
+    cdef HotConn _own(self, Role role, int slot):
+        if not (0 <= role.index < self.role_count and self._roles[role.index] is role):
+            raise ValueError("Expected a role of this loop")
+        return role.slot(slot)
 
-    @property
-    def is_snapshot_wanted(self) -> bool:
-        return self.core.sync.snapshot_wanted
+    cdef int _list_live(self) except -1:
+        """The sockets that are polled, by group, in the order of their roles."""
+        conns = [hot for role in self._roles for hot in (<Role>role)._conns
+                 if (<HotConn>hot).fd >= 0]
+        self.ready = <epoll_event*>realloc(self.ready, (len(conns) + 1) * sizeof(epoll_event))
+        for group in range(2):
+            self.live_at[group] = <PyObject**>realloc(
+                self.live_at[group], (len(conns) + 1) * sizeof(PyObject*))
+            self.live_count[group] = 0
+            if self.live_at[group] == NULL or self.ready == NULL:
+                raise MemoryError()
+        if self.cipher == NULL and any((<HotConn>hot).is_tls for hot in conns):
+            self.cipher = <uint8_t*>malloc(CIPHER_BYTES)
+            if self.cipher == NULL:
+                raise MemoryError()
+        for hot in conns:
+            group = _group(<HotConn>hot)
+            self.live_at[group][self.live_count[group]] = <PyObject*>hot
+            self.live_count[group] += 1
+        return 0
 
-    @property
-    def bits(self) -> int:
-        """Halt reasons in force; 0: running."""
-        return self.core.halts.bits
-
-    def stats(self) -> dict[str, int]:
-        """What the edge saw, for the status page."""
-        sockets = (self.market, self.trade, self.user)
+    def stats(self) -> dict[str, Any]:
+        """What the edge saw, for the status page; what the slots of roles add up to. `away`: from
+        the end of a poll to the next (busy: what Python took, and no socket was read)."""
+        conns = [hot for role in self._roles for hot in (<Role>role)._conns]
         return {
-            "reads": sum(hot.reads for hot in sockets),
-            "bytes_received": sum(hot.bytes_received for hot in sockets),
-            "messages": sum(hot.messages for hot in sockets),
-            "bounded_stamps": sum(hot.bounded for hot in sockets),
-            "discarded_stamps": sum(hot.stamps_discarded for hot in sockets),
-            "pings": sum(hot.pings for hot in sockets),
-            "queued_bytes": sum(hot.queued_bytes for hot in sockets),
+            "reads": sum(hot.reads for hot in conns),
+            "bytes_received": sum(hot.bytes_received for hot in conns),
+            "messages": sum(hot.messages for hot in conns),
+            "bounded_stamps": sum(hot.bounded for hot in conns),
+            "discarded_stamps": sum(hot.stamps_discarded for hot in conns),
+            "pings": sum(hot.pings for hot in conns),
+            "pongs": sum(hot.pongs for hot in conns),
+            "queued_bytes": sum(hot.queued_bytes for hot in conns),
+            "strays": sum(role.strays for role in self._roles),
+            "broadcasts": sum(role.broadcasts for role in self._roles),
             "clock_steps": self.steps,
             "polls": self.polls,
+            "away": self.away.summary(),
         }
+
+
+cdef inline int _group(HotConn hot) noexcept nogil:
+    return 0 if hot.conn == CONN_MARKET else 1
 
 
 # -- TICKS ---
@@ -446,3 +408,5 @@ def set_virtual_time(int64_t monotonic_ns, int64_t wall_ns) -> None:
     (0, 0): they are read again."""
     hs_set_virtual(monotonic_ns, wall_ns)
     set_virtual_time_of_conns(monotonic_ns, wall_ns)
+    set_virtual_time_of_sends(monotonic_ns, wall_ns)
+    set_virtual_time_of_reads(monotonic_ns, wall_ns)

@@ -1,94 +1,123 @@
-"""Market data's cold side: REST depth snapshots for as long as the core wants one."""
+"""Market data's cold side: snapshots over REST for as long as a core wants one.
+
+Of all instruments of an account, one request each at a time and few together: the address's budget
+gives snapshots a third (engine/gateway/budget.py), and a cancel must not wait behind them for a
+connection. Bybit has none: its stream begins with one, so a core that wants a book wants a new
+subscription.
+
+Where many instruments share an address, each snapshot holds few levels (Adapter.snapshot), and
+what lies beyond stays unknown until it changes. So where the touch has come near to that edge a
+new one is fetched: the book is built anew, for which its quotes are pulled for a moment.
+"""
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
-from random import Random
+from dataclasses import dataclass
 
 from engine import clock
 from engine.errors import TickmakerError
-from engine.gateway.hotsocket import HotLoop
+from engine.gateway.keeper import Keeper
+from engine.gateway.link import Link
 from engine.gateway.reconnect import backoff_s
-from engine.gateway.rest import RestClient, VenueError
-from engine.venues import binance_usdm as venue
+from engine.gateway.rest import VenueError
+from engine.venues.base import Call, Instrument
+from fastcore.types import Command
 
 RETRY_BASE_S = 0.02  # a snapshot older than the buffered diffs: the next one may do at once
 RETRY_CAP_S = 5.0
-# A third of what the venue allows an address: the rest is for cancels, the clock, listen keys. A
-# feed that breaks again and again would else get the address banned, and its orders left alone.
-PER_MINUTE_MAX = venue.WEIGHT_PER_MINUTE // 3 // venue.SNAPSHOT_WEIGHT
-MINUTE_NS = 60 * 1_000_000_000
+TOGETHER_MAX = 3
+LEVELS_KNOWN = 10  # of each side, what gate and strategies look at
+LOOK_EVERY_S = 0.5  # at one instrument after the other
+RENEW_S_MIN = 60.0  # of one instrument: a venue's whole book may be smaller than that
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    instrument: Instrument
+    keeper: Keeper
 
 
 class Snapshots:
-    """At most one snapshot request in flight; backs off while they fail or come too old."""
+    """Backs off while they fail or come too old."""
 
-    def __init__(
-        self,
-        hot: HotLoop,
-        rest: RestClient,
-        symbol: str,
-        rng: Random,
-        on_fault: Callable[[BaseException], None],
-    ) -> None:
-        self._hot = hot
-        self._rest = rest
-        self._symbol = symbol
-        self._rng = rng
-        self._on_fault = on_fault
-        self._task: asyncio.Task[None] | None = None
-        self._asked_ns: deque[int] = deque(maxlen=PER_MINUTE_MAX)
+    def __init__(self, link: Link, among: int = 1) -> None:
+        """`among` instruments share the address's weight."""
+        self._link = link
+        self._among = among
+        self._renewed_ns: dict[int, int] = {}
+        self._sources: dict[int, _Source] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._together = asyncio.Semaphore(TOGETHER_MAX)
         self.fetched = 0
         self.last_error = ""
 
-    def want(self) -> None:
-        """The core wants a snapshot, or may: fetch until it does not."""
-        if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._fetch())
-            self._task.add_done_callback(self._on_done)
+    def add(self, number: int, instrument: Instrument, keeper: Keeper) -> None:
+        self._sources[number] = _Source(instrument, keeper)
+
+    def want(self, number: int) -> None:
+        """A core wants a book, or may: fetch until it does not."""
+        task = self._tasks.get(number)
+        if task is not None and not task.done():
+            return
+        source = self._sources[number]
+        call = self._link.adapter.snapshot(source.instrument, self._among)
+        if call is None:
+            if self._link.hot.core(number).resubscribe_wanted:
+                symbol = source.instrument.symbol
+                source.keeper.resubscribe(number, f"{symbol}: its book needs a new snapshot")
+            return
+        task = asyncio.get_running_loop().create_task(self._fetch(number, call))
+        task.add_done_callback(self._on_done)
+        self._tasks[number] = task
+
+    async def keep(self) -> None:
+        """For ever, where snapshots are not as deep as they could be."""
+        if not any(map(self._is_shallow, self._sources.values())):
+            return
+        while True:
+            for number in self._sources:
+                await asyncio.sleep(LOOK_EVERY_S)
+                self.look(number)
+
+    def _is_shallow(self, source: _Source) -> bool:
+        snapshot = self._link.adapter.snapshot
+        one, many = snapshot(source.instrument), snapshot(source.instrument, self._among)
+        return one is not None and many is not None and many.weight < one.weight
+
+    def look(self, number: int) -> None:
+        """A new snapshot, if the one that the book stands on ends near the touch."""
+        now_ns = clock.monotonic_ns()
+        last_ns = self._renewed_ns.get(number)
+        if last_ns is not None and now_ns - last_ns < RENEW_S_MIN * 1e9:
+            return
+        if not self._link.hot.core(number).is_known_to(LEVELS_KNOWN):
+            self._renewed_ns[number] = now_ns
+            self._link.hot.command(number, Command.RESYNC)
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._on_fault(error)
+            self._link.on_fault(error)
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    async def _fetch(self) -> None:
-        attempt = 0
-        while self._hot.is_snapshot_wanted and self._hot.market.is_open:
-            if (early_s := self._early_s()) > 0:
-                await asyncio.sleep(early_s)
-                continue
-            self._asked_ns.append(clock.monotonic_ns())
-            wait_s = backoff_s(attempt, self._rng, base_s=RETRY_BASE_S, cap_s=RETRY_CAP_S)
+    async def _fetch(self, number: int, call: Call[bytes]) -> None:
+        attempt, hot = 0, self._link.hot
+        while hot.is_snapshot_wanted(number):
+            wait_s = backoff_s(attempt, self._link.rng, base_s=RETRY_BASE_S, cap_s=RETRY_CAP_S)
             try:
-                body = await self._rest.get_bytes(
-                    venue.DEPTH,
-                    {"symbol": self._symbol, "limit": str(venue.SNAPSHOT_LEVELS)},
-                    tries=1,
-                )
+                async with self._together:
+                    body = await self._link.rest.raw(call, tries=1)
             except TickmakerError as error:
                 self.last_error = error.what
                 if isinstance(error, VenueError):
                     wait_s = max(wait_s, error.retry_after_s)
             else:
-                if self._took(body):
+                hot.snapshot(number, body)
+                self.fetched += 1
+                self.last_error = ""
+                if not hot.is_snapshot_wanted(number):
                     return
             await asyncio.sleep(wait_s)
             attempt += 1
-
-    def _early_s(self) -> float:
-        """Until the budget allows another request; 0 when it does."""
-        if len(self._asked_ns) < PER_MINUTE_MAX:
-            return 0.0
-        return max(0, self._asked_ns[0] + MINUTE_NS - clock.monotonic_ns()) / 1e9
-
-    def _took(self, body: bytes) -> bool:
-        """Hand a snapshot to the core; False when it still wants one."""
-        self._hot.snapshot(body)
-        self.fetched += 1
-        self.last_error = ""
-        return not self._hot.is_snapshot_wanted

@@ -1,9 +1,9 @@
 """The process that started the engine: JSON lines to it, one document and `stop` from it.
 
-Standard input holds one line of JSON {"config", "api_key", "secret"} and then stays open; its end
-or a line `stop` asks for the ordered shutdown. Keys come this way because arguments, environment
-and files can be read by others. Standard output takes JSON lines, and never holds the engine up:
-a line that a full pipe does not take is dropped.
+Standard input holds one line of JSON {"config", "credentials": {account: [key, secret]}} and then
+stays open; its end or a line `stop` asks for the ordered shutdown. Keys come this way because
+arguments, environment and files can be read by others. Standard output takes JSON lines, and never
+holds the engine up: a line that a full pipe does not take is dropped.
 """
 
 import asyncio
@@ -17,9 +17,9 @@ from typing import Any
 from engine.errors import EXIT_USAGE, TickmakerError
 
 LINE_BYTES_MAX = 4096  # PIPE_BUF: up to here a line is written whole or not at all
-DOCUMENT_BYTES_MAX = 1 << 20
+DOCUMENT_BYTES_MAX = 16 << 20  # a thousand instruments, three KB each, and room
 DOCUMENT_DEADLINE_S = 30.0
-KEYS = {"config", "api_key", "secret"}
+KEYS = {"config", "credentials"}
 
 
 class Output:
@@ -66,6 +66,8 @@ class Input:
             raise _bad(f"Expected the keys {', '.join(sorted(KEYS))} and no others")
         if not isinstance(document["config"], dict):
             raise _bad("Expected config to be an object")
+        if not _are_credentials(document["credentials"]):
+            raise _bad("Expected credentials to be {account: [key, secret]}")
         return document
 
     async def _first_line(self) -> bytes:
@@ -100,9 +102,16 @@ class Input:
         loop.add_reader(self._fd, on_readable)
 
 
+def _are_credentials(told: Any) -> bool:
+    return isinstance(told, dict) and all(
+        isinstance(pair, list) and len(pair) == 2 and all(isinstance(part, str) for part in pair)
+        for pair in told.values()
+    )
+
+
 def _bad(why: str) -> TickmakerError:
     return TickmakerError(
         f"the document on standard input can't be used: {why}",
-        'write one line of JSON: {"config": {...}, "api_key": "...", "secret": "..."}',
+        'write one line of JSON: {"config": {...}, "credentials": {account: [key, secret]}}',
         EXIT_USAGE,
     )

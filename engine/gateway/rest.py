@@ -1,176 +1,274 @@
-"""REST: signed requests, and errors that never hold a URL, a key or a signature.
+"""REST: an adapter's calls, sent within the budget; errors never hold a URL, key or signature.
 
-Only GETs are tried again by themselves: a POST whose answer is lost may have worked, and its
-caller must find out instead. (aiohttp repeats a PUT or DELETE once when a kept connection turns
-out to be dead: ours extend a listen key and cancel everything, which twice is the same as once.)
+A call is tried again by itself only where doing it twice is the same as doing it once
+(`Call.may_repeat`), and never so often that the caller could not decide better. What goes towards
+safety (cancels, positions, open orders) has a short deadline: the next try is worth more than a
+long wait. aiohttp repeats a PUT or DELETE once when a kept connection turns out to be dead: of
+ours each is the same twice.
 """
 
 import asyncio
-import hashlib
-import hmac
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 from random import Random
-from typing import Any
-from urllib.parse import urlencode, urlsplit
+from typing import Any, TypeVar
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from engine import clock
 from engine.errors import EXIT_FAILED, TickmakerError
-from engine.gateway.http import AiohttpClient, Http, NoAnswerError
+from engine.gateway.budget import BACK_OFF_S_MIN, Budget
+from engine.gateway.http import TIMEOUT_S, AiohttpClient, Http, HttpReply, NoAnswerError
 from engine.gateway.reconnect import backoff_s
-from engine.venues import binance_usdm as venue
+from engine.venues.base import Adapter, Call, Failure, Signed, Urgency
 
-GET_TRIES = 4
-RETRY_AFTER_S_MAX = 5.0  # a longer wait is the caller's to decide
+T = TypeVar("T")
+
+TRIES = {Urgency.CANCEL: 1, Urgency.UPKEEP: 3, Urgency.SAFETY: 3, Urgency.NORMAL: 4,
+         Urgency.SNAPSHOT: 1}  # fmt: skip
+# Of one try; others: TIMEOUT_S.
+DEADLINE_S = {Urgency.CANCEL: 2.0, Urgency.UPKEEP: 2.0, Urgency.SAFETY: 2.0}
+WAIT_S_MAX = 5.0  # a longer wait, the venue's or our budget's, is the caller's to decide
+SECRET_CHARS_MIN = 8  # of a header's or parameter's value, before an error text may not hold it
+UNREAD = (ValueError, KeyError, IndexError, TypeError, AttributeError, ArithmeticError)
 
 
 class VenueError(TickmakerError):
-    """The venue answered with an error. `code` is its own (0: none), `status` is HTTP's."""
+    """The venue answered with an error, or our own budget holds the call back (status 0)."""
 
-    def __init__(
-        self, what: str, remedy: str, *, status: int, code: int, retry_after_s: float = 0.0
-    ) -> None:
+    def __init__(self, what: str, remedy: str, failure: Failure) -> None:
         super().__init__(what, remedy, EXIT_FAILED)
-        self.status = status
-        self.code = code
-        self.retry_after_s = retry_after_s
+        self.failure = failure
+
+    @property
+    def status(self) -> int:
+        return self.failure.status
+
+    @property
+    def code(self) -> int:
+        return self.failure.code
+
+    @property
+    def retry_after_s(self) -> float:
+        return self.failure.retry_after_s
 
 
 class UnreachableError(TickmakerError):
-    """No answer: refused, reset, or too late. What the request did is unknown unless a GET."""
+    """No answer: refused, reset, or too late. What the request did is unknown unless it only
+    asks."""
 
 
 class RestClient:
-    """One venue's REST, one account. `utc_ns` gives the venue's time for signatures."""
+    """One account's calls at one venue. `utc_ns` gives the venue's time for signatures."""
 
     def __init__(
         self,
+        adapter: Adapter,
         base_url: str,
-        api_key: str,
-        secret: str,
+        budget: Budget,
         *,
-        recv_window_ms: int,
         rng: Random,
+        ca_file: Path | None = None,
+        connect: Callable[[Path | None], Http] = AiohttpClient,
         utc_ns: Callable[[], int] = clock.wall_ns,
-        connect: Callable[[], Http] = AiohttpClient,
     ) -> None:
+        self._adapter = adapter
         self._base_url = base_url.rstrip("/")
-        self._api_key = api_key
-        self._secret = secret.encode()
-        self._recv_window_ms = recv_window_ms
+        self.budget = budget
         self._rng = rng
-        self.utc_ns = utc_ns
+        self._ca_file = ca_file
         self._connect = connect
         self._http: Http | None = None
+        self.utc_ns = utc_ns
+        # What one call of this account has to wait for, by method and path; a cancel never waits.
+        self._paused_until_ns: dict[tuple[str, str], int] = {}
+        # Measure the clock anew: the venue refused a request for its timestamp.
+        self.on_clock_refused: Callable[[], Awaitable[None]] | None = None
 
     def __repr__(self) -> str:
         return f"RestClient({self._base_url!r})"
 
     async def open(self) -> None:
-        self._http = self._connect()
+        self._http = self._connect(self._ca_file)
 
     async def close(self) -> None:
         if self._http is not None:
             await self._http.close()
             self._http = None
 
-    async def get(self, path: str, params: dict[str, str] | None = None, *,
-                  is_signed: bool = False) -> Any:
-        """Parsed JSON of a GET, tried up to GET_TRIES times."""
-        return _parsed(await self.get_bytes(path, params, is_signed=is_signed), "GET", path)
+    async def call(
+        self, call: Call[T], *, tries: int | None = None, timeout_s: float | None = None
+    ) -> T:
+        """What the answer holds; VenueError, UnreachableError, or TickmakerError when it is not
+        what the venue documents."""
+        body = await self.raw(call, tries=tries, timeout_s=timeout_s)
+        problem = ""
+        try:
+            return call.read(json.loads(body))
+        except json.JSONDecodeError:
+            problem = f"the answer is no JSON ({len(body)} bytes)"
+        except UNREAD as error:
+            # Texts of ours, but never of a call whose answer is a secret (a listen key).
+            detail = "" if call.needs_key else f": {str(error)[:120]}"
+            kind = type(error).__name__
+            problem = f"the answer is not what the venue documents ({kind}{detail})"
+        raise TickmakerError(
+            f"{call.method} {call.path}: {problem}",
+            "check that rest_url is the exchange's REST address",
+        )
 
-    async def get_bytes(self, path: str, params: dict[str, str] | None = None, *,
-                        is_signed: bool = False, tries: int = GET_TRIES) -> bytes:
-        """Body of a GET as it came."""
-        for attempt in range(tries):
-            try:
-                return await self._request("GET", path, params or {}, is_signed)
-            except TickmakerError as error:
-                wait_s = _wait_s(error, attempt, self._rng)
-                if attempt + 1 == tries or wait_s is None:
-                    raise
-            await asyncio.sleep(wait_s)
-        raise AssertionError("unreachable")
+    def keep_away_until(self, utc_ms: int) -> None:
+        """The venue told the address so, elsewhere than in an answer to us: over WebSocket."""
+        now_ns = clock.monotonic_ns()
+        wait_ns = utc_ms * 1_000_000 - self.utc_ns()
+        if wait_ns > 0:
+            self.budget.obey(wait_ns / 1e9, now_ns)
 
-    async def send(self, method: str, path: str, params: dict[str, str] | None = None, *,
-                   is_signed: bool = True) -> Any:
-        """POST, PUT or DELETE, once."""
-        return _parsed(await self._request(method, path, params or {}, is_signed), method, path)
-
-    async def _request(
-        self, method: str, path: str, params: dict[str, str], is_signed: bool
+    async def raw(
+        self, call: Call[Any], *, tries: int | None = None, timeout_s: float | None = None
     ) -> bytes:
+        """The body as it came, tried again where that is safe."""
+        limit = TRIES[call.urgency] if tries is None else tries
+        is_measured, attempt = False, 0
+        while True:
+            try:
+                return await self._once(call, timeout_s)
+            except VenueError as error:
+                if error.failure.is_clock and call.is_signed and not is_measured:
+                    is_measured = True  # a refused timestamp: nothing was done, so once more
+                    if await self._measure_clock():
+                        continue
+                wait_s = _wait_s(error.failure, attempt, self._rng)
+                if attempt + 1 >= limit or wait_s is None:
+                    raise
+                if not (call.may_repeat or error.failure.is_throttled):
+                    raise
+            except UnreachableError:
+                if attempt + 1 >= limit or not call.may_repeat:
+                    raise
+                wait_s = backoff_s(attempt, self._rng)
+            attempt += 1
+            await asyncio.sleep(wait_s)
+
+    async def _measure_clock(self) -> bool:
+        if self.on_clock_refused is None:
+            return False
+        try:
+            await self.on_clock_refused()
+        except TickmakerError:
+            return False  # the refusal itself says more
+        return True
+
+    async def _once(self, call: Call[Any], timeout_s: float | None) -> bytes:
+        await self._afford(call)
+        signed = self._adapter.sign(call, self.utc_ns() // 1_000_000)
+        reply = await self._send(call, signed, timeout_s)
+        now_ns = clock.monotonic_ns()
+        used = self._adapter.used_weight(reply.headers)
+        if used is not None:
+            self.budget.learn(used, now_ns)
+        failure = self._adapter.failure(reply.status, reply.headers, reply.body)
+        if failure is None:
+            return reply.body
+        if failure.is_throttled:
+            self._obey(call, failure, now_ns)
+        detail = f"code {failure.code}: " if failure.code else ""
+        detail += _scrubbed(failure.text, signed)[:200] or "no error text"
+        raise VenueError(
+            f"{call.method} {call.path}: HTTP {failure.status}, {detail}",
+            remedy(failure), failure,
+        )
+
+    def _obey(self, call: Call[Any], failure: Failure, now_ns: int) -> None:
+        """One account's limit of one call must not stop the cancels of a whole address."""
+        wait_s = failure.retry_after_s or BACK_OFF_S_MIN
+        if failure.is_of_address:
+            self.budget.obey(wait_s, now_ns)
+        elif call.urgency is not Urgency.CANCEL:
+            until_ns = now_ns + int(wait_s * 1e9)
+            self._paused_until_ns[call.method, call.path] = until_ns
+
+    async def _afford(self, call: Call[Any]) -> None:
+        """Until the budget lets it go; VenueError when that would be long."""
+        while True:
+            now_ns = clock.monotonic_ns()
+            wait_ns = self.budget.wait_ns(call.weight, call.urgency, now_ns)
+            if call.urgency is not Urgency.CANCEL:
+                until_ns = self._paused_until_ns.get((call.method, call.path), 0)
+                wait_ns = max(wait_ns, until_ns - now_ns)
+            if wait_ns == 0:
+                # Counted before it is sent: nobody else may spend it meanwhile.
+                self.budget.spend(call.weight, call.urgency, now_ns)
+                return
+            if wait_ns > WAIT_S_MAX * 1e9:
+                failure = Failure(0, 0, "", is_throttled=True, retry_after_s=wait_ns / 1e9)
+                raise VenueError(
+                    f"{call.method} {call.path}: held back for {wait_ns / 1e9:.0f} s by the "
+                    "venue's request limits",
+                    remedy(failure), failure,
+                )
+            await asyncio.sleep(wait_ns / 1e9)
+
+    async def _send(
+        self, call: Call[Any], signed: Signed, timeout_s: float | None
+    ) -> HttpReply:
         assert self._http is not None, "open() first"
-        url = f"{self._base_url}{path}?{self._query(params, is_signed)}".rstrip("?")
+        limit_s = DEADLINE_S.get(call.urgency, TIMEOUT_S) if timeout_s is None else timeout_s
         failure = ""
         try:
-            status, body, retry_after = await self._http.request(
-                method, url, {venue.API_KEY_HEADER: self._api_key}
+            return await self._http.request(
+                signed.method, self._base_url + signed.target, signed.headers, signed.body,
+                limit_s,
             )
         except NoAnswerError as error:
             failure = str(error)
-        if failure:
-            # Outside the handler: what led to it may hold the signed URL.
-            raise UnreachableError(
-                f"{method} {path} at {urlsplit(self._base_url).netloc}: {failure}",
-                "check that the exchange runs and that rest_url is right",
-            )
-        if status != 200:
-            raise _venue_error(method, path, status, retry_after, body)
-        return body
-
-    def _query(self, params: dict[str, str], is_signed: bool) -> str:
-        if not is_signed:
-            return urlencode(params)
-        query = urlencode({
-            **params,
-            "recvWindow": str(self._recv_window_ms),
-            "timestamp": str(self.utc_ns() // 1_000_000),
-        })
-        signature = hmac.new(self._secret, query.encode(), hashlib.sha256).hexdigest()
-        return f"{query}&signature={signature}"
+        # Outside the handler: what led to it may hold the signed URL.
+        raise UnreachableError(
+            f"{call.method} {call.path} at {urlsplit(self._base_url).netloc}: {failure}",
+            "check that the exchange runs and that rest_url is right",
+        )
 
 
-def _wait_s(error: TickmakerError, attempt: int, rng: Random) -> float | None:
-    """How long to wait before a GET is tried again; None: it is not."""
-    if isinstance(error, UnreachableError):
+def _wait_s(failure: Failure, attempt: int, rng: Random) -> float | None:
+    """How long to wait before the next try; None: there is none."""
+    if failure.is_throttled:
+        wait_s = max(failure.retry_after_s, 0.0)
+        return wait_s if wait_s <= WAIT_S_MAX else None
+    if failure.is_credential or failure.is_clock:
+        return None
+    if failure.is_unknown or failure.status >= 500 or failure.status == 408:
         return backoff_s(attempt, rng)
-    if isinstance(error, VenueError):
-        if error.status in venue.STATUS_THROTTLED:
-            return error.retry_after_s if error.retry_after_s <= RETRY_AFTER_S_MAX else None
-        if error.status >= 500 or error.status == venue.STATUS_TIMEOUT:
-            return backoff_s(attempt, rng)
     return None
 
 
-def _venue_error(
-    method: str, path: str, status: int, retry_after: str, body: bytes
-) -> VenueError:
-    code, text = 0, ""
-    try:
-        answer = json.loads(body)
-        code, text = int(answer["code"]), str(answer["msg"])[:200]
-    except (ValueError, KeyError, TypeError):
-        pass
-    detail = f"code {code}: {text}" if code else "no error code"
-    try:
-        retry_after_s = max(float(retry_after), 0.0)
-    except ValueError:
-        retry_after_s = 1.0
-    return VenueError(
-        f"{method} {path}: HTTP {status}, {detail}",
-        venue.remedy(status, code),
-        status=status,
-        code=code,
-        retry_after_s=retry_after_s,
-    )
+def _scrubbed(text: str, signed: Signed) -> str:
+    """Without what we sent: Bybit's 10004 repeats the signed text, and the key with it."""
+    sent = [field.partition("=")[2] for field in urlsplit(signed.target).query.split("&")]
+    values = {form for value in sent for form in _forms(value)} | set(signed.headers.values())
+    for value in sorted(values, key=len, reverse=True):  # no part of one before the whole
+        if len(value) >= SECRET_CHARS_MIN:
+            text = text.replace(value, "...")
+    return text
 
 
-def _parsed(body: bytes, method: str, path: str) -> Any:
-    try:
-        return json.loads(body)
-    except ValueError:
-        raise TickmakerError(
-            f"{method} {path}: the answer is no JSON ({len(body)} bytes)",
-            "check that rest_url is the exchange's REST address",
-        ) from None
+def _forms(value: str) -> set[str]:
+    """As it was sent, as it was meant (an Ed25519 signature is base64, with +, / and =), and how
+    else others escape that."""
+    plain = unquote(value)
+    quoted = {value, quote(plain, safe=""), quote(plain, safe="/"), quote_plus(plain)}
+    small = {re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), form) for form in quoted}
+    return {plain, *quoted, *small}
+
+
+def remedy(failure: Failure) -> str:
+    """What a person can do about it."""
+    if failure.is_credential:
+        return "check the API key, its permissions and its address list"
+    if failure.is_clock:
+        return "this host's clock is off: check NTP, or raise recv_window_ms"
+    if failure.is_throttled:
+        return "the venue asks us to slow down: wait before the next start"
+    if failure.is_unknown or failure.status >= 500 or failure.status == 408:
+        return "the venue has trouble: try again later"
+    return "the venue refused the request; its error code is documented under 'Error codes'"

@@ -1,36 +1,48 @@
-"""Transports: how bytes travel between a venue and the core.
+"""Transports: how bytes travel between a venue and the cores.
 
-`Transport` is all that the session knows. `HotTransport` is the compiled one: sockets read by
-`HotLoop.poll` between turns of the event loop (busy), or when the loop says that they are readable
-(sleep). Others (picows, websockets) would stand beside it.
+`Transport` is all that keepers and sessions know. `HotTransport` is the compiled one: sockets read
+by `HotLoop.poll` between turns of the event loop (busy), or when the loop says that they are
+readable (sleep).
 """
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Protocol
 
-from engine.gateway.handshake import Upgraded, upgrade
-from engine.gateway.hotsocket import HotLoop
+from engine.errors import TickmakerError
+from engine.gateway.greeting import greet
+from engine.gateway.handshake import Upgraded, strerror, upgrade
+from engine.gateway.hotrole import Role
+from engine.gateway.hotsocket import Cold, HotLoop
+from engine.gateway.tls import client_context
+from engine.venues.base import ConnPlan
 
 TRIES_PER_TURN = 1000  # ~0.3 ms between two turns of the loop; one turn costs ~10 us
 SLEEP_TIMER_S = 0.01  # the core's due timer while nothing arrives
-CONNECTIONS = (0, 1, 2)  # CONN_MARKET, CONN_TRADE, CONN_USER
-# (url, what, timeout_s) -> a connected socket past its handshake, or TickmakerError.
-Dial = Callable[[str, str, float], Awaitable[Upgraded]]
+# (url, what, timeout_s, TLS) -> a connected socket past its upgrade, or TickmakerError.
+Dial = Callable[[str, str, float, ssl.SSLContext | None], Awaitable[Upgraded]]
+ColdItem = tuple[Cold, int, int]  # HotLoop.take_cold
 
 
 class Transport(Protocol):
-    """Connections by number (CONN_*); what arrives goes to the core without passing here."""
+    """Slots of roles; what arrives goes to the cores without passing here."""
 
-    async def connect(self, conn: int, url: str, what: str, timeout_s: float) -> None:
-        """Connect, upgrade, and tell the core that `conn` is up. TickmakerError if refused."""
+    async def connect(
+        self, role: Role, slot: int, plan: ConnPlan, what: str, timeout_s: float
+    ) -> None:
+        """Dial, upgrade, greet, and hand over; a live socket in the slot is closed only then.
+
+        TickmakerError when refused; `what` names the connection in it. All within `timeout_s`.
+        """
         ...
 
-    def disconnect(self, conn: int) -> None: ...
-    def is_open(self, conn: int) -> bool: ...
-    def close_text(self, conn: int) -> str: ...
-    def start(self, on_cold: Callable[[int], None], on_fault: Callable[[Exception], None]) -> None:
-        """Begin to move bytes. `on_cold(bits)` when Python has work, `on_fault` if that fails."""
+    def disconnect(self, role: Role, slot: int) -> None: ...
+    def start(
+        self, on_cold: Callable[[list[ColdItem]], None], on_fault: Callable[[Exception], None]
+    ) -> None:
+        """Begin to move bytes. `on_cold(items)` when Python has work, `on_fault` if it raises."""
         ...
 
     def stop(self) -> None: ...
@@ -46,31 +58,54 @@ class HotTransport:
         self._dial = dial
         self._is_busy = is_busy
         self._tries = tries
+        self._ca_files: dict[int, Path] = {}  # by role; of the others a public authority signed
+        self._contexts: dict[Path | None, ssl.SSLContext] = {}
         self._loop = asyncio.get_running_loop()
-        self._on_cold: Callable[[int], None] | None = None
+        self._on_cold: Callable[[list[ColdItem]], None] | None = None
         self._on_fault: Callable[[Exception], None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    async def connect(self, conn: int, url: str, what: str, timeout_s: float) -> None:
-        upgraded = await self._dial(url, what, timeout_s)
-        self.disconnect(conn)
-        self.hot.attach(conn, upgraded.sock, upgraded.leftover)
-        if not self._is_busy:
-            self._loop.add_reader(self.hot.socket(conn).fileno, self._read)
+    def trust(self, role: Role, ca_file: Path | None) -> None:
+        """Which authority signed the certificates of a role's venue; None: a public one."""
+        if ca_file is None:
+            self._ca_files.pop(role.index, None)
+        else:
+            self._ca_files[role.index] = ca_file
 
-    def disconnect(self, conn: int) -> None:
-        fd = self.hot.socket(conn).fileno
+    def _context_of(self, role: Role) -> ssl.SSLContext:
+        ca_file = self._ca_files.get(role.index)
+        if ca_file not in self._contexts:
+            self._contexts[ca_file] = client_context(ca_file)
+        return self._contexts[ca_file]
+
+    async def connect(
+        self, role: Role, slot: int, plan: ConnPlan, what: str, timeout_s: float
+    ) -> None:
+        tls = self._context_of(role) if plan.url.startswith("wss:") else None
+        end_s = self._loop.time() + timeout_s
+        upgraded = await self._dial(plan.url, what, timeout_s, tls)
+        if plan.texts or plan.answers:
+            upgraded = await greet(upgraded, plan, what, end_s - self._loop.time())
+        self.disconnect(role, slot)
+        try:
+            self.hot.attach(role, slot, upgraded.sock, upgraded.leftover, upgraded.tls)
+        except OSError as error:
+            upgraded.sock.close()
+            raise TickmakerError(
+                f"{what}: connection lost at once: {strerror(error)}", "check the exchange's log"
+            ) from None
+        if not self._is_busy and role.is_slot_open(slot):
+            self._loop.add_reader(role.fileno(slot), self._read)
+
+    def disconnect(self, role: Role, slot: int) -> None:
+        fd = role.fileno(slot)
         if fd >= 0 and not self._is_busy:
             self._loop.remove_reader(fd)
-        self.hot.detach(conn)
+        self.hot.detach(role, slot)
 
-    def is_open(self, conn: int) -> bool:
-        return self.hot.socket(conn).is_open
-
-    def close_text(self, conn: int) -> str:
-        return self.hot.socket(conn).close_text
-
-    def start(self, on_cold: Callable[[int], None], on_fault: Callable[[Exception], None]) -> None:
+    def start(
+        self, on_cold: Callable[[list[ColdItem]], None], on_fault: Callable[[Exception], None]
+    ) -> None:
         self._on_cold = on_cold
         self._on_fault = on_fault
         if self._is_busy:
@@ -103,20 +138,20 @@ class HotTransport:
         self._timer = self._loop.call_later(SLEEP_TIMER_S, self._tick)
 
     def _poll(self, tries: int) -> None:
-        cold = self.hot.poll(tries)
-        if not cold or self._on_cold is None:
+        if not self.hot.poll(tries) or self._on_cold is None:
             return
+        items = self.hot.take_cold()
         if not self._is_busy:
-            self._drop_failed_readers()
+            self._drop_failed_readers(items)
         try:
-            self._on_cold(cold)
+            self._on_cold(items)
         except Exception as error:
             if self._on_fault is not None:
                 self._on_fault(error)
 
-    def _drop_failed_readers(self) -> None:
+    def _drop_failed_readers(self, items: list[ColdItem]) -> None:
         """A dead socket stays readable for ever; the loop must not spin on it."""
-        for conn in CONNECTIONS:
-            hot = self.hot.socket(conn)
-            if hot.fileno >= 0 and not hot.is_open:
-                self._loop.remove_reader(hot.fileno)
+        roles = self.hot.roles
+        for what, index, slot in items:
+            if what is Cold.CLOSED and (fd := roles[index].fileno(slot)) >= 0:
+                self._loop.remove_reader(fd)

@@ -1,4 +1,4 @@
-"""The recorder process: `python -m engine.recorder RUN_DIR` follows the journal into the ledger.
+"""The recorder process: `python -m engine.recorder RUN_DIR` follows the journals into the ledger.
 
 It ends, with everything committed, on SIGTERM or SIGINT (after what is in the journal by then),
 and when its standard input closes: then the engine was told to stop too, so the recorder goes on
@@ -27,6 +27,11 @@ def wait_on_stdin(seconds: float) -> bool:
         return False
 
 
+def warn(error: TickmakerError) -> None:
+    """One journal can't be read any further; the others are."""
+    print(f"recorder: {error.what}", file=sys.stderr, flush=True)
+
+
 def main(arguments: list[str]) -> int:
     if len(arguments) != 1 or not Path(arguments[0]).is_dir():
         print("usage: python -m engine.recorder RUN_DIR (an existing run folder)", file=sys.stderr)
@@ -41,7 +46,7 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGINT, stop)
     print(f"recorder: following {run_dir / 'journal'}", file=sys.stderr, flush=True)
     try:
-        count = follow(run_dir, wait_on_stdin, lambda: bool(stops))
+        count = follow(run_dir, wait_on_stdin, lambda: bool(stops), warn)
     except TickmakerError as error:
         print(f"recorder: {error}", file=sys.stderr, flush=True)
         return error.exit_code

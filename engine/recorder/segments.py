@@ -32,8 +32,27 @@ _MADV_POPULATE_WRITE = 23  # Linux 5.14: fault pages in for writing
 _LOCK_TRIES = 1000  # a recorder asking `is_writer_alive` holds the lock for microseconds
 
 
+def journal_dir(run_dir: Path, key: str) -> Path:
+    """The journal of one core: `key` is its InstrumentConfig.key, account.venue.symbol."""
+    return run_dir / "journal" / key
+
+
+def journal_dirs(run_dir: Path) -> dict[str, Path]:
+    """Every journal of a run that is there by now, by key, in order of keys."""
+    try:
+        found = sorted(path for path in (run_dir / "journal").iterdir() if path.is_dir())
+    except OSError:
+        return {}
+    return {path.name: path for path in found}
+
+
+def is_run_alive(run_dir: Path) -> bool:
+    """True while some process holds one of the run's journals open for writing."""
+    return any(is_writer_alive(path) for path in journal_dirs(run_dir).values())
+
+
 def segment_path(directory: Path, index: int) -> Path:
-    """journal/000000.jnl, journal/000001.jnl, ..."""
+    """journal/KEY/000000.jnl, journal/KEY/000001.jnl, ..."""
     return directory / f"{index:06d}.jnl"
 
 

@@ -1,13 +1,15 @@
 """Follow a journal while it is written: whole records, in order, each checked, none twice.
 
 A segment is mapped once and read in place; a poll that finds nothing costs one look at eight
-bytes. Every record's checksum is verified, and its seq must be the one after the last. The
-position (segment, offset, next seq) is all there is to resume from.
+bytes. Every record's checksum is verified, and its seq must be above the last one's: the journals
+of a run are numbered in one row, so that a journal alone may leave numbers out. The position
+(segment, offset, next seq) is all there is to resume from.
 """
 
 import contextlib
 import mmap
 import os
+import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,11 +26,12 @@ from engine.recorder.segments import (
 from fastcore.journal import JournalError, read_segment, segment_header
 
 _FIRST_WORD = struct.Struct("<IHH")  # payload_size, kind, arg
-_SEQ = struct.Struct("<Q")
+_ZEROS = bytes(1 << 16)
+_NOT_ZERO = re.compile(rb"[^\0]")
 
 
 class Position(NamedTuple):
-    """Where the next record will stand."""
+    """Where the next record will stand; its seq is `next_seq` or above."""
 
     segment: int = 0
     offset: int = SEGMENT_HEADER_SIZE
@@ -93,20 +96,22 @@ class JournalTail:
         """
         path = segment_path(self.directory, self.position.segment)
         if self._map is None:
-            if self.position.segment > 0 and not path.exists():
+            follows = self.position.segment > 0 or any(self.directory.glob("*.jnl"))
+            if follows and not path.exists():
                 raise TickmakerError(
-                    f"journal segment {path} is missing; the one before it says that it follows",
+                    f"journal segment {path} is missing; others say that it was there",
                     "restore it from a copy; the ledger is complete up to "
                     f"record {self.position.next_seq - 1}",
                 )
             return
-        following = _SEQ.pack(self.position.next_seq + 1)
-        at = self._map.find(following, self.position.offset)
-        while at >= 0:
-            start = at - END_MARK_SIZE
-            if start % 8 == 0 and _is_whole(self._map, start, self.position.next_seq + 1):
+        # Zeros, as a rule. A torn record (a kill between its bytes and its first word) is not.
+        offset = self.position.offset
+        while (offset := _not_zero(self._map, offset)) >= 0:
+            if offset > self.position.offset and _is_whole(self._map, offset, self.position):
                 raise self._damaged("record looks unwritten, and another one follows it")
-            at = self._map.find(following, at + 1)
+            offset += 8
+        if _is_begun(segment_path(self.directory, self.position.segment + 1)):
+            raise self._damaged("record looks unwritten, and another segment follows")
 
     def close(self) -> None:
         if self._map is not None:
@@ -148,10 +153,10 @@ class JournalTail:
             ) from error
         expected_seq = self.position.next_seq
         is_start = self.position.offset == SEGMENT_HEADER_SIZE
-        if index != self.position.segment or (is_start and first_seq != expected_seq):
+        if index != self.position.segment or (is_start and first_seq < expected_seq):
             raise TickmakerError(
                 f"{path} is out of its place: it says segment {index}, first record {first_seq}; "
-                f"expected segment {self.position.segment}, record {expected_seq}",
+                f"expected segment {self.position.segment}, record {expected_seq} or above",
                 "the journal was renamed or mixed with another; restore it from a copy",
             )
         self.wall_minus_monotonic_ns = offset_ns
@@ -161,8 +166,10 @@ class JournalTail:
         for at, kind, arg, seq, now_ns, recv_ts_ns, payload in whole:
             if kind == KIND_END:
                 return
-            if seq != self.position.next_seq:
-                raise self._damaged(f"expected record {self.position.next_seq}, was {seq}")
+            if seq < self.position.next_seq:
+                raise self._damaged(
+                    f"expected record {self.position.next_seq} or above, was {seq}"
+                )
             after = at + RECORD_HEADER_SIZE + -(-len(payload) // 8) * 8
             self.position = Position(self.position.segment, after, seq + 1)
             yield Record(kind, arg, seq, now_ns, recv_ts_ns, payload)
@@ -188,9 +195,31 @@ class JournalTail:
         )
 
 
-def _is_whole(segment: mmap.mmap, start: int, seq: int) -> bool:
+def _not_zero(segment: mmap.mmap, offset: int) -> int:
+    """Start of the first word from `offset` on that is not zero; -1: none. The tail of a segment
+    is mostly a hole of zeros, so blocks are compared before bytes are looked at."""
+    while offset < len(segment):
+        block = segment[offset : offset + len(_ZEROS)]
+        if block != _ZEROS[: len(block)]:
+            found = _NOT_ZERO.search(block)
+            assert found is not None
+            return (offset + found.start()) & ~7
+        offset += len(block)
+    return -1
+
+
+def _is_begun(path: Path) -> bool:
+    """A segment that was only made ready holds zeros."""
+    try:
+        with path.open("rb") as file:
+            return file.read(1) not in (b"", b"\0")
+    except OSError:
+        return False
+
+
+def _is_whole(segment: mmap.mmap, start: int, position: Position) -> bool:
     try:
         record = next(iter(read_segment(memoryview(segment), start)), None)
     except JournalError:
         return False
-    return record is not None and record[3] == seq
+    return record is not None and record[1] != KIND_END and record[3] > position.next_seq

@@ -17,11 +17,10 @@ from engine import clock
 from engine.config import NO_ASSETS, demo_core
 from engine.errors import EXIT_USAGE, TickmakerError
 from engine.recorder.follow import catch_up
-from engine.recorder.segments import Segments
+from engine.recorder.segments import Segments, journal_dir
 from engine.replay.verify import orders_sha256
-from engine.report.build import make_report
-from engine.report.page import render_page
-from engine.report.run import load_run
+from engine.report.build import make_report, write_report
+from engine.report.run import load_folder
 from engine.runs import make_run_dir
 from engine.strategies import compiled, configured, failure_text, keep, named
 from engine.tape.format import Tape, TapeMeta, is_tape
@@ -135,7 +134,8 @@ def _replay(
     user: Any,
     progress: Callable[[float], None] | None,
 ) -> dict[str, Any]:
-    segments = Segments(run_dir / "journal")
+    key = f"tape.{config['venue']}.{config['symbol']}"
+    segments = Segments(journal_dir(run_dir, key))
     try:
         journal = JournalWriter(segments.next(), 0)
         journal.add_segment(segments.next())
@@ -144,13 +144,12 @@ def _replay(
     finally:
         segments.close()
     catch_up(run_dir)
-    run = load_run(run_dir)
-    report = make_report(run) | _measured(drive, fed)
+    folder = load_folder(run_dir)
+    report = make_report(folder) | _measured(drive, fed)
     report["orders_sha256"] = orders_sha256(run_dir)
     if user is not None:
         report["strategy_failure"] = failure_text(user, drive.core) or None
-    _write_json(run_dir / "report.json", report)
-    (run_dir / "report.html").write_text(render_page(run, report))
+    write_report(folder, report)
     return report
 
 

@@ -2,7 +2,8 @@
 
 The new core writes a journal of its own; byte for byte it must be the recorded one: inputs,
 orders as sent (their text, and a hash of their signature), order states, fills, halts,
-samples. The first record that differs is named.
+samples. The first record that differs is named. Cores of one account share its ledger of sends and
+exposure, so all journals of a run are replayed together, in the order of their records' numbers.
 
 The journal holds no key. Where the run traded on the local exchange its keys are worthless
 constants that the seed gives back, so signatures are checked too; otherwise the order text is, and
@@ -12,52 +13,35 @@ constants that the seed gives back, so signatures are checked too; otherwise the
 import hashlib
 import json
 import re
+import struct
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import EXIT_USAGE, TickmakerError
+from engine.replay.journals import Record, journal_segments, read_records, read_run
 from engine.strategies import of_run
+from fastcore.account import Account as Ledger
 from fastcore.core import Core
 from fastcore.journal import (
-    END_OF_SEGMENT,
     INPUT_LAST,
     KIND,
     NAMES,
     OUT_HEADER,
     JournalError,
+    JournalOrder,
     JournalWriter,
     read_segment,
-    segment_header,
     unpack,
 )
 from fastcore.types import Verb
 
+if TYPE_CHECKING:
+    from hashlib import _Hash as Digest
+
 SCRATCH_SIZE = 4 << 20  # one input's records fit many times over
 PROGRESS_EVERY = 2_000  # records between two progress calls
-
-
-class Record(NamedTuple):
-    """One journal record, and where it stands."""
-
-    segment: str
-    offset: int
-    kind: int
-    arg: int
-    seq: int
-    now_ns: int
-    recv_ts_ns: int
-    payload: bytes
-
-    @property
-    def words(self) -> tuple[int, int, int, int, int, bytes]:
-        """What a replay must reproduce."""
-        return self.kind, self.arg, self.seq, self.now_ns, self.recv_ts_ns, self.payload
-
-    def __str__(self) -> str:
-        name = NAMES.get(self.kind, str(self.kind))
-        return f"record {self.seq} ({name}, {self.segment} offset {self.offset})"
 
 
 class _Different(Exception):
@@ -68,7 +52,8 @@ def verify_run(
     run_dir: Path, progress: Callable[[float], None] | None = None
 ) -> dict[str, Any]:
     """Result with `identical`, `orders` (place messages), `messages`, `sha256` of all message
-    bytes in order, `signatures_checked`, `records`, and `first_difference` (None or a sentence).
+    bytes in order, `signatures_checked`, `records`, `journals` (their names), and
+    `first_difference` (None or a sentence).
 
     Raises TickmakerError when there is no journal to verify.
     """
@@ -79,18 +64,14 @@ def verify_run(
             "Replay the tape again: the same tape and options give the same orders.",
             EXIT_USAGE,
         )
-    segments = journal_segments(run_dir)
-    replay = _Replay(run_dir, config)
+    journals = journal_segments(run_dir)
+    replay = _Replays(run_dir, config, journals)
     difference = None
-    total = sum(path.stat().st_size for path in segments)
-    done = 0
+    meter = _Meter(journals, progress)
     try:
-        for path in _begun(segments):
-            for record in read_records(path):
-                replay.step(record)
-                if progress is not None and record.seq % PROGRESS_EVERY == 0:
-                    progress((done + record.offset) / total)
-            done += path.stat().st_size
+        for key, record in read_run(journals):
+            replay.step(key, record)
+            meter.on_record(key, record)
         replay.finish()
     except (_Different, JournalError) as e:
         difference = str(e)
@@ -103,104 +84,116 @@ def verify_run(
         "sha256": replay.digest.hexdigest(),
         "signatures_checked": replay.has_credential,
         "records": replay.records,
+        "journals": list(journals),
         "first_difference": difference,
         "run_dir": str(run_dir),
     }
 
 
+class _Meter:
+    """How much of all journals is read; each counts for itself, they are read side by side."""
+
+    def __init__(
+        self, journals: dict[str, list[Path]], progress: Callable[[float], None] | None
+    ) -> None:
+        sizes = {key: [path.stat().st_size for path in paths] for key, paths in journals.items()}
+        self._total = sum(sum(row) for row in sizes.values())
+        self._before = {
+            key: {path.name: sum(sizes[key][:index]) for index, path in enumerate(paths)}
+            for key, paths in journals.items()
+        }
+        self._done = dict.fromkeys(journals, 0)
+        self._progress = progress
+        self._count = 0
+
+    def on_record(self, key: str, record: Record) -> None:
+        self._count += 1
+        if self._progress is not None and self._count % PROGRESS_EVERY == 0:
+            self._done[key] = self._before[key][Path(record.segment).name] + record.offset
+            self._progress(min(1.0, sum(self._done.values()) / self._total))
+
+
 def orders_sha256(run_dir: Path) -> str:
     """Of the text of all messages that a run sent, in order, its key blanked and unsigned."""
     digest = hashlib.sha256()
-    for path in _begun(journal_segments(run_dir)):
-        for record in read_records(path):
-            if record.kind == KIND["OUT"]:
-                digest.update(record.payload[OUT_HEADER.size :])
+    for _, record in read_run(journal_segments(run_dir)):
+        if record.kind == KIND["OUT"]:
+            digest.update(record.payload[OUT_HEADER.size :])
     return digest.hexdigest()
 
 
-def journal_segments(run_dir: Path) -> list[Path]:
-    """The run's journal files in order; TickmakerError when there are none, or one is missing."""
-    folder = run_dir / "journal"
-    paths = sorted(folder.glob("*.jnl"))
-    if not paths:
-        raise TickmakerError(
-            f"No journal in {run_dir}",
-            "Give the folder of a run: `tickmaker demo` prints its path.",
-            EXIT_USAGE,
-        )
-    for index, path in enumerate(paths):
-        if path.name != f"{index:06d}.jnl":
-            raise TickmakerError(
-                f"Journal segment {index:06d}.jnl is missing in {folder}",
-                "A run can only be verified whole: restore the file.",
-            )
-    return paths
+class _Replays:
+    """All cores of a run, fed together, because those of one account share its ledger."""
 
+    def __init__(
+        self, run_dir: Path, config: dict[str, Any], journals: dict[str, list[Path]]
+    ) -> None:
+        order = JournalOrder()
+        ledgers: dict[str, Ledger] = {}
+        self._all = {
+            key: _Replay(run_dir, paths, _credential(config, key), order, ledgers, account_of(key))
+            for key, paths in journals.items()
+        }
+        self.digest = hashlib.sha256()
 
-def _begun(segments: list[Path]) -> list[Path]:
-    """Without a last segment that a killed writer had made ready and not begun: all zeros."""
-    with segments[-1].open("rb") as last:
-        while chunk := last.read(1 << 20):
-            if chunk.strip(b"\0"):
-                return segments
-    return segments[:-1]
+    def step(self, key: str, record: Record) -> None:
+        self._all[key].step(record, self.digest)
 
+    def finish(self) -> None:
+        for replay in self._all.values():
+            replay.finish()
 
-def _must_go_on(path: Path) -> None:
-    """A segment that says it is full has a successor."""
-    successor = path.with_name(f"{int(path.stem) + 1:06d}.jnl")
-    if not successor.exists():
-        raise JournalError(f"{path.name} goes on in {successor.name}, which is missing")
+    @property
+    def orders(self) -> int:
+        return sum(replay.orders for replay in self._all.values())
 
+    @property
+    def messages(self) -> int:
+        return sum(replay.messages for replay in self._all.values())
 
-def read_records(path: Path) -> Iterator[Record]:
-    """Records of one segment; JournalError for damage, bytes after the last record included."""
-    data = path.read_bytes()
-    name = path.name
-    try:
-        index, first_seq, _ = segment_header(data)
-        if name != f"{index:06d}.jnl":
-            raise JournalError(f"is segment {index} by its header")
-        end = 64
-        for offset, kind, arg, seq, now_ns, recv_ts_ns, payload in read_segment(data):
-            if kind == END_OF_SEGMENT:
-                end = offset + 8
-                _must_go_on(path)
-                break
-            end = offset + 40 + (len(payload) + 7) // 8 * 8
-            if offset == 64 and seq != first_seq:
-                raise JournalError(f"offset 64: expected record {first_seq}, was {seq}")
-            yield Record(name, offset, kind, arg, seq, now_ns, recv_ts_ns, bytes(payload))
-    except JournalError as e:
-        raise JournalError(f"{name}: {e}") from None
-    if data[end:].strip(b"\0"):
-        raise JournalError(f"{name}: offset {end}: bytes after the last whole record")
+    @property
+    def records(self) -> int:
+        return sum(replay.records for replay in self._all.values())
+
+    @property
+    def has_credential(self) -> bool:
+        return all(replay.has_credential for replay in self._all.values())
 
 
 class _Replay:
     """A second core, fed with recorded inputs, its records compared one by one."""
 
-    def __init__(self, run_dir: Path, config: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        run_dir: Path,
+        paths: list[Path],
+        credential: tuple[bytes, bytes] | None,
+        order: JournalOrder,
+        ledgers: dict[str, Ledger],
+        account: str,
+    ) -> None:
         self._run_dir = run_dir
+        self._paths = paths
         self._core: Core | None = None
-        self._scratch = JournalWriter(bytearray(SCRATCH_SIZE))
+        self._scratch = JournalWriter(bytearray(SCRATCH_SIZE), 0, order)
         self._expected: deque[Record] = deque()
-        self._credential = _credential(config)
-        self.has_credential = self._credential is not None
+        self._credential = credential
+        self._ledgers = ledgers
+        self._account = account
+        self.has_credential = credential is not None
         self.orders = 0
         self.messages = 0
         self.records = 0
-        self.digest = hashlib.sha256()
 
-    def step(self, record: Record) -> None:
+    def step(self, record: Record, digest: "Digest") -> None:
         """Compare one recorded record; feed it first when it is an input."""
         if record.kind <= INPUT_LAST:
             if self._expected:
                 raise _Different(f"{record}: the replay says {self._expected[0]} comes first")
-            self._feed(record)
+            self._feed(record, digest)
         if not self._expected:
             raise _Different(f"{record}: the replay has no such record")
-        self._compare(record, self._expected.popleft())
+        self._compare(record, self._expected.popleft(), digest)
         self.records += 1
 
     def finish(self) -> None:
@@ -209,7 +202,7 @@ class _Replay:
         if self._expected:
             raise _Different(f"the journal ends before {self._expected[0]}")
 
-    def _feed(self, record: Record) -> None:
+    def _feed(self, record: Record, digest: "Digest") -> None:
         if self._core is None:
             self._start(record)
         else:
@@ -222,30 +215,32 @@ class _Replay:
             )
         )
         if self._core is not None and record.kind != KIND["SEND"]:
-            self._count(self._core)
+            self._count(self._core, digest)
 
     def _start(self, record: Record) -> None:
         if record.kind != KIND["CONFIG"]:
             raise _Different(f"{record}: expected the configuration first")
-        api_key, secret = self._credential or (b"x" * _key_size(self._run_dir), b"unknown")
+        api_key, secret = self._credential or (b"x" * _key_size(self._paths), b"unknown")
         config = json.loads(record.payload)
         user = of_run(self._run_dir, config)
         try:
-            self._core = Core(config, api_key, secret, self._scratch, user)
-        except ValueError as e:
+            ledger = self._ledgers.get(self._account) or Ledger(config["limits"])
+            self._core = Core(config, api_key, secret, self._scratch, user, ledger)
+        except (KeyError, ValueError) as e:
             raise _Different(f"{record}: {e}") from None
+        self._ledgers[self._account] = ledger
 
-    def _count(self, core: Core) -> None:
+    def _count(self, core: Core, digest: "Digest") -> None:
         for _, _, _, verb, data, _, _ in core.outgoing():
             self.messages += 1
             self.orders += verb == Verb.PLACE
             if self.has_credential:
-                self.digest.update(data)
+                digest.update(data)
 
-    def _compare(self, recorded: Record, replayed: Record) -> None:
+    def _compare(self, recorded: Record, replayed: Record, digest: "Digest") -> None:
         if recorded.kind == KIND["OUT"] and not self.has_credential:
             recorded, replayed = _unsigned(recorded), _unsigned(replayed)
-            self.digest.update(recorded.payload[OUT_HEADER.size :])
+            digest.update(recorded.payload[OUT_HEADER.size :])
         if recorded.words == replayed.words:
             return
         if recorded.kind != replayed.kind:
@@ -267,6 +262,10 @@ def _apply(core: Core, record: Record) -> None:
         core.timer(now_ns)
     elif kind == KIND["COMMAND"]:
         core.command(record.arg, now_ns)
+    elif kind == KIND["KNOWN"]:
+        core.known(struct.iter_unpack("<3q", payload), now_ns)
+    elif kind == KIND["PARAMS"]:
+        core.params(list(struct.unpack(f"<{len(payload) // 8}d", payload)), now_ns)
     else:
         values = unpack(kind, payload)
         if kind == KIND["SEND"]:
@@ -277,6 +276,14 @@ def _apply(core: Core, record: Record) -> None:
             core.conn(record.arg, bool(values["up"]), now_ns)
         elif kind == KIND["ACCOUNT"]:
             core.account(values["position_lots"], values["open_orders"], now_ns)
+        elif kind == KIND["OPENING"]:
+            core.opening(values["position_lots"], now_ns)
+        elif kind == KIND["FILL_ROW"]:
+            core.fill_row(**values, now_ns=now_ns)
+        elif kind == KIND["QUERY"]:
+            core.query(**values, now_ns=now_ns)
+        elif kind == KIND["CONDITION"]:
+            core.condition(values["bit"], bool(record.arg), now_ns)
         elif kind == KIND["REFERENCE"]:
             core.reference(
                 (values["bid_px_ticks"], values["bid_qty_lots"]),
@@ -309,9 +316,18 @@ def _config(run_dir: Path) -> dict[str, Any]:
     return config if isinstance(config, dict) else {}
 
 
-def _credential(config: dict[str, Any]) -> tuple[bytes, bytes] | None:
-    """The run's key where anybody may know it: the local exchange derives it from a seed."""
+def account_of(key: str) -> str:
+    """Of the name of a journal's folder: account, venue and symbol, with dots between."""
+    return key.split(".", 1)[0]
+
+
+def _credential(config: dict[str, Any], key: str) -> tuple[bytes, bytes] | None:
+    """The key of a journal's account where anybody may know it: the local exchange derives it
+    from a seed."""
     credential = config.get("credential", {})
+    for account in config.get("accounts", ()):
+        if account["name"] == account_of(key):
+            credential = account["credential"]
     if credential.get("kind") != "local_exchange":
         return None
     from engine.exchange.keys import derive_keys
@@ -320,9 +336,9 @@ def _credential(config: dict[str, Any]) -> tuple[bytes, bytes] | None:
     return pair.api_key.encode(), pair.secret.encode()
 
 
-def _key_size(run_dir: Path) -> int:
+def _key_size(paths: list[Path]) -> int:
     """Length of the key that was used, from the first order's blanked one."""
-    for path in journal_segments(run_dir):
+    for path in paths:
         for record in read_records(path):
             if record.kind == KIND["OUT"]:
                 found = re.search(rb'"apiKey":"(x+)"', record.payload)

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from collections import Counter
 from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import Any
 from engine.errors import TickmakerError
 from engine.recorder.follow import catch_up
 from engine.recorder.ledger import state_text
-from engine.recorder.segments import is_writer_alive
+from engine.recorder.segments import is_run_alive
+from engine.report.latency import latency_summary
 from engine.report.page import render_page
 from engine.report.pnl import Books, Pnl, fees_by_asset, sum_fills, value
-from engine.report.run import Run, load_run
+from engine.report.run import Folder, Run, load_folder
+from engine.report.totals import NOT_STARTED, folder_name, sum_counts, totals
 from engine.status import StatusReader
-from fastcore.types import Halt, SendOutcome, Verb
+from fastcore.types import FillOwner, Halt, SendOutcome, Verb
 
 LATENCY_DEFINITION = (
     "kernel receive stamp of the bytes that caused the message (market data, a fill, an answer), "
@@ -27,55 +30,85 @@ LATENCY_DEFINITION = (
 def build_report(run_dir: Path) -> dict[str, Any]:
     """Write report.json and report.html into `run_dir`; returns what report.json holds.
 
-    A journal that the ledger has not caught up with is projected first. If that fails, the report
+    Journals that the ledger has not caught up with are projected first. If that fails, the report
     is made of what the ledger has, and says so in `journal_error`.
     """
     journal_error = _catch_up(run_dir)
-    run = load_run(run_dir)
-    report = make_report(run)
+    folder = load_folder(run_dir)
+    is_engine = folder.meta.get("kind") in ("live", "paper")
+    report = make_report(folder, is_over=is_engine and not is_run_alive(run_dir))
     if journal_error:
         report["journal_error"] = journal_error
-    status = _last_status(run_dir)
-    for key in ("stages", "nonsense"):
-        if status and key in status:
-            report[key] = status[key]
-    text = json.dumps(report, indent=2, allow_nan=False) + "\n"
-    _write(run_dir / "report.json", text)
-    _write(run_dir / "report.html", render_page(run, report))
+    report |= _counted_by_cores(run_dir)
+    write_report(folder, report)
     return report
 
 
-def _final_state(run: Run) -> str:
-    """STOPPED after an ordered shutdown (what it halts on its way is its consequence, what was
+def write_report(folder: Folder, report: dict[str, Any]) -> None:
+    """report.json and report.html."""
+    text = json.dumps(report, indent=2, allow_nan=False) + "\n"
+    _write(folder.run_dir / "report.json", text)
+    _write(folder.run_dir / "report.html", render_page(folder, report))
+
+
+def make_report(folder: Folder, *, is_over: bool = False) -> dict[str, Any]:
+    """The figures; pure. Those of the only instrument, or of all together (engine/report/totals),
+    beside each instrument's own; and what happened. `is_over`: an engine's, which no process
+    writes any more, so that what did not stop in order was killed."""
+    reports = [core_report(run, is_over=is_over) for run in folder.cores]
+    whole = dict(reports[0]) if len(reports) == 1 else totals(folder, reports)
+    return whole | {
+        "name": folder_name(folder),
+        "kind": folder.meta.get("kind"),
+        "config_sha256": folder.meta.get("config_sha256"),
+        "limits_sha256": folder.meta.get("limits_sha256"),
+        "instruments": reports,
+        "fills_by_owner": sum_counts(one["fills_by_owner"] for one in reports),
+        "divergences": folder.counts.get("divergences", 0),
+        "open_at_the_end": folder.counts.get("open_at_the_end", 0),
+        "what_happened": folder.story,
+    }
+
+
+def _final_state(run: Run, *, is_over: bool) -> str:
+    """NOT STARTED where nothing was ever written, KILLED where it ended without saying so;
+    STOPPED after an ordered shutdown (what it halts on its way is its consequence, what was
     latched before is told: STOPPED+STRATEGY), else the halt reasons in force, or RUNNING."""
     bits = run.states[-1]["new_bits"] if run.states else 0
+    if not run.key:
+        return NOT_STARTED
     if not bits & Halt.SHUTDOWN:
-        return state_text(bits)
+        told = state_text(bits)
+        return told if not is_over else f"KILLED+{told}" if bits else "KILLED"
     latched = bits & _LATCHED
     return f"STOPPED+{state_text(latched)}" if latched else "STOPPED"
 
 
-def make_report(run: Run) -> dict[str, Any]:
-    """The figures; pure. Floats appear here for the first time."""
+def core_report(run: Run, *, is_over: bool = False) -> dict[str, Any]:
+    """The figures of one instrument. Floats appear here for the first time."""
     opening = _opening(run)
     books = sum_fills(run.fills, opening)
     mark = _mark(run)
     pnl = value(books, mark, run.unit)
-    config = json.loads(run.meta.get("config", "{}"))
-    config = config.get("core", config)
     events = sum(int(run.meta[key]) for key in _EVENT_COUNTERS)
+    owners = Counter(FillOwner(fill.owner).name.lower() for fill in run.fills)
     return {
         "orders": run.count(Verb.PLACE, SendOutcome.SENT),
         "fills": len(run.fills),
         "position_lots": books.position_lots,
         "pnl": _floats(pnl),
         "tick_to_order": latency_summary(run.latency_ns),
-        "state": _final_state(run),
+        "state": _final_state(run, is_over=is_over),
         "run_dir": str(run.run_dir),
         "events": events,
         "events_per_s": round(events / run.duration_s, 1) if run.duration_s > 0 else 0.0,
+        "key": run.key,
+        "account": run.meta.get("account"),
+        "venue": run.meta.get("venue"),
         "symbol": run.symbol,
-        "strategy": config.get("strategy", "unknown"),
+        "base": run.base or None,
+        "quote": run.quote,
+        "strategy": run.config.get("strategy", "unknown"),
         "tick": str(run.tick),
         "lot": str(run.lot),
         "duration_s": run.duration_s,
@@ -92,6 +125,7 @@ def make_report(run: Run) -> dict[str, Any]:
         "pnl_exact": {key: str(amount) for key, amount in asdict(pnl).items()} if pnl else None,
         # Only what is paid in quote is part of the P&L.
         "fees_by_asset": {name: f"{fee:.8f}" for name, fee in fees_by_asset(run.fills).items()},
+        "fills_by_owner": dict(owners),
         "mid": _mid_text(mark, run.tick),
         "opening_position_lots": opening.position_lots,
         "tick_to_order_definition": LATENCY_DEFINITION,
@@ -104,26 +138,8 @@ _LATCHED = Halt.STRATEGY | Halt.REPEATED_EXECUTION | Halt.OPERATOR | Halt.JOURNA
 _EVENT_COUNTERS = ("frames_market", "frames_trade", "frames_user", "snapshots")
 
 
-def latency_summary(sorted_ns: list[int]) -> dict[str, float | int | None]:
-    """p50_us, p99_us, p999_us, max_us by nearest rank, and n; None where nothing was sent."""
-    if not sorted_ns:
-        return {"p50_us": None, "p99_us": None, "p999_us": None, "max_us": None, "n": 0}
-    return {
-        "p50_us": nearest_rank(sorted_ns, 500, 1000) / 1000,
-        "p99_us": nearest_rank(sorted_ns, 990, 1000) / 1000,
-        "p999_us": nearest_rank(sorted_ns, 999, 1000) / 1000,
-        "max_us": sorted_ns[-1] / 1000,
-        "n": len(sorted_ns),
-    }
-
-
-def nearest_rank(sorted_ns: list[int], part: int, whole: int) -> int:
-    """The smallest value that at least part/whole of the values do not exceed."""
-    return sorted_ns[max(-(-len(sorted_ns) * part // whole), 1) - 1]
-
-
 def _opening(run: Run) -> Books:
-    """What stood before the first fill: a position adopted from the venue, else nothing.
+    """What stood before the first fill: the run's opening, a position adopted, else nothing.
 
     Its cash (it counts as bought at the mid of its adoption) is in no fill; it is taken from the
     core's samples. So the cash of a run that opens flat is checked independently, of another not.
@@ -131,18 +147,21 @@ def _opening(run: Run) -> Books:
     if run.fills:
         first = run.fills[0]
         position = first.position_after_lots - first.sign * first.qty_lots
+    elif run.opening_lots is not None:
+        position = run.opening_lots
     else:
-        position = run.samples[-1]["position_lots"] if run.samples else 0
-    if position == 0 or not run.samples:
+        position = run.last_sample["position_lots"] if run.last_sample else 0
+    last = run.last_sample
+    if position == 0 or last is None:
         return Books(position_lots=position)
-    last = run.samples[-1]
     traded = sum_fills((fill for fill in run.fills if fill.seq < last["seq"]), Books())
     return Books(position, last["cash_ticks_lots"] - traded.cash_ticks_lots)
 
 
 def _mark(run: Run) -> int | None:
     """Twice the mid, in ticks, of the last sample with a two-sided book; else of the last fill."""
-    for sample in reversed(run.samples):
+    newest = [run.last_sample] if run.last_sample else []
+    for sample in (*newest, *reversed(run.samples)):
         if sample["bid_px_ticks"] and sample["ask_px_ticks"]:
             return int(sample["bid_px_ticks"] + sample["ask_px_ticks"])
     return (run.fills[-1].twice_mid_ticks or None) if run.fills else None
@@ -150,9 +169,9 @@ def _mark(run: Run) -> int | None:
 
 def _reconcile(run: Run, opening: Books) -> dict[str, Any]:
     """Our sums at the core's last sample beside its own. `reconciled` is null without a sample."""
-    if not run.samples:
+    last = run.last_sample
+    if last is None:
         return {"reconciled": None}
-    last = run.samples[-1]
     ours = asdict(sum_fills((fill for fill in run.fills if fill.seq < last["seq"]), opening))
     core = {key: last[key] for key in ours}
     if ours == core:
@@ -175,8 +194,7 @@ def _mid_text(twice_mid_ticks: int | None, tick: Decimal) -> str | None:
 
 
 def _catch_up(run_dir: Path) -> str:
-    journal = run_dir / "journal"
-    if not journal.is_dir() or is_writer_alive(journal):
+    if not (run_dir / "journal").is_dir() or is_run_alive(run_dir):
         return ""
     try:
         catch_up(run_dir)
@@ -187,10 +205,18 @@ def _catch_up(run_dir: Path) -> str:
     return ""
 
 
-def _last_status(run_dir: Path) -> dict[str, Any] | None:
-    reader = StatusReader(run_dir / "status.page")
-    with contextlib.closing(reader):
-        return reader.read()
+def _counted_by_cores(run_dir: Path) -> dict[str, Any]:
+    """What only the status page's last word knows: refused calls of all strategies; and stages of
+    latency where there is one instrument."""
+    with contextlib.closing(StatusReader(run_dir / "status.page")) as reader:
+        status = reader.read() or {}
+    rows = list(status.get("instruments", {}).values())
+    told: dict[str, Any] = {}
+    if rows:
+        told["nonsense"] = sum(row.get("nonsense", 0) for row in rows)
+    if len(rows) == 1 and "stages" in rows[0]:
+        told["stages"] = rows[0]["stages"]
+    return told
 
 
 def _write(path: Path, text: str) -> None:

@@ -19,7 +19,6 @@ from fastcore.types import FeeAsset, Side
 BUY, SELL, MID, HALTED, RUNNING = "#2f81f7", "#e8833a", "#8b949e", "#c93c37", "#3fa66a"
 TOTAL, SPREAD, FEES, INVENTORY = "#8957e5", "#2f9e97", "#c93c37", "#c99a2e"
 TEXT, GRID = "#7d8590", "rgba(125,133,144,0.22)"
-SAMPLES_MAX = 8000  # points a line; above it every k-th sample is drawn
 SHADES_MAX = 300  # halts shaded behind the panels; the strip on top shows all
 _BINS_PER_DECADE = 20
 _SUM_KEYS = ("position_lots", "cash_ticks_lots", "fees_e8", "spread_half_ticks_lots", "fills")
@@ -34,7 +33,7 @@ def market_figure(run: Run, quote: str) -> go.Figure:
         row_heights=[0.03, 0.5, 0.17, 0.3],
         vertical_spacing=0.035,
     )
-    samples = run.samples[:: max(math.ceil(len(run.samples) / SAMPLES_MAX), 1)]
+    samples = run.samples  # thinned by run.py
     times = [run.elapsed_s(row["ts_ns"]) for row in samples]
     _add_states(figure, run)
     _add_prices(figure, run, samples, times)

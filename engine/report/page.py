@@ -13,7 +13,8 @@ from plotly import io, offline
 
 from engine.report.figures import latency_figure, market_figure
 from engine.report.pnl import Fill
-from engine.report.run import Run
+from engine.report.run import Folder, Run
+from engine.report.story import none, overview, story, table
 from engine.report.text import (
     bits_text,
     denied_text,
@@ -22,7 +23,6 @@ from engine.report.text import (
     other_fees,
     plain,
     quantity,
-    quote_name,
     us,
     utc_text,
 )
@@ -33,27 +33,52 @@ FILLS_SHOWN = 20
 _BUTTONS = ["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]
 
 
-def render_page(run: Run, report: dict[str, Any]) -> str:
+INSTRUMENTS_DRAWN = 8  # each is a megabyte of page; the rest are rows of the table
+
+
+def render_page(folder: Folder, report: dict[str, Any]) -> str:
     """The whole page as text."""
-    quote = quote_name(run.symbol)
+    several = len(folder.cores) > 1
+    pairs = [*zip(folder.cores, report["instruments"], strict=True)]
+    drawn = sorted(pairs, key=lambda pair: -len(pair[0].fills))[:INSTRUMENTS_DRAWN]
+    blocks = [
+        _instrument(run, one if several else report, several)
+        for run, one in pairs
+        if any(run is each for each, _ in drawn)
+    ]
     return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
-        title=escape(f"{run.symbol} {report['strategy']}"),
-        subtitle=_subtitle(run, report),
+        title=escape(report["name"]),
+        subtitle=_subtitle(folder, report),
         alerts=_alerts(report),
-        cards=_cards(run, report, quote),
-        market=_plot(market_figure(run, quote))
-        if run.samples
-        else _none("no samples in this run"),
-        latency=(
-            _plot(latency_figure(run.latency_ns))
-            if run.latency_ns
-            else _none("no order or cancel was sent in this run")
-        ),
-        latency_definition=escape(_latency_note(report)),
-        fills=_fills(run, quote),
-        halts=_halts(run),
+        overview=overview(report) if several else "",
+        instruments="".join(blocks),
+        story=story(report["what_happened"]),
         plotly=offline.get_plotlyjs(),
     )
+
+
+def _instrument(run: Run, report: dict[str, Any], has_head: bool) -> str:
+    """Cards, plots and tables of one instrument."""
+    quote = run.quote
+    market = (
+        _plot(market_figure(run, quote)) if run.samples else none("no samples in this run")
+    )
+    latency = (
+        _plot(latency_figure(run.latency_ns))
+        if run.latency_ns
+        else none("no order or cancel was sent in this run")
+    )
+    head = f"<h2>{escape(run.key)} {escape(report['strategy'])}</h2>" if has_head else ""
+    return f'''<section class="instrument">{head}
+<div class="cards">{_cards(run, report, quote)}</div>
+<section class="panel"><h2>Market, quotes and fills; position; P&amp;L</h2>{market}</section>
+<section class="panel"><h2>Tick-to-order latency</h2>{latency}
+<p class="note">{escape(_latency_note(report))}</p></section>
+<div class="tables">
+<section class="panel"><h2>Fills</h2>{_fills(run, quote)}</section>
+<section class="panel halts"><h2>Changes of state</h2>{_halts(run)}</section>
+</div></section>
+'''
 
 
 def _plot(figure: go.Figure) -> str:
@@ -67,17 +92,15 @@ def _plot(figure: go.Figure) -> str:
     return html
 
 
-def _none(text: str) -> str:
-    return f'<p class="none">{escape(text)}</p>'
-
-
-def _subtitle(run: Run, report: dict[str, Any]) -> str:
+def _subtitle(folder: Folder, report: dict[str, Any]) -> str:
+    first = min(folder.cores, key=lambda run: run.first_ts_ns)
+    is_one = len(folder.cores) == 1
     parts = [
-        utc_text(run.first_ts_ns + int(run.meta["wall_minus_monotonic_ns"])),
+        utc_text(first.first_ts_ns + int(first.meta["wall_minus_monotonic_ns"] or 0)),
         f"{report['duration_s']:,.1f} s",
         f"{plain(report['events'])} events, {report['events_per_s']:,.0f} events/s",
-        f"tick {report['tick']}, lot {report['lot']}",
-        str(run.run_dir.name),
+        *([f"tick {report['tick']}, lot {report['lot']}"] if is_one else []),
+        str(folder.run_dir.name),
     ]
     return " · ".join(escape(part) for part in parts)
 
@@ -86,14 +109,18 @@ def _alerts(report: dict[str, Any]) -> str:
     alerts = []
     if report.get("journal_error"):
         alerts.append(f"The journal could not be read to its end: {report['journal_error']}")
-    if report["reconciled"] is False:
-        both = report["reconciliation"]
-        differing = [
-            f"{key} {both['ledger'][key]} in the ledger, {both['core'][key]} in the core"
-            for key in both["ledger"]
-            if both["ledger"][key] != both["core"][key]
-        ]
-        alerts.append("Ledger and core disagree: " + "; ".join(differing))
+    for one in report["instruments"]:
+        if one["reconciled"] is False:
+            both = one["reconciliation"]
+            differing = [
+                f"{key} {both['ledger'][key]} in the ledger, {both['core'][key]} in the core"
+                for key in both["ledger"]
+                if both["ledger"][key] != both["core"][key]
+            ]
+            alerts.append(f"Ledger and core disagree: {one['symbol']}: " + "; ".join(differing))
+    for row in report["what_happened"].get("divergences", ()):
+        where = row["instrument"] or row["account"] or "the engine"
+        alerts.append(f"Divergence from the venue, {row['utc']}, {where}: {row['text']}")
     return "".join(f'<p class="alert">{escape(alert)}</p>' for alert in alerts)
 
 
@@ -167,15 +194,10 @@ def _latency_note(report: dict[str, Any]) -> str:
 
 def _reconciled(report: dict[str, Any]) -> str:
     words = {True: "ledger and core agree", False: "ledger and core DISAGREE", None: "no samples"}
-    return words[report["reconciled"]]
-
-
-def _table(heads: list[str], rows: list[list[str]]) -> str:
-    head = "".join(f"<th>{escape(text)}</th>" for text in heads)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(text)}</td>" for text in row) + "</tr>" for row in rows
-    )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    told = words[report["reconciled"]]
+    if count := report.get("divergences", 0):
+        told += f"; the venue differed, see above ({plain(count)})"
+    return told
 
 
 def _fee(fill: Fill, quote: str) -> str:
@@ -185,7 +207,7 @@ def _fee(fill: Fill, quote: str) -> str:
 
 def _fills(run: Run, quote: str) -> str:
     if not run.fills:
-        return _none("no fills in this run")
+        return none("no fills in this run")
     rows = [
         [
             f"{run.elapsed_s(fill.ts_ns):,.3f}",
@@ -199,12 +221,12 @@ def _fills(run: Run, quote: str) -> str:
     ]
     heads = ["time, s", "side", f"price, {quote}", "quantity", "fee", "position, lots"]
     note = f"the last {len(rows)} of {len(run.fills):,}; all of them are in ledger.sqlite, v_fills"
-    return _table(heads, rows) + f'<p class="note">{escape(note)}</p>'
+    return table(heads, rows) + f'<p class="note">{escape(note)}</p>'
 
 
 def _halts(run: Run) -> str:
     if not run.states:
-        return _none("no halts in this run")
+        return none("no halts in this run")
     rows = [
         [
             f"{run.elapsed_s(row['ts_ns']):,.3f}",
@@ -213,4 +235,4 @@ def _halts(run: Run) -> str:
         ]
         for row in run.states[-FILLS_SHOWN:]
     ]
-    return _table(["time, s", "from", "to"], rows)
+    return table(["time, s", "from", "to"], rows)

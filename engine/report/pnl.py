@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Context, Decimal
 
-from fastcore.types import FeeAsset, Side
+from fastcore.types import FeeAsset, FillOwner, Side
 
 _EXACT = Context(prec=60)  # digits; a run's ticks x lots x 1e-8 need about 40
 
@@ -33,6 +33,7 @@ class Fill:
     twice_mid_ticks: int
     position_after_lots: int
     fee_asset: int = FeeAsset.QUOTE
+    owner: int = FillOwner.RUN
 
     @property
     def sign(self) -> int:

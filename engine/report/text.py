@@ -51,8 +51,9 @@ def fee_text(fee_e8: int | str, asset: str) -> str:
 
 def other_fees(report: dict[str, Any]) -> str:
     """What was paid in assets that the P&L has no price for; empty where nothing was."""
+    priced = {"quote", report.get("quote"), *report.get("pnl_by_quote", ())}
     paid = report.get("fees_by_asset", {})
-    return ", ".join(f"{paid[name]} {name}" for name in ("base", "other") if name in paid)
+    return ", ".join(f"{paid[name]} {name}" for name in paid if name not in priced)
 
 
 def denied_text(report: dict[str, Any]) -> str:

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine import clock
-from engine.sim.client import run_client
-from engine.sim.outcome import ENGINE_VENUE, Outcome, Scenario
+from engine.sim.outcome import Outcome, Scenario
 from engine.sim.run import run_seed
 from engine.sim.schedule import Plan, swarm
 from engine.sim.usage import check_jobs, check_scenario, numbers_of, plan_of, seeds_of
@@ -53,10 +52,8 @@ class _Task:
 
 
 def run_one(seed: int, plan: Plan, scenario: Scenario) -> Outcome:
-    """The engine where it speaks the venue's protocol; a scripted client elsewhere."""
-    if scenario.venue == ENGINE_VENUE:
-        return run_seed(seed, plan, scenario)
-    return run_client(seed, plan, scenario)
+    """In this process."""
+    return run_seed(seed, plan, scenario)
 
 
 def simulate(options: SimOptions, progress: Progress | None = None) -> dict[str, Any]:
@@ -97,6 +94,8 @@ def simulate(options: SimOptions, progress: Progress | None = None) -> dict[str,
     if len(outcomes) == 1:
         result["faults"] = outcomes[0].faults
         result["engine"] = outcomes[0].lines
+        if outcomes[0].rss_mib:
+            result["rss_mib"] = outcomes[0].rss_mib
     return result
 
 
@@ -148,11 +147,11 @@ def _command(options: SimOptions, seed: int) -> list[str]:
         "tickmaker", "sim", "--seeds", str(seed), "--venue", scenario.venue,
         "--schedule", options.schedule,
     ]  # fmt: skip
-    for name in ("seconds", "strategy", "pace"):
+    for name in ("seconds", "strategy", "pace", "instruments"):
         value = getattr(scenario, name)
         if value != getattr(default, name):
-            words += [f"--{name}", _exact(value) if isinstance(value, float) else value]
-    return [*words, "--strict"] if scenario.is_strict else words
+            words += [f"--{name}", _exact(value) if isinstance(value, float) else str(value)]
+    return words
 
 
 def _exact(value: float) -> str:

@@ -46,6 +46,23 @@ class Reader:
         self._rest = rest[at:]
 
 
+def without_last(data: bytes, count: int) -> bytes | None:
+    """A client's whole frames without the last `count` of text; None: they are not so many, or
+    not whole."""
+    at, ends = 0, []
+    while len(data) - at >= MASKED_HEADER_SIZE:
+        size, start = data[at + 1] & 0x7F, at + 2
+        if size >= 126:
+            wide = 2 if size == 126 else 8
+            size, start = int.from_bytes(data[start : start + wide], "big"), start + wide
+        if data[at] & 0x0F == TEXT:
+            ends.append(at)
+        at = start + 4 + size
+    if at != len(data) or len(ends) < count:
+        return None
+    return data[: ends[-count]]
+
+
 def _unmasked(mask: bytes, payload: bytes) -> bytes:
     size = len(payload)
     keys = (mask * (size // 4 + 1))[:size]

@@ -12,10 +12,13 @@ Face around the Face (exchange/faults.py).
 import asyncio
 import select
 import socket
-from collections.abc import Mapping
+import ssl
+from collections.abc import Callable, Mapping
 from operator import attrgetter
 from random import Random
 from urllib.parse import urlsplit
+
+from multidict import CIMultiDict
 
 from engine.errors import TickmakerError
 from engine.exchange.face import (
@@ -47,6 +50,8 @@ from engine.gateway.http import TIMEOUT_S, HttpReply, NoAnswerError
 from engine.sim import frames
 from engine.sim.link import Link, Weather
 from engine.sim.loop import VirtualLoop
+from engine.sim.named import USER_MARK
+from engine.sim.trouble import Trouble
 
 MS, S = 1_000_000, 1_000_000_000
 READ_BYTES = 1 << 16
@@ -54,11 +59,11 @@ BUFFER_BYTES = 1 << 20  # of a socket pair: a TCP window's worth
 UNACKED_NS_MAX = 5 * S  # TCP_USER_TIMEOUT of the compiled edge
 
 
-class Network:
+class Network(Trouble):
     """All connections between one engine and one face; also lets the face's time run."""
 
     def __init__(self, loop: VirtualLoop, face: Face, rng: Random, weather: Weather) -> None:
-        self.loop = loop
+        super().__init__(loop)
         self.face = face
         self.weather = weather
         self.links: dict[int, Link] = {}  # live ones, oldest first
@@ -74,12 +79,8 @@ class Network:
         self._waiting_dial: dict[int, asyncio.Future[WsAccept | WsRefuse]] = {}
         self._waiting_http: dict[int, asyncio.Future[HttpAnswer | HttpDrop]] = {}
         self._due_ns = NEVER_NS  # of the tick that is planned
-        # Faults in force until so long; kinds of connection, or "http".
-        self._refused_ns: dict[str, int] = {}
-        self._stalled_ns: dict[str, int] = {}
-        self._lost_ns: dict[str, int] = {}  # of HTTP: "request", "answer"
-        self._split_ns = 0
-        self._split_share = 0.0
+        self.just_sent: list[Link] = []  # TRADE: what came last is at the end of their `up`
+        self.on_collected: Callable[[], object] = lambda: None  # before time moves
         loop.before_jump = self.collect
 
     # -- FACE ---
@@ -143,11 +144,15 @@ class Network:
 
     # -- WEBSOCKETS ---
 
-    async def dial(self, url: str, what: str, timeout_s: float) -> Upgraded:
-        """What handshake.upgrade does over TCP."""
+    async def dial(
+        self, url: str, what: str, timeout_s: float, tls: ssl.SSLContext | None = None
+    ) -> Upgraded:
+        """What handshake.upgrade does over TCP; nothing here needs encryption."""
         parts = urlsplit(url)
         where = f"{what} at {parts.netloc}"
         target = f"{parts.path}?{parts.query}" if parts.query else parts.path
+        if what.startswith("USER"):
+            target += USER_MARK
         kind = self.face.kind_of(target)
         try:
             async with asyncio.timeout(timeout_s):
@@ -261,9 +266,11 @@ class Network:
 
     def collect(self) -> None:
         """Take what the engine wrote since time last moved."""
+        self.just_sent.clear()
         links = [self._link_of_fd[fd] for fd, _ in self._poll.poll(0)]
         for link in sorted(links, key=attrgetter("conn")):  # the kernel's order is its own
             self._collect(link)
+        self.on_collected()
 
     def _collect(self, link: Link) -> None:
         while True:
@@ -284,6 +291,8 @@ class Network:
             elif not link.is_told:
                 arrival_ns = self.loop.monotonic_ns() + self._delay_ns(link.kind.value)
                 link.up.append((max(arrival_ns, link.last_ns(link.up)), data))
+                if link.kind is ConnKind.TRADE and data:
+                    self.just_sent.append(link)
                 if not link.is_up_waiting:
                     self._plan_up(link)
             if not data:
@@ -329,26 +338,30 @@ class Network:
 
     # -- HTTP ---
 
-    async def request(self, method: str, url: str, headers: Mapping[str, str]) -> HttpReply:
+    async def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes = b"",
+                      timeout_s: float = TIMEOUT_S, ip: str = "127.0.0.1") -> HttpReply:
         """What http.AiohttpClient does over TCP."""
         try:
-            async with asyncio.timeout(TIMEOUT_S):
-                return await self._request(method, url, headers)
+            async with asyncio.timeout(timeout_s):
+                return await self._request(method, url, headers, body, ip)
         except TimeoutError:
-            raise NoAnswerError(f"no answer within {TIMEOUT_S:g} s") from None
+            raise NoAnswerError(f"no answer within {timeout_s:g} s") from None
 
-    async def _request(self, method: str, url: str, headers: Mapping[str, str]) -> HttpReply:
+    async def _request(self, method: str, url: str, headers: Mapping[str, str],
+                       body: bytes, ip: str) -> HttpReply:
         if self._is_in_force(self._refused_ns, "http"):
             raise NoAnswerError("cannot connect (Connection refused)")
         is_lost = self._is_in_force(self._lost_ns, "request")
-        await asyncio.sleep(TIMEOUT_S if is_lost else self._delay_ns("http") / 1e9)
         parts = urlsplit(url)
         self._next_number += 1
         number = self._next_number
         answered = self._waiting_http[number] = self.loop.create_future()
         lowered = {name.lower(): value for name, value in headers.items()}
+        event = HttpRequest(number, method, parts.path, parts.query, body.decode(), lowered, ip)
+        if not is_lost:  # it arrives, whether or not anybody still waits for the answer
+            arrival_ns = self.loop.monotonic_ns() + self._delay_ns("http")
+            self.loop.at_ns(arrival_ns, self.step, event)
         try:
-            self.step(HttpRequest(number, method, parts.path, parts.query, "", lowered))
             answer = await answered
         finally:
             self._waiting_http.pop(number, None)
@@ -357,13 +370,7 @@ class Network:
         if isinstance(answer, HttpDrop):
             raise NoAnswerError("ServerDisconnectedError")
         self.throttled += answer.status in (418, 429)
-        retry_after = dict((name.lower(), value) for name, value in answer.headers)
-        return HttpReply(
-            answer.status, answer.body.encode(), retry_after.get("retry-after", "")
-        )
-
-    async def close(self) -> None:
-        """The session is done with HTTP."""
+        return HttpReply(answer.status, answer.body.encode(), CIMultiDict(answer.headers))
 
     def shut(self) -> None:
         """Nothing more will be sent: give the file descriptors back."""
@@ -377,26 +384,6 @@ class Network:
             waiting.set_result(answer)
 
     # -- FAULTS OF THE WIRE ---
-
-    def _is_in_force(self, fault: dict[str, int], what: str) -> bool:
-        return fault.get(what, 0) > self.loop.monotonic_ns()
-
-    def refuse(self, what: str, for_ns: int) -> None:
-        """No new connection (by kind), or no request ("http"), for so long."""
-        self._refused_ns[what] = self.loop.monotonic_ns() + for_ns
-
-    def stall(self, what: str, for_ns: int) -> None:
-        """Whatever is sent, either way, arrives after that; order is kept."""
-        self._stalled_ns[what] = self.loop.monotonic_ns() + for_ns
-
-    def lose_http(self, which: str, for_ns: int) -> None:
-        """The "request" (no effect) or the "answer" (after the effect) never arrives."""
-        self._lost_ns[which] = self.loop.monotonic_ns() + for_ns
-
-    def split(self, share: float, for_ns: int) -> None:
-        """So many of the messages to the engine arrive in two pieces."""
-        self._split_share = share
-        self._split_ns = self.loop.monotonic_ns() + for_ns
 
     def cut(self, kind: ConnKind, is_up_lost: bool) -> None:
         """Reset: what is on its way to the engine is lost, what is on its way up if told so."""
@@ -412,6 +399,21 @@ class Network:
                 if not link.is_up_waiting:
                     self._plan_up(link)
             self._drop_engine_end(link)
+
+    def kill(self, is_up_lost: bool) -> None:
+        """The engine's process is gone: what it wrote is on its way, or reset with the rest; of
+        what comes it hears nothing. Our halves are closed: nothing that is still done over there
+        reaches anybody."""
+        for link in list(self.links.values()):
+            link.down.clear()
+            if is_up_lost:
+                link.up.clear()
+                self._tell(link)
+            elif not link.is_dead and not link.is_told:
+                link.up.append((link.last_ns(link.up), b""))
+                if not link.is_up_waiting:
+                    self._plan_up(link)
+            self._forget(link)
 
     def half_open(self, kind: ConnKind, for_ns: int) -> None:
         """Both ends believe in a connection that carries nothing; then it is reset."""

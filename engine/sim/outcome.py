@@ -5,13 +5,11 @@ from typing import Any
 
 from engine.exchange.agents.settings import AgentSettings
 
-ENGINE_VENUE = "binance_usdm"  # elsewhere scripted clients trade, and no engine runs
-SYMBOLS = {  # traded in a run, by the core's keys
-    ENGINE_VENUE: ("BTCUSDT",),
+SYMBOLS = {  # traded in every run, by the core's keys; others join them
+    "binance_usdm": ("BTCUSDT",),
     "binance_spot": ("BTCUSDT",),
     "bybit": ("linear/BTCUSDT", "spot/BTCUSDT"),
 }
-STRATEGY = "spread"
 PACE = 0.05  # a moderate market: faults meet quotes and fills, and not only requotes
 
 
@@ -21,9 +19,9 @@ class Scenario:
 
     venue: str
     seconds: float = 60.0
-    strategy: str = ""  # of the engine; empty: STRATEGY
+    strategy: str = ""  # of the engine; empty: engines.STRATEGY
     pace: float = PACE  # of the agents, as a share of a liquid market's
-    is_strict: bool = False  # a fill missed while the user stream was lost is a breach, too
+    instruments: int = 0  # 0: as the seed has it
 
 
 @dataclass
@@ -37,6 +35,7 @@ class Outcome:
     virtual_s: float = 0.0
     real_s: float = 0.0
     figures: dict[str, int] = field(default_factory=dict)
+    rss_mib: list[int] = field(default_factory=list)  # of the process, each virtual hour
     lines: list[dict[str, Any]] = field(default_factory=list)  # what the engine told its parent
 
 

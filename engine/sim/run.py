@@ -1,12 +1,12 @@
-"""One simulated run: exchange, faults, network and a whole engine session, from a seed.
+"""One simulated run: exchange, faults, network and an engine, over all its lives, from a seed.
 
 Everything that the run depends on comes from the seed and the plan; the digest is over the bytes
-of the journal and the exchange's truth, so that two runs are the same if, and only if, it is.
+of the journals and the exchange's truth, so that two runs are the same if, and only if, it is.
 """
 
 import asyncio
 import gc
-import hashlib
+import mmap
 import shutil
 import tempfile
 from collections import deque
@@ -16,61 +16,50 @@ from random import Random
 from typing import Any
 
 from engine import clock
-from engine.config import WsUrls, demo_core, load
 from engine.errors import EXIT_OK
 from engine.exchange.agents.settings import settings_of
 from engine.exchange.core import Core
 from engine.exchange.face import ConnKind, Face
 from engine.exchange.faults import Faulty
 from engine.exchange.faults_schedule import Schedule
-from engine.exchange.instruments import catalogue
+from engine.exchange.instruments import Listing
 from engine.exchange.market import AgentMarket
 from engine.exchange.stack import make_core, make_face
-from engine.gateway.edge import Edge
-from engine.gateway.parent import Output
-from engine.session import Session
-from engine.sim.audit import Audit
-from engine.sim.checker import Belief, Checker
+from engine.exchange.terms import MarketState
+from engine.live.local import ACCOUNT as NAME
+from engine.sim.books import Books
+from engine.sim.checker import LastWords
+from engine.sim.engines import config_of, listings_of, urls_of
+from engine.sim.hand import Hand
+from engine.sim.life import LINES_KEPT, Life
 from engine.sim.link import Weather
 from engine.sim.loop import (
     START_NS,
-    UTC_START_NS,
     StandstillError,
     VirtualLoop,
     virtual_time,
 )
+from engine.sim.named import Named
 from engine.sim.network import Network
-from engine.sim.outcome import ENGINE_VENUE, STRATEGY, SYMBOLS, Outcome, Scenario, paced
-from engine.sim.schedule import Plan, WireFault
+from engine.sim.outcome import Outcome, Scenario, paced
+from engine.sim.schedule import EngineFault, Plan, WireFault
+from fastcore.types import Halt
 
-(SYMBOL,) = SYMBOLS[ENGINE_VENUE]
 ACCOUNT = 0
-SEGMENT_BYTES = 4 << 20
-HOUSEKEEPING_S = 0.25  # of the session's housekeeping, which touches no order
 SHUTDOWN_S = 60.0  # of virtual time: the engine's own deadlines are shorter
-LINES_KEPT = 2_000  # of what the engine tells its parent
 TIDY_EVERY_S = 300.0  # of virtual time: what is checked is let go
+TIDIES_AN_HOUR = 12
+PEACE_S = 8.0  # before the end: whoever stands aside all that time has not recovered
+MOMENT_S = 3.0  # a kill that waits for its moment comes anyway after that
+RESTART_S = 1.0  # whoever starts the engine again tries so often
 MEMORY = Path("/dev/shm")
 FOLDER = "tickmaker-sim-"
+# What an engine may stand aside for in a market that nothing is wrong with.
+MARKET_HALTS = (
+    Halt.SPREAD | Halt.TOXICITY | Halt.REPEATED_EXECUTION | Halt.ONE_SIDED_FILLS
+    | Halt.FEED_STALE | Halt.LATENCY
+)  # fmt: skip
 FaceOf = Callable[[str, Core], Face]
-
-
-class Heard(Output):
-    """What the engine tells its parent, kept."""
-
-    def __init__(self) -> None:
-        self.is_broken = False
-        self.dropped = 0
-        self.lines: deque[dict[str, Any]] = deque(maxlen=LINES_KEPT)
-        self.has_lost_user = False
-
-    def emit(self, event: str, **fields: Any) -> None:
-        self.has_lost_user |= event == "connection" and fields["name"] == "USER"
-        self.lines.append({"event": event, "at_s": (clock.monotonic_ns() - START_NS) / 1e9,
-                           **fields})
-
-    def last(self, event: str) -> dict[str, Any]:
-        return next((line for line in reversed(self.lines) if line["event"] == event), {})
 
 
 def memory() -> Path | None:
@@ -125,25 +114,30 @@ class _Run:
         self.scenario = scenario
         self.folder = folder
         self.loop = loop
-        self.heard = Heard()
-        listing = catalogue(scenario.venue)[SYMBOL]
-        market = AgentMarket(
-            listing, seed, loop.wall_ns(), settings=paced(settings_of(listing), scenario.pace)
-        )
-        self.core = make_core(scenario.venue, [market], seed)
+        self.listings = listings_of(seed, scenario)
+        self.core = make_core(scenario.venue, [
+            AgentMarket(listing, seed, loop.wall_ns(),
+                        settings=paced(settings_of(listing), scenario.pace))
+            for listing in self.listings
+        ], seed)  # fmt: skip
         schedule = Schedule(seed=seed, fault=plan.venue)  # type: ignore[arg-type]
-        face = Faulty(face_of(scenario.venue, self.core), schedule)
+        self.face = Faulty(Named(face_of(scenario.venue, self.core)), schedule)
         dice = Random(f"sim network/{seed}")
-        self.network = Network(loop, face, dice, _weather(dice))
-        self.checker = Checker(listing.instrument, ACCOUNT)
-        self.audit = Audit({SYMBOL: listing.instrument})
+        self.network = Network(loop, self.face, dice, _weather(dice))
+        self.dice = Random(f"sim engine/{seed}")
+        instruments = [listing.instrument for listing in self.listings]
+        self.books = Books(scenario.venue, self.core, ACCOUNT, instruments)
+        self.lines: deque[dict[str, Any]] = deque(maxlen=LINES_KEPT)
+        self.lives: list[Life] = []
         self.trouble: list[str] = []
-        self.exit_code: int | None = None  # of the engine
-        self._is_started = False
+        self.rss_mib: list[int] = []  # each virtual hour
+        self._kills: list[EngineFault] = []  # whose time has come
+        self._struck = asyncio.Event()
+        self._down_ns = 0
         self._stopped_ns = 0  # when its ordered shutdown began
-        self._digest = hashlib.sha256()
-        self._truth_read = 0
-        self._segments_read = 0
+        self._aside: list[dict[str, Halt]] = []  # before the end, and at it
+        self._own_tasks: set[asyncio.Task[Any]] = set()
+        self._reconnects = self._kill_count = self._hand_orders = 0
         loop.set_exception_handler(self._on_loop_exception)
 
     def _on_loop_exception(
@@ -154,46 +148,85 @@ class _Run:
         if error is not None:
             loop.default_exception_handler(context)
 
+    def _own(self, work: Any) -> "asyncio.Task[Any]":
+        """A task that is none of the engine's."""
+        task: asyncio.Task[Any] = asyncio.ensure_future(work)
+        self._own_tasks.add(task)
+        return task
+
     # -- THE RUN ---
 
     async def whole(self) -> None:
-        keys = self.core.keys[ACCOUNT].keys[0]
-        network = self.network
-        edge = Edge(network.dial, lambda: network, SEGMENT_BYTES, HOUSEKEEPING_S)
-        self.session = Session(self._config(), keys.api_key, keys.secret, self.heard, edge)
+        self._own_tasks.add(asyncio.current_task())  # type: ignore[arg-type]
         self._plan_faults()
-        running = asyncio.create_task(self.session.run())
-        tidying = asyncio.create_task(self._tidy())
-        await asyncio.wait({running}, timeout=self.scenario.seconds)
-        self._is_started = self.session._hot is not None and self.session.supervisor.is_active
+        self.network.on_collected = self._on_collected
+        living = self._own(self._live())
+        beside = [self._own(self._tidy()), self._own(self._look())]
+        await asyncio.wait({living}, timeout=self.scenario.seconds)
         self._stopped_ns = self.loop.monotonic_ns() - START_NS
-        self.session.stop()
-        done, _ = await asyncio.wait({running}, timeout=SHUTDOWN_S)
-        tidying.cancel()
-        await asyncio.gather(tidying, return_exceptions=True)
+        self._kills.clear()
+        self._aside.append(self._halts())
+        life = self.lives[-1]
+        life.has_started = life.session.stage.is_active
+        life.session.stop()
+        done, _ = await asyncio.wait({living}, timeout=SHUTDOWN_S)
+        others = [task for task in self._own_tasks if task is not asyncio.current_task()]
+        for task in (*beside, *others):
+            task.cancel()
+        await asyncio.gather(*beside, *others, return_exceptions=True)
         if not done:
             self.trouble.append(f"the shutdown was not over after {SHUTDOWN_S:g} s")
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
-            self.exit_code = -1
-        else:
-            self.exit_code = running.result()
+            life.exit_code = -1
+            left = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
         self.network.shut()
 
-    def _config(self) -> Any:
-        urls = self.network.face.urls("http://127.0.0.1:1", "ws://127.0.0.1:2")
-        core = demo_core(SYMBOL, self.scenario.strategy or STRATEGY,
-                         f"{self.seed & 0xFFFFFFFF:08x}", self.seed)
-        return load({
-            "run_dir": str(self.folder), "rest_url": urls["rest_url"],
-            "ws_url": {name: urls["ws_url"][name] for name in WsUrls.model_fields},
-            "poll": "sleep", "cpu": None, "core": core,
-            "credential": {"kind": "local_exchange", "seed": self.seed, "account": ACCOUNT},
-        })  # fmt: skip
+    async def _live(self) -> None:
+        """Life after life, as long as each is killed, or can't start after one that was."""
+        while True:
+            life = self._new_life()
+            running = life.start()
+            struck = self._own(self._struck.wait())
+            await asyncio.wait({running, struck}, return_when=asyncio.FIRST_COMPLETED)
+            struck.cancel()
+            self._own_tasks.discard(struck)
+            if life.is_struck:
+                await life.bury(self._own_tasks)
+                self._struck.clear()
+                self._count(life)
+                await asyncio.sleep(self._down_ns / 1e9)
+                continue
+            life.exit_code = running.result()
+            self._count(life)
+            is_start = not life.session.stage.is_active and not life.heard.last("started")
+            if life.exit_code == EXIT_OK or not is_start or not life.number or self._stopped_ns:
+                return
+            await asyncio.sleep(RESTART_S)
+
+    def _new_life(self) -> Life:
+        number = len(self.lives)
+        keys = self.core.keys[ACCOUNT].keys[0]
+        config = config_of(
+            self.seed, number, self.scenario, self.listings, urls_of(self.network.face),
+            self.folder / f"run-{number}", self.folder / "state",
+        )
+        credentials = {NAME: (keys.api_key, keys.secret)}
+        life = Life(number, config, credentials, self.network, self.lines)
+        self.lives.append(life)
+        return life
+
+    def _count(self, life: Life) -> None:
+        self._reconnects += sum(account.reconnects for account in life.session.accounts)
+
+    # -- FAULTS ---
 
     def _plan_faults(self) -> None:
-        for fault in self.plan.wire:
-            self.loop.at_ns(START_NS + fault.at_ns, self._begin, fault)
+        for wire in self.plan.wire:
+            self.loop.at_ns(START_NS + wire.at_ns, self._begin, wire)
+        for fault in self.plan.engine:
+            self.loop.at_ns(START_NS + fault.at_ns, self._befall, fault)
 
     def _begin(self, fault: WireFault) -> None:
         network = self.network
@@ -210,94 +243,173 @@ class _Run:
         elif fault.kind == "split":
             network.split(fault.share, fault.for_ns)
 
+    def _befall(self, fault: EngineFault) -> None:
+        if fault.kind == "hand":
+            self._own(self._trade_by_hand(fault))
+        elif fault.moment == "any":
+            self._kill(fault)
+        else:
+            self._kills.append(fault)
+            moment = fault.model_copy(update={"moment": "any"})
+            due_ns = self.loop.monotonic_ns() + round(MOMENT_S * 1e9)
+            self.loop.at_ns(due_ns, self._kill_late, (fault, moment))
+
+    def _kill_late(self, both: tuple[EngineFault, EngineFault]) -> None:
+        if both[0] in self._kills:
+            self._kills.remove(both[0])
+            self._kill(both[1])
+
+    def _on_collected(self) -> None:
+        """The engine has done what it could at this moment; what it sent has not left yet."""
+        if self._kills and self.network.just_sent and self._kill(self._kills[0]):
+            self._kills.pop(0)
+
+    def _kill(self, fault: EngineFault) -> bool:
+        """False: not at this moment. Who is down already can't be killed."""
+        life = self.lives[-1] if self.lives else None
+        if life is None or life.is_struck or life.exit_code is not None or self._stopped_ns:
+            return True
+        if fault.moment == "any":
+            self.network.collect()  # what it wrote, it wrote
+        if self.lives[-1].is_struck:  # by the collection
+            return True
+        if not life.strike(fault, self.dice):
+            return False
+        self._kill_count += 1
+        self._down_ns = fault.for_ns
+        at_s = (self.loop.monotonic_ns() - START_NS) / 1e9
+        self.lines.append({"event": "killed", "at_s": at_s, "moment": fault.moment})
+        self._struck.set()
+        return True
+
+    async def _trade_by_hand(self, fault: EngineFault) -> None:
+        hand = Hand(
+            f"{self.plan.engine.index(fault)}h", self.network, self.core, self.face,
+            self.scenario.venue, self.core.keys[ACCOUNT].keys[1],
+            [listing.instrument for listing in self.listings],
+            Random(f"sim hand/{self.seed}/{fault.at_ns}"),
+        )  # fmt: skip
+        await hand.trade(fault.for_ns / 1e9, fault.per_s)
+        self._hand_orders += hand.orders
+
     # -- LOGS, AS THEY GROW ---
 
     async def _tidy(self) -> None:
         """A day's logs need not stay: read what is whole, then let it go."""
+        count = 0
         while True:
             await asyncio.sleep(TIDY_EVERY_S)
-            self._read_segments(keep=2)
-            # The truth never runs ahead of the journal: an intent is read before its order.
-            self._read_truth(self.checker.read_ns - START_NS + UTC_START_NS)
-            self.checker.tidy()
+            self.books.tidy(self.lives)
+            count += 1
+            if count % TIDIES_AN_HOUR == 0:
+                self.rss_mib.append(resident_mib())
 
-    def _read_segments(self, keep: int) -> None:
-        paths = sorted((self.folder / "journal").glob("*.jnl"))
-        for path in paths[: len(paths) - keep]:
-            data = path.read_bytes()
-            self._digest.update(data.rstrip(b"\0"))
-            if data[:1] != b"\0":
-                self.checker.on_segment(data)
-            self._segments_read += 1
-            path.unlink()
+    async def _look(self) -> None:
+        """Whether it stands aside in peace."""
+        await asyncio.sleep(max(0.0, self.scenario.seconds - PEACE_S))
+        self._aside.append(self._halts())
 
-    def _read_truth(self, until_ns: int) -> None:
-        truth = self.core.truth
-        for number, record in truth.since(self._truth_read):
-            if record.t_ns > until_ns:
-                break
-            self._truth_read = number + 1
-            self._digest.update(repr(record).encode())
-            self.checker.on_truth(record)
-            self.audit.on_truth(record)
-        truth.let_go(self._truth_read)
+    def _halts(self) -> dict[str, Halt]:
+        """By instrument, but for what the market is the reason of."""
+        session = self.lives[-1].session if self.lives else None
+        if session is None or not session.stage.is_active:
+            return {}
+        # A third of an address's weight is for snapshots; a bad stream may have cost all of it.
+        is_spent = any(account.snapshots.last_error for account in session.accounts)
+        excused = MARKET_HALTS | (Halt.BOOK | Halt.LINK) * is_spent
+        return {
+            instrument.key: instrument.bits & ~excused
+            for instrument, listing in zip(session.instruments, self.listings, strict=True)
+            if self._is_trading(listing)
+        }
+
+    def _is_trading(self, listing: Listing) -> bool:
+        return self.core.state(listing.instrument.key) is MarketState.TRADING
+
+    @property
+    def _can_start(self) -> bool:
+        """No engine starts on an instrument that is gone."""
+        return all(map(self._is_trading, self.listings))
 
     # -- THE END ---
 
-    def _may_miss(self) -> bool:
-        """Reports of fills may be lost: the engine has told of a lost user stream, or messages
-        of it vanish. What happened meanwhile it can't know."""
-        may_lose = self.heard.has_lost_user or self.plan.may_lose_reports
-        return may_lose and not self.scenario.is_strict
-
     def _end_of_engine(self) -> list[str]:
         """It has to run its whole time and to stop in order, whatever it had to bear."""
-        code, at_ns = self.exit_code, self._stopped_ns
+        life = self.lives[-1]
+        code, at_ns = life.exit_code, self._stopped_ns
         if code is None or code < 0:
             return []  # `trouble` says why
         if at_ns < round(self.scenario.seconds * 1e9):
             breach = f"the engine ended by itself after {at_ns / 1e9:.3f} s (exit code {code})"
-        elif not self._is_started:
+        elif not life.has_started and life.number and not self._can_start:
+            return []
+        elif not life.has_started:
             breach = f"the engine had not started after {at_ns / 1e9:g} s"
         elif code != EXIT_OK:
             breach = f"the engine did not stop in order (exit code {code})"
         else:
-            return []
-        if said := self.heard.last("error").get("what"):
+            return [*self._standing_aside()]
+        if said := life.heard.last("error").get("what"):
             breach += f"; it said: {said}"
         if faults := self.plan.in_force(self._stopped_ns):
             breach += f"; meanwhile {', '.join(faults)}"
         return [breach]
 
+    def _standing_aside(self) -> list[str]:
+        """Whoever found no peace in PEACE_S has not come to terms with what happened."""
+        if len(self._aside) < 2 or self.plan.in_force(self._stopped_ns):
+            return []
+        refused = (line["why"] for line in self.lines if line["event"] == "connection")
+        if any("status 418" in why for why in refused):
+            return []  # a handshake's refusal names no time: a ban is kept for minutes
+        before, after = self._aside
+        found = {key: bits & before.get(key, Halt.NONE) for key, bits in after.items()}
+        return [
+            f"{key} still stands aside after {PEACE_S:g} s of peace: {bits!s}"
+            for key, bits in found.items() if bits
+        ]  # fmt: skip
+
     def outcome(self) -> Outcome:
         """Whatever happened: what can be said of it."""
         virtual_s = (self.loop.monotonic_ns() - START_NS) / 1e9
-        self._read_segments(keep=0)
-        self._read_truth(1 << 62)
         outcome = Outcome(self.seed, self.plan.texts(), virtual_s=virtual_s)
-        outcome.lines = list(self.heard.lines)
+        outcome.lines = list(self.lines)
+        outcome.rss_mib = self.rss_mib
         outcome.breaches += self.trouble
-        hot = self.session._hot
         outcome.breaches += self._end_of_engine()
-        if hot is not None and self.exit_code is not None:
-            stopped = self.heard.last("stopped")
-            outcome.breaches += self.checker.finish(Belief(
-                hot.core.numbers(), hot.core.has_diverged, self.exit_code,
-                stopped.get("open_orders_at_venue"), self._may_miss(),
-            ))  # fmt: skip
-        outcome.breaches += self.audit.breaches
-        outcome.digest = self._digest.hexdigest()
+        is_over = not self.lives[-1].has_started and not self._can_start
+        outcome.breaches += self.books.close(self.lives, self._last_words(), is_over)
+        outcome.digest = self.books.digest
         outcome.figures = {
-            "orders": self.checker.orders,
-            "fills": self.checker.fills,
-            "missed_fills": self.checker.missed,
+            **self.books.figures,
+            "lives": len(self.lives),
+            "kills": self._kill_count,
+            "hand_orders": self._hand_orders,
             "messages_down": self.network.messages_down,
             "messages_up": self.network.messages_up,
             "face_steps": self.network.steps,
             "throttled": self.network.throttled,
-            "reconnects": self.session.supervisor.reconnects if hot is not None else 0,
+            "reconnects": self._reconnects,
         }
         return outcome
+
+    def _last_words(self) -> LastWords | None:
+        life = self.lives[-1]
+        if life.exit_code is None:
+            return None
+        numbers = {
+            listing.instrument.key: instrument.core.numbers()
+            for instrument, listing in zip(life.session.instruments, self.listings, strict=True)
+            if instrument.is_built
+        }
+        left = life.heard.last("stopped").get("open_orders_at_venue")
+        return LastWords(numbers, life.exit_code, left)
+
+
+def resident_mib() -> int:
+    """Of this process's memory, engine and exchange together."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * mmap.PAGESIZE >> 20
 
 
 def _weather(dice: Random) -> Weather:

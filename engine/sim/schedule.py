@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from engine.errors import EXIT_USAGE, TickmakerError
 from engine.exchange.faults_file import parse_schedule
 from engine.exchange.faults_schedule import KINDS, Fault, S, Schedule, Span, fault
-from engine.sim.outcome import ENGINE_VENUE
+
+MOMENTS = ("any", "input", "message", "send")  # of a kill: sim/death.py
 
 # What each kind reads of its table, but for `at`; anything else there would do nothing.
 WIRE_FIELDS = {
@@ -32,7 +33,7 @@ WIRE_FIELDS = {
 WIRE_KINDS = tuple(WIRE_FIELDS)
 CONN_KINDS = ("cut", "wire_half_open")  # of connections; there is none to lose in `http`
 TABLE = re.compile(r"\s*\[")
-WIRE_HEAD = re.compile(r"\s*\[\[\s*wire\s*\]\]")
+OUR_HEAD = re.compile(r"\s*\[\[\s*(wire|engine)\s*\]\]")
 What = Literal["market", "user", "trade", "http"]
 
 
@@ -73,20 +74,62 @@ class WireFault(BaseModel):
         return " ".join(words) + (", with what was sent" if self.is_up_lost else "")
 
 
-class Plan(NamedTuple):
-    """All that goes wrong in one run, by number: first the venue's, then the wire's."""
+ENGINE_FIELDS = {"kill": ("for", "moment", "torn", "up_lost"), "hand": ("for", "per_s")}
+ENGINE_KINDS = tuple(ENGINE_FIELDS)
 
-    venue: tuple[Fault, ...]
-    wire: tuple[WireFault, ...]
+
+class EngineFault(BaseModel):
+    """Of the engine's process, or of its account: a kill, or somebody who trades by hand."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal[ENGINE_KINDS]  # type: ignore[valid-type]
+    at_ns: Span = Field(0, alias="at")
+    for_ns: Span = Field(1 * S, alias="for")  # kill: until it is started again
+    # kill: behind which step of an input (sim/death.py); the next time that it comes to that
+    moment: Literal[MOMENTS] = "any"  # type: ignore[valid-type]
+    is_torn: bool = Field(False, alias="torn")  # a record was being written
+    is_up_lost: bool = Field(False, alias="up_lost")  # what it had just sent is lost, too
+    per_s: Annotated[float, Field(gt=0, le=20)] = 1.0  # hand: acts
+
+    @model_validator(mode="after")
+    def _says_nothing_idle(self) -> "EngineFault":
+        fields = type(self).model_fields
+        told = {fields[name].alias or name for name in self.model_fields_set}
+        if idle := sorted(told - {"kind", "at", *ENGINE_FIELDS[self.kind]}):
+            raise ValueError(f"{self.kind} has no {', '.join(idle)}")
+        return self
+
+    @property
+    def window_ns(self) -> int:
+        return self.for_ns
+
+    def __str__(self) -> str:
+        words = [f"{self.at_ns / 1e9:.3f} s: {self.kind}", f"for {self.for_ns / 1e9:.3f} s"]
+        if self.kind == "hand":
+            return " ".join([*words, f"per_s {self.per_s:g}"])
+        words += [f"moment {self.moment}"]
+        words += ["torn"] * self.is_torn + ["with what was sent"] * self.is_up_lost
+        return " ".join(words)
+
+
+class Plan(NamedTuple):
+    """All that goes wrong in one run, by number: the venue's, the wire's, then the engine's."""
+
+    venue: tuple[Fault, ...] = ()
+    wire: tuple[WireFault, ...] = ()
+    engine: tuple[EngineFault, ...] = ()
 
     def __len__(self) -> int:
-        return len(self.venue) + len(self.wire)
+        return len(self.faults)
 
     def only(self, numbers: Sequence[int]) -> "Plan":
-        kept, count = set(numbers), len(self.venue)
+        kept, wires = set(numbers), len(self.venue)
+        engines = wires + len(self.wire)
         return Plan(
             tuple(fault for i, fault in enumerate(self.venue) if i in kept),
-            tuple(fault for i, fault in enumerate(self.wire, count) if i in kept),
+            tuple(fault for i, fault in enumerate(self.wire, wires) if i in kept),
+            tuple(fault for i, fault in enumerate(self.engine, engines) if i in kept),
         )
 
     def in_force(self, t_ns: int) -> list[str]:
@@ -103,20 +146,13 @@ class Plan(NamedTuple):
         return told
 
     @property
-    def faults(self) -> "list[Fault | WireFault]":
+    def faults(self) -> "list[Fault | WireFault | EngineFault]":
         """By number."""
-        return [*self.venue, *self.wire]
-
-    @property
-    def may_lose_reports(self) -> bool:
-        """Whether account reports may vanish without the connection being lost."""
-        return any(
-            fault.kind in SILENT_LOSSES and getattr(fault, "conn", "any") in ("any", "user")
-            for fault in self.venue
-        )
+        return [*self.venue, *self.wire, *self.engine]
 
     def texts(self) -> list[str]:
-        return [_text(fault) for fault in self.venue] + [str(fault) for fault in self.wire]
+        ours = [*self.wire, *self.engine]
+        return [_text(fault) for fault in self.venue] + [str(fault) for fault in ours]
 
 
 def _text(venue_fault: Fault) -> str:
@@ -141,39 +177,51 @@ def read_plan(path: Path) -> Plan:
             f"--schedule {path}: can't be read: {reason}", "Give a TOML file, or `swarm`.",
             EXIT_USAGE,
         ) from None
-    rest, tables = _without_wire(text)
+    rest, tables = _without_ours(text)
     venue = parse_schedule(rest, str(path)).fault
-    return Plan(venue, tuple(_wire(table, line, path) for line, table in tables))
+    made = {
+        name: tuple(
+            _made(shape, name, table, line, path) for line, kind, table in tables if kind == name
+        )
+        for name, shape in SHAPES.items()
+    }  # fmt: skip
+    return Plan(venue, made["wire"], made["engine"])  # type: ignore[arg-type]
 
 
-def _without_wire(text: str) -> tuple[str, list[tuple[int, str]]]:
-    """The text with [[wire]] tables blanked, line for line, and (line, text) of each of them."""
+def _without_ours(text: str) -> tuple[str, list[tuple[int, str, str]]]:
+    """The text with [[wire]] and [[engine]] tables blanked, line for line, and (line, which,
+    text) of each of them."""
     rest: list[str] = []
-    tables: list[tuple[int, list[str]]] = []
-    is_wire = False
+    tables: list[tuple[int, str, list[str]]] = []
+    is_ours = False
     for number, line in enumerate(text.splitlines(), 1):
         if TABLE.match(line):
-            is_wire = WIRE_HEAD.match(line) is not None
-            if is_wire:
-                tables.append((number, []))
-        elif is_wire:
-            tables[-1][1].append(line)
-        rest.append("" if is_wire else line)
-    return "\n".join(rest), [(number, "\n".join(lines)) for number, lines in tables]
+            head = OUR_HEAD.match(line)
+            is_ours = head is not None
+            if head:
+                tables.append((number, head[1], []))
+        elif is_ours:
+            tables[-1][2].append(line)
+        rest.append("" if is_ours else line)
+    return "\n".join(rest), [(number, name, "\n".join(lines)) for number, name, lines in tables]
 
 
-def _wire(table: str, line: int, path: Path) -> WireFault:
+SHAPES: dict[str, type[BaseModel]] = {"wire": WireFault, "engine": EngineFault}
+
+
+def _made(shape: type[BaseModel], name: str, table: str, line: int, path: Path) -> BaseModel:
     try:
-        return WireFault.model_validate(tomllib.loads(table))
+        return shape.model_validate(tomllib.loads(table))
     except tomllib.TOMLDecodeError as error:
         reason = f"no TOML: {error}"
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(map(str, first["loc"]))
-        reason = f"wire: {field}: {first['msg']}".replace(": : Value error", "")
+        reason = f"{name}: {field}: {first['msg']}".replace(": : Value error", "")
+    kinds = WIRE_KINDS if shape is WireFault else ENGINE_KINDS
     raise TickmakerError(
         f"{path}:{line}: {reason}",
-        f"docs/sim.md lists the fields; kinds: {', '.join(WIRE_KINDS)}.", EXIT_USAGE,
+        f"docs/sim.md lists the fields; kinds: {', '.join(kinds)}.", EXIT_USAGE,
     )
 
 
@@ -182,41 +230,36 @@ def _wire(table: str, line: int, path: Path) -> WireFault:
 WARM_S = 3.0  # an engine has started and quotes by then
 CALM_S = 20.0  # before the end: time to recover in
 
-# Not for the engine: what it does not use yet, and a new tick, which it can only stand aside from
-# (its intents are in old ticks, the checker's sums would mean nothing). docs/sim.md says more.
-ENGINE_KINDS = tuple(kind for kind in KINDS if kind not in ("revocation_refused", "tick_change"))
-# Messages that a user stream has lost without a word: what a venue never does on a live TCP
-# connection, and what no client could notice but by asking.
-SILENT_LOSSES = frozenset(
-    {"drop", "garble", "truncate", "silent_subscribe", "heartbeat_only", "half_open"}
-)
-# A scripted client may meet all of them; but the audit's sums are in ticks, too.
-CLIENT_KINDS = tuple(kind for kind in KINDS if kind != "tick_change")
+# Not drawn: what the engine does not use yet, and a new tick, which it can only stand aside from
+# (its intents are in old ticks, the audit's sums would mean nothing). docs/sim.md says more.
+VENUE_KINDS = tuple(kind for kind in KINDS if kind not in ("revocation_refused", "tick_change"))
+# Bybit's ban lasts ten minutes, and names no time: the engine keeps it, and outlives no short run.
+TOO_LONG = {"bybit": frozenset({"banned"})}
 
 
-def wire_kinds(venue: str) -> tuple[str, ...]:
-    """Scripted clients have no sockets: only an end of a connection can reach them."""
-    return WIRE_KINDS if venue == ENGINE_VENUE else ("cut",)
-
-
-def swarm(seed: int, seconds: float, venue_name: str = ENGINE_VENUE) -> Plan:
+def swarm(seed: int, seconds: float, venue_name: str) -> Plan:
     """A random subset of the kinds, each a few times, between the warm-up and the calm."""
     dice = Random(f"sim swarm/{seed}")
     end_s = max(seconds - CALM_S, WARM_S + 1.0)
     venue = []
-    for kind in ENGINE_KINDS if venue_name == ENGINE_VENUE else CLIENT_KINDS:
+    for kind in VENUE_KINDS:
         if dice.random() < 0.25:
             for _ in range(dice.randint(1, 2)):
                 venue.append(_venue_fault(dice, kind, end_s))
+    venue = [one for one in venue if one.kind not in TOO_LONG.get(venue_name, ())]
     wire = []
     for kind in WIRE_KINDS:
         if dice.random() < 0.25:
             for _ in range(dice.randint(1, 2)):
                 wire.append(_wire_fault(dice, kind, end_s))
-    wire = [one for one in wire if one.kind in wire_kinds(venue_name)]
-    venue.sort(key=lambda fault: fault.at_ns)
-    wire.sort(key=lambda fault: fault.at_ns)
-    return Plan(tuple(venue), tuple(wire))
+    engine = []
+    for kind in ENGINE_KINDS:
+        if dice.random() < 0.35:
+            for _ in range(dice.randint(1, 2)):
+                engine.append(_engine_fault(dice, kind, end_s))
+    for found in (venue, wire, engine):
+        found.sort(key=lambda fault: fault.at_ns)
+    return Plan(tuple(venue), tuple(wire), tuple(engine))
 
 
 def _moment(dice: Random, end_s: float) -> tuple[str, str]:
@@ -264,3 +307,18 @@ def _wire_fault(dice: Random, kind: str, end_s: float) -> WireFault:
     }
     kept = {name: drawn[name] for name in WIRE_FIELDS[kind]}
     return WireFault.model_validate({"kind": kind, "at": at, **kept})
+
+
+def _engine_fault(dice: Random, kind: str, end_s: float) -> EngineFault:
+    at, for_ = _moment(dice, end_s)
+    drawn = {
+        "for": for_,
+        "moment": dice.choice((*MOMENTS, "any")),
+        "torn": dice.random() < 0.5,
+        "up_lost": dice.random() < 0.5,
+        "per_s": dice.choice((0.3, 1.0, 3.0)),
+    }
+    if drawn["moment"] == "send":
+        drawn["up_lost"] = False  # what was sent is what it is about
+    kept = {name: drawn[name] for name in ENGINE_FIELDS[kind]}
+    return EngineFault.model_validate({"kind": kind, "at": at, **kept})

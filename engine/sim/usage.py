@@ -10,14 +10,16 @@ from pathlib import Path
 
 from engine.errors import EXIT_USAGE, TickmakerError
 from engine.exchange.stack import VENUES
-from engine.sim.outcome import ENGINE_VENUE, SYMBOLS, Scenario
-from engine.sim.schedule import Plan, WireFault, read_plan, swarm, wire_kinds
+from engine.sim.engines import listings_of
+from engine.sim.outcome import Scenario
+from engine.sim.schedule import Plan, read_plan, swarm
 from fastcore.strategy_table import BUILTINS
 
 SEEDS_MAX = 1_000_000
 SECONDS_MIN, SECONDS_MAX = 5.0, 30 * 86_400.0
 PACE_MIN, PACE_MAX = 0.001, 10.0
 JOBS_MAX = 256
+INSTRUMENTS_MAX = 200
 SEEDS = re.compile(r"([0-9]{1,18})(?:\.\.([0-9]{1,18}))?", re.ASCII)
 NUMBERS = re.compile(r"[0-9]{1,6}(?:,[0-9]{1,6})*", re.ASCII)
 
@@ -27,9 +29,10 @@ def refusal(what: str, remedy: str) -> TickmakerError:
 
 
 def check_scenario(scenario: Scenario) -> None:
-    venue = scenario.venue
-    if venue not in VENUES:
-        raise refusal(f"--venue {venue!r} is unknown", f"Pass one of {', '.join(VENUES)}.")
+    if scenario.venue not in VENUES:
+        raise refusal(
+            f"--venue {scenario.venue!r} is unknown", f"Pass one of {', '.join(VENUES)}."
+        )
     if not (isfinite(scenario.seconds) and SECONDS_MIN <= scenario.seconds <= SECONDS_MAX):
         raise refusal(
             f"--seconds is {scenario.seconds:g}",
@@ -41,15 +44,15 @@ def check_scenario(scenario: Scenario) -> None:
             f"Pass {PACE_MIN:g} to {PACE_MAX:g}; 1: a liquid market's.",
         )
     if scenario.strategy:
-        _check_strategy(scenario.strategy, venue)
-
-
-def _check_strategy(name: str, venue: str) -> None:
-    if venue != ENGINE_VENUE:
+        _check_strategy(scenario.strategy)
+    if not 0 <= scenario.instruments <= INSTRUMENTS_MAX:
         raise refusal(
-            f"--strategy {name}: no engine runs on {venue}, scripted clients do",
-            f"Leave it out, or pass --venue {ENGINE_VENUE}.",
+            f"--instruments is {scenario.instruments}",
+            f"Pass 1 to {INSTRUMENTS_MAX}; 0: by the seed.",
         )
+
+
+def _check_strategy(name: str) -> None:
     usable = sorted(one for one, row in BUILTINS.items() if not row.needs_reference)
     if name not in usable:
         is_known = name in BUILTINS
@@ -79,7 +82,7 @@ def plan_of(schedule: str, scenario: Scenario) -> Plan | None:
     if schedule == "swarm":
         return None
     if schedule == "none":
-        return Plan((), ())
+        return Plan()
     plan = read_plan(Path(schedule))
     for number, reason in enumerate(_idle(plan, scenario)):
         if reason:
@@ -92,7 +95,7 @@ def plan_of(schedule: str, scenario: Scenario) -> Plan | None:
 
 def _idle(plan: Plan, scenario: Scenario) -> list[str]:
     """Why each fault would do nothing, or nothing that could be judged; empty: it is fit."""
-    venue, symbols = scenario.venue, SYMBOLS[scenario.venue]
+    symbols = [listing.instrument.key for listing in listings_of(0, scenario)]
     reasons = []
     for fault in plan.faults:
         symbol, reason = getattr(fault, "symbol", ""), ""
@@ -100,9 +103,7 @@ def _idle(plan: Plan, scenario: Scenario) -> list[str]:
             reason = f"it begins after the {scenario.seconds:g} s of the run"
         elif symbol and symbol not in symbols:
             reason = f"no symbol {symbol} here; there is {', '.join(symbols)}"
-        elif isinstance(fault, WireFault) and fault.kind not in wire_kinds(venue):
-            reason = f"on {venue} the wire knows only: {', '.join(wire_kinds(venue))}"
-        elif fault.kind == "tick_change" and venue != ENGINE_VENUE:
+        elif fault.kind == "tick_change":
             reason = "the audit's sums are in ticks: a new one is left out"
         reasons.append(reason)
     return reasons

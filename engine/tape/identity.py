@@ -63,6 +63,11 @@ class Identity:
     source_name: str = ""
     _traits: dict[str, _Traits] = field(default_factory=dict)
 
+    @classmethod
+    def live(cls, symbol: str, venue: str) -> "Identity":
+        """Of one that is known: single trades, one depth stream."""
+        return cls(symbol, venue, frozenset(), _traits={symbol: _Traits(has_trades=True)})
+
     @property
     def is_bybit(self) -> bool:
         return self.venue.startswith("bybit")

@@ -11,6 +11,7 @@ cdef enum:
 
 cdef class DecoderBase:
     cdef Event event           # of the last decode() or next_event(); `kind` says what is valid
+    cdef readonly int64_t retry_after_ms   # of the last reply, UTC: keep away until; 0: not said
     cdef int pending           # events of the same frame still to be had by next_event()
     # buf[0:size], one whole message -> EV_* (> 0), or E_* (< 0) with event.kind EV_NONE and nothing
     # pending: a frame is checked in full before its first event is given. Levels stand in the

@@ -13,7 +13,6 @@ from fastcore.types cimport ns_t, seq_t
 cdef class Decoder(DecoderBase):
     cdef Spellings _spellings
     cdef Frame _frame
-    cdef readonly int64_t retry_after_ms       # of the last reply, UTC: banned until; 0: not said
     cdef readonly seq_t canceled_intent_id     # of the last reply: what cancelReplace cancelled; -1
     cdef bint _has_prefix
     cdef uint8_t[CLIENT_PREFIX_SIZE] _prefix

@@ -29,7 +29,7 @@ cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.stdio cimport snprintf
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcpy, memset
 
 from fastcore.check cimport fc_likely, fc_unlikely
 from fastcore.codec.binance_account cimport (
@@ -50,15 +50,15 @@ from fastcore.codec.binance_order cimport (
     letter_text, letter_uint, read_order_numbers, read_order_words,
 )
 from fastcore.codec.binance_reply cimport (
-    CLIENT_PREFIX_SIZE, INTENT_DIGITS, hex_value, read_reply,
+    CLIENT_PREFIX_SIZE, read_reply,
 )
 from fastcore.codec.binance_walk cimport is_own_stream, is_partial_stream, walk_message
+from fastcore.codec.text cimport client_intent
 from fastcore.types cimport (
-    CLIENT_ID_SIZE, E_FULL, E_MALFORMED, E_OTHER_SYMBOL, E_RANGE, E_UNKNOWN, EV_ACCOUNT,
-    EV_AGG_TRADE, EV_BEST, EV_DEPTH, EV_IGNORED, EV_LISTEN_KEY_EXPIRED, EV_NONE, EV_ORDER,
-    EV_SNAPSHOT, EV_TRADE, EV_VENUE_SHUTDOWN, LEVELS_MAX, OK, SIDE_BUY, SIDE_SELL,
-    AccountEvent, BestEvent, DepthEvent, Event, Level, OrderEvent, ReplyEvent, TradeEvent,
-    ns_t, seq_t,
+    E_FULL, E_MALFORMED, E_OTHER_SYMBOL, E_RANGE, E_UNKNOWN, EV_ACCOUNT, EV_AGG_TRADE, EV_BEST,
+    EV_DEPTH, EV_IGNORED, EV_LISTEN_KEY_EXPIRED, EV_NONE, EV_ORDER, EV_SNAPSHOT, EV_TRADE,
+    EV_VENUE_SHUTDOWN, LEVELS_MAX, OK, SIDE_BUY, SIDE_SELL, AccountEvent, BestEvent, DepthEvent,
+    Event, Level, OrderEvent, ReplyEvent, TradeEvent, ns_t, seq_t,
 )
 
 from fastcore.types import Code, EventKind
@@ -315,11 +315,9 @@ cdef class Decoder(DecoderBase):
         return kind
 
     cdef seq_t _own_intent(self, const Text* client_id) noexcept nogil:
-        """Intent of a client order id of ours, else -1."""
-        if (not self._has_prefix or client_id.size != <int64_t> CLIENT_ID_SIZE
-                or memcmp(client_id.at, self._prefix, CLIENT_PREFIX_SIZE) != 0):
-            return -1
-        return hex_value(client_id.at + CLIENT_PREFIX_SIZE, INTENT_DIGITS)
+        """Intent of a client order id of this run, else INTENT_*."""
+        return client_intent(client_id.at, client_id.size, self._prefix,
+                             CLIENT_PREFIX_SIZE if self._has_prefix else 0)
 
     cdef int _finish_order(self, const Letters* letters, bint is_spot) noexcept nogil:
         cdef Frame* frame = &self._frame

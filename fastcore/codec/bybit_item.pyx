@@ -17,9 +17,7 @@ Source: bybit-exchange.github.io/docs/v5, websocket: public trade; private order
 execution, position, wallet; enum definitions.
 """
 from libc.stdint cimport int32_t, int64_t
-from libc.string cimport memcmp
 
-from fastcore.codec.binance_reply cimport CLIENT_PREFIX_SIZE, INTENT_DIGITS
 from fastcore.codec.binance_frame cimport Text, text_is
 from fastcore.codec.bybit_frame cimport (
     NAME_BT, NAME_CATEGORY, NAME_COIN, NAME_CUM_EXEC_QTY, NAME_EXEC_FEE, NAME_EXEC_ID,
@@ -33,11 +31,11 @@ from fastcore.codec.bybit_value cimport (
     has_value, id_number, item_bool, item_e8, item_id, item_ms_text, item_side, item_text,
     item_uint, item_units, item_units_or_zero, ms_to_ns, same_text,
 )
-from fastcore.codec.text cimport read_hex
+from fastcore.codec.text cimport client_intent
 from fastcore.types cimport (
-    CLIENT_ID_SIZE, E_MALFORMED, E_OTHER_SYMBOL, E_UNKNOWN, E_UNSUPPORTED, EXEC_CALCULATED,
-    EXEC_CANCELED, EXEC_EXPIRED, EXEC_REJECTED, EXEC_STATUS, EXEC_TRADE, FEE_BASE, FEE_OTHER,
-    FEE_QUOTE, OK, ORD_CANCELED, ORD_EXPIRED, ORD_FILLED, ORD_NEW, ORD_PARTIALLY_FILLED,
+    E_MALFORMED, E_OTHER_SYMBOL, E_UNKNOWN, E_UNSUPPORTED, EXEC_CALCULATED, EXEC_CANCELED,
+    EXEC_EXPIRED, EXEC_REJECTED, EXEC_STATUS, EXEC_TRADE, FEE_BASE, FEE_OTHER, FEE_QUOTE,
+    INTENT_STRANGER, OK, ORD_CANCELED, ORD_EXPIRED, ORD_FILLED, ORD_NEW, ORD_PARTIALLY_FILLED,
     ORD_REJECTED, AccountEvent, OrderEvent, ReplyEvent, TradeEvent, seq_t,
 )
 
@@ -62,14 +60,12 @@ cdef int _is_our_instrument(const Item* item, const Owner* owner) noexcept nogil
 
 
 cdef int _intent(const Item* item, const Owner* owner, seq_t* out) noexcept nogil:
-    """Intent of a client order id of ours, else -1."""
+    """Intent of a client order id of this run, else INTENT_*."""
     cdef Text text
-    out[0] = -1
+    out[0] = INTENT_STRANGER
     if item_text(item, NAME_ORDER_LINK_ID, &text) != OK:
         return E_MALFORMED
-    if (owner.prefix.size == CLIENT_PREFIX_SIZE and text.size == <int64_t> CLIENT_ID_SIZE
-            and memcmp(text.at, owner.prefix.at, CLIENT_PREFIX_SIZE) == 0):
-        out[0] = read_hex(text.at + CLIENT_PREFIX_SIZE, INTENT_DIGITS)
+    out[0] = client_intent(text.at, text.size, owner.prefix.at, owner.prefix.size)
     return OK
 
 

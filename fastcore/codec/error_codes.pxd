@@ -7,6 +7,7 @@ plain refusal: the request was not carried out, and asking again in the same wor
 
                         Binance (spot, USD-M)          Bybit v5
     may be carried out  408, 5xx, -1006, -1007         10000, 10016
+    id is taken         -4116 (USD-M)                  110072, 170141
     too fast            418, 429, -1003, -1015         10006, 10018, 10403, 10429, 20003, 170005,
                                                        170222
     clock               -1021                          10002
@@ -21,8 +22,10 @@ from libc.stdint cimport int64_t
 
 
 cdef inline bint is_ambiguous(int status, int code) noexcept nogil:
-    """The order may live all the same: only a query or a push knows."""
-    return status >= 500 or status == 408 or code == -1006 or code == -1007
+    """The order may live all the same: only a query or a push knows. An id that is taken is one:
+    ours are sent once each, so it is this very order that is there already."""
+    return (status >= 500 or status == 408 or code == -1006 or code == -1007 or code == -4116
+            or code == 110072 or code == 170141)
 
 
 cdef inline bint is_too_fast(int status, int code) noexcept nogil:

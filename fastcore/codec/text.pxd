@@ -4,9 +4,9 @@
 A writer puts its bytes at p and returns after them; the caller has made the room.
 """
 from libc.stdint cimport int64_t, uint8_t
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy
 
-from fastcore.types cimport seq_t
+from fastcore.types cimport CLIENT_ID_SIZE, INTENT_EARLIER, INTENT_STRANGER, seq_t
 
 cdef extern from *:
     """
@@ -36,6 +36,20 @@ cdef inline seq_t read_hex(const uint8_t* p, int digit_count) noexcept nogil:
         else:
             return -1
     return value
+
+
+cdef inline seq_t client_intent(const uint8_t* id, int64_t size, const uint8_t* prefix,
+                                int64_t prefix_size) noexcept nogil:
+    """Intent of a client order id that begins with `prefix`; INTENT_EARLIER for one of ours, but
+    of another run; INTENT_STRANGER for anything else. A prefix of size 0: none is ours."""
+    if size != <int64_t> CLIENT_ID_SIZE or prefix_size == 0:
+        return INTENT_STRANGER
+    if memcmp(id, prefix, <size_t> prefix_size) == 0:
+        return read_hex(id + prefix_size, CLIENT_ID_SIZE - <int> prefix_size)
+    if (id[0] == c"t" and id[1] == c"m" and read_hex(id + 2, 8) >= 0 and id[10] == c"-"
+            and read_hex(id + 11, 2) >= 0 and id[13] == c"-" and read_hex(id + 14, 12) >= 0):
+        return INTENT_EARLIER
+    return INTENT_STRANGER
 
 
 cdef inline uint8_t* write_text(uint8_t* p, const char* text, int64_t size) noexcept nogil:

@@ -314,6 +314,8 @@ class Decoder:
     def _intent(self, client_id: str) -> int:
         if self.prefix and re.fullmatch(re.escape(self.prefix) + "[0-9a-f]{12}", client_id):
             return int(client_id[-12:], 16)
+        if self.prefix and re.fullmatch("tm[0-9a-f]{8}-[0-9a-f]{2}-[0-9a-f]{12}", client_id):
+            return -2
         return -1
 
     def _order(self, m: dict[str, Any], o: object, is_spot: bool) -> tuple[int, dict[str, object]]:

@@ -303,6 +303,8 @@ class BybitDecoder:
         link = text(item.get("orderLinkId"))
         if self.prefix and re.fullmatch(re.escape(self.prefix) + "[0-9a-f]{12}", link):
             return int(link[-12:], 16)
+        if self.prefix and re.fullmatch("tm[0-9a-f]{8}-[0-9a-f]{2}-[0-9a-f]{12}", link):
+            return -2
         return -1
 
     def _px_or_zero(self, item: Fields, name: str) -> int:

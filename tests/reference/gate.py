@@ -16,7 +16,7 @@ WORKING = {
 LIVE = {OrderState.NEW, OrderState.PARTIALLY_FILLED}
 BARS_EXIT = (
     Halt.BOOK | Halt.CLOCK | Halt.JOURNAL | Halt.RATE_LIMIT | Halt.RECONCILING
-    | Halt.TRADE_STREAM | Halt.USER_STREAM
+    | Halt.TRADE_STREAM | Halt.USER_STREAM | Halt.LINK | Halt.VENUE
 )  # fmt: skip
 
 

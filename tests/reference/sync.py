@@ -42,6 +42,7 @@ class Sync:
     def _forget_ids(self) -> None:
         self.last_update_id = -1
         self.edges: tuple[int, int] = (0, 0)
+        self.restart_seq = -1
         self.is_fusable = self.rule != SyncRule.BYBIT
 
     @property
@@ -79,8 +80,10 @@ class Sync:
         diff = Diff(first, final, prev, list(bids), list(asks))
         if self.snapshot_wanted:
             return self._wait(diff)
-        is_synced_spot = self.rule == SyncRule.SPOT and self.state == SyncState.SYNCED
-        if is_synced_spot and first <= final <= self.last_update_id:
+        is_chained = self.state == SyncState.SYNCED and self._is_next(diff)
+        if not is_chained and self.state == SyncState.SYNCED and (
+            first <= final <= self.last_update_id and prev <= final
+        ):
             self.stale_drops += 1
             return 0
         if self.state == SyncState.ANCHORING:
@@ -105,6 +108,9 @@ class Sync:
             self.resubscribe_wanted = True
             return 0
         if final != self.last_update_id + 1:
+            if self._is_repeated(final, cross_seq):
+                self.stale_drops += 1
+                return 0
             return self._lose(Code.GAP)
         self.is_fusable = cross_seq > 0
         code: int = self.book.apply_depth_lists(final, cross_seq or final, -1, bids, asks)
@@ -112,6 +118,12 @@ class Sync:
             return self._lose(code)
         self.last_update_id = final
         return 1
+
+    def _is_repeated(self, final: int, cross_seq: int) -> bool:
+        """By seq where both messages tell it, else by u."""
+        if self.is_fusable and cross_seq > 0:
+            return bool(cross_seq <= self.book.depth_update_id)
+        return final <= self.last_update_id
 
     def on_partial_lists(self, final: int, bids: Sequence[Row], asks: Sequence[Row]) -> int:
         if self.rule != SyncRule.PARTIAL:
@@ -129,7 +141,13 @@ class Sync:
     def _on_stream_snapshot(
         self, final: int, bids: Sequence[Row], asks: Sequence[Row], cross_seq: int
     ) -> int:
+        if self.is_live and self.is_fusable and cross_seq > 0:
+            is_copy = self._is_repeated(final, cross_seq)
+            if cross_seq == self.restart_seq if final == 1 else is_copy:
+                self.stale_drops += 1
+                return 0
         self.book.clear()
+        self.restart_seq = cross_seq if final == 1 else -1
         self.is_fusable = cross_seq > 0
         code: int = self.book.apply_snapshot_lists(cross_seq or final, bids, asks)
         if code != Code.OK:
@@ -221,6 +239,9 @@ class Sync:
         return code
 
     def _wait(self, diff: Diff) -> int:
+        if self.waiting and diff.first <= diff.final <= self.waiting[-1].final:
+            self.stale_drops += 1
+            return 0
         levels = sum(len(kept.bids) + len(kept.asks) for kept in [*self.waiting, diff])
         is_full = len(self.waiting) == self.events_max or levels > self.levels_max
         if is_full:

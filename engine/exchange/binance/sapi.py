@@ -52,7 +52,7 @@ class Sapi:
         may_trade = "trade" in key.permissions
         flags = {
             "enableReading": "read" in key.permissions,
-            "enableWithdrawals": False,
+            "enableWithdrawals": "withdraw" in key.permissions,
             "enableInternalTransfer": False,
             "enableMargin": False,
             "enableFutures": may_trade and self._is_futures,

@@ -29,6 +29,7 @@ FIRST_UID = 354_937_868
 ZERO_RATES = (
     '{"maker":"0.00000000","taker":"0.00000000","buyer":"0.00000000","seller":"0.00000000"}'
 )
+NO_BURN = '{"spotBNBBurn":false,"interestBNBBurn":false}'
 PPM_PER_BIP = 100
 
 
@@ -69,6 +70,8 @@ class SpotAccount:
             for path, (handler, weight) in table.items()
         }
         rest["GET", "/api/v3/openOrders"] = self._open_route()
+        rest["GET", "/sapi/v1/bnbBurn"] = Route(lambda call: NO_BURN, Security.READ, 1)
+        rest["POST", "/sapi/v1/bnbBurn"] = Route(self._burn, Security.TRADE, 1)
         rest["GET", "/sapi/v1/asset/tradeFee"] = Route(self._trade_fee, Security.READ, 1)
         return rest
 
@@ -141,6 +144,13 @@ class SpotAccount:
                 f'"takerCommission":"{_short(taker)}"}}'
             )
         return f"[{','.join(texts)}]"
+
+    def _burn(self, call: Call) -> str:
+        """Fees are taken in what a trade brings, never in BNB."""
+        for name in ("spotBNBBurn", "interestBNBBurn"):
+            if boolean(call.params, name):
+                raise SpotError(-1020)  # not built
+        return NO_BURN
 
     # -- ORDERS AND TRADES ---
 

@@ -18,6 +18,8 @@ from engine.exchange.terms import Reason
 
 MS = 1_000_000
 TRADES_MAX = 1_000
+WEEK_MS = 7 * 86_400_000  # the longest time that a request for trades may span
+BAD_COMBINATION = "Combination of optional parameters invalid."
 NOTIONAL_CAP = 1_000_000_000  # of the one bracket
 MAINT_RATIO_PPM = 4_000
 SETTLES = "USDT"
@@ -58,6 +60,8 @@ class UsdmAccount:
             ("GET", v1 + "positionSide/dual"): Route(self.position_side, read, 30),
             ("POST", v1 + "positionSide/dual"): Route(self.set_position_side, trade),
             ("GET", v1 + "multiAssetsMargin"): Route(self.multi_assets, read, 30),
+            ("GET", v1 + "feeBurn"): Route(self.fee_burn, read, 30),
+            ("POST", v1 + "feeBurn"): Route(self.set_fee_burn, trade),
             ("POST", v1 + "leverage"): Route(self.set_leverage, trade),
             ("POST", v1 + "marginType"): Route(self.set_margin_type, trade),
             ("GET", v1 + "accountConfig"): Route(self.account_config, read, 5),
@@ -243,7 +247,8 @@ class UsdmAccount:
         count = limit_of(call.params, 500, TRADES_MAX)
         order_id = integer(call.params, "orderId", 0)
         from_id = integer(call.params, "fromId", 0)
-        start_ms, end_ms = self._range(call)
+        start_ms, end_ms = self._trades_range(call, from_id)
+        is_asked_from = from_id or call.params.get("startTime")
         fills = [
             fill
             for fill in self._core.fills_of(call.account, instrument.key)
@@ -251,9 +256,21 @@ class UsdmAccount:
             and fill.trade_id >= from_id
             and start_ms <= self._ms(fill.t_ns) <= end_ms
         ]
-        fills = fills[:count] if from_id or start_ms else fills[-count:]
+        fills = fills[:count] if is_asked_from else fills[-count:]
         texts = [self._desk.frames.user_trade(instrument, fill) for fill in fills]
         return f"[{','.join(texts)}]"
+
+    def _trades_range(self, call: Call, from_id: int) -> tuple[int, int]:
+        """A week at most, or by id; neither: the last week."""
+        start_ms, end_ms = self._range(call)
+        has_end = end_ms < 1 << 62
+        if from_id and (start_ms or has_end):
+            raise VenueError(-1128, text=BAD_COMBINATION)  # unverified: the code
+        if start_ms and has_end and end_ms - start_ms > WEEK_MS:
+            raise VenueError(-1127)  # unverified: the code
+        if not (start_ms or has_end or from_id):
+            start_ms = self._ms(call.t_ns) - WEEK_MS
+        return start_ms, end_ms
 
     def _range(self, call: Call) -> tuple[int, int]:
         end_ms = integer(call.params, "endTime", 0) or 1 << 62
@@ -360,6 +377,18 @@ class UsdmAccount:
         if kind != "ISOLATED":
             raise VenueError(-1130, "marginType")
         raise VenueError(-1020)  # not built
+
+    def fee_burn(self, call: Call) -> str:
+        return '{"feeBurn":false}'
+
+    def set_fee_burn(self, call: Call) -> str:
+        """Fees are taken in what a trade is settled in, never in BNB."""
+        kind = mandatory(call.params, "feeBurn").lower()
+        if kind not in ("true", "false"):
+            raise VenueError(-1130, "feeBurn")
+        if kind == "true":
+            raise VenueError(-1020)  # not built
+        return '{"code":200,"msg":"success"}'
 
     def account_config(self, call: Call) -> str:
         return (

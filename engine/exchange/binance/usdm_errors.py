@@ -50,6 +50,9 @@ class UsdmError(VenueError):
         -4140: "Invalid symbol status for opening position.",
         -4141: "Symbol is closed.",
         -4164: "Order's notional must be no smaller than {} (unless you choose reduce only).",
+        # unverified: the code; the text is the announcement's.
+        -4402: "Dear user, as per our Terms of Use and compliance regulations, this feature is not"
+        " available.",
         -4509: "Time in Force (TIF) GTE can only be used with open positions. Please ensure that"
         " positions are available.",
         -5000: "Path {}, Method {} is invalid",

@@ -73,11 +73,15 @@ def check_one_way(params: Params) -> None:
 
 
 def stp_of(params: Params) -> Stp:
+    """Mandatory since 2024-12-10: EXPIRE_MAKER where nothing is said, and none at all refused
+    (announcement "Self-Trade Prevention mandatory on Binance Futures")."""
     text = params.get("selfTradePreventionMode")
     if not text:
-        return Stp.NONE
+        return Stp.EXPIRE_MAKER
     if text not in STPS:
         raise VenueError(-1130, "selfTradePreventionMode")
+    if STPS[text] is Stp.NONE:
+        raise UsdmError(-4402)
     return STPS[text]
 
 

@@ -38,6 +38,7 @@ RATES = {
     "/v5/position/switch-mode": 10,
     "/v5/account/wallet-balance": 50,
     "/v5/account/info": 50,
+    "/v5/account/set-margin-mode": 5,  # unverified
     "/v5/account/fee-rate": 5,
     "/v5/account/query-dcp-info": 50,
     "/v5/asset/coin/query-info": 5,

@@ -66,9 +66,14 @@ def parse_topic(kind: Kind, topic: str) -> tuple[str, str, str] | None:
     return None
 
 
-def _begins(market: Market, stream: str) -> bool:
-    """A recording that holds this stream, of which nothing was served yet."""
-    return stream in getattr(market, "recorded_streams", ()) and not getattr(market, "served", 1)
+def _is_recorded(market: Market, stream: str) -> bool:
+    """The stream has frames of its own."""
+    return stream in getattr(market, "recorded_streams", ())
+
+
+def _begins(market: Market) -> bool:
+    """Nothing was served yet."""
+    return not getattr(market, "served", 1)
 
 
 class PublicStreams:
@@ -116,9 +121,10 @@ class PublicStreams:
                 chain.market = self._markets[key]  # `market` may be a fault's, for a while
                 self._chains[topic_key] = chain
                 self._chains_of[key].append(chain)
-            if _begins(market, f"{kind.value}/{topic}"):
+            if _is_recorded(market, f"{kind.value}/{topic}"):
                 chain.is_taped, chain.due_ns = True, NEVER_NS
-                return ""  # the recording's own snapshot is about to come
+                if _begins(market):
+                    return ""  # the recording's own snapshot is about to come
             if chain.is_taped:
                 chain = BookChain.opened(
                     topic, market, chain.depth, market.snapshot(0).update_id, now_ns

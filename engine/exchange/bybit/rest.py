@@ -29,6 +29,7 @@ JSON_TYPE = ("Content-Type", "application/json; charset=utf-8")
 SUCCESS_WORDS = {  # where it isn't "OK"
     "/v5/order/disconnected-cancel-all": "success",
     "/v5/account/query-dcp-info": "success",
+    "/v5/account/set-margin-mode": "Request accepted",  # unverified
     "/v5/user/query-api": "",
     "/v5/user/delete-api": "",
     "/v5/user/delete-sub-api": "",
@@ -86,6 +87,7 @@ class Rest:
         self._keyed: dict[Route, Callable[[Key, Values], Any]] = {
             ("POST", "/v5/position/set-leverage"): keys.set_leverage,
             ("POST", "/v5/position/switch-mode"): keys.switch_mode,
+            ("POST", "/v5/account/set-margin-mode"): keys.set_margin_mode,
             ("POST", "/v5/order/disconnected-cancel-all"): keys.set_dcp,
             ("GET", "/v5/user/query-api"): keys.query_api,
             ("POST", "/v5/user/delete-api"): keys.delete_api,

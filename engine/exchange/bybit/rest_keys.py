@@ -21,6 +21,7 @@ from engine.exchange.keys import TRADING, Key
 
 DCP_WINDOW_S = (3, 300)
 HEDGE_MODE = 3
+MARGIN_MODES = ("REGULAR_MARGIN", "ISOLATED_MARGIN", "PORTFOLIO_MARGIN")
 ADDRESS_LENGTH_MAX = 64
 ADDRESSES_MAX = 20
 Values = Mapping[str, Any]
@@ -60,6 +61,16 @@ class KeyRest:
             raise VenueError(110025, "Position mode is not modified")
         self._venue.do(Kind.LINEAR, SetPositionMode(account_of(key), is_hedge=True))
         return {}
+
+    def set_margin_mode(self, key: Key, values: Values) -> Any:
+        """Cross margin is all that this exchange has; the mode that is set is accepted."""
+        may(key, "trade")
+        mode = values.get("setMarginMode")
+        if mode not in MARGIN_MODES:
+            raise VenueError(10001, "params error: setMarginMode invalid")
+        if mode != MARGIN_MODES[0]:
+            raise VenueError(3400045, "Set margin mode failed")
+        return {"reasons": []}
 
     def set_dcp(self, key: Key, values: Values) -> Any:
         may(key, "trade")
@@ -148,6 +159,9 @@ class KeyRest:
 
     def _key_fields(self, key: Key) -> dict[str, Any]:
         may_trade, may_manage = "trade" in key.permissions, "manage" in key.permissions
+        wallet = ["AccountTransfer", "SubMemberTransfer"] if may_manage else []
+        if "withdraw" in key.permissions:
+            wallet.append("Withdraw")
         return {
             "id": str(int(key.api_key[:6], 16)),
             "note": "local exchange",
@@ -157,7 +171,7 @@ class KeyRest:
             "permissions": {
                 "ContractTrade": ["Order", "Position"] if may_trade else [],
                 "Spot": ["SpotTrade"] if may_trade else [],
-                "Wallet": ["AccountTransfer", "SubMemberTransfer"] if may_manage else [],
+                "Wallet": wallet,
                 "Options": [],
                 "Derivatives": ["DerivativesTrade"] if may_trade else [],
                 "CopyTrading": [],

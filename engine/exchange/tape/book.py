@@ -79,6 +79,14 @@ class TapeBook:
             return True
         return not self.is_anchored and diff.first_id <= self.update_id <= diff.final_id
 
+    def takes(self, message: DepthMessage) -> bool:
+        """Whether it can be applied without a gap: a snapshot, what follows, or what is old."""
+        return message.is_snapshot or self._is_stale(message) or self._follows(message)
+
+    def forget_best(self) -> None:
+        """The best price of another time: whatever comes next is newer."""
+        self._best_id = 0
+
     def apply_best(self, best: BestMessage) -> None:
         if best.update_id > self._best_id:
             self._best_id, self._best = best.update_id, best.touch

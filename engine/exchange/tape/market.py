@@ -8,24 +8,13 @@ up to. At the end the market stands still and orders are still answered.
 """
 
 from collections import deque
-from collections.abc import Iterable
 
 from engine.errors import TickmakerError
-from engine.exchange.book import BookOrder, Side, Touch
-from engine.exchange.commands import Shock
-from engine.exchange.events import DepthSnapshot, MarketEvent, Notice, StaleBook, Trade
-from engine.exchange.tape.book import TapeBook
-from engine.exchange.tape.messages import (
-    BestMessage,
-    DepthMessage,
-    Message,
-    Recording,
-    TradeMessage,
-)
-from engine.exchange.tape.queue import QueueFill, TapeQueue
+from engine.exchange.events import Notice
+from engine.exchange.tape.frames import FrameMarket
+from engine.exchange.tape.messages import DepthMessage, Message, Recording
 from engine.exchange.terms import NEVER_NS
 
-FIRST_TRADE_ID = 9_000_000_000_000  # of users' fills; above any recorded id
 MESSAGES_PER_TURN_MAX = 1_000
 APART_NS_MAX = 600_000_000_000  # recordings that begin further apart are no one session
 
@@ -55,31 +44,19 @@ class Timeline:
         return first_recv_ns - self._origin_ns
 
 
-class TapeMarket:
+class TapeMarket(FrameMarket):
     """A Market (events.py) over a Recording."""
-
-    # What faces ask of a market that is a tape: streams of these names have frames of their own.
-    # A Trade of nobody's is one of the recording's.
-    is_recorded = True
-    recorded_streams: tuple[str, ...]
 
     def __init__(
         self, recording: Recording, speed: float = 1.0, timeline: Timeline | None = None
     ) -> None:
-        self.instrument = recording.instrument
-        self.stale: StaleBook | None = None
-        self.recorded_streams = recording.streams
-        self.book = TapeBook(recording.rule)
-        self.queue = TapeQueue(self.book)
-        self.served = 0
+        super().__init__(recording.instrument, recording.rule, recording.streams)
         self._timeline = timeline or Timeline(speed)
         self._messages = recording.messages
         self._ahead: deque[Message] = deque()  # read while looking for the snapshot
         self._shift_ns = 0  # of recorded time
         self._paused_ns = 0
-        self._trade_id = FIRST_TRADE_ID
-        self._last_px_ticks = 0
-        self._events: list[MarketEvent] = [Notice(False, text) for text in recording.notices]
+        self._events += [Notice(False, text) for text in recording.notices]
         self._find_snapshot()
         self.first_recv_ns = min((m.recv_ts_ns for m in self._ahead), default=NEVER_NS)
         self._next = self._read()
@@ -149,100 +126,3 @@ class TapeMarket:
             if self.book.is_broken:
                 self.book.apply_snapshot(message)
                 self.queue.on_snapshot()
-
-    def _apply(self, message: Message, now_ns: int) -> None:
-        """Serve one recorded message, then let users' orders feel it."""
-        if message.frame is not None:
-            self.served += 1
-            self._events.append(message.frame)
-        if isinstance(message, TradeMessage):
-            self._on_trades(message, now_ns)
-            return
-        if isinstance(message, BestMessage):
-            self.book.apply_best(message)
-        elif not isinstance(message, DepthMessage):
-            return
-        elif message.is_snapshot:
-            self.book.apply_snapshot(message)
-            self.queue.on_snapshot()
-        elif self.book.apply_depth(message):
-            self.queue.on_levels(Side.BUY, message.bids)
-            self.queue.on_levels(Side.SELL, message.asks)
-        if not self.queue.is_idle:
-            for side in Side:
-                self._emit(self.queue.on_touch(side), now_ns)
-
-    def _on_trades(self, message: TradeMessage, now_ns: int) -> None:
-        key = self.instrument.key
-        for px_ticks, qty_lots, side, is_market, trade_id in message.prints:
-            if not is_market:
-                continue
-            self._last_px_ticks = px_ticks
-            # Nobody's. Faces count it, and publish it where the recording has no frame of it.
-            self._events.append(Trade(now_ns, key, trade_id, px_ticks, qty_lots, side, None, None))
-            if not self.queue.is_idle:
-                self._emit(self.queue.on_trade(px_ticks, qty_lots, side), now_ns)
-
-    # -- COMMANDS ---
-
-    def would_take(self, order: BookOrder) -> bool:
-        return self.queue.fillable_lots(order) > 0
-
-    def fillable_lots(self, order: BookOrder) -> int:
-        return self.queue.fillable_lots(order)
-
-    def place(
-        self, order: BookOrder, rests: bool, now_ns: int, may_meet_own: bool = True
-    ) -> BookOrder | None:
-        fills, own = self.queue.take(order, may_meet_own)
-        self._emit(fills, now_ns)
-        if own is None and order.leaves_lots and rests:
-            self.queue.rest(order)
-        return own
-
-    def cancel(self, order_id: int, now_ns: int) -> bool:
-        return self.queue.cancel(order_id)
-
-    def shrink(self, order_id: int, qty_lots: int, now_ns: int) -> bool:
-        return self.queue.shrink(order_id, qty_lots)
-
-    def disturb(self, shock: Shock, now_ns: int) -> bool:
-        """A tape is what it is."""
-        return False
-
-    def reset_sequence(self, now_ns: int) -> None:
-        """The ids are recorded ones: the operator is told that they stay."""
-        text = f"{self.instrument.key} is a tape: its update ids can't start anew"
-        self._events.append(Notice(True, text))
-
-    def can_set_tick(self, factor: int) -> bool:
-        """Recorded prices have the recorded tick."""
-        return False
-
-    def set_tick(self, factor: int, now_ns: int) -> None:
-        raise ValueError("recorded prices have the recorded tick")
-
-    def _emit(self, fills: Iterable[QueueFill], now_ns: int) -> None:
-        """Fills that the recording doesn't know: for users only, not on the trade stream."""
-        for maker, taker, side, px_ticks, qty_lots in fills:
-            self._trade_id += 1
-            trade_id, key = self._trade_id, self.instrument.key
-            self._events.append(
-                Trade(now_ns, key, trade_id, px_ticks, qty_lots, side, maker, taker, False)
-            )
-
-    # -- QUERIES ---
-
-    def touch(self) -> Touch:
-        return self.book.touch()
-
-    def last_px_ticks(self) -> int:
-        return self._last_px_ticks
-
-    def snapshot(self, count: int) -> DepthSnapshot:
-        bids, asks = self.book.depth(Side.BUY, count), self.book.depth(Side.SELL, count)
-        return DepthSnapshot(self.book.update_id, bids, asks)
-
-    def drain(self) -> list[MarketEvent]:
-        events, self._events = self._events, []
-        return events

@@ -1,0 +1,1 @@
+"""Pure: what an account owns and owes, from what the venue says; budgets; routes."""

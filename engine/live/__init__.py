@@ -1,0 +1,1 @@
+"""The engine's process: accounts, instruments, start-up, reconciliation, shutdown, control."""

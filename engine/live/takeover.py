@@ -1,0 +1,96 @@
+"""What the account's run before this one may have left at the venue: orders that are still on
+their way, orders in instruments that nobody names any more."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine import clock
+from engine.gateway.rest import UnreachableError, VenueError
+from engine.live.pull import CANCEL_TIMEOUT_S, is_ours
+from engine.live.stage import STEP_DEADLINE_S
+from engine.recorder.opening import InstrumentOpening, Opening
+from engine.venues.base import Instrument
+from fastcore.core_config import VENUES
+
+if TYPE_CHECKING:
+    from engine.live.account import LiveAccount
+
+
+def wait_s(before: Opening | None, now_ns: int, recv_window_ms: int) -> float:
+    """Until no order of a run that did not end in order can reach the venue any more. At most its
+    recvWindow: a host's clock that was set back must not hold us up."""
+    if before is None or before.ended_in_order:
+        return 0.0
+    window_ns = recv_window_ms * 1_000_000
+    return max(0, min(before.end_ns + window_ns - now_ns, window_ns)) / 1e9
+
+
+def recv_window_ms(run_dir: Path, account: str, ours: int) -> int:
+    """The longer one of that run's and ours; its configuration may have gone."""
+    try:
+        rows = json.loads((run_dir / "config.json").read_text())["accounts"]
+        theirs = [int(row["recv_window_ms"]) for row in rows if row["name"] == account]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ours
+    return max([ours, *theirs])
+
+
+async def wait_out(account: "LiveAccount") -> None:
+    """A step of the start-up, where there is something to wait for."""
+    before = account.before
+    if before is None:
+        return
+    window_ms = recv_window_ms(before.run_dir, account.name, account.config.recv_window_ms)
+    now_ns = clock.monotonic_ns() + clock.wall_minus_monotonic_ns()
+    if (seconds := wait_s(before, now_ns, window_ms)) > 0:
+        await account.stage.step(
+            "orders of the run before can't arrive any more", asyncio.sleep(seconds),
+            seconds + STEP_DEADLINE_S, account=account.name,
+        )  # fmt: skip
+
+
+def dropped(account: "LiveAccount") -> list[InstrumentOpening]:
+    """Instruments that the run before traded on this account, and this one does not."""
+    if account.before is None:
+        return []
+    ours = {instrument.key for instrument in account.instruments}
+    return [
+        one for key, one in account.before.instruments.items()
+        if one.account == account.name and key not in ours
+    ]  # fmt: skip
+
+
+async def pull_dropped(account: "LiveAccount") -> None:
+    """Cancel what rests of ours where nobody would look; TickmakerError where it can't be
+    proved. What is held there is told."""
+    for one in dropped(account):
+        category = VENUES[one.venue].category
+        found = await _instrument(account, one.symbol, category)
+        if found is None:
+            account.emit(
+                "warning", what=f"{one.key}, which the run before traded, is unknown at the "
+                "venue now", remedy="see at the venue that nothing of it is open",
+            )  # fmt: skip
+            continue
+        count = await account.calls.cancel_ours(found, is_ours, CANCEL_TIMEOUT_S)
+        if count or one.position_lots:
+            account.emit(
+                "warning", what=f"{one.key} is not in the configuration any more: {count} orders "
+                f"of ours were cancelled there, {one.position_lots:+} lots are left as they are",
+                remedy="name it again, or close its position by hand",
+            )  # fmt: skip
+
+
+async def _instrument(account: "LiveAccount", symbol: str, category: str) -> Instrument | None:
+    """None: the venue does not list it."""
+    try:
+        told = await account.rest.call(account.adapter.instruments([symbol], category))
+    except UnreachableError:
+        raise
+    except VenueError as error:
+        if error.failure.is_credential or error.failure.is_throttled or error.failure.is_unknown:
+            raise
+        return None
+    return told.get(symbol)

@@ -1,0 +1,147 @@
+"""Calls of Bybit v5's REST: their weights and urgencies, and answers that hold next to nothing.
+
+How the venue's limits become one budget: engine/venues/bybit.py.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from engine.venues import bybit_rows as rows
+from engine.venues import bybit_sign as wire
+from engine.venues.base import Call, Instrument, OrderRow, Setting, Urgency
+
+T = TypeVar("T")
+
+WEIGHT_PER_MIN = 6_000
+RATES_PER_S = {  # of an account, lowest tier; paths that are missing have none: weight 1
+    "/v5/order/create": 10, "/v5/order/cancel": 10, "/v5/order/cancel-all": 10,
+    "/v5/order/cancel-batch": 10, "/v5/order/disconnected-cancel-all": 5,
+    "/v5/order/realtime": 50, "/v5/order/history": 50, "/v5/execution/list": 50,
+    "/v5/position/list": 50, "/v5/position/set-leverage": 10, "/v5/position/switch-mode": 10,
+    "/v5/account/wallet-balance": 50, "/v5/account/info": 50, "/v5/account/fee-rate": 5,
+    "/v5/account/set-margin-mode": 5,  # unverified
+    "/v5/user/query-api": 10,
+}  # fmt: skip
+PRODUCTS = {"linear": "DERIVATIVES", "spot": "SPOT"}
+CODES_UNCHANGED = frozenset({110025, 110026, 110043})  # mode, margin mode, leverage not modified
+
+
+# -- INSTRUMENTS ---
+
+
+def category_of(instrument: Instrument) -> str:
+    category = instrument.venue.removeprefix("bybit_")
+    if category not in PRODUCTS:
+        raise ValueError(f"{instrument.symbol} is of {instrument.venue}, not of Bybit")
+    return category
+
+
+def one_category(instruments: Sequence[Instrument]) -> str:
+    categories = {category_of(instrument) for instrument in instruments}
+    if len(categories) != 1:
+        raise ValueError("Expected instruments of one category: linear or spot")
+    return categories.pop()
+
+
+def named(instrument: Instrument) -> dict[str, str]:
+    return {"category": category_of(instrument), "symbol": instrument.symbol}
+
+
+# -- CALLS ---
+
+
+def weight_of(path: str) -> int:
+    return 100 // RATES_PER_S.get(path, 100)
+
+
+def public(path: str, params: Mapping[str, str], read: Callable[[Any], T]) -> Call[T]:
+    return Call("GET", path, read, params)
+
+
+def signed(
+    method: str,
+    path: str,
+    params: Mapping[str, str],
+    read: Callable[[Any], T],
+    urgency: Urgency = Urgency.NORMAL,
+) -> Call[T]:
+    return Call(
+        method, path, read, params, is_signed=True, weight=weight_of(path), urgency=urgency
+    )
+
+
+def safety(path: str, params: Mapping[str, str], read: Callable[[Any], T]) -> Call[T]:
+    return signed("GET", path, params, read, Urgency.SAFETY)
+
+
+def order_call(
+    path: str,
+    params: Mapping[str, str],
+    read: Callable[[Any], None],
+    urgency: Urgency,
+    *,
+    weight: int = 0,
+    may_repeat: bool = True,
+) -> Call[None]:
+    return Call(
+        "POST", path, read, params, is_signed=True, weight=weight or weight_of(path),
+        urgency=urgency, may_repeat=may_repeat,
+    )  # fmt: skip
+
+
+def one_order(path: str, instrument: Instrument, name: str, value: str) -> Call[OrderRow | None]:
+    """One order by an id."""
+    if not value:
+        raise ValueError(f"{name} must not be empty")
+
+    def read(body: Any) -> OrderRow | None:
+        found = _of_instrument(body, instrument)
+        return rows.order_row(found[0], instrument) if found else None
+
+    return safety(path, {**named(instrument), name: value}, read)
+
+
+def orders_of(body: Any, instrument: Instrument) -> list[OrderRow]:
+    """Of a list of open ones."""
+    return [rows.open_row(row, instrument) for row in _of_instrument(body, instrument)]
+
+
+def _of_instrument(body: Any, instrument: Instrument) -> list[Mapping[str, Any]]:
+    return [row for row in rows.rows_of(body) if row.get("symbol") == instrument.symbol]
+
+
+def setting(what: str, path: str, params: Mapping[str, str]) -> Setting:
+    call = signed("POST", path, params, nothing, Urgency.NORMAL)
+    return Setting(what, call, lambda failure: failure.code in CODES_UNCHANGED)
+
+
+# -- ANSWERS ---
+
+
+def nothing(body: Any) -> None:
+    """That it was a success says it all (set DCP's has no result even)."""
+
+
+def time_ns(body: Any) -> int:
+    return rows.whole_of(rows.result_of(body), "timeNano")
+
+
+def placed(body: Any) -> None:
+    if not rows.text_of(rows.result_of(body), "orderId"):
+        raise ValueError("Expected the id of the order placed")
+
+
+def all_canceled(body: Any) -> None:
+    if rows.result_of(body).get("success", "1") != "1":
+        raise ValueError("cancel-all did not succeed")
+
+
+def canceled_all(body: Any) -> None:
+    """Each order of a batch has its own code; one that is gone needs no cancel."""
+    ext = body.get("retExtInfo") if isinstance(body, dict) else None
+    told = ext.get("list") if isinstance(ext, dict) else None
+    if not isinstance(told, list) or not all(isinstance(one, dict) for one in told):
+        raise ValueError("Expected the codes of the batch's orders")
+    for one in told:
+        if one.get("code") != 0 and one.get("code") not in wire.CODES_ABSENT:
+            raise ValueError(f"cancel-batch: {one.get('code')} {one.get('msg')}")

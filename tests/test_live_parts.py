@@ -1,0 +1,241 @@
+"""Parts of a session that need no exchange: locks, sizes, groups, what is refused."""
+
+import asyncio
+from decimal import Decimal
+from pathlib import Path
+from random import Random
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from engine.errors import EXIT_UNSAFE, TickmakerError
+from engine.gateway import account_calls
+from engine.gateway.account_calls import AccountCalls
+from engine.live.account import FEEDS_MAX, feed_groups
+from engine.live.coins import shared_coins
+from engine.live.facts import refuse_production
+from engine.live.instrument import JOURNALS_BYTES, MIB, LiveInstrument, segment_bytes
+from engine.live.lock import AccountLock, key_mark, same_keys
+from engine.live.pull import is_ours
+from engine.live.startup import PREVIOUS_MARGIN_NS, StartUp, dust_e8
+from engine.venues.base import Instrument, OrderRow
+from fastcore.types import OrderState, Side
+
+HOUR_NS = 3_600 * 10**9
+
+
+def test_lock_is_one_engines_until_it_is_let_go(tmp_path: Path) -> None:
+    first, second = AccountLock(tmp_path, "main"), AccountLock(tmp_path, "main")
+    first.take()
+    with pytest.raises(TickmakerError, match="traded by another engine") as caught:
+        second.take()
+    assert caught.value.exit_code == EXIT_UNSAFE
+    AccountLock(tmp_path, "other").take()
+    first.release()
+    second.take()
+    second.release()
+
+
+def test_key_is_one_engines_whatever_the_account_is_called(tmp_path: Path) -> None:
+    """Two state folders, two names, one key."""
+    locks = tmp_path / "locks"
+    mark = key_mark("bybit", "https://api-testnet.bybit.com", "key")
+    first = AccountLock(tmp_path / "a", "main", mark, locks)
+    second = AccountLock(tmp_path / "b", "other", mark, locks)
+    first.take()
+    with pytest.raises(TickmakerError, match="traded by another engine"):
+        second.take()
+    by_name = AccountLock(tmp_path / "b", "other")
+    by_name.take()  # the refused one keeps nothing
+    by_name.release()
+    first.release()
+    second.take()
+    second.release()
+    assert "key" not in mark
+
+
+def test_key_is_a_venues_and_a_local_exchange_is_a_venue() -> None:
+    one = key_mark("bybit", "https://api-demo.bybit.com", "key")
+    assert one == key_mark("bybit", "https://api-testnet.bybit.com", "key")
+    assert one != key_mark("binance_usdm", "https://api-testnet.bybit.com", "key")
+    assert one != key_mark("bybit", "https://api-demo.bybit.com", "another")
+    local = [key_mark("bybit", f"http://127.0.0.1:{port}", "key") for port in (7001, 7002)]
+    assert local[0] != local[1]
+    (problem,) = same_keys({"a": one, "b": local[0], "c": one})
+    assert "accounts a and c have the same key" in problem
+
+
+def spot(base: str, quote: str, venue: str = "binance_spot") -> Instrument:
+    return Instrument(venue, base + quote, "0.01", "0.001", Decimal(1), Decimal(9), Decimal(1),
+                      base, quote)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("pairs", "discount", "coins"),
+    [
+        (["BTC/USDT", "ETH/USDT"], False, []),
+        (["BTC/USDT", "BTC/USDC"], False, ["BTC"]),
+        (["BTC/USDT", "ETH/BTC"], None, ["BTC"]),
+        (["BTC/USDT", "ETH/USDT", "ETH/BTC"], None, ["BTC", "ETH"]),
+        (["BNB/USDT"], None, []),
+        (["BNB/USDT"], True, ["BNB"]),
+    ],
+)
+def test_coins_that_two_instruments_count_are_named(
+    pairs: list[str], discount: bool | None, coins: list[str]
+) -> None:
+    traded = {pair: spot(*pair.split("/")) for pair in pairs}
+    problems = shared_coins(traded, discount)
+    assert len(problems) == len(coins)
+    assert all(coin in problem for coin, problem in zip(coins, problems, strict=True))
+    futures = {pair: spot(*pair.split("/"), "binance_usdm") for pair in pairs}
+    assert shared_coins(futures, discount) == []
+
+
+@pytest.mark.parametrize(
+    ("total_e8", "wanted"), [(500_000, 0), (560_000, 60_000), (499_999, 0), (600_000, 0)]
+)
+def test_dust_is_what_the_wallet_holds_beside_whole_lots(total_e8: int, wanted: int) -> None:
+    made: Any = SimpleNamespace(traded=spot("BTC", "USDT"), place=("binance_spot", "BTCUSDT"))
+    assert dust_e8(made, {made.place: 5}, {"BTC": total_e8}) == wanted
+    made.traded = spot("BTC", "USDT", "binance_usdm")
+    assert dust_e8(made, {made.place: 5}, {"BTC": total_e8}) == 0
+
+
+@pytest.mark.parametrize(
+    ("last_trade_ns", "unread", "wanted_ns"),
+    [(7 * HOUR_NS, {}, 7 * HOUR_NS), (0, {}, 5 * HOUR_NS),
+     (7 * HOUR_NS, {"a": 2 * HOUR_NS}, 2 * HOUR_NS + PREVIOUS_MARGIN_NS)],
+)  # fmt: skip
+def test_trades_are_read_since_the_run_that_opened_the_instrument(
+    last_trade_ns: int, unread: dict[str, int], wanted_ns: int
+) -> None:
+    """Not since the last run began, which may not have traded it, or not have agreed."""
+    previous = SimpleNamespace(
+        last_trade_ts_ns=last_trade_ns, began_ns=5 * HOUR_NS, booked=(), known=((1, 0, 2),),
+        position_in=lambda _: 3, carried_in=lambda _: 0,
+    )  # fmt: skip
+    made: Any = SimpleNamespace(
+        key="a", number=0, previous=previous, traded=SimpleNamespace(lot="1"), since_ns=0
+    )
+    told: list[Any] = []
+    hot = SimpleNamespace(
+        opening=lambda _, lots: told.append(lots), known=lambda _, rows: told.append(rows)
+    )
+    stage: Any = SimpleNamespace(hot=hot, log=None)
+    account: Any = SimpleNamespace(instruments=[made], unread=unread, is_opened=False)
+    asyncio.run(StartUp(stage, [account], [made])._open(account))
+    assert made.since_ns == wanted_ns - PREVIOUS_MARGIN_NS
+    assert told == [3, ((1, 0, 2),)]
+    assert account.is_opened
+
+
+def test_state_names_the_last_run_and_is_whole(tmp_path: Path) -> None:
+    lock = AccountLock(tmp_path, "main")
+    assert lock.previous() is None
+    for number in (1, 2):
+        lock.note(tmp_path / f"run{number}", number, {})
+    previous = lock.previous()
+    assert previous is not None
+    assert (previous.run_dir, previous.utc_ns) == (tmp_path / "run2", 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["main.json"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"run_dir": "x"}', '{"run_dir": 1}'])
+def test_state_that_can_not_be_read_is_no_first_start(tmp_path: Path, text: str) -> None:
+    lock = AccountLock(tmp_path, "main")
+    lock.state_path.write_text(text)
+    with pytest.raises(TickmakerError, match=r"main\.json can't be read"):
+        lock.previous()
+
+
+@pytest.mark.parametrize("count", [1, 2, 8, 50, 200, 1_000])
+def test_journals_of_many_instruments_fit(count: int) -> None:
+    size = segment_bytes(16 * MIB, count)
+    assert MIB <= size <= 16 * MIB
+    assert size % 4096 == 0
+    assert size == MIB or size * count <= JOURNALS_BYTES
+
+
+def made(venues: list[str]) -> list[LiveInstrument]:
+    return [
+        cast(Any, SimpleNamespace(
+            number=n, config=SimpleNamespace(core=SimpleNamespace(venue=venue))))
+        for n, venue in enumerate(venues)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("count", "most"), [(1, 66), (8, 66), (9, 66), (200, 66), (200, 10)])
+def test_feeds_hold_every_instrument_once_and_one_codec_each(count: int, most: int) -> None:
+    instruments = made(["bybit_linear", "bybit_spot"] * count)
+    groups = feed_groups(instruments, most)
+    numbers = sorted(i.number for group in groups for i in group)
+    assert numbers == list(range(2 * count))
+    assert all(len({i.config.core.venue for i in group}) == 1 for group in groups)
+    assert max(map(len, groups)) <= most
+    if count <= FEEDS_MAX:
+        assert all(len(group) == 1 for group in groups)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://fapi.binance.com", "wss://stream.bybit.com/v5/private", "https://1.2.3.4"]
+)
+def test_addresses_of_real_money_are_refused(url: str) -> None:
+    with pytest.raises(TickmakerError, match="a production address") as caught:
+        refuse_production([("rest_url", url)])
+    assert caught.value.exit_code == EXIT_UNSAFE
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "wss://testnet.binancefuture.com/x"])
+def test_local_and_test_addresses_are_not(url: str) -> None:
+    refuse_production([("rest_url", url)])
+
+
+def fees(maker_bp: float, taker_bp: float) -> LiveInstrument:
+    core = SimpleNamespace(fees=SimpleNamespace(maker_bp=maker_bp, taker_bp=taker_bp))
+    return cast(Any, SimpleNamespace(key="a.b.C", config=SimpleNamespace(core=core)))
+
+
+def test_fees_better_than_the_venues_are_refused() -> None:
+    rates = cast(Any, SimpleNamespace(maker_ppm=200, taker_ppm=500))
+    LiveInstrument.check_fees(fees(2.0, 5.0), rates)
+    LiveInstrument.check_fees(fees(2.5, 6.0), rates)
+    with pytest.raises(TickmakerError, match=r"fees\.maker_bp is 1\.9, but the venue takes 2"):
+        LiveInstrument.check_fees(fees(1.9, 5.0), rates)
+    with pytest.raises(TickmakerError, match=r"fees\.taker_bp"):
+        LiveInstrument.check_fees(fees(2.0, 4.99), rates)
+
+
+def resting(number: int, client_id: str = "tm0a1b2c3d-01-000000000001") -> OrderRow:
+    return OrderRow("BTCUSDT", client_id, number, Side.BUY, OrderState.NEW, 600_000, 10, 0,
+                    str(number))  # fmt: skip
+
+
+class Slow(AccountCalls):
+    """A venue that lets one cancel go a question, each of which takes its time."""
+
+    left = 6
+
+    async def open_orders(self, instrument: Instrument) -> list[OrderRow]:
+        await asyncio.sleep(0.1)
+        return [resting(number) for number in range(self.left)] + [resting(99, "hand")]
+
+    async def cancel_rows(self, instrument: Instrument, rows: Any) -> None:
+        self.left -= 1
+
+
+@pytest.mark.parametrize("at_most_s", [None, 0.3])
+def test_cancels_that_go_on_have_the_time_that_they_need(
+    at_most_s: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(account_calls, "PAUSE_S_MAX", 0.0)
+    nobody: Any = None
+    btc: Any = SimpleNamespace(symbol="BTCUSDT")
+    slow = Slow(nobody, nobody, [], rng=Random(1))
+    work = slow.cancel_ours(btc, is_ours, 0.25, at_most_s=at_most_s)
+    if at_most_s is None:
+        assert asyncio.run(work) == 6
+    else:
+        with pytest.raises(TickmakerError, match="could not prove"):
+            asyncio.run(work)
