@@ -35,7 +35,6 @@ from engine.live.startup import StartUp
 from engine.recorder.events_log import EventsLog
 from engine.status import STATUS_SIZE, StatusWriter
 
-STATUS_EVERY_S = 0.2
 COLLECT_EVERY_S = 30.0
 PREPARE_BYTES = 128 << 10  # of the next journal segments, per turn: 60 us; 12 MB/s keeps ahead
 LOOKS_PER_TURN = 4  # instruments: asking two hundred each turn is a stall of 0.2 ms
@@ -191,7 +190,7 @@ class Session:
             self._page.renew()
             now_ns = clock.monotonic_ns()
             if now_ns >= next_status_ns:
-                next_status_ns = now_ns + int(STATUS_EVERY_S * 1e9)
+                next_status_ns = now_ns + int(self.stage.edge.status_s * 1e9)
                 writer.write_text(self._page.text())
                 for instrument in own:
                     instrument.tell_of_failure()
