@@ -36,7 +36,8 @@ from engine.recorder.events_log import EventsLog
 from engine.status import STATUS_SIZE, StatusWriter
 
 COLLECT_EVERY_S = 30.0
-PREPARE_BYTES = 128 << 10  # of the next journal segments, per turn: 60 us; 12 MB/s keeps ahead
+PREPARE_BYTES = 128 << 10  # of the next journal segments, per 10 ms: 60 us; 12 MB/s keeps ahead
+PREPARE_EVERY_S = 0.01
 LOOKS_PER_TURN = 4  # instruments: asking two hundred each turn is a stall of 0.2 ms
 
 
@@ -181,8 +182,9 @@ class Session:
         unannounced = deque(self.instruments)
         own = [instrument for instrument in self.instruments if instrument.own is not None]
         waiting = deque(self.instruments)
+        prepare_bytes = round(PREPARE_BYTES * max(1.0, self.stage.edge.turn_s / PREPARE_EVERY_S))
         while True:
-            self._prepare_segments(waiting)
+            self._prepare_segments(waiting, prepare_bytes)
             for _ in range(min(len(unannounced), LOOKS_PER_TURN)):
                 instrument = unannounced.popleft()
                 if not instrument.announce():
@@ -198,10 +200,10 @@ class Session:
                 self.stop()
             await asyncio.sleep(self.stage.edge.turn_s)
 
-    def _prepare_segments(self, waiting: deque[LiveInstrument]) -> None:
+    def _prepare_segments(self, waiting: deque[LiveInstrument], budget_bytes: int) -> None:
         """One small step: a journal gets ready, and then the others have their turn."""
         for _ in range(min(len(waiting), LOOKS_PER_TURN)):
-            if waiting[0].prepare_segment(PREPARE_BYTES):
+            if waiting[0].prepare_segment(budget_bytes):
                 return
             waiting.rotate(-1)
 
