@@ -97,7 +97,7 @@ class Network(Trouble):
 
     def perform(self, actions: list[Action]) -> None:
         for action in actions:
-            if type(action) is WsSend:
+            if isinstance(action, WsSend):
                 data = frames.frame(frames.TEXT, action.text.encode())
                 for conn in action.conns:
                     self._send_down(conn, data)

@@ -47,6 +47,7 @@ from fastcore.types import Halt
 
 ACCOUNT = 0
 SHUTDOWN_S = 60.0  # of virtual time: the engine's own deadlines are shorter
+CLOSED_KEPT = 500  # orders of an account and symbol: more than a minute has, and a day's is flat
 TIDY_EVERY_S = 300.0  # of virtual time: what is checked is let go
 TIDIES_AN_HOUR = 12
 PEACE_S = 8.0  # before the end: whoever stands aside all that time has not recovered
@@ -119,7 +120,7 @@ class _Run:
             AgentMarket(listing, seed, loop.wall_ns(),
                         settings=paced(settings_of(listing), scenario.pace))
             for listing in self.listings
-        ], seed)  # fmt: skip
+        ], seed, closed_kept=CLOSED_KEPT)  # fmt: skip
         schedule = Schedule(seed=seed, fault=plan.venue)  # type: ignore[arg-type]
         self.face = Faulty(Named(face_of(scenario.venue, self.core)), schedule)
         dice = Random(f"sim network/{seed}")
