@@ -271,13 +271,10 @@ class Network(Trouble):
     def collect(self) -> None:
         """Take what the engine wrote since time last moved."""
         self.just_sent.clear()
-        ready = self._poll.poll(0)
-        if not ready:
-            return
-        links = [self._link_of_fd[fd] for fd, _ in ready]
-        for link in sorted(links, key=attrgetter("conn")):  # the kernel's order is its own
-            self._collect(link)
-        self.on_collected()
+        if links := [self._link_of_fd[fd] for fd, _ in self._poll.poll(0)]:
+            for link in sorted(links, key=attrgetter("conn")):  # the kernel's order is its own
+                self._collect(link)
+            self.on_collected()
 
     def _collect(self, link: Link) -> None:
         while True:
