@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import Context
+from functools import partial
 from typing import Any
 
 from engine import clock
@@ -165,7 +166,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """No other thread ever wakes this loop."""
 
     def add_reader(self, fd: int, callback: Callable[..., object], *args: Any) -> None:  # type: ignore[override]
-        self._readers[fd] = lambda: callback(*args)
+        self._readers[fd] = partial(callback, *args) if args else callback
         self.call_soon(self.readable, fd)  # bytes may wait already
 
     def remove_reader(self, fd: int) -> bool:  # type: ignore[override]
