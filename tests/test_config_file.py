@@ -302,6 +302,7 @@ def test_production_is_refused_in_every_address(write: Write) -> None:
         ("http://127.0.0.1:port", "expected an address such as https://host"),
         ("http://key:word@127.0.0.1", "an address with a user or a query"),
         ("http://127.0.0.1/?key=word", "an address with a user or a query"),
+        ("https://fapi\u3002binance\u3002com", "expected an address such as https://host"),
     ],
 )
 def test_an_address_that_will_not_do_is_refused(write: Write, url: str, expected: str) -> None:

@@ -15,10 +15,9 @@ from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from engine.errors import EXIT_UNSAFE, TickmakerError
-from engine.venues.hosts import is_local
+from engine.venues.hosts import is_local, place_of
 
 
 class Previous(NamedTuple):
@@ -33,7 +32,7 @@ class Previous(NamedTuple):
 def key_mark(venue: str, rest_url: str, api_key: str) -> str:
     """Names a key without telling it. Of one venue a key is one account's, under whatever address;
     exchanges of our own on this host are many, and their keys alike."""
-    where = urlsplit(rest_url).netloc if is_local(rest_url) else venue
+    where = place_of(rest_url) if is_local(rest_url) else venue
     return hashlib.sha256(f"{where}\n{api_key}".encode()).hexdigest()[:32]
 
 
