@@ -142,10 +142,16 @@ def test_state_names_the_last_run_and_is_whole(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["main.json"]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"run_dir": "x"}', '{"run_dir": 1}'])
-def test_state_that_can_not_be_read_is_no_first_start(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize("data", [
+    b"", b"{", b"[]", b"{}", b"\xff\xfe\0", b"[" * 100_000,
+    b'{"run_dir": "/x"}', b'{"run_dir": 1}',
+    b'{"run_dir": "/x", "utc_ns": Infinity}', b'{"run_dir": "", "utc_ns": 1}',
+    b'{"run_dir": "x", "utc_ns": 1}', b'{"run_dir": "/x\\u0000", "utc_ns": 1}',
+    b'{"run_dir": "/x", "utc_ns": 1, "unread": {"a": Infinity}}',
+])  # fmt: skip
+def test_state_that_can_not_be_read_is_no_first_start(tmp_path: Path, data: bytes) -> None:
     lock = AccountLock(tmp_path, "main")
-    lock.state_path.write_text(text)
+    lock.state_path.write_bytes(data)
     with pytest.raises(TickmakerError, match=r"main\.json can't be read"):
         lock.previous()
 
