@@ -73,6 +73,12 @@ class Failure:
     is_unknown: bool = False  # the fate of the request is not known
     is_absent: bool = False  # no such order
 
+    @property
+    def is_plain(self) -> bool:
+        """A refusal of just this request: nothing else is wrong, and asking again is no use."""
+        is_else = self.is_credential or self.is_clock or self.is_throttled or self.is_unknown
+        return 0 < self.status < 500 and self.status != 408 and not is_else and self.code != 0
+
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
