@@ -318,9 +318,10 @@ def _check_url(
             key, f"{dotted(key)}: expected an address such as {tls}://host, was {was}",
             f"{tls}:// is for other machines, {plain}:// for this one.",
         )  # fmt: skip
-    if parts.username is not None or parts.query:
+    if parts.username is not None or parts.query or parts.fragment:
         raise sought.error(
-            key, "an address with a user or a query", "Credentials belong in [account.credential]."
+            key, "an address with a user, a query or a fragment",
+            "Credentials belong in [account.credential].",
         )
     if hosts.is_production(url) and not where.is_paper:
         raise TickmakerError(

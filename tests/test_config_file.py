@@ -302,8 +302,9 @@ def test_production_is_refused_in_every_address(write: Write) -> None:
         ("ftp://127.0.0.1", "expected an address such as https://host"),
         ("127.0.0.1:7001", "expected an address such as https://host"),
         ("http://127.0.0.1:port", "expected an address such as https://host"),
-        ("http://key:word@127.0.0.1", "an address with a user or a query"),
-        ("http://127.0.0.1/?key=word", "an address with a user or a query"),
+        ("http://key:word@127.0.0.1", "an address with a user, a query"),
+        ("http://127.0.0.1/?key=word", "an address with a user, a query"),
+        ("http://127.0.0.1/#word", "an address with a user, a query or a fragment"),
         ("https://fapi\u3002binance\u3002com", "expected an address such as https://host"),
     ],
 )

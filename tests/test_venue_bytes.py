@@ -111,6 +111,16 @@ def test_an_execution_of_nothing_is_told_and_not_booked(wrong: dict[str, str]) -
     assert not found.is_whole
 
 
+@pytest.mark.parametrize("key", ["", 1, None, "a b", "a#b", "\ud800", "a" * 257, "a/b"])
+def test_a_listen_key_that_is_none_is_in_no_address(key: Any) -> None:
+    asking = adapter().user_token()
+    assert asking is not None
+    with pytest.raises(ValueError, match="Expected a key") as caught:
+        asking.read({"listenKey": key})
+    assert "ud800" not in repr(str(caught.value))
+    assert asking.read({"listenKey": "pqia91ma19a5s61cv6a81va65sdf19v8a65a1a5s61cv6a81va65sdf1"})
+
+
 def test_errors_are_ours() -> None:
     """Server.fails wants a TickmakerError of each."""
     for answer in (b"", b"\xff", b"null", b"[]", b'{"serverTime":1e400}', b'{"serverTime":-1}'):
