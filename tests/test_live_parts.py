@@ -19,6 +19,7 @@ from engine.live.instrument import JOURNALS_BYTES, MIB, LiveInstrument, segment_
 from engine.live.lock import AccountLock, key_mark, same_keys
 from engine.live.pull import is_ours
 from engine.live.startup import PREVIOUS_MARGIN_NS, StartUp, dust_e8
+from engine.recorder.events_log import EventsLog
 from engine.venues.base import Instrument, OrderRow
 from fastcore.types import OrderState, Side
 
@@ -131,6 +132,26 @@ def test_trades_are_read_since_the_run_that_opened_the_instrument(
     assert account.is_opened
 
 
+def test_start_is_refused_where_its_opening_can_not_be_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk. The run after it would adopt what instruments of older runs hold."""
+    nothing = SimpleNamespace(instruments={})
+    monkeypatch.setattr("engine.live.startup.opening_of", lambda *_: nothing)
+    lock = AccountLock(tmp_path, "main")
+    lock.note(tmp_path, 1, {})
+    log = EventsLog(tmp_path)
+    log.close()  # nothing is written any more
+    stage: Any = SimpleNamespace(log=log, say_step=lambda *_, **__: None)
+    made: Any = SimpleNamespace(key="a", number=0, config=SimpleNamespace(account="main"))
+    account: Any = SimpleNamespace(name="main", lock=lock, instruments=[made])
+    start = StartUp(stage, [account], [made])
+    for tell in (lambda: start._look_back(account), lambda: start._carry(made, 5)):
+        with pytest.raises(TickmakerError, match=r"events\.jsonl"):
+            tell()
+    start._carry(made, 0)
+
+
 def test_state_names_the_last_run_and_is_whole(tmp_path: Path) -> None:
     lock = AccountLock(tmp_path, "main")
     assert lock.previous() is None
@@ -142,10 +163,16 @@ def test_state_names_the_last_run_and_is_whole(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["main.json"]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"run_dir": "x"}', '{"run_dir": 1}'])
-def test_state_that_can_not_be_read_is_no_first_start(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize("data", [
+    b"", b"{", b"[]", b"{}", b"\xff\xfe\0", b"[" * 100_000,
+    b'{"run_dir": "/x"}', b'{"run_dir": 1}',
+    b'{"run_dir": "/x", "utc_ns": Infinity}', b'{"run_dir": "", "utc_ns": 1}',
+    b'{"run_dir": "x", "utc_ns": 1}', b'{"run_dir": "/x\\u0000", "utc_ns": 1}',
+    b'{"run_dir": "/x", "utc_ns": 1, "unread": {"a": Infinity}}',
+])  # fmt: skip
+def test_state_that_can_not_be_read_is_no_first_start(tmp_path: Path, data: bytes) -> None:
     lock = AccountLock(tmp_path, "main")
-    lock.state_path.write_text(text)
+    lock.state_path.write_bytes(data)
     with pytest.raises(TickmakerError, match=r"main\.json can't be read"):
         lock.previous()
 

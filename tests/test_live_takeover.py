@@ -46,6 +46,10 @@ def test_window_is_the_longer_one_of_both_runs(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"accounts": rows}))
     assert recv_window_ms(tmp_path, "a", 1_000) == 5_000
     assert recv_window_ms(tmp_path, "a", 7_000) == 7_000
+    for odd, told_ms in (("Infinity", 1_000), ("99999999999", 60_000), ("[" * 100_000, 1_000)):
+        text = json.dumps({"accounts": rows}).replace("5000", odd)
+        (tmp_path / "config.json").write_text(text)
+        assert recv_window_ms(tmp_path, "a", 1_000) == told_ms
 
 
 def test_start_after_a_kill_waits_before_it_cancels_and_another_does_not(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ from fastcore.types import FeeAsset, OrderState, Side
 _OURS = re.compile(OURS + r"[0-9a-f]{8}-[0-9a-f]{2}-[0-9a-f]{12}")
 _INTENT_DIGITS = 12
 _LIVE = frozenset({OrderState.NEW, OrderState.PARTIALLY_FILLED})
-_DEAD = frozenset({
+ENDS = frozenset({
     OrderState.FILLED, OrderState.CANCELED, OrderState.REJECTED, OrderState.EXPIRED,
 })  # fmt: skip
 _SENT = frozenset({
@@ -192,7 +192,7 @@ class _Pass:
         # Queries come after the list: what they say is younger.
         rows |= {row.client_id: row for row in self.asked_rows.values()}
         for order in self.belief.orders:
-            if order.state in _DEAD or order.state is OrderState.FREE:
+            if order.state in ENDS or order.state is OrderState.FREE:
                 continue
             row = rows.get(order.client_id)
             if row is not None:
@@ -272,14 +272,14 @@ class _Pass:
             return
         for number, row in self.open_rows.items():
             asked = self.asked_rows.get(number)
-            if asked is None or asked.state not in _DEAD:
+            if asked is None or asked.state not in ENDS:
                 self._resting(row)
 
     def _resting(self, row: OrderRow) -> None:
         owner = owner_of(row.client_id, self.belief.client_prefix)
         if owner is Owner.RUN:
             order = self.own.get(row.client_id)
-            if order is not None and order.state not in _DEAD:
+            if order is not None and order.state not in ENDS:
                 return
         elif owner is Owner.STRANGER and self.policy.strangers == "halt":
             self.diverged.add(Diverged(
@@ -331,7 +331,7 @@ def _latest(rows: Iterable[OrderRow], symbol: str) -> dict[int, OrderRow]:
 
 
 def _age(row: OrderRow) -> tuple[bool, int, str]:
-    return row.state in _DEAD, row.cum_qty_lots, repr(row)
+    return row.state in ENDS, row.cum_qty_lots, repr(row)
 
 
 def _content(row: TradeRow) -> tuple[object, ...]:

@@ -30,8 +30,11 @@ TRIES = {Urgency.CANCEL: 1, Urgency.UPKEEP: 3, Urgency.SAFETY: 3, Urgency.NORMAL
 # Of one try; others: TIMEOUT_S.
 DEADLINE_S = {Urgency.CANCEL: 2.0, Urgency.UPKEEP: 2.0, Urgency.SAFETY: 2.0}
 WAIT_S_MAX = 5.0  # a longer wait, the venue's or our budget's, is the caller's to decide
+BAN_S_MAX = 3 * 86_400.0  # the longest of a venue's bans; what is told beyond is garbled
 SECRET_CHARS_MIN = 8  # of a header's or parameter's value, before an error text may not hold it
-UNREAD = (ValueError, KeyError, IndexError, TypeError, AttributeError, ArithmeticError)
+# What bytes of a venue may bring about in whoever reads them; RecursionError: lists in lists.
+UNREAD = (ValueError, KeyError, IndexError, TypeError, AttributeError, ArithmeticError,
+          RecursionError)  # fmt: skip
 
 
 class VenueError(TickmakerError):
@@ -123,7 +126,7 @@ class RestClient:
         now_ns = clock.monotonic_ns()
         wait_ns = utc_ms * 1_000_000 - self.utc_ns()
         if wait_ns > 0:
-            self.budget.obey(wait_ns / 1e9, now_ns)
+            self.budget.obey(min(wait_ns / 1e9, BAN_S_MAX), now_ns)
 
     async def raw(
         self, call: Call[Any], *, tries: int | None = None, timeout_s: float | None = None
@@ -165,10 +168,7 @@ class RestClient:
         signed = self._adapter.sign(call, self.utc_ns() // 1_000_000)
         reply = await self._send(call, signed, timeout_s)
         now_ns = clock.monotonic_ns()
-        used = self._adapter.used_weight(reply.headers)
-        if used is not None:
-            self.budget.learn(used, now_ns)
-        failure = self._adapter.failure(reply.status, reply.headers, reply.body)
+        failure = self._failure(call, reply, now_ns)
         if failure is None:
             return reply.body
         if failure.is_throttled:
@@ -179,6 +179,19 @@ class RestClient:
             f"{call.method} {call.path}: HTTP {failure.status}, {detail}",
             remedy(failure), failure,
         )
+
+    def _failure(self, call: Call[Any], reply: HttpReply, now_ns: int) -> Failure | None:
+        try:
+            used = self._adapter.used_weight(reply.headers)
+            if used is not None:
+                self.budget.learn(used, now_ns)
+            return self._adapter.failure(reply.status, reply.headers, reply.body)
+        except UNREAD as error:
+            problem = f"an answer with HTTP status {reply.status} can't be read"
+            problem += f" ({type(error).__name__})"
+        # Whatever it did: as after a 5xx, that is not known.
+        failure = Failure(reply.status, 0, problem, is_unknown=True)
+        raise VenueError(f"{call.method} {call.path}: {problem}", remedy(failure), failure)
 
     def _obey(self, call: Call[Any], failure: Failure, now_ns: int) -> None:
         """One account's limit of one call must not stop the cancels of a whole address."""

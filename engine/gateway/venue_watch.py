@@ -7,13 +7,19 @@ session is told and that instrument waits for the next start.
 
 import asyncio
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from random import Random
 
 from engine.errors import EXIT_USAGE, TickmakerError
-from engine.gateway.rest import RestClient
+from engine.gateway.rest import RestClient, VenueError
 from engine.venues.base import Adapter, Instrument
 
 EVERY_S = 180.0
+
+
+def _grid(instrument: Instrument) -> tuple[Decimal, Decimal]:
+    """As numbers: "0.10" is no other tick than "0.1"."""
+    return Decimal(instrument.tick), Decimal(instrument.lot)
 
 
 class VenueWatch:
@@ -58,6 +64,9 @@ class VenueWatch:
     async def _told(self, symbols: list[str], venue: str) -> dict[str, Instrument]:
         try:
             return await self._rest.call(self._adapter.instruments(symbols, venue))
+        except VenueError as error:  # spot refuses a list with one that it no longer has
+            if not error.failure.is_plain:
+                raise
         except TickmakerError as error:
             if error.exit_code != EXIT_USAGE:
                 raise
@@ -76,6 +85,6 @@ class VenueWatch:
             self._condition(number, is_halted)
         if told is None or number in self._changed:
             return
-        if (told.tick, told.lot) != (ours.tick, ours.lot):
+        if _grid(told) != _grid(ours):
             self._changed.add(number)
             self._on_filters(number, told)

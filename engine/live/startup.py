@@ -100,7 +100,8 @@ class StartUp:
         for instrument in account.instruments:
             instrument.previous = account.before.instruments.get(instrument.key)
         if self.stage.log is not None:
-            self.stage.log.previous_run(clock.monotonic_ns(), account.name, previous.run_dir)
+            now_ns = clock.monotonic_ns()
+            _must(self.stage.log.previous_run(now_ns, account.name, previous.run_dir))
         self.stage.say_step(
             f"run before this one read ({previous.run_dir.name})", started_ns,
             account=account.name,
@@ -208,7 +209,8 @@ class StartUp:
         fees, grow to a lot."""
         if carried_e8 and self.stage.log is not None:
             name = instrument.config.account
-            self.stage.log.opening(clock.monotonic_ns(), name, instrument.key, carried_e8)
+            now_ns = clock.monotonic_ns()
+            _must(self.stage.log.opening(now_ns, name, instrument.key, carried_e8))
 
     async def _coins(
         self, account: LiveAccount, instruments: list[LiveInstrument]
@@ -256,6 +258,16 @@ class StartUp:
         for account in self.accounts:
             account.reconciler.want()
         self.stage.emit("started", instruments=len(self.instruments))
+
+
+def _must(is_written: bool) -> None:
+    """Of lines that the next start's opening hangs on: without them it would take what instruments
+    of older runs hold for a first start's."""
+    if not is_written:
+        raise TickmakerError(
+            "events.jsonl of the run folder can't be written",
+            "free disk space, or see that the folder belongs to this user",
+        )
 
 
 def refuse_shared_coins(account: LiveAccount) -> None:

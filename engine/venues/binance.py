@@ -8,6 +8,7 @@ USD-M futures (General Info, Account Trade List, WebSocket API General Info, Err
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -37,6 +38,7 @@ CLIENT_ID_MAX = 36
 STREAMS_IN_URL_MAX = 60  # more are subscribed to by a message: URLs have their limits
 STREAMS_PER_MESSAGE = 200
 TEXT_MAX = 200
+WEIGHT = re.compile(r"[0-9]{1,9}")
 SNAPSHOTS_SHARE = 0.25  # of an address's weight a minute, for a snapshot of every instrument
 
 
@@ -119,7 +121,7 @@ class Binance:
 
     def used_weight(self, headers: Mapping[str, str]) -> int | None:
         text = header(headers, "x-mbx-used-weight-1m")
-        return int(text) if text.isdecimal() else None
+        return int(text) if WEIGHT.fullmatch(text) else None
 
     # -- FACTS ---
 
