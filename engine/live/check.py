@@ -18,7 +18,8 @@ from engine.execution import advice
 from engine.execution.planner import VenueFacts, among, documented, plan, venue_facts
 from engine.gateway.budget import Hosts
 from engine.gateway.clocksync import ClockSync
-from engine.gateway.rest import RestClient, UnreachableError, VenueError
+from engine.gateway.listing import listed
+from engine.gateway.rest import RestClient, UnreachableError
 from engine.live.coins import shared_coins
 from engine.live.lock import is_held, key_mark, same_keys
 from engine.strategies import compiled, configured
@@ -28,7 +29,6 @@ from engine.venues.hosts import host_of, is_local
 from fastcore.core_config import VENUES, check
 
 ACCOUNT_DEADLINE_S = 30.0
-CODE_BAD_SYMBOL = -1121  # Binance: "Invalid symbol."
 _NOBODY = "offline"  # key and secret of an adapter that is asked for weights only
 
 
@@ -114,7 +114,7 @@ async def _ask(
     asked.round_trip_ms = round(clock.round_trip_ns / 1e6, 3)
     for category in sorted({VENUES[one.core.venue].category for one in own}):
         members = [one for one in own if VENUES[one.core.venue].category == category]
-        told = await _told_instruments(rest, adapter, members, category)
+        told = await listed(rest, adapter, [one.core.symbol for one in members], category)
         for one in members:
             if one.core.symbol in told:
                 asked.instruments[one.key] = told[one.core.symbol]
@@ -128,27 +128,6 @@ async def _ask(
     if (account_call := adapter.account_facts()) is not None:
         asked.account = await rest.call(account_call)
     return asked
-
-
-async def _told_instruments(
-    rest: RestClient, adapter: Adapter, members: Sequence[InstrumentConfig], category: str
-) -> dict[str, Instrument]:
-    """Those that the venue has. Binance Spot refuses a list for one unknown name in it, without
-    saying which: then each is asked for by itself."""
-    symbols = [one.core.symbol for one in members]
-    try:
-        return await rest.call(adapter.instruments(symbols, category))
-    except UnreachableError:
-        raise
-    except TickmakerError as error:
-        if isinstance(error, VenueError) and error.failure.code != CODE_BAD_SYMBOL:
-            raise
-        if len(members) == 1:
-            return {}
-    told: dict[str, Instrument] = {}
-    for one in members:
-        told |= await _told_instruments(rest, adapter, [one], category)
-    return told
 
 
 def _told_problems(account: AccountConfig, own: Sequence[InstrumentConfig],
