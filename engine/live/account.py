@@ -62,7 +62,6 @@ class LiveAccount:
         self.before: Opening | None = None  # how the account's run before this one ended
         self.unread: dict[str, int] = {}  # instruments that have not agreed yet, since when
         self._noted_ns = 0
-        self.is_rest_up = False
         self.is_opened = False  # the journals hold what the run began with
         self.is_let_go = False
         self.is_built = False

@@ -59,7 +59,6 @@ async def read_facts(account: "LiveAccount") -> None:
     """Clock, instruments, fees, key, settings: in this order, each a visible step."""
     step, name = account.stage.step, account.name
     await account.rest.open()
-    account.is_rest_up = True
     seconds = step_s(account)
     await step("clock in step with the venue", account.clock.sync(), account=name)
     await step("instrument filters read", _read_instruments(account), seconds, account=name)

@@ -101,7 +101,7 @@ async def patient(work: Callable[[], Awaitable[T]]) -> T:
         try:
             return await work()
         except VenueError as error:
-            if not error.failure.is_throttled or error.failure.status != 0:
+            if not error.is_held_back:
                 raise
             wait_s = error.retry_after_s
         await asyncio.sleep(wait_s)
