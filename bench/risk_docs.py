@@ -138,7 +138,8 @@ only by a strategy whose calls are refused, which those of the built-in ones are
 picture.
 
 HALT and RESUME are commands of the core (`fastcore.types.Command`): `tickmaker halt RUN` and
-`tickmaker resume RUN`. A replay that is latched stays so to its end.
+`tickmaker resume RUN` give them to an engine that runs, a demo's too. A replay of a tape takes
+none: latched, it stays so to its end.
 """
 
 

@@ -20,14 +20,6 @@ class Exact(_Table):
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
 
-class WsUrls(_Table):
-    """The three WebSocket ends of a USD-M style venue."""
-
-    public: str
-    private: str
-    ws_api: str
-
-
 class Assets(_Table):
     """In what the instrument trades; from the venue, at start-up."""
 

@@ -137,6 +137,14 @@ def test_check_asks_the_venue_and_changes_nothing(
         assert code == EXIT_USAGE
         assert any("fees.taker_bp is 0.5, but the venue takes" in problem
                    for problem in document["problems"])  # fmt: skip
+
+        # What only a start refused, once.
+        text = re.sub("qty_lots_max = .*", "qty_lots_max = 4_000_000_000", text)
+        text = re.sub(r"(?m)^(\[account\.wanted\].*)", r'\1\nstp = "expire_both"', text)
+        code, document = checked(path, text)
+        assert code == EXIT_USAGE
+        for told in ("limits.qty_lots_max is 4000000000, over the venue's", "wanted.stp"):
+            assert any(told in problem for problem in document["problems"]), document["problems"]
     assert {file.name for file in tmp_path.iterdir()} == {"config.toml", ready}
 
 

@@ -277,7 +277,7 @@ class Stub:
         self.heard: list[dict[str, Any]] = []
         self.steps: list[str] = []
         wanted = SimpleNamespace(margin_mode=None, leverage=None, fee_discount=None, stp=None)
-        self.config = SimpleNamespace(rest_url=rest_url, wanted=wanted)
+        self.config = SimpleNamespace(name="main", rest_url=rest_url, wanted=wanted)
         self.instruments = [SimpleNamespace(traded=None)]
         self.adapter = SimpleNamespace(
             key_facts=lambda: says.get("key"), account_facts=lambda: says.get("facts"),

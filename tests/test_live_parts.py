@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from engine.config import Fees
 from engine.errors import EXIT_UNSAFE, TickmakerError
 from engine.gateway import account_calls
 from engine.gateway.account_calls import AccountCalls
@@ -19,8 +20,9 @@ from engine.live.instrument import JOURNALS_BYTES, MIB, LiveInstrument, segment_
 from engine.live.lock import AccountLock, key_mark, same_keys
 from engine.live.pull import is_ours
 from engine.live.startup import PREVIOUS_MARGIN_NS, StartUp, dust_e8
+from engine.live.unfit import of_fees
 from engine.recorder.events_log import EventsLog
-from engine.venues.base import Instrument, OrderRow
+from engine.venues.base import FeeRates, Instrument, OrderRow
 from fastcore.types import OrderState, Side
 
 HOUR_NS = 3_600 * 10**9
@@ -219,19 +221,16 @@ def test_local_and_test_addresses_are_not(url: str) -> None:
     refuse_production([("rest_url", url)])
 
 
-def fees(maker_bp: float, taker_bp: float) -> LiveInstrument:
-    core = SimpleNamespace(fees=SimpleNamespace(maker_bp=maker_bp, taker_bp=taker_bp))
-    return cast(Any, SimpleNamespace(key="a.b.C", config=SimpleNamespace(core=core)))
-
-
 def test_fees_better_than_the_venues_are_refused() -> None:
-    rates = cast(Any, SimpleNamespace(maker_ppm=200, taker_ppm=500))
-    LiveInstrument.check_fees(fees(2.0, 5.0), rates)
-    LiveInstrument.check_fees(fees(2.5, 6.0), rates)
-    with pytest.raises(TickmakerError, match=r"fees\.maker_bp is 1\.9, but the venue takes 2"):
-        LiveInstrument.check_fees(fees(1.9, 5.0), rates)
-    with pytest.raises(TickmakerError, match=r"fees\.taker_bp"):
-        LiveInstrument.check_fees(fees(2.0, 4.99), rates)
+    def told(maker_bp: float, taker_bp: float) -> list[str]:
+        fees = Fees(maker_bp=maker_bp, taker_bp=taker_bp)
+        return [error.what for error in of_fees("a.b.C", fees, FeeRates(200, 500))]
+
+    assert told(2.0, 5.0) == told(2.5, 6.0) == []
+    (maker,) = told(1.9, 5.0)
+    assert maker.endswith("a.b.C: fees.maker_bp is 1.9, but the venue takes 2")
+    (taker,) = told(2.0, 4.99)
+    assert "fees.taker_bp" in taker
 
 
 def resting(number: int, client_id: str = "tm0a1b2c3d-01-000000000001") -> OrderRow:

@@ -175,10 +175,6 @@ class AccountCalls:
                 "there",
             ) from None
 
-    async def prove_none_open(self, instrument: Instrument, is_ours: IsOurs) -> int:
-        """How many of ours the venue says are open; 0 is the proof. One try."""
-        return sum(map(is_ours, await self.open_orders(instrument)))
-
     async def cancel_rows(self, instrument: Instrument, rows: Sequence[OrderRow]) -> None:
         """Each once, together where the venue can; the first problem is raised at the end, as the
         others must not wait for it."""

@@ -6,7 +6,6 @@ came behind the answer are handed over with it.
 """
 
 import asyncio
-import ipaddress
 import logging
 import os
 import socket
@@ -43,22 +42,6 @@ class Upgraded(NamedTuple):
     sock: socket.socket
     leftover: bytes
     tls: TlsEnds | None = None
-
-
-def require_loopback(url: str, what: str) -> None:
-    """Refuse any host but this one: there is no guardian beside the engine yet."""
-    host = urlsplit(url).hostname or ""
-    try:
-        is_local = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_local = host == "localhost"
-    if not is_local:
-        raise TickmakerError(
-            f"{what} points at {host or 'no host'}: refused, no guardian process runs beside "
-            "the engine",
-            "use the local exchange (a loopback address); real venues need the guardian",
-            EXIT_UNSAFE,
-        )
 
 
 def strerror(error: OSError) -> str:

@@ -38,7 +38,7 @@ UNREAD = (ValueError, KeyError, IndexError, TypeError, AttributeError, Arithmeti
 
 
 class VenueError(TickmakerError):
-    """The venue answered with an error, or our own budget holds the call back (status 0)."""
+    """The venue answered with an error, or our own budget holds the call back."""
 
     def __init__(self, what: str, remedy: str, failure: Failure) -> None:
         super().__init__(what, remedy, EXIT_FAILED)
@@ -55,6 +55,11 @@ class VenueError(TickmakerError):
     @property
     def retry_after_s(self) -> float:
         return self.failure.retry_after_s
+
+    @property
+    def is_held_back(self) -> bool:
+        """By our own budget: it was not sent."""
+        return self.failure.is_throttled and self.failure.status == 0
 
 
 class UnreachableError(TickmakerError):

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from random import Random
 
-from engine.errors import EXIT_USAGE, TickmakerError
-from engine.gateway.rest import RestClient, VenueError
+from engine.errors import TickmakerError
+from engine.gateway.listing import listed
+from engine.gateway.rest import RestClient
 from engine.venues.base import Adapter, Instrument
 
 EVERY_S = 180.0
@@ -57,25 +58,10 @@ class VenueWatch:
         for number, instrument in self._instruments.items():
             kinds.setdefault(instrument.venue, {})[number] = instrument
         for venue, ours in kinds.items():
-            told = await self._told([one.symbol for one in ours.values()], venue)
+            symbols = [one.symbol for one in ours.values()]
+            told = await listed(self._rest, self._adapter, symbols, venue)
             for number, instrument in ours.items():
                 self._compare(number, instrument, told.get(instrument.symbol))
-
-    async def _told(self, symbols: list[str], venue: str) -> dict[str, Instrument]:
-        try:
-            return await self._rest.call(self._adapter.instruments(symbols, venue))
-        except VenueError as error:  # spot refuses a list with one that it no longer has
-            if not error.failure.is_plain:
-                raise
-        except TickmakerError as error:
-            if error.exit_code != EXIT_USAGE:
-                raise
-        if len(symbols) == 1:
-            return {}  # the venue no longer lists it
-        found: dict[str, Instrument] = {}
-        for symbol in symbols:
-            found |= await self._told([symbol], venue)
-        return found
 
     def _compare(self, number: int, ours: Instrument, told: Instrument | None) -> None:
         is_halted = told is None or not told.is_trading

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 from engine import clock
 from engine.errors import EXIT_UNSAFE, EXIT_USAGE, TickmakerError
 from engine.gateway.rest import VenueError
+from engine.live import unfit
 from engine.live.instrument import LiveInstrument
 from engine.live.stage import STEP_DEADLINE_S, each, patient
-from engine.venues.base import Instrument, KeyFacts, Setting, Wanted
-from engine.venues.hosts import is_local, is_loopback, is_production
+from engine.venues.base import Instrument, Setting
+from engine.venues.hosts import host_of, is_loopback, is_production
 from fastcore.core_config import VENUES
 
 if TYPE_CHECKING:
     from engine.live.account import LiveAccount
 
-UNBOUND = "is not bound to an address"
 FEES_AT_START = 8  # instruments of each kind
 S_EACH = 2.0  # more of a step's deadline for every instrument: the address's budget holds us back
 
@@ -38,7 +38,7 @@ def refuse_production(urls: Iterable[tuple[str, str]]) -> None:
             ) from None
         if is_refused:
             raise TickmakerError(
-                f"{name} is {_host(url)}, a production address: refused, no guardian process "
+                f"{name} is {host_of(url)}, a production address: refused, no guardian process "
                 "runs beside the engine",
                 "use the local exchange, or the venue's testnet or demo",
                 EXIT_UNSAFE,
@@ -50,22 +50,15 @@ def refuse_others(urls: Iterable[tuple[str, str]]) -> None:
     for name, url in urls:
         if not is_loopback(url):
             raise TickmakerError(
-                f"{name} is {_host(url)}: a paper run trades on this host only",
+                f"{name} is {host_of(url)}: a paper run trades on this host only",
                 "start it with tickmaker run --paper", EXIT_UNSAFE,
             )  # fmt: skip
-
-
-def _host(url: str) -> str:
-    from engine.venues.hosts import host_of
-
-    return host_of(url)
 
 
 async def read_facts(account: "LiveAccount") -> None:
     """Clock, instruments, fees, key, settings: in this order, each a visible step."""
     step, name = account.stage.step, account.name
     await account.rest.open()
-    account.is_rest_up = True
     seconds = step_s(account)
     await step("clock in step with the venue", account.clock.sync(), account=name)
     await step("instrument filters read", _read_instruments(account), seconds, account=name)
@@ -92,7 +85,7 @@ async def _read_instruments(account: "LiveAccount") -> None:
             if instrument.symbol not in told:
                 raise _unknown(instrument, told)
             instrument.traded = told[instrument.symbol]
-            _check_traded(instrument)
+            unfit.refuse(unfit.of_instrument(instrument.config, instrument.traded))
 
 
 def _unknown(instrument: LiveInstrument, told: dict[str, Instrument]) -> TickmakerError:
@@ -102,31 +95,6 @@ def _unknown(instrument: LiveInstrument, told: dict[str, Instrument]) -> Tickmak
         f"did you mean {', '.join(near)}?" if near else "the venue lists no similar name",
         EXIT_USAGE,
     )
-
-
-def _check_traded(instrument: LiveInstrument) -> None:
-    """Our limits must lie inside the venue's: refuse what could only fail later."""
-    traded, limits = instrument.traded, instrument.config.core.limits
-    if not traded.is_trading:
-        raise TickmakerError(
-            f"symbol {traded.symbol} is not trading at {traded.venue}",
-            "choose another symbol, or wait until the venue trades it",
-        )
-    pairs = (
-        ("qty_lots_max", limits.qty_lots_max, int(traded.qty_max / Decimal(traded.lot))),
-        ("orders_per_10s_max", limits.orders_per_10s_max, traded.orders_per_10s_max),
-        ("orders_per_min_max", limits.orders_per_min_max, traded.orders_per_min_max),
-        ("messages_per_s_max", limits.messages_per_s_max, traded.orders_per_s_max),
-        ("open_orders_max", limits.open_orders_max, traded.open_orders_max),
-    )
-    for name, ours, theirs in pairs:
-        if theirs is not None and ours > theirs:
-            raise TickmakerError(
-                f"Configuration: {instrument.key}: core.limits.{name} is {ours}, over the "
-                f"venue's {theirs}",
-                f"lower core.limits.{name}",
-                EXIT_USAGE,
-            )
 
 
 def check_size(instrument: LiveInstrument) -> None:
@@ -162,7 +130,8 @@ async def _read_fees(account: "LiveAccount") -> None:
 async def read_fee(account: "LiveAccount", instrument: LiveInstrument) -> None:
     """TickmakerError where the strategy reckons with better fees than the venue's."""
     call = account.adapter.fees(instrument.traded)
-    instrument.check_fees(await patient(lambda: account.rest.call(call)))
+    rates = await patient(lambda: account.rest.call(call))
+    unfit.refuse(unfit.of_fees(instrument.key, instrument.config.core.fees, rates))
 
 
 # -- KEY, ACCOUNT ---
@@ -173,46 +142,21 @@ async def _check_key(account: "LiveAccount") -> None:
     if call is None:
         return
     facts = await account.rest.call(call)
-    problem = _key_problem(facts)
-    if not problem or (problem == UNBOUND and account.stage.config.kind == "paper"):
-        return  # a paper exchange's key was made up for this run
-    if problem != UNBOUND or not is_local(account.config.rest_url):
-        raise TickmakerError(
-            f"the key of account {account.name} {problem}",
-            "make a key that may trade and read, may not withdraw, and is bound to this host's "
-            "address",
-            EXIT_UNSAFE,
-        )
-    account.emit("warning", what=f"the key of account {account.name} {problem}",
-                 remedy="a local exchange's keys are worth nothing; a venue's would be refused")
-
-
-def _key_problem(facts: KeyFacts) -> str:
-    if facts.can_withdraw:
-        return "may withdraw"
-    if facts.can_trade is False:
-        return "may not trade"
-    if facts.is_address_bound is False:
-        return UNBOUND
-    return ""
+    unfit.refuse(unfit.of_key(account.config, facts))
+    # A paper exchange's key was made up for this run.
+    if facts.is_address_bound is False and account.stage.config.kind != "paper":
+        account.emit(
+            "warning", what=f"the key of account {account.name} {unfit.UNBOUND}",
+            remedy="a local exchange's keys are worth nothing; a venue's would be refused",
+        )  # fmt: skip
 
 
 async def _set_up(account: "LiveAccount") -> None:
     adapter, rest, wanted = account.adapter, account.rest, account.config.wanted
     call = adapter.account_facts()
     if call is not None:
-        facts = await rest.call(call)
-        if not facts.can_trade:
-            raise TickmakerError(
-                f"account {account.name} may not trade", "see its state at the venue", EXIT_UNSAFE
-            )
-        if facts.position_mode not in (None, "one_way"):
-            raise TickmakerError(
-                f"account {account.name} is in {facts.position_mode} mode",
-                "close its positions and switch it to one-way mode",
-                EXIT_USAGE,
-            )
-    asked = Wanted(wanted.margin_mode, wanted.leverage, wanted.fee_discount, wanted.stp)
+        unfit.refuse(unfit.of_account(account.name, await rest.call(call)))
+    asked = unfit.wanted_of(wanted)
     done: set[Any] = set()
     for instrument in account.instruments:
         for setting in adapter.settings(asked, instrument.traded):

@@ -14,6 +14,7 @@ from engine.config_file import config_sha256, limits_sha256
 from engine.errors import EXIT_UNSAFE, EXIT_USAGE, TickmakerError
 from engine.gateway.budget import SNAPSHOT_SHARE
 from engine.gateway.edge import pin
+from engine.gateway.parent import STEP_BUILT, STEP_LOOKED_BACK
 from engine.live import takeover
 from engine.live.account import LiveAccount
 from engine.live.coins import is_spot, shared_coins
@@ -103,7 +104,7 @@ class StartUp:
             now_ns = clock.monotonic_ns()
             _must(self.stage.log.previous_run(now_ns, account.name, previous.run_dir))
         self.stage.say_step(
-            f"run before this one read ({previous.run_dir.name})", started_ns,
+            f"{STEP_LOOKED_BACK} ({previous.run_dir.name})", started_ns,
             account=account.name,
         )  # fmt: skip
 
@@ -126,7 +127,7 @@ class StartUp:
             instrument.build(order, shared[name], keys[name], wall_ns)
         for account in self.accounts:
             account.build()
-        self.stage.say_step("core and journal ready", started_ns)
+        self.stage.say_step(STEP_BUILT, started_ns)
 
     # -- WHAT THE ACCOUNT HOLDS ---
 

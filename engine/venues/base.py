@@ -277,7 +277,6 @@ class Adapter(Protocol):
     name: str  # binance_usdm, binance_spot, bybit
     weight_per_min: int  # of an address
     connection_age_s_max: float  # the venue closes older connections
-    can_query_over_ws: bool  # VERB_STATUS is answered on TRADE
     has_dead_man: bool
     keep_alive_every_s: float | None  # of what keeps the user stream alive; None: needs nothing
     cancel_batch_max: int  # of rows in cancel_many

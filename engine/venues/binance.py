@@ -37,7 +37,6 @@ TRADES_KEPT_MS = 180 * DAY_MS  # USD-M: six months; spot says nothing, and older
 CLIENT_ID_MAX = 36
 STREAMS_IN_URL_MAX = 60  # more are subscribed to by a message: URLs have their limits
 STREAMS_PER_MESSAGE = 200
-TEXT_MAX = 200
 WEIGHT = re.compile(r"[0-9]{1,9}")
 SNAPSHOTS_SHARE = 0.25  # of an address's weight a minute, for a snapshot of every instrument
 
@@ -48,7 +47,6 @@ class Binance:
     name: str
     weight_per_min: int
     connection_age_s_max: float = 24 * 3600.0
-    can_query_over_ws: bool = True
     has_dead_man: bool
     keep_alive_every_s: float | None = None
     cancel_batch_max: int = 1

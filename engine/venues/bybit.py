@@ -68,7 +68,6 @@ class Bybit:
     weight_per_min = calls.WEIGHT_PER_MIN
     # None is documented ("may get disconnected at any time"): changed before it can matter.
     connection_age_s_max = 24 * 3600.0
-    can_query_over_ws = False
     has_dead_man = True
     keep_alive_every_s: float | None = None
     cancel_batch_max = BATCH_MAX
