@@ -1,5 +1,5 @@
-"""`[[hedge]]`: instruments by name, exact sizes; what can't be is refused by line and key, and what
-the venues tell is held against it."""
+"""`[[hedge]]`: instruments by name, exact sizes; what can't be is refused by line and key, and
+what the venues tell is held against it."""
 
 import json
 from dataclasses import replace
@@ -145,7 +145,8 @@ def test_lots_limits_and_spot_are_held_against_it(
 
 def test_all_its_accounts_end_alike(tmp_path: Path) -> None:
     path = tmp_path / "engine.toml"
-    path.write_text(EXAMPLE.read_text().replace('at_shutdown = "keep"', 'at_shutdown = "flatten"', 1))
+    keep, flatten = 'at_shutdown = "keep"', 'at_shutdown = "flatten"'
+    path.write_text(EXAMPLE.read_text().replace(keep, flatten, 1))
     loaded = load_config(path, run_tag="0000000a", mask_seed=5, with_credentials=False)
     (problem,) = check_offline(loaded)["problems"]
     assert "at_shutdown differs: usdm flatten, bybit and spot keep" in problem

@@ -1,5 +1,5 @@
-"""engine.execution.hedger: inside the band nothing is done, outside never too much, whatever becomes
-of what is on its way; and what can't be known is left alone."""
+"""engine.execution.hedger: inside the band nothing is done, outside never too much, whatever
+becomes of what is on its way; and what can't be known is left alone."""
 
 from decimal import Decimal
 from itertools import product
@@ -142,7 +142,7 @@ def test_silent_user_stream_and_divergence_are_not_known_either() -> None:
 
 
 def test_place_that_is_away_does_not_end_hedging_elsewhere() -> None:
-    """What rests or is on its way there counts in full, as it may be filled without our hearing."""
+    """What rests or is on its way there counts in full: it may be filled without our hearing."""
     gone = leg(B, bits=Halt.RECONCILING | Halt.USER_STREAM, own=(
         order(Side.SELL, 8, 10_005, is_take=False), order(Side.BUY, 3, 9_000, is_take=False)))
     found = decided(leg(A, 50), gone, spot(position_lots=100), target=Decimal(1))
@@ -267,7 +267,7 @@ def test_no_action_goes_past_the_target_whatever_comes_true(
 def test_repeated_it_comes_to_rest_inside_the_band(
     net: int, way: int, band: int, to: int
 ) -> None:
-    """With books that hold what is wanted, one action is enough, and the next look does nothing."""
+    """Where books hold what is wanted, one action is enough, and the next look does nothing."""
     assume(to < band)
     hedge = config(band=Decimal(band), to=Decimal(to))
     low, high = Decimal(net - way), Decimal(net)

@@ -22,6 +22,7 @@ from engine.exchange.commands import Cancel, Place
 from engine.exchange.faults_schedule import fault
 from engine.exchange.terms import OrderType, Tif
 from engine.live import hedging
+from engine.report.build import build_report
 from fastcore.types import Command, Halt, Side
 
 EXAMPLE = "local_hedge.toml"
@@ -43,8 +44,8 @@ class Venue:
     def place(self, side: Side, px_ticks: int, lots: int, tif: Tif) -> str:
         name = next(self._names)
         self._operate(Place(
-            account=SOMEBODY, symbol=self.key, side=book.Side(side), order_type=OrderType.LIMIT, tif=tif,
-            qty_lots=lots, px_ticks=px_ticks, client_order_id=name,
+            account=SOMEBODY, symbol=self.key, side=book.Side(side), order_type=OrderType.LIMIT,
+            tif=tif, qty_lots=lots, px_ticks=px_ticks, client_order_id=name,
         ))  # fmt: skip
         return name
 
@@ -166,6 +167,11 @@ def test_fill_is_hedged_where_it_costs_least_after_fees(
             (logged,) = [line for line in lines if line["kind"] == "router"]
             assert (logged["hedge"], logged["plan"]) == ("btc", plan)
             assert not [line for line in made.heard.of("warning") if "hedge" in line]
+            (row,) = build_report(tmp_path / "run")["what_happened"]["taken"]
+            assert (row["why"], row["side"], row["wanted"]) == ("hedge btc", "BUY", "0.01")
+            assert row["position"].startswith("9.99")
+            assert key in row["plan"]
+            assert "hedge btc" in (tmp_path / "run" / "report.html").read_text()
 
     run(work)
 

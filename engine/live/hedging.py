@@ -4,10 +4,10 @@ A look is some counters, between two turns of the loop, every LOOK_S; books are 
 was booked, and while something is open. So a hedge leaves some milliseconds after the fill that
 asks for it: it is decided here, beside the hot path, because what it takes may be at any venue.
 
-A plan is in events.jsonl before its first order leaves. Each venue's core sends its first slice, by
-its own gate, as an intent of the run like any other; at most one is on its way at a venue. What
-stays open (slices behind the first, what the book no longer held, what a gate denied) is decided
-anew after the pause, from the books of then.
+A plan is in events.jsonl before its first order leaves. Each venue's core sends its first slice,
+past its own gate, as an intent of the run like any other; at most one is on its way at a venue.
+What stays open (slices behind the first, what the book no longer held, what a gate denied) is
+decided anew after the pause, from the books of then.
 """
 
 import asyncio
