@@ -2,6 +2,7 @@
 for money. The `core` table is checked a second time, in full, by fastcore.core_config.
 """
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
@@ -205,6 +206,26 @@ class InstrumentConfig(_Table):
         return f"{self.account}.{self.core.venue}.{self.core.symbol}"
 
 
+class HedgeConfig(_Table):
+    """A position over several instruments that is kept near a target by taking where it costs
+    least (engine/execution/hedger.py). Base units, exact; instruments by InstrumentConfig.key."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,23}$")
+    of: tuple[str, ...] = Field(min_length=1)
+    on: tuple[str, ...] = Field(min_length=1, max_length=8)
+    target: Decimal
+    band: Decimal = Field(gt=0)
+    to: Decimal = Field(ge=0)
+    collar_ppm: int = Field(gt=0, lt=1_000_000)
+    slice_max: Decimal = Field(gt=0)
+    pause_ms: int = Field(gt=0, le=60_000)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """All of them, each once."""
+        return tuple(dict.fromkeys((*self.of, *self.on)))
+
+
 class EngineConfig(_Table):
     """One engine process: accounts, and instruments on them."""
 
@@ -218,6 +239,7 @@ class EngineConfig(_Table):
     budget: ProcessBudget | None = None  # None: of one account, whose own limit is the budget
     accounts: tuple[AccountConfig, ...] = Field(min_length=1)
     instruments: tuple[InstrumentConfig, ...] = Field(min_length=1, max_length=1_000)
+    hedges: tuple[HedgeConfig, ...] = ()
 
 
 def load(document: dict[str, Any]) -> EngineConfig:

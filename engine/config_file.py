@@ -26,6 +26,7 @@ from engine.config import (
     Limits,
     WantedAccount,
 )  # fmt: skip
+from engine.config_hedge import hedges
 from engine.config_tables import WS_KINDS, AccountTable, FileTable
 from engine.config_text import Sought, dotted, first_error, line_numbers, nearest
 from engine.credentials import (
@@ -83,14 +84,15 @@ def load_config(
         if credential is not None:
             credentials[account.name] = credential
     runs_dir = _resolved(folder, table.runs_dir)
+    instruments = tuple(
+        _instrument(table, number, sought, folder, run_tag, mask_seed)
+        for number in range(len(table.instrument))
+    )
     config = EngineConfig(
         name=table.name, run_dir=runs_dir, state_dir=_resolved(folder, table.state_dir),
         poll=table.poll, cpu=table.cpu, journal_bytes_max=table.journal_bytes_max,
-        budget=table.budget, accounts=tuple(accounts),
-        instruments=tuple(
-            _instrument(table, number, sought, folder, run_tag, mask_seed)
-            for number in range(len(table.instrument))
-        ),
+        budget=table.budget, accounts=tuple(accounts), instruments=instruments,
+        hedges=hedges(table, instruments, sought),
     )  # fmt: skip
     return LoadedConfig(config, runs_dir, credentials)
 
@@ -101,10 +103,12 @@ def config_sha256(config: EngineConfig) -> str:
 
 
 def limits_sha256(config: EngineConfig) -> str:
-    """Of what may never change while it runs: limits, halts, stops, latency budgets, and the
-    process's exposure. Equal limits of two runs have equal hashes."""
+    """Of what may never change while it runs: limits, halts, stops, latency budgets, the
+    process's exposure, and hedges where there are any. Equal limits of two runs have equal
+    hashes."""
     guards = {"limits", "halts", "stops", "budgets"}
-    return _sha256({
+    hedged = [one.model_dump(mode="json") for one in config.hedges]
+    return _sha256(({"hedges": hedged} if hedged else {}) | {
         "budget": None if config.budget is None else config.budget.model_dump(),
         "instruments": {
             instrument.key: instrument.core.model_dump(mode="json", include=guards)

@@ -14,8 +14,8 @@ from fastcore.signals_flow cimport OFI_LEVELS_MAX
 from fastcore.strategy cimport VIEW_VERSION, OwnQuote, View
 from fastcore.types cimport (
     CONN_MARKET, CONN_USER, E_OTHER_SYMBOL, E_UNKNOWN, HALT_CLOCK, HALT_JOURNAL, HALT_RECONCILING,
-    OK, ORD_PENDING_CANCEL, ORD_PENDING_NEW, ORD_PENDING_REPLACE, ORD_UNKNOWN, ORDERS_MAX,
-    SIDE_BUY, SIDE_SELL, SYNC_SYNCED, TARGET_LEVELS, VIEW_LEVELS, Level,
+    OK, ORD_PENDING_CANCEL, ORD_PENDING_NEW, ORD_PENDING_REPLACE, ORD_UNKNOWN, ORDER_IOC,
+    ORDERS_MAX, SIDE_BUY, SIDE_SELL, SYNC_SYNCED, TARGET_LEVELS, VIEW_LEVELS, Level,
 )
 from fastcore.working cimport Order, is_live, open_lots
 
@@ -420,6 +420,7 @@ cdef class CoreState:
                         "sent_ns": (max(order.placed_ns, order.amend_ns)
                                     if order.state == ORD_UNKNOWN else order.sent_ns),
                         "placed_ns": order.placed_ns,
+                        "is_take": order.flags & ORDER_IOC != 0,
                         "px_ticks": order.px_ticks, "qty_lots": order.qty_lots,
                         "cum_qty_lots": order.cum_qty_lots,
                         "venue_cum_qty_lots": order.venue_cum_qty_lots,

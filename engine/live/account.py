@@ -191,6 +191,10 @@ class LiveAccount:
             instrument=instrument.key, core=number,
         )  # fmt: skip
 
+    def is_user_doubted(self, number: int) -> bool:
+        """Up as it may be, fills may go untold."""
+        return self._conditions.is_on(number, Halt.LINK, "user")
+
     # -- CONNECTIONS ---
 
     @property

@@ -14,7 +14,7 @@ from typing import Any
 from engine.config import AccountConfig, EngineConfig, InstrumentConfig
 from engine.config_file import LoadedConfig, config_sha256, limits_sha256
 from engine.errors import TickmakerError
-from engine.execution import advice
+from engine.execution import advice, hedge_rules
 from engine.execution.planner import VenueFacts, among, documented, plan, venue_facts
 from engine.gateway.budget import Hosts
 from engine.gateway.clocksync import ClockSync
@@ -185,6 +185,7 @@ def _document(
         facts[account.name] = venue_facts(adapter, known, among(config, account))
     problems += [text for one in config.instruments if one.key in traded
                  for text in _core_problems(one, traded[one.key])]  # fmt: skip
+    problems += hedge_rules.problems(config, traded)
     planned = None
     if len(traded) == len(config.instruments):
         planned = plan(config, traded, facts)

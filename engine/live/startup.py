@@ -12,6 +12,7 @@ from decimal import Decimal
 from engine import clock
 from engine.config_file import config_sha256, limits_sha256
 from engine.errors import EXIT_UNSAFE, EXIT_USAGE, TickmakerError
+from engine.execution import hedge_rules
 from engine.gateway.budget import SNAPSHOT_SHARE
 from engine.gateway.edge import pin
 from engine.gateway.parent import STEP_BUILT, STEP_LOOKED_BACK
@@ -70,6 +71,9 @@ class StartUp:
             instrument.compile()
         self._lock()
         await each([read_facts(account) for account in self.accounts])
+        traded = {instrument.key: instrument.traded for instrument in self.instruments}
+        for problem in hedge_rules.problems(config, traded):
+            raise TickmakerError(f"Configuration: {problem}", "correct it", EXIT_USAGE)
         for account in self.accounts:
             refuse_shared_coins(account)
             self._look_back(account)
