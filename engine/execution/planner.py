@@ -10,6 +10,7 @@ That costs a known sum, and a time that is stated, with the longest that is stil
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -172,12 +173,11 @@ def venue_facts(
 
 def _paced_s(calls: Iterable[Call[Any]]) -> float:
     """How long the account's own limits make them take: kinds go side by side."""
-    seconds: dict[str, float] = {}
+    counts: Counter[tuple[str, int]] = Counter()
     for call in calls:
         if call.limit is not None:
-            name, each_s = call.limit.name, call.limit.count / call.limit.per_s
-            seconds[name] = seconds.get(name, 0.0) + each_s
-    return max(seconds.values(), default=0.0)
+            counts[call.limit.name, call.limit.per_s] += call.limit.count
+    return max((count / per_s for (_, per_s), count in counts.items()), default=0.0)
 
 
 def orders_per_s_each(instrument: Instrument, instrument_count: int) -> float:
