@@ -4,27 +4,35 @@ import difflib
 from collections.abc import Iterable
 from decimal import Decimal
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine import clock
 from engine.errors import EXIT_UNSAFE, EXIT_USAGE, TickmakerError
 from engine.gateway.rest import VenueError
 from engine.live.instrument import LiveInstrument
 from engine.live.stage import STEP_DEADLINE_S, each, patient
-from engine.venues.base import Instrument, KeyFacts, Setting, Wanted
+from engine.venues.base import Call, Instrument, KeyFacts, Setting, Urgency, Wanted
 from engine.venues.hosts import is_local, is_loopback, is_production
 from fastcore.core_config import VENUES
 
 if TYPE_CHECKING:
     from engine.live.account import LiveAccount
 
+T = TypeVar("T")
 UNBOUND = "is not bound to an address"
 FEES_AT_START = 8  # instruments of each kind
 S_EACH = 2.0  # more of a step's deadline for every instrument: the address's budget holds us back
 
 
 def step_s(account: "LiveAccount") -> float:
-    return STEP_DEADLINE_S + S_EACH * len(account.instruments)
+    """A deadline for a step that begins now."""
+    return STEP_DEADLINE_S + S_EACH * len(account.instruments) + held_s(account, 1)
+
+
+def held_s(account: "LiveAccount", weight: int, urgency: Urgency = Urgency.NORMAL) -> float:
+    """How long the address's budget holds us back already: a start soon after another finds most
+    of it spent, and need not fail for that."""
+    return account.rest.budget.wait_ns(weight, urgency, clock.monotonic_ns()) / 1e9
 
 
 def refuse_production(urls: Iterable[tuple[str, str]]) -> None:
@@ -66,12 +74,12 @@ async def read_facts(account: "LiveAccount") -> None:
     step, name = account.stage.step, account.name
     await account.rest.open()
     account.is_rest_up = True
-    seconds = step_s(account)
     await step("clock in step with the venue", account.clock.sync(), account=name)
-    await step("instrument filters read", _read_instruments(account), seconds, account=name)
-    await step("fees read", _read_fees(account), seconds, account=name)
-    await step("key rights checked", _check_key(account), account=name)
-    await step("account set up", _set_up(account), seconds, account=name)
+    await step("instrument filters read", _read_instruments(account), step_s(account),
+               account=name)  # fmt: skip
+    await step("fees read", _read_fees(account), step_s(account), account=name)
+    await step("key rights checked", _check_key(account), step_s(account), account=name)
+    await step("account set up", _set_up(account), step_s(account), account=name)
 
 
 # -- INSTRUMENTS, FEES ---
@@ -85,9 +93,8 @@ async def _read_instruments(account: "LiveAccount") -> None:
 
     for key, members in groupby(sorted(account.instruments, key=category), key=category):
         group = list(members)
-        told = await account.rest.call(
-            account.adapter.instruments([instrument.symbol for instrument in group], key)
-        )
+        call = account.adapter.instruments([instrument.symbol for instrument in group], key)
+        told = await _asked(account, call)
         for instrument in group:
             if instrument.symbol not in told:
                 raise _unknown(instrument, told)
@@ -162,7 +169,11 @@ async def _read_fees(account: "LiveAccount") -> None:
 async def read_fee(account: "LiveAccount", instrument: LiveInstrument) -> None:
     """TickmakerError where the strategy reckons with better fees than the venue's."""
     call = account.adapter.fees(instrument.traded)
-    instrument.check_fees(await patient(lambda: account.rest.call(call)))
+    instrument.check_fees(await _asked(account, call))
+
+
+async def _asked(account: "LiveAccount", call: Call[T]) -> T:
+    return await patient(lambda: account.rest.call(call))
 
 
 # -- KEY, ACCOUNT ---
@@ -172,7 +183,7 @@ async def _check_key(account: "LiveAccount") -> None:
     call = account.adapter.key_facts()
     if call is None:
         return
-    facts = await account.rest.call(call)
+    facts = await _asked(account, call)
     problem = _key_problem(facts)
     if not problem or (problem == UNBOUND and account.stage.config.kind == "paper"):
         return  # a paper exchange's key was made up for this run
@@ -198,10 +209,10 @@ def _key_problem(facts: KeyFacts) -> str:
 
 
 async def _set_up(account: "LiveAccount") -> None:
-    adapter, rest, wanted = account.adapter, account.rest, account.config.wanted
+    adapter, wanted = account.adapter, account.config.wanted
     call = adapter.account_facts()
     if call is not None:
-        facts = await rest.call(call)
+        facts = await _asked(account, call)
         if not facts.can_trade:
             raise TickmakerError(
                 f"account {account.name} may not trade", "see its state at the venue", EXIT_UNSAFE
@@ -225,7 +236,7 @@ async def _set_up(account: "LiveAccount") -> None:
 async def _bring_about(account: "LiveAccount", setting: Setting) -> None:
     started_ns = clock.monotonic_ns()
     try:
-        await account.rest.call(setting.call)
+        await _asked(account, setting.call)
     except VenueError as error:
         if not setting.is_done(error.failure):
             raise TickmakerError(
