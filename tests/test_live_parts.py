@@ -247,7 +247,7 @@ class Slow(AccountCalls):
         await asyncio.sleep(0.1)
         return [resting(number) for number in range(self.left)] + [resting(99, "hand")]
 
-    async def cancel_rows(self, instrument: Instrument, rows: Any) -> None:
+    async def cancel_rows(self, instrument: Instrument, rows: Any, on_wait: Any = None) -> None:
         self.left -= 1
 
 

@@ -21,6 +21,7 @@ from engine.live.account import LiveAccount
 from engine.live.coins import is_spot, shared_coins
 from engine.live.facts import (
     check_size,
+    held_s,
     read_facts,
     refuse_others,
     refuse_production,
@@ -32,7 +33,7 @@ from engine.live.reconciler import lots_of
 from engine.live.stage import Stage, each, patient
 from engine.recorder.opening import opening_of
 from engine.runs import write_config
-from engine.venues.base import TradeRow
+from engine.venues.base import TradeRow, Urgency
 from fastcore.journal import JournalOrder
 from fastcore.types import Command, Halt, Side
 
@@ -136,21 +137,22 @@ class StartUp:
     # -- WHAT THE ACCOUNT HOLDS ---
 
     async def _own(self, account: LiveAccount) -> None:
-        step, name, seconds = self.stage.step, account.name, step_s(account)
-        await step("opening position known", self._open(account), seconds, account=name)
+        step, name = self.stage.step, account.name
+        await step("opening position known", self._open(account), step_s(account), account=name)
         await step("USER connection up", account.connect(account.user), account=name)
         await takeover.wait_out(account)
         await step(
             "leftover orders cancelled", self._pull_leftovers(account),
-            seconds + LEFTOVERS_S, account=name,
+            step_s(account) + LEFTOVERS_S, account=name,
         )
         apart = await step(
-            "account agreed with the venue", account.reconciler.agree(), seconds, account=name
+            "account agreed with the venue", account.reconciler.agree(), step_s(account),
+            account=name,
         )
         await step("balances read", self._read_balances(account), account=name)
         account.note_run({instrument.key: instrument.since_ns for instrument in apart})
         if account.dead_man is not None:
-            await step("dead-man switch armed", account.arm(), seconds, account=name)
+            await step("dead-man switch armed", account.arm(), step_s(account), account=name)
 
     async def _pull_leftovers(self, account: LiveAccount) -> None:
         await account.pull.leftovers()
@@ -239,10 +241,11 @@ class StartUp:
     # -- CONNECTIONS, BOOKS ---
 
     async def _connect(self, account: LiveAccount) -> None:
-        step, name, seconds = self.stage.step, account.name, step_s(account)
+        step, name = self.stage.step, account.name
         await step("TRADE connection up", account.connect(account.trade), account=name)
         await step(
-            "MARKET connection up", account.connect(*account.markets), seconds, account=name
+            "MARKET connection up", account.connect(*account.markets), step_s(account),
+            account=name,
         )
         await step("book synced", self._synced(account), _books_s(account), account=name)
         for instrument in account.instruments:
@@ -313,4 +316,4 @@ def _books_s(account: LiveAccount) -> float:
     calls = [account.adapter.snapshot(one.traded, account.among) for one in account.instruments]
     weight = sum(call.weight for call in calls if call is not None)
     share = SNAPSHOT_SHARE * account.adapter.weight_per_min
-    return BOOK_DEADLINE_S + 2 * 60.0 * weight / share
+    return BOOK_DEADLINE_S + 2 * 60.0 * weight / share + held_s(account, weight, Urgency.SNAPSHOT)

@@ -22,13 +22,22 @@ INT64_LIMIT = 1 << 63
 
 
 class Urgency(IntEnum):
-    """Who goes first when an address's budget runs short; a cancel is never held back."""
+    """Who goes first when an address's budget runs short; a cancel is never held back for that."""
 
     CANCEL = 0
     UPKEEP = 1  # dead-man switch, clock: little and steady, and without it nothing may be quoted
     SAFETY = 2  # position, open orders, fills, listen key
     NORMAL = 3  # instruments, fees
     SNAPSHOT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How many of one kind the venue takes from an account in any second."""
+
+    name: str
+    per_s: int
+    count: int = 1  # of those, what the call takes: a batch counts its orders
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,7 @@ class Call(Generic[T_co]):
     weight: int = 1  # of the address's budget
     urgency: Urgency = Urgency.NORMAL
     may_repeat: bool = True  # twice is the same as once: may be tried again after no answer
+    limit: Limit | None = None  # beside the address's budget; None: the account has none
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +290,8 @@ class Adapter(Protocol):
     has_dead_man: bool
     keep_alive_every_s: float | None  # of what keeps the user stream alive; None: needs nothing
     cancel_batch_max: int  # of rows in cancel_many
+    # cancel_many has a limit of its own: beside it as many go again, one by one.
+    has_cancels_apart: bool
     market_instruments_max: int  # of one market_plan
 
     # (key, secret) for the core's encoder; both empty where TRADE is logged on.

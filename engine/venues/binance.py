@@ -50,6 +50,7 @@ class Binance:
     has_dead_man: bool
     keep_alive_every_s: float | None = None
     cancel_batch_max: int = 1
+    has_cancels_apart: bool = False  # none is limited but by the address's weight
     market_instruments_max: int  # of one connection
 
     # What the venues have different.
