@@ -233,6 +233,7 @@ class LiveAccount:
     def _on_user_change(self) -> None:
         if not self._is_open(self.user):
             self.epoch += 1
+            self.pull.on_user_lost()
         if self.dead_man is not None:
             self.dead_man.on_user(self._is_open(self.user))
         self.reconciler.want()
