@@ -30,7 +30,7 @@ ONCE = (
     "test_gateway_deadman", "test_gateway_keeper", "test_gateway_listing", "test_gateway_pace",
     "test_gateway_rest", "test_hedger", "test_live_control", "test_live_driver",
     "test_live_parts", "test_ofi_exam", "test_paper_run", "test_planner",
-    "test_reconcile", "test_recorder_docs", "test_recorder_opening", "test_recorder_retention",
+    "test_reconcile*", "test_recorder_docs", "test_recorder_opening", "test_recorder_retention",
     "test_report", "test_report_page", "test_reports_table", "test_risk_docs", "test_router",
     "test_run_docs", "test_run_view", "test_signals_docs", "test_sim_judges", "test_source",
     "test_spot_*", "test_usdm_*", "test_user_docs", "test_user_errors", "test_venue_*",

@@ -209,6 +209,42 @@ def test_run_that_never_agreed_says_since_when_trades_may_be_missing(tmp_path: P
     run(work)
 
 
+def test_what_is_unread_of_a_dropped_instrument_stays_so_until_it_is_named_again(
+    tmp_path: Path,
+) -> None:
+    async def work() -> None:
+        bybit = Exchange("bybit", ["linear/BTCUSDT", "spot/BTCUSDT"])
+        async with exchanges(tmp_path, bybit):
+            path, state = written(tmp_path, BYBIT, **RICH), tmp_path / "state" / "bybit.json"
+            both = path.read_text()
+            head, _, spot = both.split("[[instrument]]")
+            async with desk(path, tmp_path / "one") as first:
+                await first.quoting()
+                assert await first.stop() == EXIT_OK
+            bybit.core.accounts[0].position("linear/BTCUSDT").lots += 5  # no trade says why
+            async with desk(path, tmp_path / "two", run_tag="0b1b2c3d") as second:
+                await second.until(lambda: second.heard.of("started"))
+                unread = json.loads(state.read_text())["unread"]
+                assert list(unread) == [second.instruments[0].key]
+                await second.crash()
+            path.write_text(f"{head}[[instrument]]{spot}")
+            async with desk(path, tmp_path / "three", run_tag="0c1b2c3d") as third:
+                await third.quoting()
+                assert json.loads(state.read_text())["unread"] == unread
+                assert await third.stop() == EXIT_OK
+            path.write_text(both)
+            async with desk(path, tmp_path / "four", run_tag="0d1b2c3d") as fourth:
+                await fourth.until(lambda: fourth.heard.of("started"))
+                (since_ns,) = unread.values()
+                assert fourth.instruments[0].since_ns <= since_ns
+                bybit.core.accounts[0].position("linear/BTCUSDT").lots -= 5
+                await fourth.quoting()
+                assert json.loads(state.read_text())["unread"] == {}
+                assert await fourth.stop() == EXIT_OK
+
+    run(work)
+
+
 # -- WHAT A SPOT WALLET HOLDS ---
 
 

@@ -236,6 +236,7 @@ class LiveAccount:
     def _on_user_change(self) -> None:
         if not self.is_user_up:
             self.epoch += 1
+            self.pull.on_user_lost()
         if self.dead_man is not None:
             self.dead_man.on_user(self.is_user_up)
         self.reconciler.want()
@@ -269,9 +270,12 @@ class LiveAccount:
 
     def note_run(self, unread: dict[str, int]) -> None:
         """From here on this run's journals say what the account holds; of `unread` (by instrument)
-        they may lack trades since then."""
-        self.unread, self._noted_ns = unread, self.utc_ns()
-        self.lock.note(self.stage.config.run_dir, self._noted_ns, unread)
+        they may lack trades since then. What an earlier run left unread of an instrument that is
+        not traded now stays so: it may be named again."""
+        ours = {instrument.key for instrument in self.instruments}
+        left = {key: ns for key, ns in self.unread.items() if key not in ours}
+        self.unread, self._noted_ns = left | unread, self.utc_ns()
+        self.lock.note(self.stage.config.run_dir, self._noted_ns, self.unread)
 
     def on_agreed(self, instrument: LiveInstrument) -> None:
         """Trades of it are read to the end: the next start need not go back for them."""
