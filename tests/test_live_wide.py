@@ -274,8 +274,8 @@ def test_a_start_waits_for_what_the_budget_holds_back() -> None:
 
     adapter = SimpleNamespace(account_facts=lambda: "facts", settings=lambda *_: ())
     account: Any = SimpleNamespace(
-        adapter=adapter, rest=Held(), instruments=(), config=SimpleNamespace(wanted=Wanted(
-            None, None, None)),
+        name="held", adapter=adapter, rest=Held(), instruments=(),
+        config=SimpleNamespace(wanted=Wanted(None, None, None)),
     )  # fmt: skip
     asyncio.run(_set_up(account))
     assert tries == ["facts", "facts"]
