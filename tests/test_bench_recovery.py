@@ -3,27 +3,31 @@
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from bench.recovery import EXAMPLES, SYMBOLS, _config
+from bench.recovery import VENUES, _config
 from engine.config_file import load_config
 from engine.exchange.keys import derive_keys
 from engine.live.check import check_offline
 
 
-@pytest.mark.parametrize("venue", list(EXAMPLES))
-def test_its_configuration_is_one_that_can_be_kept(tmp_path: Path, venue: str) -> None:
+@pytest.mark.parametrize("name", list(VENUES))
+def test_its_configuration_is_one_that_can_be_kept(tmp_path: Path, name: str) -> None:
+    venue = VENUES[name]
     key = derive_keys(7)[0].keys[0]
     ready = {
-        "venue": venue, "rest_url": "http://127.0.0.1:4001", "ws_url": {"any": "ws://127.0.0.1:4002/path"},
+        "venue": venue.exchange, "rest_url": "http://127.0.0.1:4001", "ws_url": {"any": "ws://127.0.0.1:4002/path"},
         "accounts": [{"api_key": key.api_key, "secret": key.secret}],
     }  # fmt: skip
     (tmp_path / "exchange.json").write_text(json.dumps(ready))
-    exchange = SimpleNamespace(ready=ready)
-    path = _config(venue, SYMBOLS[venue], exchange, tmp_path, strangers='"leave"')
+    exchange: Any = SimpleNamespace(ready=ready)
+    path = _config(venue, venue.symbols, exchange, tmp_path, strangers='"leave"')
     loaded = load_config(path, run_tag="0123abcd", mask_seed=1)
-    assert [one.core.symbol for one in loaded.config.instruments] == list(SYMBOLS[venue])
+    assert [one.core.symbol for one in loaded.config.instruments] == list(venue.symbols)
+    category = venue.prefix.rstrip("/")
+    assert all(one.core.venue.endswith(category) for one in loaded.config.instruments)
     assert loaded.config.accounts[0].strangers == "leave"
     assert loaded.config.accounts[0].rest_url == ready["rest_url"]
     assert all(url.startswith("ws://127.0.0.1:4002") for url in
