@@ -12,7 +12,8 @@ import pytest
 from engine.errors import EXIT_UNSAFE, TickmakerError
 from engine.gateway import account_calls
 from engine.gateway.account_calls import AccountCalls
-from engine.live.account import FEEDS_MAX, feed_groups
+from engine.execution.planner import FEEDS_MAX
+from engine.live.account import feed_groups
 from engine.live.coins import shared_coins
 from engine.live.facts import refuse_production
 from engine.live.instrument import JOURNALS_BYTES, MIB, LiveInstrument, segment_bytes

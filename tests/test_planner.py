@@ -9,6 +9,7 @@ import pytest
 
 from engine.config import EngineConfig
 from engine.config_file import load_config
+from engine.execution import planner
 from engine.execution.planner import (
     Plan,
     Row,
@@ -18,8 +19,10 @@ from engine.execution.planner import (
     plan,
     venue_facts,
 )  # fmt: skip
+from engine.gateway import budget, clocksync, deadman
 from engine.venues import adapter
 from engine.venues.base import Instrument
+from fastcore.types import Conn
 
 EXAMPLES = Path(__file__).parent.parent / "deploy" / "examples"
 
@@ -197,3 +200,22 @@ def test_orders_per_s_each_is_what_the_tightest_window_leaves(
 ) -> None:
     instrument: Instrument = replace(documented("binance_usdm", "BTCUSDT"), **told)
     assert orders_per_s_each(instrument, count) == pytest.approx(each)
+
+
+# -- WHAT THE GATEWAY DOES ---
+
+
+@pytest.mark.parametrize("name", ["local_binance_usdm", "local_binance_spot", "local_bybit"])
+def test_plan_reckons_with_what_the_gateway_does(name: str) -> None:
+    """The planner may not see the gateway; a plan with other figures than its would be a guess."""
+    account = loaded(name).accounts[0]
+    made = adapter(account, "key", "secret")
+    assert planner.SNAPSHOT_SHARE == budget.SNAPSHOT_SHARE
+    assert planner.DEAD_MAN_RENEW_SHARE == deadman.RENEW_SHARE
+    samples_per_min = clocksync.SAMPLES * 60.0 / clocksync.EVERY_S
+    assert planner.CLOCK_WEIGHT_PER_MIN == samples_per_min * made.time().weight
+    attempts = budget.Hosts().attempts(account.rest_url, made)
+    for _ in range(planner.ATTEMPTS_PER_5_MIN[account.venue]):
+        assert attempts.wait_ns(Conn.TRADE, 0) == 0
+        attempts.spend(0)
+    assert attempts.wait_ns(Conn.TRADE, 0) == int(300e9) + budget.JITTER_NS

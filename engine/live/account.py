@@ -8,7 +8,7 @@ from itertools import groupby
 from engine import clock, venues
 from engine.config import AccountConfig
 from engine.errors import EXIT_USAGE, TickmakerError
-from engine.execution.planner import among
+from engine.execution.planner import FEEDS_MAX, among
 from engine.gateway.account_calls import AccountCalls
 from engine.gateway.clocksync import ClockSync
 from engine.gateway.deadman import DeadMan
@@ -21,6 +21,7 @@ from engine.gateway.rest import RestClient
 from engine.gateway.venue_watch import VenueWatch
 from engine.live.facts import read_fee
 from engine.live.instrument import LiveInstrument
+from engine.live.late import LateWatch
 from engine.live.lock import AccountLock, key_mark
 from engine.live.pull import Pull
 from engine.live.reconciler import Reconciler
@@ -31,7 +32,6 @@ from fastcore.account import Account as CoreAccount
 from fastcore.types import Conn, Halt
 
 FEES_EVERY_S = 5.0
-FEEDS_MAX = 8  # market-data connections of an account's codec; more instruments share them
 
 
 class LiveAccount:
@@ -179,6 +179,9 @@ class LiveAccount:
         """An instrument's market data may have stopped, whatever its connection says."""
         self._conditions.set(number, Halt.LINK, "silent", is_on)
 
+    def _on_late(self, number: int, is_on: bool) -> None:
+        self._conditions.set(number, Halt.LATENCY, "late", is_on)
+
     def _on_trading(self, number: int, is_off: bool) -> None:
         self._conditions.set(number, Halt.VENUE, "trading", is_off)
 
@@ -298,6 +301,7 @@ class LiveAccount:
         for watch in self._watches:
             spawn(watch.keep())
         spawn(self.reconciler.keep())
+        spawn(LateWatch(self.instruments, self.config.late_per_min_max, self._on_late).keep())
         spawn(self.watch.keep())
         spawn(self.snapshots.keep())
         spawn(self.read_other_fees())

@@ -26,6 +26,7 @@ from engine.execution.belief import (
     SettleOrder,
     Told,
 )
+from engine.execution.planner import COMPARE_EVERY_S, COMPARE_SHARE
 from engine.execution.reconcile import Policy, reconcile
 from engine.gateway.reconnect import backoff_s
 from engine.live.instrument import LiveInstrument
@@ -43,8 +44,6 @@ PASSES_MAX = 8  # over one reading: each applies what the one before it could no
 ROUNDS_TO_TELL = 3  # readings that nothing explains, before a person is told
 STORM_NS = 5_000_000_000  # rounds closer than this to the one before are a storm's
 STORM_FREE = 4  # of which so many are not held back
-COMPARE_EVERY_S = 30.0
-COMPARE_SHARE = 0.2  # of an address's weight, at most
 TRADES_MARGIN_NS = 10_000_000_000  # a venue may tell of a trade so much later
 TRADES_WIDE_NS = 600_000_000_000  # looked back when the position stays unexplained
 
