@@ -10,9 +10,9 @@ from typing import Any, cast
 import pytest
 
 from engine.errors import EXIT_UNSAFE, TickmakerError
+from engine.execution.planner import FEEDS_MAX
 from engine.gateway import account_calls
 from engine.gateway.account_calls import AccountCalls
-from engine.execution.planner import FEEDS_MAX
 from engine.live.account import feed_groups
 from engine.live.coins import shared_coins
 from engine.live.facts import refuse_production

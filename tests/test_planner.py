@@ -213,7 +213,7 @@ def test_plan_reckons_with_what_the_gateway_does(name: str) -> None:
     assert planner.SNAPSHOT_SHARE == budget.SNAPSHOT_SHARE
     assert planner.DEAD_MAN_RENEW_SHARE == deadman.RENEW_SHARE
     samples_per_min = clocksync.SAMPLES * 60.0 / clocksync.EVERY_S
-    assert planner.CLOCK_WEIGHT_PER_MIN == samples_per_min * made.time().weight
+    assert samples_per_min * made.time().weight == planner.CLOCK_WEIGHT_PER_MIN
     attempts = budget.Hosts().attempts(account.rest_url, made)
     for _ in range(planner.ATTEMPTS_PER_5_MIN[account.venue]):
         assert attempts.wait_ns(Conn.TRADE, 0) == 0
