@@ -29,6 +29,7 @@ from fastcore.core_config import VENUES, check
 
 ACCOUNT_DEADLINE_S = 30.0
 CODE_BAD_SYMBOL = -1121  # Binance: "Invalid symbol."
+AS_THE_VENUE = "Write it as the venue does, such as BTCUSDT."
 _NOBODY = "offline"  # key and secret of an adapter that is asked for weights only
 
 
@@ -114,13 +115,14 @@ async def _ask(
     asked.round_trip_ms = round(clock.round_trip_ns / 1e6, 3)
     for category in sorted({VENUES[one.core.venue].category for one in own}):
         members = [one for one in own if VENUES[one.core.venue].category == category]
-        told = await _told_instruments(rest, adapter, members, category)
+        hints: dict[str, str] = {}
+        told = await _told_instruments(rest, adapter, members, category, hints)
         for one in members:
             if one.core.symbol in told:
                 asked.instruments[one.key] = told[one.core.symbol]
             else:
                 asked.problems.append(f"{one.key}: {one.core.venue} has no {one.core.symbol}. "
-                                      "Write it as the venue does, such as BTCUSDT.")
+                                      + hints.get(one.core.symbol, AS_THE_VENUE))
     for key, instrument in asked.instruments.items():
         asked.fees[key] = await rest.call(adapter.fees(instrument))
     if (key_call := adapter.key_facts()) is not None:
@@ -131,10 +133,12 @@ async def _ask(
 
 
 async def _told_instruments(
-    rest: RestClient, adapter: Adapter, members: Sequence[InstrumentConfig], category: str
-) -> dict[str, Instrument]:
+    rest: RestClient, adapter: Adapter, members: Sequence[InstrumentConfig], category: str,
+    hints: dict[str, str],
+) -> dict[str, Instrument]:  # fmt: skip
     """Those that the venue has. Binance Spot refuses a list for one unknown name in it, without
-    saying which: then each is asked for by itself."""
+    saying which: then each is asked for by itself. `hints` get what may be meant by one that it
+    does not have, where the venue told of others, too."""
     symbols = [one.core.symbol for one in members]
     try:
         return await rest.call(adapter.instruments(symbols, category))
@@ -144,10 +148,12 @@ async def _told_instruments(
         if isinstance(error, VenueError) and error.failure.code != CODE_BAD_SYMBOL:
             raise
         if len(members) == 1:
+            if not isinstance(error, VenueError):
+                hints[symbols[0]] = error.remedy[:1].upper() + error.remedy[1:]
             return {}
     told: dict[str, Instrument] = {}
     for one in members:
-        told |= await _told_instruments(rest, adapter, [one], category)
+        told |= await _told_instruments(rest, adapter, [one], category, hints)
     return told
 
 
@@ -167,6 +173,8 @@ def _told_problems(account: AccountConfig, own: Sequence[InstrumentConfig],
         yield f"{name}: the account may not trade. See its state at the venue."
     if asked.account is not None and asked.account.position_mode == "hedge":
         yield f"{name}: the account is in hedge mode. Switch it to one-way mode."
+    if asked.account is not None and asked.account.is_multi_assets:
+        yield f"{name}: the account is in multi-assets mode. Switch it to single-asset mode."
     for one in own:
         instrument, rates = asked.instruments.get(one.key), asked.fees.get(one.key)
         if instrument is not None and not instrument.is_trading:

@@ -212,6 +212,13 @@ async def _set_up(account: "LiveAccount") -> None:
                 "close its positions and switch it to one-way mode",
                 EXIT_USAGE,
             )
+        if facts.is_multi_assets:
+            raise TickmakerError(
+                f"account {account.name} is in multi-assets mode: one margin of several assets, "
+                "while limits and exposure are counted in the quote asset alone",
+                "close its positions and switch it to single-asset mode",
+                EXIT_USAGE,
+            )
     asked = Wanted(wanted.margin_mode, wanted.leverage, wanted.fee_discount, wanted.stp)
     done: set[Any] = set()
     for instrument in account.instruments:
