@@ -38,7 +38,8 @@ STEPS = {
     "instrument filters read": "tick, lot, sizes, limits; one that is not traded ends it",
     "fees read": "the configuration reckons with no less than the venue takes",
     "key rights checked": "a key that may withdraw, or is bound to no address, is refused",
-    "account set up": "one-way mode; margin, leverage, STP and fee asset as `wanted`",
+    "account set up": "one-way and single-asset mode; margin, leverage, STP and fee asset as "
+    "`wanted`",
     "run before this one read": "where that run's ledger ended, torn or not",
     "core and journal ready": "one core and journal an instrument",
     "opening position known": "by our own ledger; of an instrument's first run by the venue, "

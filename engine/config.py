@@ -187,6 +187,7 @@ class AccountConfig(_Table):
     wanted: WantedAccount
     strangers: Literal["leave", "cancel", "halt"]  # orders and fills that are not ours
     dead_man_s: int = Field(ge=0, le=600)  # 0: not armed
+    late_per_min_max: int = Field(ge=0)  # 0: they are not sent, and that is all
     at_shutdown: Literal["keep", "flatten"]  # the positions
     feeds: Literal[1, 2]  # market-data connections that carry the same streams
     # Where the key came from, never the key: lets `tickmaker verify` find it again.

@@ -230,7 +230,8 @@ def _account(
         name=table.name, venue=table.venue, rest_url=rest_url, ws_url=ws_url,
         ca_file=None if ca_file is None else _resolved(folder, ca_file),
         recv_window_ms=table.recv_window_ms, wanted=WantedAccount(**table.wanted.model_dump()),
-        strangers=table.strangers, dead_man_s=table.dead_man_s, at_shutdown=table.at_shutdown,
+        strangers=table.strangers, dead_man_s=table.dead_man_s,
+        late_per_min_max=table.late_per_min_max, at_shutdown=table.at_shutdown,
         feeds=2 if table.feeds == 2 else 1, credential=source,
     )  # fmt: skip
     if source["kind"] == "exchange_json" and not hosts.is_local(rest_url):

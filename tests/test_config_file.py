@@ -231,7 +231,8 @@ def test_an_unknown_key_is_named_with_its_line_and_the_nearest_right_one(write: 
 def _required() -> list[str]:
     document = tomllib.loads(example())
     limits = [f"{key} = " for key in document["instrument"][0]["limits"]]
-    return [*limits, "strangers = ", "dead_man_s = ", "at_shutdown = ", "recv_window_ms = "]
+    return [*limits, "strangers = ", "dead_man_s = ", "late_per_min_max = ",
+            "at_shutdown = ", "recv_window_ms = "]
 
 
 @pytest.mark.parametrize("entry", _required())

@@ -319,6 +319,10 @@ def test_hedge_mode_and_accounts_that_may_not_trade_are_refused() -> None:
     with pytest.raises(TickmakerError, match="in hedge mode") as caught:
         asyncio.run(facts._set_up(cast(Any, hedge)))
     assert caught.value.exit_code == EXIT_USAGE
+    several = Stub(facts=AccountFacts("one_way", None, True, is_multi_assets=True))
+    with pytest.raises(TickmakerError, match="in multi-assets mode") as caught:
+        asyncio.run(facts._set_up(cast(Any, several)))
+    assert caught.value.exit_code == EXIT_USAGE
     barred = Stub(facts=AccountFacts("one_way", None, False))
     with pytest.raises(TickmakerError, match="may not trade"):
         asyncio.run(facts._set_up(cast(Any, barred)))

@@ -131,9 +131,7 @@ def test_with_user_lost_what_rests_is_pulled_and_proved_over_rest(
                            for event in asked)  # fmt: skip
 
             await rig.until(lambda: reads() > 0)
-            async with asyncio.timeout(PATIENCE_S):
-                while rig.server.face.core.open_orders(0, "BTCUSDT"):
-                    await asyncio.sleep(0.01)
+            await rig.until(lambda: not rig.server.face.core.open_orders(0, "BTCUSDT"))
             assert rig.account.is_trade_up
             assert rig.proxy.accepted.count(Conn.TRADE) == 1
             server: Any = rig.server

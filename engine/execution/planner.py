@@ -21,7 +21,9 @@ from engine.venues.base import Adapter, Call, Instrument
 from engine.venues.bybit_rows import OPEN_ORDERS_MAX, ORDERS_PER_S_MAX
 from engine.venues.hosts import host_of
 
-COMPARE_EVERY_S = 30.0  # every instrument with its venue (live/reconciler.py), or seldomer:
+# What the live engine and its gateway do: the former takes these from here, what is the latter's
+# own is held against it by tests/test_planner.py.
+COMPARE_EVERY_S = 30.0  # every instrument with its venue, or seldomer:
 COMPARE_SHARE = 0.2  # it may spend so much of an address's weight
 COMPARE_S_MAX = 300.0  # a divergence that stays unseen for longer is no comparison
 DEAD_MAN_RENEW_SHARE = 1 / 3  # of its time, from one renewal to the next (gateway/deadman.py)

@@ -236,6 +236,7 @@ class AccountFacts:
     position_mode: str | None  # "one_way", "hedge"
     margin_mode: str | None  # "cross", "isolated"
     can_trade: bool
+    is_multi_assets: bool = False  # all assets of the wallet are one margin
 
 
 @dataclass(frozen=True, slots=True)
