@@ -16,6 +16,7 @@ import pytest
 from support_live import Desk, Exchange, desk, exchanges, written
 from support_session import run
 
+from bench import hedge
 from engine.errors import EXIT_OK, EXIT_USAGE
 from engine.exchange import book
 from engine.exchange.commands import Cancel, Place
@@ -167,6 +168,9 @@ def test_fill_is_hedged_where_it_costs_least_after_fees(
             (logged,) = [line for line in lines if line["kind"] == "router"]
             assert (logged["hedge"], logged["plan"]) == ("btc", plan)
             assert not [line for line in made.heard.of("warning") if "hedge" in line]
+            measured = hedge.measure(tmp_path / "run")["btc"]
+            assert (measured["n"], measured["plans"]) == (1, 1)
+            assert 0 < measured["p50_ms"] < 60_000
             (row,) = build_report(tmp_path / "run")["what_happened"]["taken"]
             assert (row["why"], row["side"], row["wanted"]) == ("hedge btc", "BUY", "0.01")
             assert row["position"].startswith("9.99")
