@@ -28,7 +28,7 @@ ONCE = (
     "test_exchange_f*", "test_exchange_money", "test_exchange_orders", "test_exchange_s*",
     "test_exchange_venue", "test_gateway_account", "test_gateway_budget",
     "test_gateway_deadman", "test_gateway_keeper", "test_gateway_rest", "test_hedger",
-    "test_live_driver",
+    "test_hedging_driver", "test_live_driver",
     "test_live_parts", "test_ofi_exam", "test_paper_run", "test_planner",
     "test_reconcile", "test_recorder_docs", "test_recorder_opening", "test_recorder_retention",
     "test_report", "test_report_page", "test_reports_table", "test_risk_docs", "test_router",

@@ -17,7 +17,7 @@ from typing import Any
 from engine import clock
 from engine.config import HedgeConfig
 from engine.execution.hedger import Decision, Leg, OpenOrder, decide
-from engine.execution.router import Plan, Slice
+from engine.execution.router import Plan, Slice, decimal_text
 from engine.live.account import LiveAccount
 from engine.live.instrument import LiveInstrument
 from engine.live.stage import Stage
@@ -180,8 +180,8 @@ class Hedge:
         """Each venue's first slice."""
         self._acted_ns = now_ns
         self._stage.emit(
-            "router", hedge=self.config.name, net=str(decision.net), low=str(decision.low),
-            high=str(decision.high), plan=plan.to_json(),
+            "router", hedge=self.config.name, net=decimal_text(decision.net),
+            low=decimal_text(decision.low), high=decimal_text(decision.high), plan=plan.to_json(),
         )  # fmt: skip
         first: dict[str, Slice] = {}
         for part in plan.slices:
@@ -201,7 +201,8 @@ class Hedge:
         has_moved, self._hits = hits != self._hits, hits
         if decision.is_within:
             if self._warned_ns is not None:
-                self._stage.emit("hedged", hedge=self.config.name, net=str(decision.net))
+                net = decimal_text(decision.net)
+                self._stage.emit("hedged", hedge=self.config.name, net=net)
             self._warned_ns = self._stuck_ns = None
             return
         if self._stuck_ns is None or has_moved:
@@ -220,10 +221,10 @@ class Hedge:
 
     def _open_text(self, decision: Decision) -> str:
         if not decision.is_known:
-            return f"its position is not known (booked: {decision.net})"
+            return f"its position is not known (booked: {decimal_text(decision.net)})"
         return (
-            f"its position is {decision.net}, the target {self.config.target}, the band "
-            f"{self.config.band},"
+            f"its position is {decimal_text(decision.net)}, the target {self.config.target}, the "
+            f"band {self.config.band},"
         )
 
     def tell_last(self) -> None:
@@ -237,7 +238,7 @@ class Hedge:
             return
         self._stage.emit(
             "warning", hedge=self.config.name,
-            what=f"hedge {self.config.name} ends with {decision.net}: the target is "
+            what=f"hedge {self.config.name} ends with {decimal_text(decision.net)}: the target is "
             f"{self.config.target}, the band {self.config.band}",
             remedy="the next start goes on from there",
         )  # fmt: skip
@@ -255,7 +256,8 @@ class Hedge:
         else:
             state = "HEDGED" if last.is_within else "OPEN"
         return head | {
-            "net": str(last.net), "low": str(last.low), "high": str(last.high), "state": state,
+            "net": decimal_text(last.net), "low": decimal_text(last.low),
+            "high": decimal_text(last.high), "state": state,
             "why": "" if last.is_within else last.why[:200],
         }  # fmt: skip
 
