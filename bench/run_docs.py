@@ -120,8 +120,9 @@ same code, same wire protocol, but on loopback and with keys made up for the run
   book moves) the engine's market data end, its instruments close, and it halts by its own rules,
   until every book is whole again. What rested meanwhile fills where the market then is beyond it.
 - **The account** begins every run flat: of the quote asset twice its `exposure_e8_max` (at least
-  100,000), of a spot instrument's base asset half of `position_lots_max`. `state_dir` is not
-  touched: no real run takes a paper position for its own.
+  100,000), of a spot instrument's base asset half of `position_lots_max`, which a
+  `[[hedge]]` over it must have as its `target`. `state_dir` is not touched: no real run takes a
+  paper position for its own.
 - `kind` is `paper` in config.json, the ledger (`meta`) and the report; `paper-ACCOUNT.jsonl` in
   the run folder holds what really happened at the paper exchange.
 

@@ -12,10 +12,12 @@ decided anew after the pause, from the books of then.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from engine import clock
-from engine.config import HedgeConfig
+from engine.config import EngineConfig, HedgeConfig
+from engine.errors import EXIT_UNSAFE, TickmakerError
 from engine.execution.hedger import Decision, Leg, OpenOrder, decide
 from engine.execution.router import Plan, Slice, decimal_text
 from engine.live.account import LiveAccount
@@ -69,6 +71,32 @@ class Hedging:
     def told(self) -> dict[str, Any]:
         """For the status page, by name."""
         return {hedge.config.name: hedge.told() for hedge in self.hedges}
+
+
+def refuse_first(config: EngineConfig, instruments: Sequence[LiveInstrument]) -> None:
+    """What an instrument's first start finds is held for a purpose that we don't know: a hedge
+    must not trade it away at once. What an earlier run left open is the hedge's to close."""
+    for hedge in config.hedges:
+        own = [instrument for instrument in instruments if instrument.key in hedge.keys]
+        held = {one.key: _held(one) for one in own}
+        found = sum((held[one.key] for one in own if one.previous is None), Decimal(0))
+        net = sum(held.values(), Decimal(0))
+        if abs(found) <= hedge.band or abs(net - hedge.target) <= hedge.band:
+            continue
+        told = ", ".join(f"{key} {decimal_text(qty)}" for key, qty in held.items())
+        raise TickmakerError(
+            f"hedge {hedge.name}: at this first start its instruments hold {decimal_text(net)} "
+            f"({told}), but the target is {hedge.target}: it would trade the difference at once",
+            f'set target = "{decimal_text(net)}" if that is held on purpose; else bring the '
+            "accounts to the target first",
+            EXIT_UNSAFE,
+        )
+
+
+def _held(instrument: LiveInstrument) -> Decimal:
+    numbers = instrument.core.numbers()
+    fees = Decimal(numbers["fees_base_e8"]).scaleb(-8)
+    return Decimal(numbers["position_lots"]) * Decimal(instrument.traded.lot) - fees
 
 
 class _Place:
