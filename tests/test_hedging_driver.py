@@ -182,6 +182,24 @@ def test_slices_of_one_venue_leave_one_after_the_other() -> None:
     assert [lots for *_, lots in desk.sent] == [16, 17]
 
 
+def test_order_that_was_settled_counts_until_both_sides_agree() -> None:
+    """The venue may say that it knows no such order, and a moment later that it was filled."""
+    desk = Desk()
+    desk.numbers[C]["position_lots"] = 100
+    desk.numbers[A]["position_lots"] = -100
+    desk.fill(A, 50)
+    desk.hedge.look(0)
+    assert desk.sent == [(1, Side.SELL, 10_000, 50)]
+    desk.numbers[B]["halt_bits"] = int(Halt.RECONCILING)
+    for now_ms in range(200, 2_000, 5):
+        desk.hedge.look(now_ms * MS)
+    assert len(desk.sent) == 1
+    assert desk.hedge.told()["low"] == "0"
+    desk.numbers[B]["halt_bits"] = 0
+    desk.hedge.look(3_000 * MS)
+    assert len(desk.sent) == 2
+
+
 def test_end_tells_what_is_open() -> None:
     desk = Desk()
     desk.hedge.tell_last()

@@ -18,7 +18,7 @@ from typing import Any
 from engine import clock
 from engine.config import EngineConfig, HedgeConfig
 from engine.errors import EXIT_UNSAFE, TickmakerError
-from engine.execution.hedger import Decision, Leg, OpenOrder, decide
+from engine.execution.hedger import UNHEARD, Decision, Leg, OpenOrder, decide
 from engine.execution.router import Plan, Slice, decimal_text
 from engine.live.account import LiveAccount
 from engine.live.instrument import LiveInstrument
@@ -110,7 +110,7 @@ class _Place:
         self.aside = ""
         self._numbers: Mapping[str, Any] = {}  # of the last look
         self._aside_until_ns = 0
-        self._sent_at: int | None = None  # fills booked when our last order left
+        self._sent: tuple[OpenOrder, int] | None = None  # our last, and what was booked before it
 
     @property
     def key(self) -> str:
@@ -124,12 +124,15 @@ class _Place:
         instrument = self.instrument
         numbers, config = instrument.core.numbers(), instrument.config.core
         self._numbers = numbers
-        own = tuple(_open_order(row) for row in numbers["own"])
-        if self._sent_at is not None and not any(order.is_take for order in own):
-            is_filled = numbers["fills"] > self._sent_at
-            self._sent_at = None
-            self._note(is_filled, "took nothing there", now_ns, pause_ns)
         bits = Halt(numbers["halt_bits"])
+        own = [_open_order(row) for row in numbers["own"]]
+        if self._sent is not None and not any(order.is_take for order in own):
+            order, fills = self._sent
+            if bits & UNHEARD:
+                own.append(order)  # settled or not, a fill of it may yet be found
+            else:
+                self._sent = None
+                self._note(numbers["fills"] > fills, "took nothing there", now_ns, pause_ns)
         return Leg(
             key=self.key, instrument=instrument.traded, limits=config.limits,
             taker_ppm=round(config.fees.taker_bp * 100), bits=bits,
@@ -151,7 +154,8 @@ class _Place:
             told = _denied(before["denies"], instrument.core.numbers()["denies"])
             self._note(False, told, now_ns, pause_ns)
             return False
-        self._sent_at = before["fills"]
+        order = OpenOrder(part.side, part.qty_lots, part.px_ticks, is_take=True, is_doubted=True)
+        self._sent = order, before["fills"]
         return True
 
     def _note(self, is_filled: bool, why: str, now_ns: int, pause_ns: int) -> None:
