@@ -203,9 +203,11 @@ class Hedge:
             self.config, [place.leg(now_ns, self._pause_ns) for place in self._places], now_ns
         )
         self._last = decision
-        if decision.plan is not None and decision.plan.slices:
-            self._act(decision, decision.plan, now_ns)
         self._next_ns = now_ns + (IDLE_NS if decision.is_within else OPEN_NS)
+        if decision.plan is not None:
+            self._next_ns = now_ns + self._pause_ns  # a plan is dear, one for nothing, too
+            if decision.plan.slices:
+                self._act(decision, decision.plan, now_ns)
         self._note(decision, now_ns)
 
     def _act(self, decision: Decision, plan: Plan, now_ns: int) -> None:
