@@ -156,7 +156,9 @@ same code, same wire protocol, but on loopback and with keys made up for the run
 messages of instruments against their account's, the account's against the venue's; a cancel for
 every order that may be open; the weight of comparisons, clock and dead-man switch against the
 address's; and what it costs when every connection is lost at once, in weight, minutes and
-connections. What can't be kept is a problem, with what to change, and exit code {usage}. Without
+connections. Of a `[[hedge]]`: one base and one quote asset, a band and slices that an order fits
+into, places whose limits hold as much as its makers' can leave open (spot can't go short), and one
+`at_shutdown`. What can't be kept is a problem, with what to change, and exit code {usage}. Without
 `--offline` it asks the venues as a start-up would, with the keys, and says what they told;
 settings of the account are left as they are. With it, no key is read, and limits are the
 documented ones.
