@@ -320,4 +320,4 @@ def _denied(before: Sequence[int], after: Sequence[int]) -> str:
     for code, (name, _) in CODES.items():
         if after[code] > before[code]:
             return f"its gate denied an order: {name}"
-    return "its core sent nothing"
+    return "it has no message left (quoting.messages_per_s_max)"
