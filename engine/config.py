@@ -21,14 +21,6 @@ class Exact(_Table):
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
 
-class WsUrls(_Table):
-    """The three WebSocket ends of a USD-M style venue."""
-
-    public: str
-    private: str
-    ws_api: str
-
-
 class Assets(_Table):
     """In what the instrument trades; from the venue, at start-up."""
 
@@ -55,8 +47,10 @@ class Stops(Exact):
 class Quoting(Exact):
     """When a working quote is worth replacing."""
 
-    requote_ticks: int = Field(ge=0, description="off its wanted price by so much")
-    requote_ms: int = Field(ge=0, description="and after so long at the least")
+    requote_ticks: int = Field(
+        ge=0, le=1_000_000_000, description="off its wanted price by so much"
+    )
+    requote_ms: int = Field(ge=0, le=3_600_000, description="and after so long at the least")
     modify: bool = Field(description="amend in place, where the venue can")
     messages_per_s_max: int = Field(ge=1, le=10_000, description="what quoting may send")
 
@@ -131,8 +125,12 @@ class Halts(Exact):
 class Budgets(Exact):
     """Latency that is enforced: an order older than its budget is not sent."""
 
-    tick_to_order_us_max: float = Field(gt=0, description="older than that it is not sent")
-    ack_ms_max: float = Field(gt=0, description="unanswered for longer, its fate is unknown")
+    tick_to_order_us_max: float = Field(
+        gt=0, le=60_000_000, description="older than that it is not sent"
+    )
+    ack_ms_max: float = Field(
+        gt=0, le=60_000, description="unanswered for longer, its fate is unknown"
+    )
 
 
 class CoreConfig(_Table):

@@ -41,7 +41,7 @@ from engine.strategies import named
 from engine.venues import hosts
 from fastcore.strategy import BUILTINS
 
-_BYTES_MAX = 1 << 20
+_BYTES_MAX = 8 << 20  # a thousand instruments have two of them
 _MASK_SEED_MAX = (1 << 63) - 1
 # Of the ready line, where they are not what the venue's adapter calls them.
 _READY_KINDS = {"public_linear": "linear", "public_spot": "spot"}
@@ -128,7 +128,10 @@ def _sha256(document: Any) -> str:
 def _document(path: Path) -> tuple[str, dict[str, Any]]:
     try:
         with path.open("rb") as file:
-            text = file.read(_BYTES_MAX).decode()
+            data = file.read(_BYTES_MAX + 1)
+        if len(data) > _BYTES_MAX:  # a part of it might be a whole configuration
+            raise ValueError(f"it has more than {_BYTES_MAX:,} bytes")
+        text = data.decode("utf-8-sig")  # some editors mark their files
         return text, tomllib.loads(text)
     except OSError as e:
         raise TickmakerError(
@@ -136,7 +139,7 @@ def _document(path: Path) -> tuple[str, dict[str, Any]]:
             "deploy/examples has some to start from.",
             EXIT_USAGE,
         ) from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
+    except (ValueError, RecursionError) as e:
         raise TickmakerError(
             f"{path} is no TOML: {e}", "Correct it; https://toml.io has the grammar.", EXIT_USAGE
         ) from None
@@ -319,9 +322,10 @@ def _check_url(
             key, f"{dotted(key)}: expected an address such as {tls}://host, was {was}",
             f"{tls}:// is for other machines, {plain}:// for this one.",
         )  # fmt: skip
-    if parts.username is not None or parts.query:
+    if parts.username is not None or parts.query or parts.fragment:
         raise sought.error(
-            key, "an address with a user or a query", "Credentials belong in [account.credential]."
+            key, "an address with a user, a query or a fragment",
+            "Credentials belong in [account.credential].",
         )
     if hosts.is_production(url) and not where.is_paper:
         raise TickmakerError(

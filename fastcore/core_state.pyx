@@ -295,13 +295,16 @@ cdef class CoreState:
         cdef int ask_count = self.book.levels(SIDE_SELL, asks, self.signal_levels)
         self.signals.on_levels(bids, bid_count, asks, ask_count, now_ns)
 
-    cdef void _heed(self, int result, int64_t retry_utc_ms, ns_t now_ns) noexcept nogil:
+    cdef void _heed(
+        self, int result, int64_t retry_utc_ms, bint is_of_address, ns_t now_ns
+    ) noexcept nogil:
         """What any answer may say of our pace or our clock; until when, if it told (0: not)."""
         cdef ns_t pause_ns = RATE_LIMIT_PAUSE_NS
         if result & RATE_LIMITED:
             if retry_utc_ms > 0 and self.utc_minus_monotonic_ns != 0:
                 retry_utc_ms = min(retry_utc_ms, self._utc_ms(now_ns) + BAN_MS_MAX)
-                self.retry_utc_ms = max(self.retry_utc_ms, retry_utc_ms)
+                if is_of_address:
+                    self.retry_utc_ms = max(self.retry_utc_ms, retry_utc_ms)
                 pause_ns = max(pause_ns, (
                     retry_utc_ms * 1_000_000 - self.utc_minus_monotonic_ns - now_ns))
             self.halts.on_rate_limit(now_ns + pause_ns)

@@ -14,7 +14,7 @@ from engine.live.account import LiveAccount
 from engine.live.flatten import flatten
 from engine.live.hedging import Hedging
 from engine.live.instrument import LiveInstrument
-from engine.live.stage import Stage, each
+from engine.live.stage import Stage, cancelled, each
 from fastcore.types import Command
 
 FLAT_DEADLINE_S = 3.0  # for cancels over the TRADE connection
@@ -96,7 +96,6 @@ class ShutDown:
         deadline_s = FLAT_DEADLINE_S
         if not account.is_trade_up:
             pulling = asyncio.create_task(account.pull.all())
-        if not account.is_private_up and not account.is_trade_up:
             deadline_s = 0.0
         until_ns = clock.monotonic_ns() + int(deadline_s * 1e9)
         while any(instrument.core.working_count for instrument in account.instruments):
@@ -105,8 +104,7 @@ class ShutDown:
             await asyncio.sleep(TURN_S)
         await account.pull.nothing_on_its_way(account.instruments)
         if pulling is not None:
-            pulling.cancel()
-            await asyncio.gather(pulling, return_exceptions=True)
+            await cancelled(pulling)
 
     async def _prove(self, account: LiveAccount) -> int:
         """Cancel until the venue itself says that nothing is open; how many were seen."""
