@@ -150,7 +150,7 @@ class HedgeTable(Exact):
     )
     to: str = Field(
         pattern=UNITS,
-        description='how far from the target it is left, in base units: "0", or up to the band',
+        description='how far from the target it is left, in base units: "0", or under the band',
     )
     collar_ppm: int = Field(
         gt=0, lt=1_000_000,

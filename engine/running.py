@@ -226,7 +226,7 @@ class _Run(Family):
             sys.stdout.flush()
         elif text := told(line):
             # Only what may come without end is told seldom; an error and a step come once.
-            if event in ("warning", "connection"):
+            if event in ("warning", "connection") or "hedge" in line:
                 text = self._repeats.passed(text, clock.monotonic_ns() / 1e9)
             if text:
                 self.say(text)

@@ -27,6 +27,7 @@ from engine.live.facts import (
     refuse_production,
     step_s,
 )
+from engine.live.hedging import refuse_first
 from engine.live.instrument import LiveInstrument
 from engine.live.lock import same_keys
 from engine.live.reconciler import lots_of
@@ -81,6 +82,7 @@ class StartUp:
         self._build()
         self.on_built()
         await each([self._own(account) for account in self.accounts])
+        refuse_first(config, self.instruments)
         await each([self._connect(account) for account in self.accounts])
         self._let_go()
 
