@@ -12,6 +12,7 @@ from support_exchange import LINEAR, quiet_core
 from support_keeper import QUICK
 
 from engine import clock
+from engine.config import ws_url_of
 from engine.exchange.faults import Faulty
 from engine.exchange.server import ExchangeServer
 from engine.exchange.stack import VENUES, make_face
@@ -45,7 +46,7 @@ class Account:
     def __init__(self, venue: str, server: ExchangeServer, ca_file: Path) -> None:
         self.server = server
         key = server.face.core.keys[0].keys[0]
-        ws_url = {kind.removeprefix("public_"): url for kind, url in server.ws_url.items()}
+        ws_url = ws_url_of(server.ws_url)
         self.adapter = adapter_of(
             SimpleNamespace(venue=venue, rest_url=server.rest_url, ws_url=ws_url,
                             recv_window_ms=5_000, dead_man_s=10),
