@@ -214,6 +214,9 @@ class EngineConfig(_Table):
     accounts: tuple[AccountConfig, ...] = Field(min_length=1)
     instruments: tuple[InstrumentConfig, ...] = Field(min_length=1, max_length=1_000)
 
+    def instruments_of(self, account: AccountConfig) -> list[InstrumentConfig]:
+        return [one for one in self.instruments if one.account == account.name]
+
 
 def load(document: dict[str, Any]) -> EngineConfig:
     """The configuration of `document`; TickmakerError names the first key that is wrong."""

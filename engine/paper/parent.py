@@ -18,7 +18,7 @@ STATE = "paper_state"
 
 def document_of(config: EngineConfig, account: AccountConfig, seed: int) -> dict[str, Any]:
     """For `python -m engine.paper`. Nothing of the credential is in it."""
-    own = [one.core for one in config.instruments if one.account == account.name]
+    own = [one.core for one in config.instruments_of(account)]
     return {
         "venue": account.venue,
         "rest_url": account.rest_url,
