@@ -23,6 +23,7 @@ from engine.errors import (
     EXIT_UNSAFE,
     EXIT_USAGE,
 )  # fmt: skip
+from engine.gateway.parent import STEP_BUILT, STEP_LOOKED_BACK
 from fastcore.account import LIMITS
 from fastcore.halts import SETTINGS
 
@@ -30,7 +31,7 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "run.md"
 EXAMPLES = "deploy/examples"
 
 # Steps of a start-up as the engine names them, each with what it sees to. A test looks for each of
-# the names in engine/live.
+# the names in engine/live and gateway/parent.
 STEPS = {
     "account locked": "no other engine of this host runs on it (`state_dir`), or with its "
     "key, whatever the account is called there (`$XDG_STATE_HOME/tickmaker/locks`)",
@@ -40,8 +41,8 @@ STEPS = {
     "key rights checked": "a key that may withdraw, or is bound to no address, is refused",
     "account set up": "one-way and single-asset mode; margin, leverage, STP and fee asset as "
     "`wanted`",
-    "run before this one read": "where that run's ledger ended, torn or not",
-    "core and journal ready": "one core and journal an instrument",
+    STEP_LOOKED_BACK: "where that run's ledger ended, torn or not",
+    STEP_BUILT: "one core and journal an instrument",
     "opening position known": "by our own ledger; of an instrument's first run by the venue, "
     "within `position_lots_max`: on spot it is the whole wallet",
     "USER connection up": "what happens from here on is heard",

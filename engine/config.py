@@ -2,6 +2,7 @@
 for money. The `core` table is checked a second time, in full, by fastcore.core_config.
 """
 
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
@@ -242,6 +243,9 @@ class EngineConfig(_Table):
     instruments: tuple[InstrumentConfig, ...] = Field(min_length=1, max_length=1_000)
     hedges: tuple[HedgeConfig, ...] = ()
 
+    def instruments_of(self, account: AccountConfig) -> list[InstrumentConfig]:
+        return [one for one in self.instruments if one.account == account.name]
+
 
 def load(document: dict[str, Any]) -> EngineConfig:
     """The configuration of `document`; TickmakerError names the first key that is wrong."""
@@ -255,6 +259,11 @@ def load(document: dict[str, Any]) -> EngineConfig:
             "Correct that key; README.md lists them all.",
             EXIT_USAGE,
         ) from None
+
+
+def ws_url_of(told: Mapping[str, str]) -> dict[str, str]:
+    """A local exchange's addresses, as its ready line has them, by the kinds of the adapters."""
+    return {kind.removeprefix("public_"): url for kind, url in told.items()}
 
 
 # Of a tape, which doesn't say in what its fees were paid: they are booked as quote.

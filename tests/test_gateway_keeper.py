@@ -337,9 +337,10 @@ def test_feed_without_its_first_snapshot_is_dropped() -> None:
         one = watch(rig, keeper, [])
         rig.adapter.snapshot = lambda instrument, among=1: None  # type: ignore[method-assign]
         watching = asyncio.ensure_future(one.keep())
+        up_ns = keeper.up_ns
         await rig.until(lambda: rig.of("down"))
         assert "new subscription" in rig.of("down")[0]["why"]
-        assert clock.monotonic_ns() > 0
+        assert clock.monotonic_ns() - up_ns > QUIET.first_s * 1e9  # it had its time
         watching.cancel()
 
     run(work)
@@ -467,7 +468,6 @@ def test_what_closes_while_it_is_replaced_is_not_missed() -> None:
         rig.fault("drop_all")
         await rig.until(lambda: keeper.reconnects >= 2)
         await rig.until(lambda: keeper.role.is_open)
-        assert len(rig.role(keeper).live) <= 2
 
     run(work)
 

@@ -41,7 +41,7 @@ def warnings(config: EngineConfig) -> list[str]:
     for one in config.instruments:
         told += [f"{one.key}: {text}" for text in _of_instrument(one)]
     for account in config.accounts:
-        own = [one for one in config.instruments if one.account == account.name]
+        own = config.instruments_of(account)
         wanted = sum(_quotes_per_s(one) for one in own)
         left = min(_left_per_s(one, "account_") for one in own)
         if len(own) > 1 and wanted > left:

@@ -107,7 +107,7 @@ def plan(
     rows: list[Row] = []
     problems: list[str] = []
     for account in config.accounts:
-        own = [one for one in config.instruments if one.account == account.name]
+        own = config.instruments_of(account)
         rows += _order_rows(account, own, instruments)
         rows.append(Row(
             "seconds of a recovery, at the venue's pace", account.name,
@@ -324,9 +324,8 @@ def _address_rows(
 def _connections(account: AccountConfig, fact: VenueFacts, config: EngineConfig) -> int:
     """Order entry, user data, and what market data takes."""
     counts: dict[str, int] = {}  # by category
-    for one in config.instruments:
-        if one.account == account.name:
-            counts[one.core.venue] = counts.get(one.core.venue, 0) + 1
+    for one in config.instruments_of(account):
+        counts[one.core.venue] = counts.get(one.core.venue, 0) + 1
     market = sum(
         math.ceil(count / min(math.ceil(count / FEEDS_MAX), fact.market_instruments_max))
         for count in counts.values()

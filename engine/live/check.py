@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.config import AccountConfig, EngineConfig, InstrumentConfig
+from engine.config import AccountConfig, InstrumentConfig
 from engine.config_file import LoadedConfig, config_sha256, limits_sha256
 from engine.errors import TickmakerError
 from engine.execution import advice, hedge_rules
@@ -51,7 +51,8 @@ def check_offline(loaded: LoadedConfig) -> dict[str, Any]:
     config = loaded.config
     asked = {
         account.name: Asked({
-            one.key: documented(one.core.venue, one.core.symbol) for one in _own(config, account)
+            one.key: documented(one.core.venue, one.core.symbol)
+            for one in config.instruments_of(account)
         })
         for account in config.accounts
     }  # fmt: skip
@@ -76,7 +77,7 @@ async def _check_online(loaded: LoadedConfig) -> dict[str, Any]:
             async with asyncio.timeout(ACCOUNT_DEADLINE_S):
                 await rest.open()
                 asked[account.name] = await _ask(
-                    rest, adapter, account, _own(config, account), rng
+                    rest, adapter, account, config.instruments_of(account), rng
                 )
         except UnreachableError as error:
             if is_local(account.rest_url):
@@ -100,10 +101,6 @@ async def _check_online(loaded: LoadedConfig) -> dict[str, Any]:
                 "would be refused."
             )
     return _document(loaded, asked, is_offline=False)
-
-
-def _own(config: EngineConfig, account: AccountConfig) -> list[InstrumentConfig]:
-    return [one for one in config.instruments if one.account == account.name]
 
 
 # -- THE VENUE'S WORD ---
@@ -178,7 +175,7 @@ def _document(
     traded: dict[str, Instrument] = {}
     facts: dict[str, VenueFacts] = {}
     for account in config.accounts:
-        of_account, own = asked[account.name], _own(config, account)
+        of_account, own = asked[account.name], config.instruments_of(account)
         problems += list(_told_problems(account, own, of_account))
         problems += shared_coins(of_account.instruments, account.wanted.fee_discount)
         traded |= of_account.instruments
