@@ -142,13 +142,37 @@ def test_ban_told_to_a_greeting_is_the_whole_addresss() -> None:
         async def refuse(*_: object) -> None:
             rig.plain.connect = connect  # type: ignore[method-assign]
             until_ms = rig.rest.utc_ns() // 1_000_000 + 500
-            raise GreetingRefusedError("TRADE connection: refused", "", until_ms)
+            raise GreetingRefusedError("TRADE connection: refused", "", until_ms, False)
 
         rig.plain.connect = refuse  # type: ignore[assignment, method-assign]
         keeper.drop("for the test")
         await rig.until(lambda: rig.budget.banned_until_ns)
         await rig.until(lambda: keeper.reconnects)
         assert clock.monotonic_ns() >= rig.budget.banned_until_ns
+
+    run(work)
+
+
+def test_logon_refused_for_its_time_stamp_has_the_clock_measured() -> None:
+    """With USER down no order leaves, so nothing else would show that the clock is off."""
+    async def work(rig: Rig) -> None:
+        keeper = await started(rig, rig.user())
+        connect = rig.plain.connect
+        is_measured = False
+
+        async def refuse(*args: object) -> None:
+            if not is_measured:
+                raise GreetingRefusedError("USER connection: refused", "", 0, True)
+            await connect(*args)  # type: ignore[arg-type]
+
+        async def measure() -> None:
+            nonlocal is_measured
+            is_measured = True
+
+        rig.plain.connect = refuse  # type: ignore[assignment, method-assign]
+        rig.rest.on_clock_refused = measure
+        keeper.drop("for the test")
+        await rig.until(lambda: keeper.reconnects)
 
     run(work)
 

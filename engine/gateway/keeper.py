@@ -276,6 +276,8 @@ class Keeper:
             )
         except GreetingRefusedError as error:
             self.link.rest.keep_away_until(error.retry_utc_ms)
+            if error.is_clock:  # nothing else may be sent that would show it: no order leaves now
+                await self.link.rest.measure_clock()
             raise
         known, age_s = self._slots[slot], self.link.adapter.connection_age_s_max
         known.plan = plan
