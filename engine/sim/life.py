@@ -68,6 +68,7 @@ class Life:
         self.is_struck = False
         self.exit_code: int | None = None
         self.has_started = False
+        self.is_told = False  # to stop, before the run's end
         edge = Edge(
             self.dial, lambda _: self, SEGMENT_BYTES, HOUSEKEEPING_S, has_control=False,
             locks_dir=None,
