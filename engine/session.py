@@ -35,9 +35,9 @@ from engine.live.startup import StartUp
 from engine.recorder.events_log import EventsLog
 from engine.status import STATUS_SIZE, StatusWriter
 
-STATUS_EVERY_S = 0.2
 COLLECT_EVERY_S = 30.0
-PREPARE_BYTES = 128 << 10  # of the next journal segments, per turn: 60 us; 12 MB/s keeps ahead
+PREPARE_BYTES = 128 << 10  # of the next journal segments, per 10 ms: 60 us; 12 MB/s keeps ahead
+PREPARE_EVERY_S = 0.01
 LOOKS_PER_TURN = 4  # instruments: asking two hundred each turn is a stall of 0.2 ms
 
 
@@ -182,8 +182,9 @@ class Session:
         unannounced = deque(self.instruments)
         own = [instrument for instrument in self.instruments if instrument.own is not None]
         waiting = deque(self.instruments)
+        prepare_bytes = round(PREPARE_BYTES * max(1.0, self.stage.edge.turn_s / PREPARE_EVERY_S))
         while True:
-            self._prepare_segments(waiting)
+            self._prepare_segments(waiting, prepare_bytes)
             for _ in range(min(len(unannounced), LOOKS_PER_TURN)):
                 instrument = unannounced.popleft()
                 if not instrument.announce():
@@ -191,7 +192,7 @@ class Session:
             self._page.renew()
             now_ns = clock.monotonic_ns()
             if now_ns >= next_status_ns:
-                next_status_ns = now_ns + int(STATUS_EVERY_S * 1e9)
+                next_status_ns = now_ns + int(self.stage.edge.status_s * 1e9)
                 writer.write_text(self._page.text())
                 for instrument in own:
                     instrument.tell_of_failure()
@@ -199,10 +200,10 @@ class Session:
                 self.stop()
             await asyncio.sleep(self.stage.edge.turn_s)
 
-    def _prepare_segments(self, waiting: deque[LiveInstrument]) -> None:
+    def _prepare_segments(self, waiting: deque[LiveInstrument], budget_bytes: int) -> None:
         """One small step: a journal gets ready, and then the others have their turn."""
         for _ in range(min(len(waiting), LOOKS_PER_TURN)):
-            if waiting[0].prepare_segment(PREPARE_BYTES):
+            if waiting[0].prepare_segment(budget_bytes):
                 return
             waiting.rotate(-1)
 

@@ -100,6 +100,7 @@ STATEMENTS = (
     INSTRUMENT, ORDER, ORDER_EVENT, OUT, SENT, *_ROWS.values(), POSITION, PARAMS, CONDITION,
     STATE, DENY, SESSION, SAMPLE, LAST_SAMPLE, EVENT, BALANCE, JOURNAL,
 )  # fmt: skip
+_SEND = KIND["SEND"]
 _ROW = {kind: struct.Struct(f"<{len(names)}q") for kind, names in FIELDS.items()}
 
 
@@ -184,11 +185,11 @@ class Projector:
 
     def take(self, record: Record) -> None:
         """One record; TickmakerError when it can't be read."""
-        action = self._actions.get(record.kind)
-        state = self.state
-        if record.kind <= INPUT_LAST and record.kind != KIND["SEND"]:  # a send causes no output
+        kind, state = record.kind, self.state
+        action = self._actions.get(kind)
+        if kind <= INPUT_LAST and kind != _SEND:  # a send causes no output
             state.cause_seq = record.seq
-            state.cause_kind = record.kind
+            state.cause_kind = kind
             state.cause_arg = record.arg
         if action is not None:
             try:
@@ -199,7 +200,8 @@ class Projector:
                     f"{state.key} can't be read: {error}",
                     "it was written by another version of tickmaker; use that one's recorder",
                 ) from error
-        state.first_ts_ns = state.first_ts_ns or record.now_ns
+        if not state.first_ts_ns:
+            state.first_ts_ns = record.now_ns
         state.last_ts_ns = record.now_ns
         state.records += 1
 

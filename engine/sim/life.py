@@ -26,6 +26,8 @@ from engine.sim.schedule import EngineFault
 
 SEGMENT_BYTES = 4 << 20
 HOUSEKEEPING_S = 0.25  # of the session's housekeeping, which touches no order
+STATUS_S = 5.0  # nobody reads the page
+TIMER_SPACE_S = 0.002  # a real engine's of up to five instruments; of fifty: every 100 ms
 LINES_KEPT = 2_000  # of what the engine tells its parent
 
 
@@ -70,8 +72,8 @@ class Life:
         self.has_started = False
         self.is_told = False  # to stop, before the run's end
         edge = Edge(
-            self.dial, lambda _: self, SEGMENT_BYTES, HOUSEKEEPING_S, has_control=False,
-            locks_dir=None,
+            self.dial, lambda _: self, SEGMENT_BYTES, HOUSEKEEPING_S, STATUS_S, TIMER_SPACE_S,
+            has_control=False, locks_dir=None,
         )  # fmt: skip
         self.session = Session(config, credentials, self.heard, edge)
         self._files: death.Saved = {}
