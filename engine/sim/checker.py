@@ -434,9 +434,11 @@ class Checker:
 def _cash(told: int, opened_lots: int, fills: int) -> int:
     """What it should be. An opening is paid for at the mid of some touch, which no ledger holds:
     twice a mid is a whole number, and that leaves one figure in as many as there are lots."""
+    # Truncated or rounded down: a half of a tick's lot may go either way.
     if not opened_lots:
         return fills
     twice_mid = round(2 * (fills - told) / opened_lots)
     paid = (opened_lots * (twice_mid + more) for more in (-1, 0, 1))
     possible = {fills - (one + up) // 2 for one in paid for up in (0, 1)}
-    return told if told in possible else fills - opened_lots * twice_mid // 2
+    is_paid = twice_mid > 0 and told in possible
+    return told if is_paid else fills - opened_lots * max(twice_mid, 2) // 2
