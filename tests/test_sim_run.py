@@ -256,14 +256,17 @@ class Liar:
 
 
 class Painter(Liar):
-    """From some time on, tells of a touch that is not there: the sizes are others."""
+    """Every size of the market is another."""
 
     def step(self, event: Event, t_ns: int) -> list[Action]:
         return [
-            action._replace(text=re.sub(r'"B":"[0-9.]*"', '"B":"0.777"', action.text))
-            if isinstance(action, WsSend) and '"bookTicker"' in action.text else action
+            action._replace(text=SIZE.sub('\\1"0.777"', action.text))
+            if isinstance(action, WsSend) and '"stream"' in action.text else action
             for action in self._face.step(event, t_ns)
         ]  # fmt: skip
+
+
+SIZE = re.compile(r'("[BA]":|\["[0-9.]+",)"(?!0\.0*"|0")[0-9.]+"')
 
 
 def test_an_engine_that_believes_in_another_market_is_named() -> None:
