@@ -42,7 +42,6 @@ from engine.exchange.faults_schedule import (
     Schedule,
 )
 from engine.exchange.faults_world import World
-from engine.exchange.terms import NEVER_NS
 from engine.exchange.truth import FaultRecord
 
 REFUSALS_KEPT = 1_000

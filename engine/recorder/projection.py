@@ -149,6 +149,7 @@ class Projector:
         self.wall_minus_monotonic_ns = 0
         self._keys = keys  # of the run, by core; shared
         self._core = state.core or 0
+        self._last_sample: Values | None = None  # of this batch
         self._param_names = param_names
         self._rows: dict[str, list[Values]] = {}
         self._actions: dict[int, Callable[[Record], None]] = {
@@ -176,9 +177,12 @@ class Projector:
     def into(self, batch: Batch) -> None:
         """Rows go there from now on."""
         self._rows = batch.rows
+        self._last_sample = None
 
     def finish(self, at: Position) -> None:
-        """The journal's own row, beside what its records gave."""
+        """The journal's own row, beside what its records gave; of its samples the last one."""
+        if self._last_sample is not None:
+            self._rows[LAST_SAMPLE].append(self._last_sample)
         state = self.state
         state.segment, state.offset, state.next_seq = at
         self._rows[JOURNAL].append(tuple(asdict(state)[name] for name in _STATE_COLUMNS))
@@ -242,10 +246,14 @@ class Projector:
     def _on_sample(self, record: Record) -> None:
         row = (record.seq, self._core, record.now_ns, *_ROW[record.kind].unpack(record.payload))
         count = self.state.samples
-        kept = (every for below, every in _SAMPLES_KEPT if count < below)
-        if count % next(kept, _SAMPLES_KEPT_LATER) == 0:
+        every = _SAMPLES_KEPT_LATER
+        for below, one in _SAMPLES_KEPT:
+            if count < below:
+                every = one
+                break
+        if count % every == 0:
             self._rows[SAMPLE].append(row)
-        self._rows[LAST_SAMPLE].append(row)
+        self._last_sample = row
         self.state.samples = count + 1
 
     def _on_opening(self, record: Record) -> None:

@@ -60,6 +60,7 @@ class Books:
             self._read(life, is_over=life is not lives[-1], keep=2)
         self._read_truth(read_ns)
         self.checker.tidy(read_ns)
+        self.audit.tidy()
 
     def close(self, lives: Sequence[Life], words: LastWords | None, is_dead: bool) -> list[str]:
         """The end of all of it; every breach. `is_dead`: no engine could be started again."""

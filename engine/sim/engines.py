@@ -91,16 +91,14 @@ def config_of(
     ]
     return load(local_engine(
         run_dir, cores, urls["rest_url"], urls["ws_url"], seed=seed, state_dir=state_dir,
-        strangers=policy_of(seed), **_dead_man(scenario.venue, len(cores)),
+        strangers=policy_of(seed), dead_man_s=_dead_man_s(scenario.venue, len(cores)),
     ))  # fmt: skip
 
 
-def _dead_man(venue: str, count: int) -> dict[str, int]:
+def _dead_man_s(venue: str, count: int) -> int:
     """A switch of each instrument is renewed at a third of its time: of many at thirty seconds
     the renewals alone would be more than the venue lets an address ask."""
-    if venue != "binance_usdm":
-        return {}
-    return {"dead_man_s": max(DEAD_MAN_S, DEAD_MAN_S_EACH * count)}
+    return max(DEAD_MAN_S, DEAD_MAN_S_EACH * count) if venue == "binance_usdm" else 0
 
 
 def _core(

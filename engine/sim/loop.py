@@ -34,7 +34,7 @@ class _Timer(asyncio.TimerHandle):
 
     def __init__(self, when: float, callback: Callable[..., object], args: Any) -> None:
         self._when = when
-        self._callback = callback  # type: ignore[assignment]
+        self._callback = callback
         self._args = args
         self._cancelled = False
         self._scheduled = True
@@ -59,6 +59,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     """
 
     _ready: deque[asyncio.Handle]  # asyncio's; call_soon fills it
+    _stopping: bool  # asyncio's
 
     def __init__(self) -> None:
         super().__init__()
@@ -147,7 +148,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             raise StandstillError(f"{TURNS_MAX} timers without time passing")
         if handle is not None:
             self._has_run = True
-            callback, args = handle._callback, handle._args  # type: ignore[attr-defined]
+            callback, args = handle._callback, handle._args
         else:
             callback, args = call
         try:

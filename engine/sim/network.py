@@ -97,7 +97,7 @@ class Network(Trouble):
 
     def perform(self, actions: list[Action]) -> None:
         for action in actions:
-            if type(action) is WsSend:
+            if isinstance(action, WsSend):
                 data = frames.frame(frames.TEXT, action.text.encode())
                 for conn in action.conns:
                     self._send_down(conn, data)
@@ -271,13 +271,10 @@ class Network(Trouble):
     def collect(self) -> None:
         """Take what the engine wrote since time last moved."""
         self.just_sent.clear()
-        ready = self._poll.poll(0)
-        if not ready:
-            return
-        links = [self._link_of_fd[fd] for fd, _ in ready]
-        for link in sorted(links, key=attrgetter("conn")):  # the kernel's order is its own
-            self._collect(link)
-        self.on_collected()
+        if links := [self._link_of_fd[fd] for fd, _ in self._poll.poll(0)]:
+            for link in sorted(links, key=attrgetter("conn")):  # the kernel's order is its own
+                self._collect(link)
+            self.on_collected()
 
     def _collect(self, link: Link) -> None:
         while True:

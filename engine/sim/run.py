@@ -46,6 +46,7 @@ from engine.sim.schedule import EngineFault, Plan, WireFault
 
 ACCOUNT = 0
 SHUTDOWN_S = 60.0  # of virtual time: the engine's own deadlines are shorter
+CLOSED_KEPT = 500  # orders of an account and symbol: more than a minute has, and a day's is flat
 TIDY_EVERY_S = 300.0  # of virtual time: what is checked is let go
 TIDIES_AN_HOUR = 12
 RESTART_S = 1.0  # whoever starts the engine again tries so often
@@ -111,7 +112,7 @@ class _Run:
             AgentMarket(listing, seed, loop.wall_ns(),
                         settings=paced(settings_of(listing), scenario.pace))
             for listing in self.listings
-        ], seed)  # fmt: skip
+        ], seed, closed_kept=CLOSED_KEPT)  # fmt: skip
         schedule = Schedule(seed=seed, fault=plan.venue)  # type: ignore[arg-type]
         self.face = Faulty(Named(face_of(scenario.venue, self.core)), schedule)
         dice = Random(f"sim network/{seed}")
