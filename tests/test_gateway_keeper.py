@@ -174,6 +174,7 @@ def test_logon_refused_for_its_time_stamp_has_the_clock_measured() -> None:
         rig.rest.on_clock_refused = measure
         keeper.drop("for the test")
         await rig.until(lambda: keeper.reconnects)
+        assert keeper._slots[0].attempt == 1  # of the loss: it was no failure
 
     run(work)
 

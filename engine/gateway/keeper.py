@@ -267,7 +267,16 @@ class Keeper:
         self._ensure()  # another may have gone meanwhile
 
     async def _open(self, slot: int) -> None:
-        """One try."""
+        """One try; of a logon that is refused for its time stamp one more, by a clock measured
+        anew: no order leaves meanwhile, so nothing else would show that it is off."""
+        try:
+            await self._try(slot)
+        except GreetingRefusedError as error:
+            if not error.is_clock or not await self.link.rest.measure_clock():
+                raise
+            await self._try(slot)
+
+    async def _try(self, slot: int) -> None:
         await self._may_connect()
         plan = await self._make_plan()
         try:
@@ -276,8 +285,6 @@ class Keeper:
             )
         except GreetingRefusedError as error:
             self.link.rest.keep_away_until(error.retry_utc_ms)
-            if error.is_clock:  # nothing else may be sent that would show it: no order leaves now
-                await self.link.rest.measure_clock()
             raise
         known, age_s = self._slots[slot], self.link.adapter.connection_age_s_max
         known.plan = plan
