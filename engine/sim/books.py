@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine import clock
-from engine.errors import EXIT_OK, TickmakerError
+from engine.errors import TickmakerError
 from engine.exchange.core import Core
 from engine.exchange.instruments import Instrument
 from engine.recorder.follow import LEDGER_FILE, catch_up
@@ -83,7 +83,7 @@ class Books:
         self._read_segments(life, keep)
         path = life.run_dir / LEDGER_FILE
         if path.exists():
-            has_ended = is_over and life.exit_code == EXIT_OK
+            has_ended = is_over and life.has_read_all
             self.checker.on_ledger(life.number, path, has_ended)
 
     def _read_segments(self, life: Life, keep: int) -> None:

@@ -15,7 +15,6 @@ from fastcore.types import Halt
 
 PEACE_S = 8.0
 SAMPLE_S = 0.25
-REFUSED_S = 37.5  # how long a handshake that was refused with 418 is not tried again, at most
 # What an engine may stand aside for in a market that nothing is wrong with.
 MARKET_HALTS = (
     Halt.SPREAD | Halt.TOXICITY | Halt.REPEATED_EXECUTION | Halt.ONE_SIDED_FILLS
@@ -86,12 +85,12 @@ class Peace:
 
     def breaches(self, end_s: float, lines: Iterable[Mapping[str, Any]]) -> list[str]:
         """`lines`: what the engine has said."""
-        refused = (
-            line["why"] for line in lines
-            if line["event"] == "connection" and line["at_s"] > end_s - REFUSED_S
-        )
-        if not self._before or any("status 418" in why for why in refused):
-            return []  # a handshake's refusal names no time: a ban is kept for minutes
+        lasts = {
+            (line["name"], line["slot"]): line["why"] for line in lines
+            if line["event"] == "connection" and line["at_s"] < end_s - PEACE_S
+        }
+        if not self._before or any("status 418" in why for why in lasts.values()):
+            return []  # not tried again since: a handshake's refusal names no time
         found = []
         for key, after in self._after.items():
             both = after & self._before.get(key, Halt.NONE)
