@@ -29,7 +29,7 @@ from engine.gateway.edge import REAL
 from engine.gateway.hotsocket import Cold, HotLoop
 from engine.gateway.transport import ColdItem, HotTransport
 from engine.recorder.segments import Segments
-from engine.session import PREPARE_BYTES, STATUS_EVERY_S
+from engine.session import PREPARE_BYTES
 from engine.status import StatusWriter
 from engine.venues.base import ConnPlan
 from fastcore.core import Core
@@ -101,7 +101,7 @@ class Client:
                 self._journal.add_segment(self._segments.next())
             now_ns = clock.monotonic_ns()
             if now_ns >= next_status_ns:
-                next_status_ns = now_ns + int(STATUS_EVERY_S * 1e9)
+                next_status_ns = now_ns + int(REAL.status_s * 1e9)
                 self._page.write({**self.core.stats(now_ns), "edge": self.hot.stats()})
             await asyncio.sleep(REAL.turn_s)
 

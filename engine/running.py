@@ -36,7 +36,9 @@ from engine.runs import has_journal, make_run_dir
 from engine.status import StatusReader
 from fastcore.core_stats import halt_names
 
-LINE_DEADLINE_S = 60.0  # between two lines of a start-up, and more for every instrument
+# Between two lines of a start-up, and more for every instrument; a step may wait for a minute's
+# weight.
+LINE_DEADLINE_S = 150.0
 LINE_S_EACH = 3.0
 PAPER_DEADLINE_S = 60.0  # more than a paper exchange itself waits for its feed
 MARGIN_S = 5.0  # over the engine's own longest shutdown
@@ -201,7 +203,7 @@ class _Run(Family):
             sys.stdout.flush()
         elif text := told(line):
             # Only what may come without end is told seldom; an error and a step come once.
-            if event in ("warning", "connection"):
+            if event in ("warning", "connection") or "hedge" in line:
                 text = self._repeats.passed(text, clock.monotonic_ns() / 1e9)
             if text:
                 self.say(text)

@@ -26,6 +26,7 @@ from engine.gateway.hotsocket import Cold
 from engine.gateway.parent import Input, Output
 from engine.live.account import LiveAccount
 from engine.live.control import Control
+from engine.live.hedging import Hedging
 from engine.live.instrument import LiveInstrument
 from engine.live.operator import Operator
 from engine.live.page import Page, page_bytes
@@ -35,9 +36,9 @@ from engine.live.startup import StartUp
 from engine.recorder.events_log import EventsLog
 from engine.status import STATUS_SIZE, StatusWriter
 
-STATUS_EVERY_S = 0.2
 COLLECT_EVERY_S = 30.0
-PREPARE_BYTES = 128 << 10  # of the next journal segments, per turn: 60 us; 12 MB/s keeps ahead
+PREPARE_BYTES = 128 << 10  # of the next journal segments, per 10 ms: 60 us; 12 MB/s keeps ahead
+PREPARE_EVERY_S = 0.01
 LOOKS_PER_TURN = 4  # instruments: asking two hundred each turn is a stall of 0.2 ms
 
 
@@ -61,7 +62,8 @@ class Session:
             self._account(name, credentials) for name in (a.name for a in config.accounts)
         ]
         self._start_up = StartUp(self.stage, self.accounts, self.instruments)
-        self._page = Page(self.stage, self.accounts, self.instruments)
+        self._hedging = Hedging(self.stage, self.accounts, self.instruments)
+        self._page = Page(self.stage, self.accounts, self.instruments, self._hedging.told)
         self._writer: StatusWriter | None = None
         self._control: Control | None = None
 
@@ -129,6 +131,8 @@ class Session:
         self.stage.log = EventsLog(run_dir)
         self._start_up.on_built = self._on_built
         await self._start_up.run()
+        if self.config.hedges:
+            self.stage.spawn(self._hedging.keep(), "hedging")
         if self.stage.edge.has_control:
             operator = Operator(self.stage, self.instruments, self.stop, self._page.content)
             self._control = Control(run_dir, operator.handle)
@@ -137,7 +141,8 @@ class Session:
 
     def _on_built(self) -> None:
         """Cores and roles exist: bytes may move."""
-        size_bytes = page_bytes(len(self.instruments), STATUS_SIZE)
+        hedged = len(self.config.hedges)
+        size_bytes = page_bytes(len(self.instruments), STATUS_SIZE, hedged)
         self._writer = StatusWriter(self.config.run_dir / "status.page", size_bytes)
         self.stage.transport.start(self._on_cold, self.fault)
         self.stage.spawn(self._housekeep(self._writer), "housekeep")
@@ -182,8 +187,9 @@ class Session:
         unannounced = deque(self.instruments)
         own = [instrument for instrument in self.instruments if instrument.own is not None]
         waiting = deque(self.instruments)
+        prepare_bytes = round(PREPARE_BYTES * max(1.0, self.stage.edge.turn_s / PREPARE_EVERY_S))
         while True:
-            self._prepare_segments(waiting)
+            self._prepare_segments(waiting, prepare_bytes)
             for _ in range(min(len(unannounced), LOOKS_PER_TURN)):
                 instrument = unannounced.popleft()
                 if not instrument.announce():
@@ -191,7 +197,7 @@ class Session:
             self._page.renew()
             now_ns = clock.monotonic_ns()
             if now_ns >= next_status_ns:
-                next_status_ns = now_ns + int(STATUS_EVERY_S * 1e9)
+                next_status_ns = now_ns + int(self.stage.edge.status_s * 1e9)
                 writer.write_text(self._page.text())
                 for instrument in own:
                     instrument.tell_of_failure()
@@ -199,10 +205,10 @@ class Session:
                 self.stop()
             await asyncio.sleep(self.stage.edge.turn_s)
 
-    def _prepare_segments(self, waiting: deque[LiveInstrument]) -> None:
+    def _prepare_segments(self, waiting: deque[LiveInstrument], budget_bytes: int) -> None:
         """One small step: a journal gets ready, and then the others have their turn."""
         for _ in range(min(len(waiting), LOOKS_PER_TURN)):
-            if waiting[0].prepare_segment(PREPARE_BYTES):
+            if waiting[0].prepare_segment(budget_bytes):
                 return
             waiting.rotate(-1)
 
@@ -217,7 +223,7 @@ class Session:
     async def _shut_down(self) -> int:
         """Quotes pulled, cancels proved by the venues, journals closed, in that order."""
         self.stage.stopping.set()
-        down = ShutDown(self.stage, self.accounts, self.instruments)
+        down = ShutDown(self.stage, self.accounts, self.instruments, self._hedging)
         try:
             await down.run()
         except Exception as error:

@@ -52,7 +52,6 @@ cdef enum:
 MAGIC = b"TMJRNL01"
 VERSION = 1
 _SEGMENT_HEADER = struct.Struct("<8sIIQqQ24s")
-_RECORD_REST = struct.Struct("<HQqqQ")   # behind payload_size and kind
 
 # Field names of each record payload that is a row of int64; texts are not listed, and PARAMS,
 # which is a row of float64, neither.
@@ -299,10 +298,11 @@ def read_segment(buf, int64_t offset=SEGMENT_HEADER_SIZE) -> Iterator[tuple]:
     view = memoryview(buf)
     cdef const uint8_t[::1] data = view
     cdef int64_t size = len(view)
-    cdef int64_t payload_size, start
-    cdef uint64_t first_word
-    cdef int kind
-    cdef object last_seq = None
+    cdef int64_t payload_size, start, end, now_ns, recv_ts_ns
+    cdef uint64_t first_word, seq, checksum, last_seq = 0
+    cdef int kind, arg
+    cdef bint is_first = True
+    cdef object nothing = view[:0], payload
     while offset + 8 <= size:
         # One load: a writer may be publishing this very word.
         first_word = fc_load_acquire_u64(&data[offset])
@@ -321,18 +321,24 @@ def read_segment(buf, int64_t offset=SEGMENT_HEADER_SIZE) -> Iterator[tuple]:
         if offset + RECORD_HEADER_SIZE + payload_size > size:
             raise JournalError(f"offset {offset}: record of {payload_size} bytes runs past the "
                                f"segment's end at {size}")
-        arg, seq, now_ns, recv_ts_ns, checksum = _RECORD_REST.unpack_from(view, offset + 6)
+        arg = first_word >> 48
+        memcpy(&seq, &data[offset + 8], 8)
+        memcpy(&now_ns, &data[offset + 16], 8)
+        memcpy(&recv_ts_ns, &data[offset + 24], 8)
+        memcpy(&checksum, &data[offset + 32], 8)
         start = offset + RECORD_HEADER_SIZE
+        end = start + payload_size
         if hash64(hash64(0, &data[offset], 32), &data[0] + start, payload_size) != checksum:
             raise JournalError(f"offset {offset}: checksum of record {seq} "
                                f"({NAMES.get(kind, kind)}) does not match its bytes")
-        if any(view[start + payload_size:start + _padded(payload_size)]):
-            raise JournalError(f"offset {start + payload_size}: the padding of record {seq} "
+        if payload_size & 7 and any(view[end:start + _padded(payload_size)]):
+            raise JournalError(f"offset {end}: the padding of record {seq} "
                                f"({NAMES.get(kind, kind)}) is not zero")
-        if last_seq is not None and seq <= last_seq:
+        if not is_first and seq <= last_seq:
             raise JournalError(f"offset {offset}: record {seq} after record {last_seq}")
-        last_seq = seq
-        yield offset, kind, arg, seq, now_ns, recv_ts_ns, view[start:start + payload_size]
+        is_first, last_seq = False, seq
+        payload = view[start:end] if payload_size else nothing
+        yield offset, kind, arg, seq, now_ns, recv_ts_ns, payload
         offset = start + _padded(payload_size)
 
 

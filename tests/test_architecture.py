@@ -51,15 +51,18 @@ ENGINE: dict[str, set[str]] = {
     "config": BASE,
     "config_tables": BASE | {"config"},
     "config_text": BASE,
+    "config_hedge": BASE | {"config", "config_tables", "config_text"},
     "config_file": BASE
-    | {"config", "config_tables", "config_text", "credentials", "strategies", "venues"},
+    | {"config", "config_hedge", "config_tables", "config_text", "credentials", "strategies",
+       "venues"},
     "credentials": BASE,
     "status": BASE,
     "runs": BASE,
     "strategies": BASE,
     "view": BASE | {"report", "status"},
     "venues": {"errors"},
-    # Beliefs are compared with rows; the router has books; the planner adds a configuration up.
+    # Beliefs are compared with rows; the router and the hedger have books; the planner adds a
+    # configuration up.
     "execution": {"errors", "config", "venues"},
     "risk": {"errors"},
     "gateway": BASE | {"config", "venues"},

@@ -20,7 +20,7 @@ from engine.config import (
 from engine.config_file import LoadedConfig, config_sha256, limits_sha256, load_config
 from engine.config_tables import WantedTable
 from engine.config_text import line_numbers
-from engine.credentials import Credential, from_environment, from_file
+from engine.credentials import Credential, from_environment, from_file, ready_line
 from engine.errors import EXIT_UNSAFE, EXIT_USAGE, TickmakerError
 from engine.execution.planner import documented
 from engine.venues import adapter
@@ -105,6 +105,17 @@ def test_load_config_resolves_paths_by_the_files_folder(write: Write, tmp_path: 
     assert loaded.config.state_dir == tmp_path / "state"
     assert loaded.config.instruments[0].strategy_file == tmp_path / "mine.py"
     assert loaded.config.instruments[0].core.strategy == "user:quotes"
+
+
+@pytest.mark.parametrize("odd", [
+    {"ws_url": [1]}, {"ws_url": {"public": 1}}, {"ws_url": None}, {"rest_url": 5}, {"ca_file": 5},
+])  # fmt: skip
+def test_a_ready_line_of_other_things_is_none(tmp_path: Path, odd: dict[str, Any]) -> None:
+    path = tmp_path / "usdm.json"
+    whole = {"rest_url": "http://127.0.0.1:1", "ws_url": {}, "accounts": [], **odd}
+    path.write_text("[" * 100_000 + "\n" + json.dumps(whole) + "\n")
+    with pytest.raises(TickmakerError, match="no ready line"):
+        ready_line(path)
 
 
 def test_load_config_takes_addresses_from_the_exchanges_ready_line(write: Write) -> None:
@@ -220,7 +231,8 @@ def test_an_unknown_key_is_named_with_its_line_and_the_nearest_right_one(write: 
 def _required() -> list[str]:
     document = tomllib.loads(example())
     limits = [f"{key} = " for key in document["instrument"][0]["limits"]]
-    return [*limits, "strangers = ", "dead_man_s = ", "at_shutdown = ", "recv_window_ms = "]
+    return [*limits, "strangers = ", "dead_man_s = ", "late_per_min_max = ",
+            "at_shutdown = ", "recv_window_ms = "]
 
 
 @pytest.mark.parametrize("entry", _required())
@@ -244,6 +256,8 @@ def test_every_limit_of_an_account_is_required(write: Write, key: str) -> None:
     ("old", "new", "expected"),
     [
         ("feeds = 1 ", "feeds = 3 ", "account[1].feeds: expected at most 2, was 3"),
+        ("requote_ms = 150", f"requote_ms = {1 << 63}", "expected at most 3,600,000"),
+        ("ack_ms_max = 1000.0", "ack_ms_max = 1e308", "expected at most 60,000"),
         ("feeds = 1 ", "feeds = true ", "account[1].feeds: expected a whole number, was true"),
         ("qty_lots_max = 50", 'qty_lots_max = "50"',
          "instrument[1].limits.qty_lots_max: expected a whole number, was \"50\""),
@@ -300,8 +314,10 @@ def test_production_is_refused_in_every_address(write: Write) -> None:
         ("ftp://127.0.0.1", "expected an address such as https://host"),
         ("127.0.0.1:7001", "expected an address such as https://host"),
         ("http://127.0.0.1:port", "expected an address such as https://host"),
-        ("http://key:word@127.0.0.1", "an address with a user or a query"),
-        ("http://127.0.0.1/?key=word", "an address with a user or a query"),
+        ("http://key:word@127.0.0.1", "an address with a user, a query"),
+        ("http://127.0.0.1/?key=word", "an address with a user, a query"),
+        ("http://127.0.0.1/#word", "an address with a user, a query or a fragment"),
+        ("https://fapi\u3002binance\u3002com", "expected an address such as https://host"),
     ],
 )
 def test_an_address_that_will_not_do_is_refused(write: Write, url: str, expected: str) -> None:
@@ -365,11 +381,17 @@ def test_accounts_over_the_budget_are_refused(write: Write) -> None:
 
 @pytest.mark.parametrize(("text", "expected"), [
     ("name = ", "is no TOML"), ("", "is required"), ("name = 5", "expected a text in quotes"),
+    ("x = " + "[" * 20_000, "is no TOML"), ("x = " + "1" * 5_000, "is no TOML"),
+    ("#" * (8 << 20) + "\n", "more than 8,388,608 bytes"),
 ])  # fmt: skip
 def test_a_file_that_is_no_configuration_is_refused(
     write: Write, text: str, expected: str
 ) -> None:
     assert expected in refused(write, text).what
+
+
+def test_a_file_that_an_editor_marked_is_read(write: Write) -> None:
+    assert load(write("\ufeff" + example())).config == load(write(example())).config
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import errno
 import http
 import logging
+import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -177,6 +179,21 @@ def test_nobody_listening_is_told() -> None:
     error = asyncio.run(go())
     assert "TRADE connection" in error.what
     assert "cannot connect: Connection refused" in error.what
+
+
+def test_no_descriptors_left_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A keeper tries again after what it is told; anything else ends the session."""
+
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    async def work() -> None:
+        monkeypatch.setattr(socket, "socket", refuse)
+        with pytest.raises(TickmakerError, match="cannot make a socket: Too many open files"):
+            await upgrade("ws://127.0.0.1:1/", "TRADE", 5.0)
+        monkeypatch.undo()
+
+    asyncio.run(work())
 
 
 def test_a_host_without_an_address_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from support_session import run
 from engine.config_file import load_config
 from engine.errors import EXIT_FAILED, EXIT_OK, EXIT_UNSAFE, EXIT_USAGE, TickmakerError
 from engine.exchange.commands import UpdateKey
+from engine.gateway.http import NoAnswerError
 from engine.live import facts, shutdown
 from engine.live.flatten import REASON, excess_lots
 from engine.live.instrument import LiveInstrument
@@ -84,6 +85,46 @@ def test_flattening_goes_over_rest_where_the_core_can_not_send(tmp_path: Path) -
                 assert await made.stop() == EXIT_OK, made.heard.of("error")
                 assert usdm.position_lots("BTCUSDT") == made.numbers()["position_lots"] == 0
                 assert any("-ff-" in client_id for client_id in own_takes(usdm, "BTCUSDT"))
+
+    run(work)
+
+
+def test_an_order_over_rest_without_an_answer_is_not_sent_again(tmp_path: Path) -> None:
+    """Spot has no reduce-only: each of them would trade."""
+
+    async def work() -> None:
+        spot = Exchange("binance_spot", ["BTCUSDT"])
+        async with exchanges(tmp_path, spot):
+            path = written(tmp_path, SPOT, at_shutdown='"flatten"', half_spread_ticks="400.0")
+            async with desk(path, tmp_path / "one") as made:
+                await made.quoting()
+                opening = made.numbers()["opening_lots"]
+                lots = 4 * int(made.instruments[0].config.core.params["qty_lots"])
+                await by_hand(made, Side.BUY, lots, off_ticks=9_000)
+                await made.until(lambda: made.numbers()["position_lots"] > opening)
+                made.account.trade.drop("a drill")
+                http = made.account.rest._http
+                assert http is not None
+                once = http.request
+                late: list[asyncio.Task[None]] = []
+
+                async def request(method: str, url: str, *args: Any, **options: Any) -> Any:
+                    async def arrive() -> None:
+                        await asyncio.sleep(0.5)  # recvWindow is longer
+                        await once(method, url, *args, **options)
+
+                    if method != "POST" or "/order" not in url:
+                        return await once(method, url, *args, **options)
+                    assert all(task.done() for task in late), "another while one is on its way"
+                    late.append(asyncio.create_task(arrive()))
+                    raise NoAnswerError("no answer")
+
+                http.request = request  # type: ignore[method-assign]
+                assert await made.stop() == EXIT_OK, made.heard.of("error")
+                assert late
+                assert all(task.done() for task in late)
+                assert made.numbers()["position_lots"] == opening
+                assert spot.position_lots("BTCUSDT") == 0
 
     run(work)
 
@@ -265,6 +306,10 @@ def test_hedge_mode_and_accounts_that_may_not_trade_are_refused() -> None:
     hedge = Stub(facts=AccountFacts("hedge", None, True))
     with pytest.raises(TickmakerError, match="in hedge mode") as caught:
         asyncio.run(facts._set_up(cast(Any, hedge)))
+    assert caught.value.exit_code == EXIT_USAGE
+    several = Stub(facts=AccountFacts("one_way", None, True, is_multi_assets=True))
+    with pytest.raises(TickmakerError, match="in multi-assets mode") as caught:
+        asyncio.run(facts._set_up(cast(Any, several)))
     assert caught.value.exit_code == EXIT_USAGE
     barred = Stub(facts=AccountFacts("one_way", None, False))
     with pytest.raises(TickmakerError, match="may not trade"):

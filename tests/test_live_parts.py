@@ -11,18 +11,20 @@ import pytest
 
 from engine.config import Fees
 from engine.errors import EXIT_UNSAFE, TickmakerError
+from engine.execution.planner import FEEDS_MAX
 from engine.gateway import account_calls
 from engine.gateway.account_calls import AccountCalls
-from engine.live.account import FEEDS_MAX, feed_groups
+from engine.live.account import feed_groups
 from engine.live.coins import shared_coins
 from engine.live.facts import refuse_production
 from engine.live.instrument import JOURNALS_BYTES, MIB, LiveInstrument, segment_bytes
 from engine.live.lock import AccountLock, key_mark, same_keys
 from engine.live.pull import is_ours
-from engine.live.startup import PREVIOUS_MARGIN_NS, StartUp, dust_e8
+from engine.live.startup import PREVIOUS_MARGIN_NS, StartUp, dust_e8, possible_openings
 from engine.live.unfit import of_fees
-from engine.venues.base import FeeRates, Instrument, OrderRow
-from fastcore.types import OrderState, Side
+from engine.recorder.events_log import EventsLog
+from engine.venues.base import FeeRates, Instrument, OrderRow, TradeRow
+from fastcore.types import FeeAsset, OrderState, Side
 
 HOUR_NS = 3_600 * 10**9
 
@@ -105,6 +107,77 @@ def test_dust_is_what_the_wallet_holds_beside_whole_lots(total_e8: int, wanted: 
     assert dust_e8(made, {made.place: 5}, {"BTC": total_e8}) == 0
 
 
+def trades_of(*lots: int) -> list[TradeRow]:
+    return [
+        TradeRow("BTCUSDT", at, at, "", Side.BUY if one > 0 else Side.SELL, 100, abs(one), 0,
+                 FeeAsset.QUOTE, True, at, str(at))
+        for at, one in enumerate(lots, 1)
+    ]  # fmt: skip
+
+
+def test_possible_openings_are_those_between_two_looks_at_the_trades() -> None:
+    every = trades_of(5, -2, 3)
+    assert possible_openings(10, [], []) == {10}
+    assert possible_openings(10, every[:1], every[:1]) == {5}
+    assert possible_openings(10, every[:1], every) == {5, 7, 4}
+    assert possible_openings(10, [], every[::-1]) == {10, 5, 7, 4}
+
+
+class Busy:
+    """A venue where somebody buys between any two questions."""
+
+    def __init__(self, opening: int, dice: Random) -> None:
+        self.opening, self.dice, self.lots = opening, dice, list[int]()
+
+    def _trade(self) -> None:
+        self.lots += [self.dice.choice([1, 2, -1]) for _ in range(self.dice.randrange(1, 4))]
+
+    async def positions(self) -> dict[tuple[str, str], int]:
+        self._trade()
+        return {("binance_usdm", "BTCUSDT"): self.opening + sum(self.lots)}
+
+    async def trades_since(self, *_: object) -> list[TradeRow]:
+        self._trade()
+        return trades_of(*self.lots)
+
+
+def first_start(venue: Busy) -> list[int]:
+    """With what it opens."""
+    limits = SimpleNamespace(position_lots_max=1_000)
+    made: Any = object.__new__(LiveInstrument)
+    core = SimpleNamespace(limits=limits)
+    made.__dict__.update(
+        key="a", number=0, symbol="BTCUSDT", traded=spot("BTC", "USDT", "binance_usdm"),
+        config=SimpleNamespace(account="a", core=core), since_ns=0,
+    )
+    told: list[int] = []
+    hot = SimpleNamespace(opening=lambda _, lots: told.append(lots))
+    stage: Any = SimpleNamespace(hot=hot, log=None, emit=lambda *_, **__: None)
+    account: Any = SimpleNamespace(name="a", calls=venue, utc_ns=lambda: 7)
+    asyncio.run(StartUp(stage, [account], [made])._adopt(account, [made]))
+    return told
+
+
+def test_first_start_finds_its_opening_while_somebody_trades_all_the_time() -> None:
+    refused = 0
+    for seed in range(50):
+        try:
+            assert first_start(Busy(40, Random(seed))) == [40]
+        except TickmakerError:
+            refused += 1
+    assert refused < 10
+
+
+def test_first_start_is_refused_where_no_reading_tells() -> None:
+    """Whatever he buys he sells again: each reading fits two openings."""
+    venue = Busy(40, Random(1))
+    venue.dice = cast(Any, SimpleNamespace(
+        randrange=lambda *_: 1, choice=lambda _: -1 if len(venue.lots) % 2 else 1))  # fmt: skip
+    with pytest.raises(TickmakerError, match="somebody trades a all the time") as caught:
+        first_start(venue)
+    assert "stop that" in caught.value.remedy
+
+
 @pytest.mark.parametrize(
     ("last_trade_ns", "unread", "wanted_ns"),
     [(7 * HOUR_NS, {}, 7 * HOUR_NS), (0, {}, 5 * HOUR_NS),
@@ -133,6 +206,26 @@ def test_trades_are_read_since_the_run_that_opened_the_instrument(
     assert account.is_opened
 
 
+def test_start_is_refused_where_its_opening_can_not_be_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk. The run after it would adopt what instruments of older runs hold."""
+    nothing = SimpleNamespace(instruments={})
+    monkeypatch.setattr("engine.live.startup.opening_of", lambda *_: nothing)
+    lock = AccountLock(tmp_path, "main")
+    lock.note(tmp_path, 1, {})
+    log = EventsLog(tmp_path)
+    log.close()  # nothing is written any more
+    stage: Any = SimpleNamespace(log=log, say_step=lambda *_, **__: None)
+    made: Any = SimpleNamespace(key="a", number=0, config=SimpleNamespace(account="main"))
+    account: Any = SimpleNamespace(name="main", lock=lock, instruments=[made])
+    start = StartUp(stage, [account], [made])
+    for tell in (lambda: start._look_back(account), lambda: start._carry(made, 5)):
+        with pytest.raises(TickmakerError, match=r"events\.jsonl"):
+            tell()
+    start._carry(made, 0)
+
+
 def test_state_names_the_last_run_and_is_whole(tmp_path: Path) -> None:
     lock = AccountLock(tmp_path, "main")
     assert lock.previous() is None
@@ -144,10 +237,16 @@ def test_state_names_the_last_run_and_is_whole(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["main.json"]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"run_dir": "x"}', '{"run_dir": 1}'])
-def test_state_that_can_not_be_read_is_no_first_start(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize("data", [
+    b"", b"{", b"[]", b"{}", b"\xff\xfe\0", b"[" * 100_000,
+    b'{"run_dir": "/x"}', b'{"run_dir": 1}',
+    b'{"run_dir": "/x", "utc_ns": Infinity}', b'{"run_dir": "", "utc_ns": 1}',
+    b'{"run_dir": "x", "utc_ns": 1}', b'{"run_dir": "/x\\u0000", "utc_ns": 1}',
+    b'{"run_dir": "/x", "utc_ns": 1, "unread": {"a": Infinity}}',
+])  # fmt: skip
+def test_state_that_can_not_be_read_is_no_first_start(tmp_path: Path, data: bytes) -> None:
     lock = AccountLock(tmp_path, "main")
-    lock.state_path.write_text(text)
+    lock.state_path.write_bytes(data)
     with pytest.raises(TickmakerError, match=r"main\.json can't be read"):
         lock.previous()
 
@@ -220,7 +319,7 @@ class Slow(AccountCalls):
         await asyncio.sleep(0.1)
         return [resting(number) for number in range(self.left)] + [resting(99, "hand")]
 
-    async def cancel_rows(self, instrument: Instrument, rows: Any) -> None:
+    async def cancel_rows(self, instrument: Instrument, rows: Any, on_wait: Any = None) -> None:
         self.left -= 1
 
 

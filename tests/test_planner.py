@@ -167,6 +167,15 @@ def test_plan_says_what_a_reconnect_of_everything_costs() -> None:
     assert not row(slow, "minutes that its weight takes").is_kept
 
 
+def test_plan_says_how_long_a_recovery_takes_where_the_account_is_limited_by_kind() -> None:
+    what = "seconds of a recovery, at the venue's pace"
+    assert row(planned(loaded()), what).wanted == 0  # Binance counts by the address
+    both = planned(loaded("local_bybit"))
+    assert row(both, what).wanted == 3 / 20  # spot: a cancel-all for each of three kinds of order
+    slow = planned(loaded(), lambda facts: replace(facts, recovery_s=601.0))
+    assert not row(slow, what).is_kept
+
+
 def test_plan_counts_connections_as_the_session_opens_them() -> None:
     what = "connections, opened at once"
     assert row(planned(of_many(1, loaded())), what).wanted == 3

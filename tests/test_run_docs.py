@@ -19,8 +19,8 @@ def test_the_page_has_every_key_of_every_example() -> None:
     page = run_docs.page()
     documents = [tomllib.loads(path.read_text()) for path in (ROOT / run_docs.EXAMPLES).iterdir()]
     for document in documents:
-        for name in ("account", "instrument"):
-            for table in document[name]:
+        for name in ("account", "instrument", "hedge"):
+            for table in document.get(name, []):
                 for key, value in table.items():
                     is_plain = key in ("ws_url", "params", "signals")
                     is_table = isinstance(value, dict) and not is_plain

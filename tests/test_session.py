@@ -11,14 +11,16 @@ from typing import Any
 
 import pytest
 from support_session import PATIENCE_S, WIDE, Rig, rigged, run
+from test_reports_connections import spied
 from test_reports_fills import begin
 
 from engine import clock
 from engine.config import demo_core
 from engine.errors import EXIT_FAILED, EXIT_OK, EXIT_UNSAFE, EXIT_USAGE, TickmakerError
+from engine.exchange.face import HttpRequest
 from engine.exchange.keys import derive_keys
 from engine.gateway import clocksync
-from engine.gateway.parent import Input, Output
+from engine.gateway.parent import LINE_BYTES_MAX, Input, Output
 from engine.live import shutdown
 from engine.live.local import ACCOUNT, local_engine
 from fastcore.types import Command, Conn, Halt, OrderState
@@ -103,6 +105,42 @@ def test_leftover_orders_are_cancelled_and_a_position_is_adopted(tmp_path: Path)
             (adopted,) = rig.heard.of("adopted")
             assert adopted["position_lots"] == 7
             rig.check_books(earlier=1, strangers=1)  # its cancel
+
+    run(work)
+
+
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_with_user_lost_what_rests_is_pulled_and_proved_over_rest(
+    tmp_path: Path, is_refused: bool
+) -> None:
+    """TRADE is up, its cancels may be refused, and nobody tells what became of them."""
+
+    async def work() -> None:
+        core = WIDE | {"budgets": {"tick_to_order_us_max": 30e6, "ack_ms_max": 200.0}}
+        async with rigged(tmp_path, core=core) as rig:
+            await rig.quoting()
+            asked = spied(rig)
+            if is_refused:
+                begin(rig, "unknown", via="ws", match="order.cancel", for_="60s")
+            rig.proxy.refused.add(Conn.USER)
+            rig.proxy.cut(Conn.USER)
+            await rig.until(lambda: rig.bits & Halt.USER_STREAM)
+
+            def reads() -> int:
+                return sum(isinstance(event, HttpRequest) and "penOrders" in event.path
+                           for event in asked)  # fmt: skip
+
+            await rig.until(lambda: reads() > 0)
+            await rig.until(lambda: not rig.server.face.core.open_orders(0, "BTCUSDT"))
+            assert rig.account.is_trade_up
+            assert rig.proxy.accepted.count(Conn.TRADE) == 1
+            server: Any = rig.server
+            server.act(server.face.end_all(server.now_ns()))
+            rig.proxy.refused.clear()
+            await rig.quoting_again()
+            assert rig.heard.of("reconciled")
+            await rig.stop()
+            rig.check_books()
 
     run(work)
 
@@ -399,6 +437,26 @@ def test_stop_line_or_the_end_asks_for_a_stop(data: bytes) -> None:
             os.close(writing)
 
     asyncio.run(work())
+
+
+@pytest.mark.parametrize("fields", [
+    {"what": "x" * 9_000, "remedy": "stop"}, {"what": "\ud800\u3002" * 9_000, "remedy": "stop"},
+    {"what": "x" * 3_000, "remedy": "stop", "why": "y" * 3_000},
+    {"what": "x", "remedy": "stop", "plan": list(range(9_000))},
+    {"what": "x" * 900, "remedy": "stop", "path": Path("x")},
+])  # fmt: skip
+def test_a_line_that_is_too_long_is_cut_and_stays_a_line(fields: dict[str, Any]) -> None:
+    """The parent dropped it: no divergence of many strangers' fills was ever told."""
+    reading, writing = os.pipe()
+    output = Output(writing)
+    output.emit("divergence", **fields)
+    data = os.read(reading, 65536)
+    told = json.loads(data)
+    assert len(data) <= LINE_BYTES_MAX
+    assert (told["event"], told["remedy"]) == ("divergence", "stop")
+    assert told["what"][:30].rstrip(".") == fields["what"][:30]
+    os.close(reading)
+    os.close(writing)
 
 
 def test_output_drops_what_a_full_pipe_does_not_take_and_notices_a_closed_one() -> None:

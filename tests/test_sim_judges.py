@@ -186,12 +186,25 @@ NEXT: Rows = {
     "openings": [{"seq": 1, "core": 0, "ts_ns": 1, "position_lots": LOTS}],
     "engine_events": [CONTINUED, LEDGER["engine_events"][0]],
 }
-QUIET = NUMBERS | {"cash_ticks_lots": 0, "fees_e8": 0, "fills": 0}
+QUIET = NUMBERS | {"cash_ticks_lots": -PX * LOTS - 5, "fees_e8": 0, "fills": 0}  # half ticks
 LATER = LastWords({"BTCUSDT": QUIET}, 0, 0)
 
 
 def test_a_run_goes_on_where_the_one_before_it_ended(tmp_path: Path) -> None:
     assert judge(tmp_path, LEDGER, NEXT, words=LATER) == []
+
+
+@pytest.mark.parametrize("cash", [0, PX * LOTS, -PX * LOTS - 4])
+def test_what_an_opening_is_worth_is_some_price_of_all_of_it(cash: int, tmp_path: Path) -> None:
+    words = LastWords({"BTCUSDT": QUIET | {"cash_ticks_lots": cash}}, 0, 0)
+    breaches = judge(tmp_path, LEDGER, NEXT, words=words)
+    assert any("cash_ticks_lots is" in breach for breach in breaches), breaches
+
+
+def test_a_divergence_that_a_person_was_told_of_is_named(tmp_path: Path) -> None:
+    told = [{"seq": 1, "kind": "divergence", "text": "", "detail": "{}"}]
+    (breach,) = judge(tmp_path, LEDGER | {"engine_events": LEDGER["engine_events"] + told})
+    assert breach == "1 divergences were told to a person"
 
 
 def test_a_run_that_begins_with_anything_else_is_named(tmp_path: Path) -> None:

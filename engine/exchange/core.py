@@ -48,10 +48,10 @@ from engine.exchange.instruments import Instrument
 from engine.exchange.keys import Keyring, derive_keys, derive_management_key
 from engine.exchange.marks import Marks
 from engine.exchange.order_index import OrderIndex, RefusalError
+from engine.exchange.quiet import Quiet
 from engine.exchange.retick import in_finer_ticks
 from engine.exchange.rules import Rules, rules_of
 from engine.exchange.terms import (
-    NEVER_NS,
     MarketState,
     Order,
     Reason,
@@ -83,7 +83,7 @@ class Core:
         ]
         self._fees = fees
         self._clearing = Clearing(self.accounts, self._rates, self.truth)
-        self._index = OrderIndex()
+        self._index = OrderIndex(self.rules.closed_kept)
         self._marks = Marks(self.markets, self.rules)
         self.checks = Checks(self.markets, self.accounts, self.rules, self._index, self._marks)
         self._desk = Desk(
@@ -114,6 +114,7 @@ class Core:
             ResetSequence: self._reset_sequence,
             SetRefusals: self._set_refusals,
         }
+        self._quiet = Quiet(self.markets, self._states)
         self._out: list[Output] = []
         self._untold: list[Output] = []  # what `operate` caused
 
@@ -127,6 +128,7 @@ class Core:
             self._advance(t_ns)
             return self._out
         self._out = self._desk.out = []
+        self._quiet.stir()
         answer: Accepted | Refused
         try:
             answer = self._on[type(command)](command, t_ns)
@@ -149,22 +151,19 @@ class Core:
         """When the next Advance has something to do."""
         if self._untold:
             return 0
-        due = [self._marks.due_ns, *self._countdowns.due()]
+        due = [self._marks.due_ns, self._quiet.due_ns(), *self._countdowns.due()]
         due += [order.gtd_ns for order in self._index.dated.values()]
-        due += [
-            market.next_due_ns()
-            for symbol, market in self.markets.items()
-            if self._states[symbol] is MarketState.TRADING
-        ]
-        return min(due, default=NEVER_NS)
+        return min(due)
 
     def _advance(self, t_ns: int) -> None:
-        for symbol, market in self.markets.items():
-            if self._states[symbol] is MarketState.TRADING:
-                market.advance(t_ns)
-                self._desk.settle(market, t_ns)
+        if self._quiet.take(t_ns):
+            for symbol, market in self.markets.items():
+                if self._states[symbol] is MarketState.TRADING:
+                    market.advance(t_ns)
+                    self._desk.settle(market, t_ns)
         if self._countdowns:
             for account, symbol in self._countdowns.fired(t_ns):
+                self._quiet.stir()
                 self._cancel_all(CancelAll(account, (symbol,), Why.DEAD_MAN), t_ns)
         if self._index.dated:
             self._expire_dated(t_ns)
@@ -174,6 +173,7 @@ class Core:
     def _expire_dated(self, t_ns: int) -> None:
         for order in list(self._index.dated.values()):
             if t_ns >= order.gtd_ns:
+                self._quiet.stir()
                 market = self.markets[order.symbol]
                 self._desk.expire(order, market, t_ns, Why.GTD)
 
@@ -251,6 +251,7 @@ class Core:
         for trigger in self._triggers.due(symbol, px_ticks, by_mark):
             if not self._triggers.take(trigger, t_ns, self._out):
                 continue  # ended, or being placed, by what an earlier one caused
+            self._quiet.stir()
             told = self._out
             self._out = self._desk.out = []
             order = None

@@ -247,11 +247,14 @@ class Desk:
         Reduce-only orders are trimmed, and conditional ones pulled, after the whole batch: what
         they do changes the book, and its changes must leave in the order of their ids.
         """
+        events = market.drain()
+        if not events:
+            return
         traded: set[int] = set()
         overreached: list[Order] = []
         symbol = market.instrument.key
         last_px_ticks = 0
-        for event in market.drain():
+        for event in events:
             if isinstance(event, Trade):
                 last_px_ticks = event.px_ticks
                 for book_order, is_maker in ((event.taker, False), (event.maker, True)):

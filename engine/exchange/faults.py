@@ -42,7 +42,6 @@ from engine.exchange.faults_schedule import (
     Schedule,
 )
 from engine.exchange.faults_world import World
-from engine.exchange.terms import NEVER_NS
 from engine.exchange.truth import FaultRecord
 
 REFUSALS_KEPT = 1_000
@@ -101,8 +100,10 @@ class Faulty:
     def next_due_ns(self) -> int:
         if not self._is_started and self.schedule.fault:
             return 0
-        own_ns = self._agenda[0][0] if self._agenda else NEVER_NS
-        return min(own_ns, self._frames.next_due_ns(), self.face.next_due_ns())
+        due_ns = self.face.next_due_ns()
+        if self._agenda:
+            due_ns = min(due_ns, self._agenda[0][0])
+        return due_ns if self._frames.is_idle else min(due_ns, self._frames.next_due_ns())
 
     def step(self, event: Event, t_ns: int) -> list[Action]:
         if not self._is_started:

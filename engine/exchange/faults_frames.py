@@ -66,6 +66,8 @@ class Frames:
         )  # fmt: skip
 
     def next_due_ns(self) -> int:
+        if not self._held and not self._aside:
+            return NEVER_NS
         due = [queue[0][0] for queue in self._held.values()]
         return min(due + [aside.until_ns for aside in self._aside.values()], default=NEVER_NS)
 

@@ -43,7 +43,9 @@ class World:
     @property
     def is_idle(self) -> bool:
         """False: `run` must be called before every step."""
-        return not any(isinstance(live.fault, DriftFault) for live in self._clocks.values())
+        return not self._clocks or not any(
+            isinstance(live.fault, DriftFault) for live in self._clocks.values()
+        )
 
     @property
     def core(self) -> Core:

@@ -37,12 +37,16 @@ class Grid:
     def _unit_scale(self) -> int:
         return int(10**self.decimals)
 
+    @cached_property
+    def _shape(self) -> str:
+        return f"%d.%0{self.decimals}d"
+
     def text(self, units: int) -> str:
         """`units` steps as the venue writes them; negative values keep their sign."""
         if units < 0:
             return "-" + self.text(-units)
         whole, part = divmod(units * self._step_units, self._unit_scale)
-        return f"{whole}.{part:0{self.decimals}d}" if self.decimals else str(whole)
+        return self._shape % (whole, part) if self.decimals else str(whole)
 
     def mean_text(self, cost: int, count: int) -> str:
         """cost / count units with five decimals, cut off; zero when count is zero."""

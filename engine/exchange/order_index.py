@@ -4,8 +4,6 @@ from collections import deque
 
 from engine.exchange.terms import Order, Reason
 
-CLOSED_KEPT = 20_000  # closed orders an account and symbol, for queries
-
 
 class RefusalError(Exception):
     """Carries a Reason out of the checks; never leaves the core."""
@@ -16,7 +14,8 @@ class RefusalError(Exception):
 
 
 class OrderIndex:
-    def __init__(self) -> None:
+    def __init__(self, closed_kept: int) -> None:
+        self.closed_kept = closed_kept
         self.dated: dict[int, Order] = {}  # open, with a good-till date
         self._orders: dict[int, Order] = {}
         self._by_client_id: dict[tuple[int, str, str], Order] = {}
@@ -48,7 +47,7 @@ class OrderIndex:
         self.dated.pop(order.order_id, None)
         closed = self._closed.setdefault((order.account, order.symbol), deque())
         closed.append(order)
-        if len(closed) > CLOSED_KEPT:
+        if len(closed) > self.closed_kept:
             old = closed.popleft()
             del self._orders[old.order_id]
             name = (old.account, old.symbol, old.client_order_id)

@@ -25,6 +25,7 @@ class Rules:
     funding_rate_e8: int
     purse: Mapping[str, int]
     fees: Mapping[Kind, FeeRates]
+    closed_kept: int = 20_000  # closed orders a symbol and account, for queries
 
 
 # Limits: venue sheets; fee rates: the venues' lowest tiers.

@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from engine.errors import EXIT_USAGE, TickmakerError
 from engine.exchange.accounts import FeeRates
@@ -41,9 +43,10 @@ def make_face(venue: str, core: Core, limit_factor: int = 1) -> Face:
 
 
 def make_core(
-    venue: str, markets: Sequence[Market], seed: int, fees: FeeRates | None = None
+    venue: str, markets: Sequence[Market], seed: int, fees: FeeRates | None = None, **rules: Any
 ) -> Core:
-    return Core(markets, seed, fees, rules_of(venue))
+    """`rules`: where they are not the venue's own."""
+    return Core(markets, seed, fees, replace(rules_of(venue), **rules))
 
 
 def agent_markets(

@@ -50,6 +50,15 @@ def warnings(config: EngineConfig) -> list[str]:
                 f"second, the account's limits leave {left:.3g}. Raise quoting.requote_ms, or "
                 "lower quoting.messages_per_s_max."
             )
+    for hedge in config.hedges:
+        for one in config.instruments:
+            most = one.core.quoting.messages_per_s_max
+            if one.key in hedge.on and 1_000 / hedge.pause_ms > most:
+                told.append(
+                    f"hedge {hedge.name}: it may act {1_000 / hedge.pause_ms:.3g} times a second, "
+                    f"but quoting.messages_per_s_max of {one.key} is {most}: what is over that "
+                    "waits. Raise pause_ms, or that."
+                )
     return told
 
 

@@ -19,6 +19,8 @@ class Edge:
     connect_http: Callable[[Path | None], Http] = AiohttpClient  # (a CA's file)
     segment_bytes: int = 16 << 20  # of a journal segment
     turn_s: float = 0.01  # between two looks at journal space and status page
+    status_s: float = 0.2  # between two status pages
+    timer_space_s: float = 0.0002  # between two cores' timers; each core's is due every 10 ms, too
     has_control: bool = True  # a socket through which a person may speak to the engine
     locks_dir: Path | None = field(default_factory=lambda: user_locks_dir())  # None: none
 

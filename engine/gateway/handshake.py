@@ -134,7 +134,13 @@ async def _connect(
     loop: asyncio.AbstractEventLoop, host: str, port: int, where: str
 ) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:  # no descriptors left: what is open must go on all the same
+        raise TickmakerError(
+            f"{where}: cannot make a socket: {strerror(error)}",
+            "see what holds this process's or host's file descriptors",
+        ) from None
     sock.setblocking(False)
     try:
         await loop.sock_connect(sock, ("127.0.0.1" if host == "localhost" else host, port))

@@ -46,6 +46,7 @@ cdef class HotLoop(HotRead):
     cdef int64_t waits[2]              # epoll_wait calls
     cdef ns_t waited_ns[2]             # begin of the last
     cdef bint is_alone                 # poll(1): the caller sleeps between two polls
+    cdef ns_t timer_space_ns
     cdef int timer_at                  # whose timer is next
     cdef ns_t timer_due_ns             # when that is looked at
     cdef ns_t map_due_ns
@@ -59,5 +60,6 @@ cdef class HotLoop(HotRead):
     cdef void _flush_queued(self) noexcept nogil
     cdef bint _flush_one(self, HotConn hot) noexcept nogil
     cdef void _on_timers(self, ns_t now_ns) noexcept nogil
+    cdef bint _is_any_queued(self) noexcept nogil
     cdef HotConn _own(self, Role role, int slot)
     cdef int _list_live(self) except -1

@@ -74,9 +74,13 @@ _COLD_OF_CORE = (
 cdef class HotLoop(HotRead):
     """The cores and their sockets. Every input of a live core goes through here."""
 
-    def __cinit__(self, int others_every=4):
+    def __cinit__(self, int others_every=4, int64_t timer_space_ns=TIMER_SPACE_NS):
+        """`timer_space_ns`: the cores' timers together are due no more often than that."""
         if others_every < 1:
             raise ValueError(f"Expected others_every of at least 1, was {others_every}")
+        if not 0 < timer_space_ns <= 1_000_000_000:
+            raise ValueError(f"Expected timer_space_ns of 1 to 1e9, was {timer_space_ns}")
+        self.timer_space_ns = timer_space_ns
         self.epoll_fd[0] = self.epoll_fd[1] = -1
         for group in range(2):
             self.epoll_fd[group] = epoll_create1(EPOLL_CLOEXEC)
@@ -170,7 +174,7 @@ cdef class HotLoop(HotRead):
         those of many cores; of very many, seldomer. All of them where the caller sleeps between
         two polls. Clocks are paired anew before.
         """
-        cdef ns_t period_ns = max(<ns_t>TIMER_NS, <ns_t>TIMER_SPACE_NS * self.core_count)
+        cdef ns_t period_ns = max(<ns_t>TIMER_NS, self.timer_space_ns * self.core_count)
         cdef int count = self.core_count if self.is_alone else 1
         cdef int number
         if now_ns >= self.map_due_ns:
@@ -189,6 +193,20 @@ cdef class HotLoop(HotRead):
                 self.timer_due_ns, now_ns + period_ns * 7 // (8 * self.core_count))
         self._settle()
         self.busy_ns += hs_monotonic_ns() - now_ns
+
+    def due_in_ns(self) -> int:
+        """How long a caller may sleep while no socket has anything for it: until the next timer
+        is due. Bytes that a socket did not take are tried again each TIMER_NS."""
+        cdef int64_t wait_ns = max(self.timer_due_ns - hs_monotonic_ns(), <int64_t>0)
+        return min(wait_ns, <int64_t>TIMER_NS) if self._is_any_queued() else wait_ns
+
+    cdef bint _is_any_queued(self) noexcept nogil:
+        cdef int group, i
+        for group in range(2):
+            for i in range(self.live_count[group]):
+                if fc_unlikely((<HotConn>self.live_at[group][i]).is_queued()):
+                    return True
+        return False
 
     cdef void _forget(self, HotConn hot) noexcept nogil:
         """A dead socket would stay readable for ever."""

@@ -20,7 +20,7 @@ from engine.gateway.tls import client_context
 from engine.venues.base import ConnPlan
 
 TRIES_PER_TURN = 1000  # ~0.3 ms between two turns of the loop; one turn costs ~10 us
-SLEEP_TIMER_S = 0.01  # the core's due timer while nothing arrives
+SLEEP_S_MIN, SLEEP_S_MAX = 0.001, 0.1  # a loop's timers count milliseconds; no core: look again
 # (url, what, timeout_s, TLS) -> a connected socket past its upgrade, or TickmakerError.
 Dial = Callable[[str, str, float, ssl.SSLContext | None], Awaitable[Upgraded]]
 ColdItem = tuple[Cold, int, int]  # HotLoop.take_cold
@@ -131,11 +131,12 @@ class HotTransport:
         self._poll(1)
 
     def _tick(self) -> None:
-        """Sleep: timer, and bytes that wait to be sent."""
+        """Sleep: the cores' timers, when they are due, and bytes that wait to be sent."""
         if self._on_cold is None:
             return
         self._poll(1)
-        self._timer = self._loop.call_later(SLEEP_TIMER_S, self._tick)
+        due_s = self.hot.due_in_ns() / 1e9
+        self._timer = self._loop.call_later(min(max(due_s, SLEEP_S_MIN), SLEEP_S_MAX), self._tick)
 
     def _poll(self, tries: int) -> None:
         if not self.hot.poll(tries) or self._on_cold is None:

@@ -7,6 +7,7 @@ session is told and that instrument waits for the next start.
 
 import asyncio
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from random import Random
 
 from engine.errors import TickmakerError
@@ -15,6 +16,11 @@ from engine.gateway.rest import RestClient
 from engine.venues.base import Adapter, Instrument
 
 EVERY_S = 180.0
+
+
+def _grid(instrument: Instrument) -> tuple[Decimal, Decimal]:
+    """As numbers: "0.10" is no other tick than "0.1"."""
+    return Decimal(instrument.tick), Decimal(instrument.lot)
 
 
 class VenueWatch:
@@ -65,6 +71,6 @@ class VenueWatch:
             self._condition(number, is_halted)
         if told is None or number in self._changed:
             return
-        if (told.tick, told.lot) != (ours.tick, ours.lot):
+        if _grid(told) != _grid(ours):
             self._changed.add(number)
             self._on_filters(number, told)

@@ -21,6 +21,7 @@ from engine.gateway.rest import RestClient
 from engine.gateway.venue_watch import VenueWatch
 from engine.live.facts import read_fee
 from engine.live.instrument import LiveInstrument
+from engine.live.late import LateWatch
 from engine.live.lock import AccountLock, key_mark
 from engine.live.pull import Pull
 from engine.live.reconciler import Reconciler
@@ -177,6 +178,9 @@ class LiveAccount:
         """An instrument's market data may have stopped, whatever its connection says."""
         self._conditions.set(number, Halt.LINK, "silent", is_on)
 
+    def _on_late(self, number: int, is_on: bool) -> None:
+        self._conditions.set(number, Halt.LATENCY, "late", is_on)
+
     def _on_trading(self, number: int, is_off: bool) -> None:
         self._conditions.set(number, Halt.VENUE, "trading", is_off)
 
@@ -190,6 +194,10 @@ class LiveAccount:
             remedy="quotes stay pulled; start again to trade on them",
             instrument=instrument.key, core=number,
         )  # fmt: skip
+
+    def is_user_doubted(self, number: int) -> bool:
+        """Up as it may be, fills may go untold."""
+        return self._conditions.is_on(number, Halt.LINK, "user")
 
     # -- CONNECTIONS ---
 
@@ -232,6 +240,7 @@ class LiveAccount:
     def _on_user_change(self) -> None:
         if not self.is_user_up:
             self.epoch += 1
+            self.pull.on_user_lost()
         if self.dead_man is not None:
             self.dead_man.on_user(self.is_user_up)
         self.reconciler.want()
@@ -265,9 +274,12 @@ class LiveAccount:
 
     def note_run(self, unread: dict[str, int]) -> None:
         """From here on this run's journals say what the account holds; of `unread` (by instrument)
-        they may lack trades since then."""
-        self.unread, self._noted_ns = unread, self.utc_ns()
-        self.lock.note(self.stage.config.run_dir, self._noted_ns, unread)
+        they may lack trades since then. What an earlier run left unread of an instrument that is
+        not traded now stays so: it may be named again."""
+        ours = {instrument.key for instrument in self.instruments}
+        left = {key: ns for key, ns in self.unread.items() if key not in ours}
+        self.unread, self._noted_ns = left | unread, self.utc_ns()
+        self.lock.note(self.stage.config.run_dir, self._noted_ns, self.unread)
 
     def on_agreed(self, instrument: LiveInstrument) -> None:
         """Trades of it are read to the end: the next start need not go back for them."""
@@ -293,6 +305,7 @@ class LiveAccount:
         for watch in self._watches:
             spawn(watch.keep())
         spawn(self.reconciler.keep())
+        spawn(LateWatch(self.instruments, self.config.late_per_min_max, self._on_late).keep())
         spawn(self.watch.keep())
         spawn(self.snapshots.keep())
         spawn(self.read_other_fees())

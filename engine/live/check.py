@@ -14,7 +14,7 @@ from typing import Any
 from engine.config import AccountConfig, InstrumentConfig
 from engine.config_file import LoadedConfig, config_sha256, limits_sha256
 from engine.errors import TickmakerError
-from engine.execution import advice
+from engine.execution import advice, hedge_rules
 from engine.execution.planner import VenueFacts, among, documented, plan, venue_facts
 from engine.gateway.budget import Hosts
 from engine.gateway.clocksync import ClockSync
@@ -30,6 +30,7 @@ from engine.venues.hosts import host_of, is_local
 from fastcore.core_config import VENUES, check
 
 ACCOUNT_DEADLINE_S = 30.0
+AS_THE_VENUE = "Write it as the venue does, such as BTCUSDT."
 _NOBODY = "offline"  # key and secret of an adapter that is asked for weights only
 
 
@@ -115,13 +116,15 @@ async def _ask(
     asked.round_trip_ms = round(clock.round_trip_ns / 1e6, 3)
     for category in sorted({VENUES[one.core.venue].category for one in own}):
         members = [one for one in own if VENUES[one.core.venue].category == category]
-        told = await listed(rest, adapter, [one.core.symbol for one in members], category)
+        hints: dict[str, str] = {}
+        symbols = [one.core.symbol for one in members]
+        told = await listed(rest, adapter, symbols, category, hints)
         for one in members:
             if one.core.symbol in told:
                 asked.instruments[one.key] = told[one.core.symbol]
             else:
                 asked.problems.append(f"{one.key}: {one.core.venue} has no {one.core.symbol}. "
-                                      "Write it as the venue does, such as BTCUSDT.")
+                                      + hints.get(one.core.symbol, AS_THE_VENUE))
     settings = unfit.of_settings(adapter, account.wanted, asked.instruments.values())
     asked.problems += [f"{account.name}: {_text(error)}" for error in settings]
     for key, instrument in asked.instruments.items():
@@ -182,6 +185,7 @@ def _document(
         facts[account.name] = venue_facts(adapter, known, among(config, account))
     problems += [text for one in config.instruments if one.key in traded
                  for text in _core_problems(one, traded[one.key])]  # fmt: skip
+    problems += hedge_rules.problems(config, traded)
     planned = None
     if len(traded) == len(config.instruments):
         planned = plan(config, traded, facts)

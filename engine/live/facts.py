@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable
 from decimal import Decimal
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine import clock
 from engine.errors import EXIT_UNSAFE, EXIT_USAGE, TickmakerError
@@ -12,19 +12,27 @@ from engine.gateway.rest import VenueError
 from engine.live import unfit
 from engine.live.instrument import LiveInstrument
 from engine.live.stage import STEP_DEADLINE_S, each, patient
-from engine.venues.base import Instrument, Setting
+from engine.venues.base import Call, Instrument, Setting, Urgency
 from engine.venues.hosts import host_of, is_loopback, is_production
 from fastcore.core_config import VENUES
 
 if TYPE_CHECKING:
     from engine.live.account import LiveAccount
 
+T = TypeVar("T")
 FEES_AT_START = 8  # instruments of each kind
 S_EACH = 2.0  # more of a step's deadline for every instrument: the address's budget holds us back
 
 
 def step_s(account: "LiveAccount") -> float:
-    return STEP_DEADLINE_S + S_EACH * len(account.instruments)
+    """A deadline for a step that begins now."""
+    return STEP_DEADLINE_S + S_EACH * len(account.instruments) + held_s(account, 1)
+
+
+def held_s(account: "LiveAccount", weight: int, urgency: Urgency = Urgency.NORMAL) -> float:
+    """How long the address's budget holds us back already: a start soon after another finds most
+    of it spent, and need not fail for that."""
+    return account.rest.budget.wait_ns(weight, urgency, clock.monotonic_ns()) / 1e9
 
 
 def refuse_production(urls: Iterable[tuple[str, str]]) -> None:
@@ -59,12 +67,12 @@ async def read_facts(account: "LiveAccount") -> None:
     """Clock, instruments, fees, key, settings: in this order, each a visible step."""
     step, name = account.stage.step, account.name
     await account.rest.open()
-    seconds = step_s(account)
     await step("clock in step with the venue", account.clock.sync(), account=name)
-    await step("instrument filters read", _read_instruments(account), seconds, account=name)
-    await step("fees read", _read_fees(account), seconds, account=name)
-    await step("key rights checked", _check_key(account), account=name)
-    await step("account set up", _set_up(account), seconds, account=name)
+    await step("instrument filters read", _read_instruments(account), step_s(account),
+               account=name)  # fmt: skip
+    await step("fees read", _read_fees(account), step_s(account), account=name)
+    await step("key rights checked", _check_key(account), step_s(account), account=name)
+    await step("account set up", _set_up(account), step_s(account), account=name)
 
 
 # -- INSTRUMENTS, FEES ---
@@ -78,9 +86,8 @@ async def _read_instruments(account: "LiveAccount") -> None:
 
     for key, members in groupby(sorted(account.instruments, key=category), key=category):
         group = list(members)
-        told = await account.rest.call(
-            account.adapter.instruments([instrument.symbol for instrument in group], key)
-        )
+        call = account.adapter.instruments([instrument.symbol for instrument in group], key)
+        told = await _asked(account, call)
         for instrument in group:
             if instrument.symbol not in told:
                 raise _unknown(instrument, told)
@@ -130,8 +137,12 @@ async def _read_fees(account: "LiveAccount") -> None:
 async def read_fee(account: "LiveAccount", instrument: LiveInstrument) -> None:
     """TickmakerError where the strategy reckons with better fees than the venue's."""
     call = account.adapter.fees(instrument.traded)
-    rates = await patient(lambda: account.rest.call(call))
+    rates = await _asked(account, call)
     unfit.refuse(unfit.of_fees(instrument.key, instrument.config.core.fees, rates))
+
+
+async def _asked(account: "LiveAccount", call: Call[T]) -> T:
+    return await patient(lambda: account.rest.call(call))
 
 
 # -- KEY, ACCOUNT ---
@@ -141,7 +152,7 @@ async def _check_key(account: "LiveAccount") -> None:
     call = account.adapter.key_facts()
     if call is None:
         return
-    facts = await account.rest.call(call)
+    facts = await _asked(account, call)
     unfit.refuse(unfit.of_key(account.config, facts))
     # A paper exchange's key was made up for this run.
     if facts.is_address_bound is False and account.stage.config.kind != "paper":
@@ -152,10 +163,10 @@ async def _check_key(account: "LiveAccount") -> None:
 
 
 async def _set_up(account: "LiveAccount") -> None:
-    adapter, rest, wanted = account.adapter, account.rest, account.config.wanted
+    adapter, wanted = account.adapter, account.config.wanted
     call = adapter.account_facts()
     if call is not None:
-        unfit.refuse(unfit.of_account(account.name, await rest.call(call)))
+        unfit.refuse(unfit.of_account(account.name, await _asked(account, call)))
     asked = unfit.wanted_of(wanted)
     done: set[Any] = set()
     for instrument in account.instruments:
@@ -169,7 +180,7 @@ async def _set_up(account: "LiveAccount") -> None:
 async def _bring_about(account: "LiveAccount", setting: Setting) -> None:
     started_ns = clock.monotonic_ns()
     try:
-        await account.rest.call(setting.call)
+        await _asked(account, setting.call)
     except VenueError as error:
         if not setting.is_done(error.failure):
             raise TickmakerError(

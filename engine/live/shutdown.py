@@ -12,6 +12,7 @@ from engine.config import EngineConfig
 from engine.errors import TickmakerError
 from engine.live.account import LiveAccount
 from engine.live.flatten import flatten
+from engine.live.hedging import Hedging
 from engine.live.instrument import LiveInstrument
 from engine.live.stage import Stage, cancelled, each
 from fastcore.types import Command
@@ -42,9 +43,11 @@ class ShutDown:
     """`run` once; afterwards `cancelled` and `left` say how it went (None: not known)."""
 
     def __init__(
-        self, stage: Stage, accounts: Sequence[LiveAccount], instruments: Sequence[LiveInstrument]
-    ) -> None:
+        self, stage: Stage, accounts: Sequence[LiveAccount],
+        instruments: Sequence[LiveInstrument], hedging: Hedging,
+    ) -> None:  # fmt: skip
         self.stage = stage
+        self.hedging = hedging
         self.accounts = [account for account in accounts if account.is_built]
         self.instruments = instruments if self.accounts else []
         self.cancelled = 0
@@ -59,7 +62,10 @@ class ShutDown:
         self.cancelled = sum(i.core.working_count for i in self.instruments)
         for instrument in self.instruments:
             self.stage.hot.command(instrument.number, Command.SHUTDOWN)
+        self.hedging.end()  # until here quotes could fill
         await each([self._one(account) for account in self.accounts])
+        if self.accounts and all(account.is_let_go for account in self.accounts):
+            self.hedging.tell_last()
 
     async def _one(self, account: LiveAccount) -> None:
         """One account; no other's trouble holds it up."""

@@ -35,7 +35,7 @@ class Stage:
         self.on_fault = on_fault
         self.rng = Random(config.instruments[0].core.mask_seed)
         self.hosts = Hosts()
-        self.hot = HotLoop()
+        self.hot = HotLoop(timer_space_ns=round(edge.timer_space_s * 1e9))
         self.transport = HotTransport(self.hot, is_busy=config.poll == "busy", dial=edge.dial)
         self.stopping = asyncio.Event()
         self.is_active = False  # started, and not stopping: what is lost is brought back

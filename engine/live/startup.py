@@ -12,6 +12,7 @@ from decimal import Decimal
 from engine import clock
 from engine.config_file import config_sha256, limits_sha256
 from engine.errors import EXIT_UNSAFE, EXIT_USAGE, TickmakerError
+from engine.execution import hedge_rules
 from engine.gateway.budget import SNAPSHOT_SHARE
 from engine.gateway.edge import pin
 from engine.gateway.parent import STEP_BUILT, STEP_LOOKED_BACK
@@ -20,24 +21,26 @@ from engine.live.account import LiveAccount
 from engine.live.coins import is_spot, shared_coins
 from engine.live.facts import (
     check_size,
+    held_s,
     read_facts,
     refuse_others,
     refuse_production,
     step_s,
 )
+from engine.live.hedging import refuse_first
 from engine.live.instrument import LiveInstrument
 from engine.live.lock import same_keys
 from engine.live.reconciler import lots_of
 from engine.live.stage import Stage, each, patient
 from engine.recorder.opening import opening_of
 from engine.runs import write_config
-from engine.venues.base import TradeRow
+from engine.venues.base import TradeRow, Urgency
 from fastcore.journal import JournalOrder
 from fastcore.types import Command, Halt, Side
 
 BOOK_DEADLINE_S = 15.0
 LEFTOVERS_S = 60.0  # more, for as long as it goes on: a venue lets few cancels go a second
-OPENING_TRIES = 5
+OPENING_TRIES = 10
 PREVIOUS_MARGIN_NS = 300_000_000_000  # the run before may have missed trades before its last one
 
 
@@ -70,12 +73,16 @@ class StartUp:
             instrument.compile()
         self._lock()
         await each([read_facts(account) for account in self.accounts])
+        traded = {instrument.key: instrument.traded for instrument in self.instruments}
+        for problem in hedge_rules.problems(config, traded):
+            raise TickmakerError(f"Configuration: {problem}", "correct it", EXIT_USAGE)
         for account in self.accounts:
             refuse_shared_coins(account)
             self._look_back(account)
         self._build()
         self.on_built()
         await each([self._own(account) for account in self.accounts])
+        refuse_first(config, self.instruments)
         await each([self._connect(account) for account in self.accounts])
         self._let_go()
 
@@ -101,7 +108,8 @@ class StartUp:
         for instrument in account.instruments:
             instrument.previous = account.before.instruments.get(instrument.key)
         if self.stage.log is not None:
-            self.stage.log.previous_run(clock.monotonic_ns(), account.name, previous.run_dir)
+            now_ns = clock.monotonic_ns()
+            _must(self.stage.log.previous_run(now_ns, account.name, previous.run_dir))
         self.stage.say_step(
             f"{STEP_LOOKED_BACK} ({previous.run_dir.name})", started_ns,
             account=account.name,
@@ -131,21 +139,22 @@ class StartUp:
     # -- WHAT THE ACCOUNT HOLDS ---
 
     async def _own(self, account: LiveAccount) -> None:
-        step, name, seconds = self.stage.step, account.name, step_s(account)
-        await step("opening position known", self._open(account), seconds, account=name)
+        step, name = self.stage.step, account.name
+        await step("opening position known", self._open(account), step_s(account), account=name)
         await step("USER connection up", account.connect(account.user), account=name)
         await takeover.wait_out(account)
         await step(
             "leftover orders cancelled", self._pull_leftovers(account),
-            seconds + LEFTOVERS_S, account=name,
+            step_s(account) + LEFTOVERS_S, account=name,
         )
         apart = await step(
-            "account agreed with the venue", account.reconciler.agree(), seconds, account=name
+            "account agreed with the venue", account.reconciler.agree(), step_s(account),
+            account=name,
         )
         await step("balances read", self._read_balances(account), account=name)
         account.note_run({instrument.key: instrument.since_ns for instrument in apart})
         if account.dead_man is not None:
-            await step("dead-man switch armed", account.arm(), seconds, account=name)
+            await step("dead-man switch armed", account.arm(), step_s(account), account=name)
 
     async def _pull_leftovers(self, account: LiveAccount) -> None:
         await account.pull.leftovers()
@@ -175,9 +184,11 @@ class StartUp:
 
     async def _adopt(self, account: LiveAccount, fresh: list[LiveInstrument]) -> None:
         """The venue's position less the trades that the reconciliation will book. Read between
-        two looks at the trades, so that it is known which of them it holds."""
+        two looks at the trades, which say how many of them it can hold: where somebody trades
+        all the time, several such readings leave one opening that fits them all."""
         since_ns = account.utc_ns()
         before: dict[str, list[TradeRow]] = {}  # none can be older than since_ns
+        fits: dict[str, set[int]] = {}
         left = list(fresh)
         for _ in range(OPENING_TRIES):
             held = await patient(account.calls.positions)
@@ -185,9 +196,12 @@ class StartUp:
             after = await each([self._trades(account, i, since_ns) for i in left])
             agreed = {}
             for instrument, trades in zip(left, after, strict=True):
-                if trades == before.get(instrument.key, []):
-                    agreed[instrument] = held.get(instrument.place, 0) - lots_of(trades)
-                before[instrument.key] = trades
+                key, lots = instrument.key, held.get(instrument.place, 0)
+                found = possible_openings(lots, before.get(key, []), trades)
+                fits[key] = fits.get(key, found) & found or found
+                if len(fits[key]) == 1:
+                    agreed[instrument] = min(fits[key])
+                before[key] = trades
             for instrument, lots in agreed.items():
                 refuse_too_much(instrument, lots)
                 instrument.since_ns = since_ns
@@ -199,9 +213,9 @@ class StartUp:
             if not left:
                 return
         raise TickmakerError(
-            f"account {account.name}: somebody trades on it all the time: what it holds "
-            "can't be told",
-            "stop that, start the engine, and then let it go on",
+            f"account {account.name}: somebody trades {', '.join(one.key for one in left)} all "
+            f"the time: {OPENING_TRIES} readings did not tell with what a first run opens",
+            "stop that, start the engine, and then let it go on: later starts go by our ledger",
         )
 
     def _carry(self, instrument: LiveInstrument, carried_e8: int) -> None:
@@ -209,7 +223,8 @@ class StartUp:
         fees, grow to a lot."""
         if carried_e8 and self.stage.log is not None:
             name = instrument.config.account
-            self.stage.log.opening(clock.monotonic_ns(), name, instrument.key, carried_e8)
+            now_ns = clock.monotonic_ns()
+            _must(self.stage.log.opening(now_ns, name, instrument.key, carried_e8))
 
     async def _coins(
         self, account: LiveAccount, instruments: list[LiveInstrument]
@@ -233,10 +248,11 @@ class StartUp:
     # -- CONNECTIONS, BOOKS ---
 
     async def _connect(self, account: LiveAccount) -> None:
-        step, name, seconds = self.stage.step, account.name, step_s(account)
+        step, name = self.stage.step, account.name
         await step("TRADE connection up", account.connect(account.trade), account=name)
         await step(
-            "MARKET connection up", account.connect(*account.markets), seconds, account=name
+            "MARKET connection up", account.connect(*account.markets), step_s(account),
+            account=name,
         )
         await step("book synced", self._synced(account), _books_s(account), account=name)
         for instrument in account.instruments:
@@ -259,12 +275,34 @@ class StartUp:
         self.stage.emit("started", instruments=len(self.instruments))
 
 
+def _must(is_written: bool) -> None:
+    """Of lines that the next start's opening hangs on: without them it would take what instruments
+    of older runs hold for a first start's."""
+    if not is_written:
+        raise TickmakerError(
+            "events.jsonl of the run folder can't be written",
+            "free disk space, or see that the folder belongs to this user",
+        )
+
+
 def refuse_shared_coins(account: LiveAccount) -> None:
     traded = {instrument.key: instrument.traded for instrument in account.instruments}
     for problem in shared_coins(traded, account.config.wanted.fee_discount):
         raise TickmakerError(
             f"Configuration: {problem}", "trade them on accounts of their own", EXIT_USAGE
         )
+
+
+def possible_openings(
+    lots: int, before: Sequence[TradeRow], after: Sequence[TradeRow]
+) -> set[int]:
+    """With what it was opened, if a position that was read between two looks at its trades holds
+    all of the first and some, the oldest, of what the second has beside them."""
+    seen = {(row.trade_id, row.side) for row in before}
+    fresh = sorted((row for row in after if (row.trade_id, row.side) not in seen),
+                   key=lambda row: (row.exch_ts_ns, row.trade_id, row.side))  # fmt: skip
+    least = lots - lots_of(before)
+    return {least - lots_of(fresh[:count]) for count in range(len(fresh) + 1)}
 
 
 def refuse_too_much(instrument: LiveInstrument, lots: int) -> None:
@@ -297,4 +335,4 @@ def _books_s(account: LiveAccount) -> float:
     calls = [account.adapter.snapshot(one.traded, account.among) for one in account.instruments]
     weight = sum(call.weight for call in calls if call is not None)
     share = SNAPSHOT_SHARE * account.adapter.weight_per_min
-    return BOOK_DEADLINE_S + 2 * 60.0 * weight / share
+    return BOOK_DEADLINE_S + 2 * 60.0 * weight / share + held_s(account, weight, Urgency.SNAPSHOT)

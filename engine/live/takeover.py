@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 
 from engine import clock
 from engine.gateway.listing import listed
+from engine.live.lock import UNREADABLE
 from engine.live.pull import CANCEL_TIMEOUT_S, is_ours
 from engine.live.stage import STEP_DEADLINE_S
 from engine.recorder.opening import InstrumentOpening, Opening
 from fastcore.core_config import VENUES
+
+RECV_WINDOW_MS_MAX = 60_000  # of venues and configurations alike
 
 if TYPE_CHECKING:
     from engine.live.account import LiveAccount
@@ -29,11 +32,11 @@ def wait_s(before: Opening | None, now_ns: int, recv_window_ms: int) -> float:
 def recv_window_ms(run_dir: Path, account: str, ours: int) -> int:
     """The longer one of that run's and ours; its configuration may have gone."""
     try:
-        rows = json.loads((run_dir / "config.json").read_text())["accounts"]
+        rows = json.loads((run_dir / "config.json").read_bytes())["accounts"]
         theirs = [int(row["recv_window_ms"]) for row in rows if row["name"] == account]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, *UNREADABLE):
         return ours
-    return max([ours, *theirs])
+    return max(ours, *(min(one, RECV_WINDOW_MS_MAX) for one in theirs), 0)
 
 
 async def wait_out(account: "LiveAccount") -> None:

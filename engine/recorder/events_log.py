@@ -23,7 +23,9 @@ What the lines say (any other kind is kept and shown as it is, too):
     operator        command                 what a person told it
     balances        assets {asset: total_e8}    as the venue tells them
     warning, error  remedy                  text is the line's `what`
-    router          plan                    a taker's plan
+    router          plan, hedge, net, low, high     a taker's plan; of a hedge its name and its
+                                            position, and what that may be by orders on their way
+    hedged          hedge, net              inside its band again, after a warning
     stopped         in_order                the shutdown's end: cancels proved, nothing open
 """
 

@@ -151,16 +151,18 @@ class Ledger:
         if projector is None:
             projector = self._projectors[key] = Projector(State(key), self._keys)
         projector.into(batch)
-        before = projector.state.position
-        count, at = 0, before
+        before, take = projector.state.position, projector.take
+        count, is_taken = 0, True
         try:
             for record in tail.poll(count_max):
                 projector.wall_minus_monotonic_ns = tail.wall_minus_monotonic_ns
-                projector.take(record)
-                count, at = count + 1, tail.position
-            at = tail.position  # maybe in the next segment by now
+                is_taken = False
+                take(record)
+                is_taken = True
+                count += 1
         except TickmakerError as error:
             self.failures[key] = error
+        at = tail.position if is_taken else tail.last  # maybe in the next segment by now
         if at != before:
             projector.finish(at)
         return count

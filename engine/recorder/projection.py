@@ -100,6 +100,7 @@ STATEMENTS = (
     INSTRUMENT, ORDER, ORDER_EVENT, OUT, SENT, *_ROWS.values(), POSITION, PARAMS, CONDITION,
     STATE, DENY, SESSION, SAMPLE, LAST_SAMPLE, EVENT, BALANCE, JOURNAL,
 )  # fmt: skip
+_SEND = KIND["SEND"]
 _ROW = {kind: struct.Struct(f"<{len(names)}q") for kind, names in FIELDS.items()}
 
 
@@ -148,6 +149,7 @@ class Projector:
         self.wall_minus_monotonic_ns = 0
         self._keys = keys  # of the run, by core; shared
         self._core = state.core or 0
+        self._last_sample: Values | None = None  # of this batch
         self._param_names = param_names
         self._rows: dict[str, list[Values]] = {}
         self._actions: dict[int, Callable[[Record], None]] = {
@@ -175,20 +177,23 @@ class Projector:
     def into(self, batch: Batch) -> None:
         """Rows go there from now on."""
         self._rows = batch.rows
+        self._last_sample = None
 
     def finish(self, at: Position) -> None:
-        """The journal's own row, beside what its records gave."""
+        """The journal's own row, beside what its records gave; of its samples the last one."""
+        if self._last_sample is not None:
+            self._rows[LAST_SAMPLE].append(self._last_sample)
         state = self.state
         state.segment, state.offset, state.next_seq = at
         self._rows[JOURNAL].append(tuple(asdict(state)[name] for name in _STATE_COLUMNS))
 
     def take(self, record: Record) -> None:
         """One record; TickmakerError when it can't be read."""
-        action = self._actions.get(record.kind)
-        state = self.state
-        if record.kind <= INPUT_LAST and record.kind != KIND["SEND"]:  # a send causes no output
+        kind, state = record.kind, self.state
+        action = self._actions.get(kind)
+        if kind <= INPUT_LAST and kind != _SEND:  # a send causes no output
             state.cause_seq = record.seq
-            state.cause_kind = record.kind
+            state.cause_kind = kind
             state.cause_arg = record.arg
         if action is not None:
             try:
@@ -199,7 +204,8 @@ class Projector:
                     f"{state.key} can't be read: {error}",
                     "it was written by another version of tickmaker; use that one's recorder",
                 ) from error
-        state.first_ts_ns = state.first_ts_ns or record.now_ns
+        if not state.first_ts_ns:
+            state.first_ts_ns = record.now_ns
         state.last_ts_ns = record.now_ns
         state.records += 1
 
@@ -240,10 +246,14 @@ class Projector:
     def _on_sample(self, record: Record) -> None:
         row = (record.seq, self._core, record.now_ns, *_ROW[record.kind].unpack(record.payload))
         count = self.state.samples
-        kept = (every for below, every in _SAMPLES_KEPT if count < below)
-        if count % next(kept, _SAMPLES_KEPT_LATER) == 0:
+        every = _SAMPLES_KEPT_LATER
+        for below, one in _SAMPLES_KEPT:
+            if count < below:
+                every = one
+                break
+        if count % every == 0:
             self._rows[SAMPLE].append(row)
-        self._rows[LAST_SAMPLE].append(row)
+        self._last_sample = row
         self.state.samples = count + 1
 
     def _on_opening(self, record: Record) -> None:

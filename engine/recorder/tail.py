@@ -32,6 +32,7 @@ from fastcore.journal import (
 _FIRST_WORD = struct.Struct("<IHH")  # payload_size, kind, arg
 _ZEROS = bytes(1 << 16)
 _NOT_ZERO = re.compile(rb"[^\0]")
+_new = tuple.__new__  # half the time of a NamedTuple's own
 
 
 class Position(NamedTuple):
@@ -58,9 +59,21 @@ class JournalTail:
 
     def __init__(self, directory: Path, position: Position | None = None) -> None:
         self.directory = directory
-        self.position = position or Position()
+        # Its parts, because it moves with every record.
+        self._segment, self._offset, self._next_seq = position or Position()
+        self._last_offset, self._last_seq = self._offset, self._next_seq
         self.wall_minus_monotonic_ns = 0
         self._map: mmap.mmap | None = None
+
+    @property
+    def position(self) -> Position:
+        """Where the next record will stand, or the next segment begin."""
+        return Position(self._segment, self._offset, self._next_seq)
+
+    @property
+    def last(self) -> Position:
+        """Where the record stands that was yielded last."""
+        return Position(self._segment, self._last_offset, self._last_seq)
 
     def poll(self, count_max: int = 5000) -> Iterator[Record]:
         """Whole records that are there now, at most `count_max`; `position` moves as they come.
@@ -84,9 +97,9 @@ class JournalTail:
                     break
                 except JournalError as error:
                     # A record may be published between two loads of its first word: look again.
-                    if suspect == self.position.next_seq:
+                    if suspect == self._next_seq:
                         raise self._damaged(str(error)) from error
-                    suspect = self.position.next_seq
+                    suspect = self._next_seq
             if not self._at_end_mark(self._map):
                 return
             self._leave()
@@ -166,20 +179,19 @@ class JournalTail:
         self.wall_minus_monotonic_ns = offset_ns
 
     def _records(self, segment: mmap.mmap) -> Iterator[Record]:
-        whole = read_segment(memoryview(segment), self.position.offset)
+        whole = read_segment(memoryview(segment), self._offset)
         for at, kind, arg, seq, now_ns, recv_ts_ns, payload in whole:
             if kind == END_OF_SEGMENT:
                 return
-            if seq < self.position.next_seq:
-                raise self._damaged(
-                    f"expected record {self.position.next_seq} or above, was {seq}"
-                )
-            after = at + record_size(len(payload))
-            self.position = Position(self.position.segment, after, seq + 1)
-            yield Record(kind, arg, seq, now_ns, recv_ts_ns, payload)
+            if seq < self._next_seq:
+                raise self._damaged(f"expected record {self._next_seq} or above, was {seq}")
+            self._last_offset, self._last_seq = self._offset, self._next_seq
+            self._offset = at + record_size(len(payload))
+            self._next_seq = seq + 1
+            yield _new(Record, (kind, arg, seq, now_ns, recv_ts_ns, payload))
 
     def _at_end_mark(self, segment: mmap.mmap) -> bool:
-        offset = self.position.offset
+        offset = self._offset
         if offset + END_MARK_SIZE > len(segment):
             return False
         kind: int = _FIRST_WORD.unpack_from(segment, offset)[1]
@@ -187,7 +199,7 @@ class JournalTail:
 
     def _leave(self) -> None:
         self.close()
-        self.position = Position(self.position.segment + 1, next_seq=self.position.next_seq)
+        self._segment, self._offset = self._segment + 1, SEGMENT_HEADER_SIZE
 
     def _damaged(self, detail: str) -> TickmakerError:
         path = segment_path(self.directory, self.position.segment)

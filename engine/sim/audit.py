@@ -46,12 +46,17 @@ class Audit:
         self._instruments = instruments
         self._orders: dict[int, _OrderBook] = {}  # open ones
         self._ended: set[int] = set()
+        self._ended_before: set[int] = set()
         self._holdings: dict[tuple[int, str], _Holding] = {}
         self._totals: dict[tuple[int, str], int] = {}
 
     def breach(self, text: str) -> None:
         if len(self.breaches) < BREACHES_MAX:
             self.breaches.append(text)
+
+    def tidy(self) -> None:
+        """Orders that ended before the last call are forgotten: nothing comes of them any more."""
+        self._ended_before, self._ended = self._ended, set()
 
     def on_truth(self, record: Record) -> None:
         if isinstance(record, OrderRecord):
@@ -67,7 +72,7 @@ class Audit:
 
     def _on_order(self, record: OrderRecord) -> None:
         name = f"order {record.order_id} ({record.client_order_id})"
-        if record.order_id in self._ended:
+        if record.order_id in self._ended or record.order_id in self._ended_before:
             self.breach(f"{name} had ended, then {record.exec_type.value}")
             return
         order = self._orders.setdefault(record.order_id, _OrderBook())

@@ -60,6 +60,7 @@ class Books:
             self._read(life, is_over=life is not lives[-1], keep=2)
         self._read_truth(read_ns)
         self.checker.tidy(read_ns)
+        self.audit.tidy()
 
     def close(self, lives: Sequence[Life], words: LastWords | None, is_dead: bool) -> list[str]:
         """The end of all of it; every breach. `is_dead`: no engine could be started again."""
@@ -82,7 +83,7 @@ class Books:
         self._read_segments(life, keep)
         path = life.run_dir / LEDGER_FILE
         if path.exists():
-            has_ended = is_over and life.exit_code is not None and life.exit_code >= 0
+            has_ended = is_over and life.has_read_all
             self.checker.on_ledger(life.number, path, has_ended)
 
     def _read_segments(self, life: Life, keep: int) -> None:

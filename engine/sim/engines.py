@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from engine.config import EngineConfig, demo_core, load, ws_url_of
 from engine.exchange.face import Face
 from engine.exchange.instruments import Grid, Instrument, Kind, Listing, catalogue
-from engine.live.local import local_engine
+from engine.live.local import DEAD_MAN_S, local_engine
 from engine.sim.outcome import SYMBOLS, Scenario
 
 STRATEGY = "spread"
@@ -23,6 +23,7 @@ COARSE_PX_TICKS = 600_000  # distances are chosen for such a grid; a finer one m
 URL_KINDS = ("public", "private", "ws_api", "market", "linear", "spot", "trade")
 STRANGERS = ("leave", "cancel")
 RECV_WINDOW_MS = 1_000
+DEAD_MAN_S_EACH = 3
 
 
 class _Pace(NamedTuple):
@@ -90,8 +91,14 @@ def config_of(
     ]
     return load(local_engine(
         run_dir, cores, urls["rest_url"], urls["ws_url"], seed=seed, state_dir=state_dir,
-        strangers=policy_of(seed),
+        strangers=policy_of(seed), dead_man_s=_dead_man_s(scenario.venue, len(cores)),
     ))  # fmt: skip
+
+
+def _dead_man_s(venue: str, count: int) -> int:
+    """A switch of each instrument is renewed at a third of its time: of many at thirty seconds
+    the renewals alone would be more than the venue lets an address ask."""
+    return max(DEAD_MAN_S, DEAD_MAN_S_EACH * count) if venue == "binance_usdm" else 0
 
 
 def _core(

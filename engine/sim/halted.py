@@ -4,6 +4,7 @@ from engine.sim.ledger_rows import is_reducing
 from fastcore.journal import END_OF_SEGMENT, INPUT_LAST, KIND, OUT_HEADER, read_segment, unpack
 from fastcore.types import Verb
 
+_OUT, _STATE = KIND["OUT"], KIND["STATE"]
 QUOTES = (Verb.PLACE, Verb.MODIFY, Verb.REPLACE)
 
 
@@ -19,17 +20,19 @@ class HaltedQuotes:
 
     def on_segment(self, data: bytes) -> None:
         """The bytes of one whole file of the journal; files in order."""
+        quotes = self._quotes
         for _, kind, arg, _, now_ns, _, payload in read_segment(data):
             if kind == END_OF_SEGMENT:
                 break
             self.read_ns = now_ns
             if kind <= INPUT_LAST:
-                self.end_input()
-            elif kind == KIND["OUT"]:
+                if quotes:
+                    self.end_input()
+            elif kind == _OUT:
                 message = bytes(payload[OUT_HEADER.size :]).decode()
                 if arg in QUOTES and not is_reducing(message):
-                    self._quotes.append(now_ns)
-            elif kind == KIND["STATE"]:
+                    quotes.append(now_ns)
+            elif kind == _STATE:
                 self._bits = unpack(kind, payload)["new_bits"]
 
     def end_input(self) -> None:

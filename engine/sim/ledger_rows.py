@@ -81,8 +81,8 @@ _FILLS = """SELECT fills.seq, core, fills.intent_id, fills.trade_id, fills.venue
 FROM fills JOIN v_fills USING (seq) WHERE seq > ? ORDER BY seq"""
 _SENDS = """SELECT seq, core, intent_id, verb, message, ts_ns FROM sends
 WHERE seq > ? AND verb IN (1, 5) ORDER BY seq"""
-_ORDERS = """SELECT orders.core, intent_id, orders.venue_order_id, orders.side, orders.qty_lots,
-    orders.cum_qty_lots, v_orders.state
+_ORDERS = """SELECT orders.last_ts_ns, orders.core, intent_id, orders.venue_order_id,
+    orders.side, orders.qty_lots, orders.cum_qty_lots, v_orders.state
 FROM orders JOIN v_orders USING (intent_id) WHERE orders.last_ts_ns >= ? ORDER BY intent_id"""
 _OPENINGS = """SELECT core, position_lots, coalesce((
     SELECT json_extract(detail, '$.carried_e8') FROM engine_events
@@ -100,6 +100,7 @@ class LedgerReader:
     last_fill: int = -1
     last_send: int = -1
     last_event: int = -1
+    last_order_ns: int = 0
 
     def markets(self) -> list[Market]:
         query = "SELECT core, venue, symbol, tick, lot, client_prefix FROM instruments"
@@ -118,9 +119,12 @@ class LedgerReader:
             self.last_send = seq
             yield from worded(core, intent_id, verb, message, ts_ns)
 
-    def orders(self, since_ns: int = 0) -> list[OrderRow]:
-        """Last states of what has changed since."""
-        return [OrderRow(*row) for row in self._rows(_ORDERS, since_ns)]
+    def orders(self) -> list[OrderRow]:
+        """Last states of what has changed since the last look; a record of that very moment may
+        have come later, so it is looked at again."""
+        found = self._rows(_ORDERS, self.last_order_ns)
+        self.last_order_ns = max((row[0] for row in found), default=self.last_order_ns)
+        return [OrderRow(*row[1:]) for row in found]
 
     def openings(self) -> list[Opening]:
         return [Opening(*row) for row in self._rows(_OPENINGS)]

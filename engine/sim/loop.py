@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import Context
+from functools import partial
 from typing import Any
 
 from engine import clock
@@ -26,20 +27,45 @@ class StandstillError(RuntimeError):
     """Nothing will ever happen again, or time can't pass: a bug of what runs in the loop."""
 
 
+class _Timer(asyncio.TimerHandle):
+    """asyncio's handle without what no timer here needs: a context of its own and a loop. It is
+    made a hundred times a virtual second."""
+
+    __slots__ = ()
+
+    def __init__(self, when: float, callback: Callable[..., object], args: Any) -> None:
+        self._when = when
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._scheduled = True
+        self._repr = None
+        self._source_traceback = None
+
+    def __repr__(self) -> str:
+        return f"<_Timer at {self._when} s: {self._callback!r}>"
+
+    def cancel(self) -> None:
+        """It stays in the heap until its time, and does nothing then."""
+        self._cancelled = True
+        self._callback = self._args = None  # type: ignore[assignment]
+
+
 class VirtualLoop(asyncio.BaseEventLoop):
     """Timers, tasks and readers; no sockets, threads, signals or processes of its own.
 
     Timers stand in a heap of our own, by time and then by the order in which they were set; they
-    are due only when nothing is ready, so a turn costs what it runs. The network's (`at_ns`) are
-    bare calls: they can't be cancelled, and cost half of asyncio's.
+    are due only when nothing is ready, so a turn costs what it runs. All are called there and
+    then; the network's (`at_ns`) can't be cancelled.
     """
 
     _ready: deque[asyncio.Handle]  # asyncio's; call_soon fills it
+    _stopping: bool  # asyncio's
 
     def __init__(self) -> None:
         super().__init__()
         self._now_ns = START_NS
-        self._timers: list[tuple[int, int, asyncio.TimerHandle | None, Any]] = []
+        self._timers: list[tuple[int, int, _Timer | None, Any]] = []
         self._timer_count = 0
         self._readers: dict[int, Callable[[], object]] = {}
         self._turns = 0
@@ -74,13 +100,15 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def at_ns(self, when_ns: int, callback: Callable[[Any], object], arg: Any = None) -> None:
         """Call at `when_ns` of monotonic_ns(), or once nothing is ready if that has passed."""
         self._timer_count += 1
-        heapq.heappush(self._timers, (when_ns, self._timer_count, None, (callback, arg)))
+        heapq.heappush(self._timers, (when_ns, self._timer_count, None, (callback, (arg,))))
 
     def _set(
         self, when_ns: int, when: float, callback: Callable[..., object], args: Any,
         context: Context | None,
     ) -> asyncio.TimerHandle:  # fmt: skip
-        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        if context is not None:
+            callback, args = context.run, (callback, *args)
+        handle = _Timer(when, callback, args)
         self._timer_count += 1
         heapq.heappush(self._timers, (when_ns, self._timer_count, handle, None))
         return handle
@@ -88,41 +116,46 @@ class VirtualLoop(asyncio.BaseEventLoop):
     # -- TURNS ---
 
     def _run_once(self) -> None:
-        """One turn of run_forever(): let time pass if nothing is ready, run what is."""
+        """One turn of run_forever(): let time pass until something is ready, run what is."""
         ready = self._ready
-        self._turns += 1
-        if self._turns > TURNS_MAX:
-            raise StandstillError(f"{TURNS_MAX} turns without time passing")
-        if not ready:
+        while not ready and not self._stopping:
             if self._has_run:
                 self._has_run = False
                 self.before_jump()
             self._jump()
+        self._turns += 1
+        if self._turns > TURNS_MAX:
+            raise StandstillError(f"{TURNS_MAX} turns without time passing")
         self._has_run = self._has_run or bool(ready)
         for _ in range(len(ready)):
             handle = ready.popleft()
-            if not handle.cancelled():
+            if not handle._cancelled:
                 handle._run()
 
     def _jump(self) -> None:
-        """To the first timer that is still set, which runs or is ready then."""
+        """To the first timer that is still set, and call it."""
         timers = self._timers
-        while timers and timers[0][2] is not None and timers[0][2].cancelled():
+        while timers and (first := timers[0][2]) is not None and first._cancelled:
             heapq.heappop(timers)
         if not timers:
             raise StandstillError("nothing is ready, and no timer is set")
         when_ns, _, handle, call = heapq.heappop(timers)
         if when_ns > self._now_ns:
             self._now_ns, self._turns = when_ns, 0
-            hotsocket.set_virtual_time(when_ns, self.wall_ns())
-        if handle is not None:
-            self._ready.append(handle)
+            hotsocket.set_virtual_time(when_ns, when_ns - START_NS + UTC_START_NS)
+        elif (turns := self._turns + 1) <= TURNS_MAX:
+            self._turns = turns
         else:
-            callback, arg = call
-            try:
-                callback(arg)
-            except Exception as error:
-                self.call_exception_handler({"message": f"at_ns: {callback}", "exception": error})
+            raise StandstillError(f"{TURNS_MAX} timers without time passing")
+        if handle is not None:
+            self._has_run = True
+            callback, args = handle._callback, handle._args
+        else:
+            callback, args = call
+        try:
+            callback(*args)
+        except Exception as error:
+            self.call_exception_handler({"message": f"timer: {callback}", "exception": error})
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         """It stays in the heap until its time, and does nothing then."""
@@ -133,7 +166,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """No other thread ever wakes this loop."""
 
     def add_reader(self, fd: int, callback: Callable[..., object], *args: Any) -> None:  # type: ignore[override]
-        self._readers[fd] = lambda: callback(*args)
+        self._readers[fd] = partial(callback, *args) if args else callback
         self.call_soon(self.readable, fd)  # bytes may wait already
 
     def remove_reader(self, fd: int) -> bool:  # type: ignore[override]

@@ -14,6 +14,7 @@ import select
 import socket
 import ssl
 from collections.abc import Callable, Mapping
+from math import log
 from operator import attrgetter
 from random import Random
 from urllib.parse import urlsplit
@@ -75,12 +76,13 @@ class Network(Trouble):
         self.messages_up = 0
         self.throttled = 0  # HTTP answers that said so
         self._rng = rng
+        self._random = rng.random
         self._next_number = 0
         self._waiting_dial: dict[int, asyncio.Future[WsAccept | WsRefuse]] = {}
         self._waiting_http: dict[int, asyncio.Future[HttpAnswer | HttpDrop]] = {}
         self._due_ns = NEVER_NS  # of the tick that is planned
         self.just_sent: list[Link] = []  # TRADE: what came last is at the end of their `up`
-        self.on_collected: Callable[[], object] = lambda: None  # before time moves
+        self.on_collected: Callable[[], object] = lambda: None  # something left; time moves next
         loop.before_jump = self.collect
 
     # -- FACE ---
@@ -138,9 +140,11 @@ class Network(Trouble):
 
     def _delay_ns(self, what: str) -> int:
         weather = self.weather
-        delay_ns = weather.base_ns + int(self._rng.expovariate(1.0) * weather.jitter_ns)
-        stalled_ns = self._stalled_ns.get(what, 0) - self.loop.monotonic_ns()
-        return delay_ns + max(stalled_ns, 0)
+        draw = -log(1.0 - self._random())  # exponential, of mean 1
+        delay_ns = weather.base_ns + int(draw * weather.jitter_ns)
+        if until_ns := self._stalled_ns.get(what):
+            delay_ns += max(until_ns - self.loop.monotonic_ns(), 0)
+        return delay_ns
 
     # -- WEBSOCKETS ---
 
@@ -267,10 +271,10 @@ class Network(Trouble):
     def collect(self) -> None:
         """Take what the engine wrote since time last moved."""
         self.just_sent.clear()
-        links = [self._link_of_fd[fd] for fd, _ in self._poll.poll(0)]
-        for link in sorted(links, key=attrgetter("conn")):  # the kernel's order is its own
-            self._collect(link)
-        self.on_collected()
+        if links := [self._link_of_fd[fd] for fd, _ in self._poll.poll(0)]:
+            for link in sorted(links, key=attrgetter("conn")):  # the kernel's order is its own
+                self._collect(link)
+            self.on_collected()
 
     def _collect(self, link: Link) -> None:
         while True:

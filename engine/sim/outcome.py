@@ -40,9 +40,12 @@ class Outcome:
 
 
 def paced(settings: AgentSettings, pace: float) -> AgentSettings:
-    """The same market in slow motion: rates by `pace`, volatility by its root."""
+    """The same market in slow motion: rates by `pace`, volatility by its root. News, which wake
+    everybody for a minute, come as ever down to PACE, so that faults meet a market that moves;
+    below it they are as much rarer, or a day of the slowest market would be nothing but news."""
     return replace(
         settings,
+        news_rate=settings.news_rate * min(1.0, pace / PACE),
         sigma_ticks=settings.sigma_ticks * pace**0.5,
         take_rate=settings.take_rate * pace,
         quote_rate=settings.quote_rate * pace,

@@ -8,6 +8,7 @@ USD-M futures (General Info, Account Trade List, WebSocket API General Info, Err
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -25,7 +26,14 @@ from engine.venues.base import (
     TradeRow,
     Urgency,
 )
-from engine.venues.binance_answers import Told5xx, failure_of, header, reader, retry_utc_ms
+from engine.venues.binance_answers import (
+    Told5xx,
+    failure_of,
+    header,
+    is_clock_refused,
+    reader,
+    retry_utc_ms,
+)
 from engine.venues.binance_rows import MS_NS, Row, open_row, order_row, rows
 from engine.venues.binance_sign import Credential, query_text
 from fastcore.types import Side
@@ -36,6 +44,7 @@ TRADES_KEPT_MS = 180 * DAY_MS  # USD-M: six months; spot says nothing, and older
 CLIENT_ID_MAX = 36
 STREAMS_IN_URL_MAX = 60  # more are subscribed to by a message: URLs have their limits
 STREAMS_PER_MESSAGE = 200
+WEIGHT = re.compile(r"[0-9]{1,9}")
 SNAPSHOTS_SHARE = 0.25  # of an address's weight a minute, for a snapshot of every instrument
 
 
@@ -48,6 +57,7 @@ class Binance:
     has_dead_man: bool
     keep_alive_every_s: float | None = None
     cancel_batch_max: int = 1
+    has_cancels_apart: bool = False  # none is limited but by the address's weight
     market_instruments_max: int  # of one connection
 
     # What the venues have different.
@@ -117,7 +127,7 @@ class Binance:
 
     def used_weight(self, headers: Mapping[str, str]) -> int | None:
         text = header(headers, "x-mbx-used-weight-1m")
-        return int(text) if text.isdecimal() else None
+        return int(text) if WEIGHT.fullmatch(text) else None
 
     # -- FACTS ---
 
@@ -335,7 +345,8 @@ class Binance:
         if not self._credential.is_ed25519:
             return ConnPlan(url)
         text = self._signed_message("logon", "session.logon", utc_ms)
-        return ConnPlan(url, (text,), 1, reader("logon"), retry_utc_ms=retry_utc_ms)
+        return ConnPlan(url, (text,), 1, reader("logon"), retry_utc_ms=retry_utc_ms,
+                        is_clock=is_clock_refused)  # fmt: skip
 
     def _signed_message(self, number: str, method: str, utc_ms: int) -> str:
         self._signed_ms = max(self._signed_ms, utc_ms)

@@ -95,8 +95,17 @@ class SymbolStreams:
     history: History
     agg_trades: AggTrades
     instrument: Instrument  # as the history counts
+    rank: int  # among the venue's symbols
     chains: dict[str, DepthChain] = field(default_factory=dict)
     tape_trades: deque[str] = field(default_factory=lambda: deque(maxlen=TAPE_TRADES_MAX))
+
+    def due_ns(self) -> int:
+        """When something that was gathered leaves."""
+        due_ns = self.agg_trades.due_ns()
+        for chain in self.chains.values():
+            if chain.is_pending and chain.due_ns < due_ns:
+                due_ns = chain.due_ns
+        return due_ns
 
 
 class MarketStreams:
@@ -123,9 +132,11 @@ class MarketStreams:
                 History(),
                 AggTrades(agg_ns),
                 market.instrument,
+                rank,
             )
-            for key, market in markets.items()
+            for rank, (key, market) in enumerate(markets.items())
         }
+        self._busy: dict[int, SymbolStreams] = {}  # by rank: those that gathered something
         histories = {key: symbol.history for key, symbol in self.symbols.items()}
         self._timed_streams = TimedStreams(markets, histories, rules, formats)
 
@@ -193,22 +204,22 @@ class MarketStreams:
 
     def next_due_ns(self) -> int:
         due_ns = NEVER_NS
-        for symbol in self.symbols.values():
-            due_ns = min(due_ns, symbol.agg_trades.due_ns())
-            for chain in symbol.chains.values():
-                if chain.is_pending:
-                    due_ns = min(due_ns, chain.due_ns)
+        for symbol in self._busy.values():
+            due_ns = min(due_ns, symbol.due_ns())
         for timed in self._timed.values():
             due_ns = min(due_ns, timed.due_ns)
         return due_ns
 
     def _publish_due(self, t_ns: int, actions: list[Action]) -> None:
-        for symbol in self.symbols.values():
+        for rank in sorted(self._busy):
+            symbol = self._busy[rank]
             if t_ns >= symbol.agg_trades.due_ns():
                 self._publish_agg_trades(symbol, symbol.agg_trades.take(t_ns), t_ns, actions)
             for chain in symbol.chains.values():
                 if chain.is_pending and t_ns >= chain.due_ns:
                     self._publish_depth(chain, t_ns, actions)
+            if symbol.due_ns() == NEVER_NS:
+                del self._busy[rank]
         for name, timed in self._timed.items():
             if t_ns >= timed.due_ns:
                 timed.due_ns = t_ns + timed.interval_ns
@@ -226,6 +237,7 @@ class MarketStreams:
         symbol = self.symbols[trade.symbol]
         symbol.history.add(trade)
         symbol.agg_trades.add(trade)
+        self._busy[symbol.rank] = symbol
         if symbol.trade_name in self._subscribers and symbol.trade_name not in self._taped:
             instrument = self._markets[trade.symbol].instrument
             self._send(symbol.trade_name, self._format.trade(instrument, trade, t_ns), actions)
@@ -240,7 +252,10 @@ class MarketStreams:
                 self._send(symbol.agg_name, data, actions)
 
     def _gather(self, change: DepthChange) -> None:
-        for chain in self.symbols[change.symbol].chains.values():
+        symbol = self.symbols[change.symbol]
+        if symbol.chains:
+            self._busy[symbol.rank] = symbol
+        for chain in symbol.chains.values():
             chain.gather(change)
 
     def _rescale(self, key: str, t_ns: int, actions: list[Action]) -> None:

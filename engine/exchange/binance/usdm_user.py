@@ -99,7 +99,11 @@ class UsdmUser:
         return next((key for key in self._keys.values() if key.text == text), None)
 
     def due_ns(self) -> int:
-        return min((key.expiry_ns for key in self._keys.values()), default=NEVER_NS)
+        due_ns = NEVER_NS
+        for key in self._keys.values():
+            if key.expiry_ns < due_ns:
+                due_ns = key.expiry_ns
+        return due_ns
 
     def expire(self, t_ns: int, actions: list[Action], everything: bool = False) -> None:
         """End the keys whose time is over, or all, and tell those who listen."""
