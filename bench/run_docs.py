@@ -169,11 +169,11 @@ The order capacity that a venue leaves each instrument is a row of its own: 200 
 account of Binance USD-M share 1,200 orders a minute, so each may place one in ten seconds. `run`
 refuses what `check --offline` calls a problem, before anything is connected.
 
-A start weighs as well: of 200 instruments of Binance USD-M about 5,600, of 2,400 a minute (trades of
-each twice, its dead-man switch, its snapshot), so it takes four minutes, and a reconnect of everything
-two. Where a venue counts an account's calls by the second (Bybit) they are spaced, cancels too: what
-comes sooner would be refused. Orders of ours among a stranger's go by id there, 20 a second (spot 40);
-alone, one call a symbol ends them all.
+A start weighs as well: of 200 instruments of Binance USD-M about 5,600, of 2,400 a minute (trades
+of each twice, its dead-man switch, its snapshot), so it takes four minutes, and a reconnect of
+everything two. Where a venue counts an account's calls by the second (Bybit) they are spaced,
+cancels too: what comes sooner would be refused. Orders of ours among a stranger's go by id there,
+20 a second (spot 40); alone, one call a symbol ends them all.
 
 Snapshots of Binance's books weigh by their levels: up to 30 instruments of an address get 1,000
 levels each, 200 get 50 (spot 100), so that all are there at once. Where the touch nears the last

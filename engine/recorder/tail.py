@@ -199,7 +199,7 @@ class JournalTail:
 
     def _leave(self) -> None:
         self.close()
-        self._segment, self._offset = self._segment + 1, SEGMENT_HEADER_SIZE
+        self._segment, self._offset = self._segment + 1, HEADER_SIZE
 
     def _damaged(self, detail: str) -> TickmakerError:
         path = segment_path(self.directory, self.position.segment)
