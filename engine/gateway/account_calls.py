@@ -252,7 +252,7 @@ async def _heed(error: TickmakerError) -> None:
     if isinstance(error, VenueError):
         if error.failure.is_credential:
             raise error
-        if error.failure.is_of_address or error.status == 0:
+        if error.failure.is_of_address or error.is_held_back:
             await asyncio.sleep(error.retry_after_s)
 
 

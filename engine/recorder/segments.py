@@ -62,8 +62,13 @@ def record_size(payload_size: int) -> int:
 
 def is_writer_alive(directory: Path) -> bool:
     """True while some process holds the journal open for writing."""
+    return is_locked(directory)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether some process holds the flock of a file or folder; the lock is not taken."""
     try:
-        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return False
     try:
