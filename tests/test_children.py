@@ -78,3 +78,18 @@ def test_an_engine_that_was_killed_is_an_exit_code_of_its_own() -> None:
 def test_the_step_after_which_orders_may_be_sent_is_one_that_the_engine_says() -> None:
     source = Path(__file__).parents[1] / "engine" / "live" / "startup.py"
     assert f'say_step("{BUILT}"' in source.read_text()
+
+
+def test_a_second_ctrl_c_is_told_what_is_waited_for_and_how_long() -> None:
+    told = io.StringIO()
+
+    async def run() -> None:
+        family = Family(Path(), Console(file=told, width=200), stop_deadline_s=33.0)
+        family._on_signal()
+        assert family.stop.is_set()
+        assert told.getvalue() == ""
+        family._on_signal()
+
+    asyncio.run(run())
+    assert "after 33 s at the latest" in told.getvalue()
+    assert "would leave orders at the venue" in told.getvalue()
