@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from engine import clock
 from engine.config import EngineConfig
 from engine.errors import TickmakerError
+from engine.live import takeover
 from engine.live.account import LiveAccount
 from engine.live.flatten import flatten
 from engine.live.hedging import Hedging
@@ -103,6 +104,8 @@ class ShutDown:
                 break
             await asyncio.sleep(TURN_S)
         await account.pull.nothing_on_its_way(account.instruments)
+        # Of a start that was stopped early: a killed run's orders, which no proof would see.
+        await asyncio.sleep(takeover.still_s(account))
         if pulling is not None:
             await cancelled(pulling)
 
