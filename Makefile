@@ -85,7 +85,8 @@ bench: build $(VENV)/.dev ## measure all into bench/results (TAPE=raw capture); 
 	@$(BIN)/tickmaker bench sim --hours 24 --out bench/results/sim_day.json
 	@$(BIN)/tickmaker bench wire --out bench/results/wire.json
 	@$(BIN)/tickmaker bench recorder --out bench/results/recorder.json
-	@$(PY) -m bench.recovery
+	@$(BIN)/tickmaker bench capacity --out bench/results/capacity.json
+	@$(PY) -m bench.recovery --out bench/results/recovery.json
 	@$(BIN)/tickmaker bench exchange --out bench/results/exchange.json
 	@$(if $(TAPE),$(BIN)/tickmaker bench tape --tape $(TAPE) --out bench/results/tape_serving.json)
 

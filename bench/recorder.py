@@ -168,7 +168,8 @@ def _paced(run_dir: Path, rate: int, seconds: float, count: int) -> dict[str, An
         "order_events_per_s": round(events / ((written[-1][0] - written[0][0]) / 1e9)),
         "records_per_s": round(last / ((written[-1][0] - written[0][0]) / 1e9)),
         "lag_p50_ms": _rank(lags_ms, 0.5), "lag_p99_ms": _rank(lags_ms, 0.99),
-        "lag_max_ms": _rank(lags_ms, 1.0), "looks": len(lags_ms),
+        "lag_p999_ms": _rank(lags_ms, 0.999), "lag_max_ms": _rank(lags_ms, 1.0),
+        "looks": len(lags_ms),
         "records_behind_when_writing_ended": behind, "settled_after_ms": settled_ms,
         "behind_at_the_end": last - watch.looks[-1][1],
     }  # fmt: skip

@@ -15,51 +15,76 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from bench import machine
 from bench.result import figures_us, write
 from engine import venues
-from engine.config import EngineConfig
+from engine.cli_output import print_figures
 from engine.config_file import LoadedConfig, load_config
 from engine.errors import TickmakerError
-from engine.gateway.account_calls import AccountCalls
 from engine.gateway.budget import Hosts
-from engine.gateway.rest import RestClient, VenueError
-from engine.venues.base import Adapter, Instrument
-from fastcore.core_config import VENUES
-from fastcore.types import Side
+from engine.gateway.rest import RestClient
+from engine.venues.base import Instrument, OrderRow
+from fastcore.core_config import VENUES as CORES
+from fastcore.types import OrderState, Side
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "bench" / "results" / "recovery.json"
-EXAMPLES = {
-    "binance_usdm": "local_binance_usdm.toml", "binance_spot": "local_binance_spot.toml",
-    "bybit": "local_bybit.toml",
+
+
+class Venue(NamedTuple):
+    exchange: str  # --venue
+    example: str  # of deploy/examples
+    number: int  # of its instruments
+    # As many as it takes that no limit of open orders stands in the way of 500: Binance lets a
+    # symbol have 200.
+    symbols: tuple[str, ...]
+    prefix: str = ""  # of the exchange's keys
+
+
+THREE = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
+VENUES = {
+    "binance_usdm": Venue("binance_usdm", "local_binance_usdm.toml", 0, THREE),
+    "binance_spot": Venue("binance_spot", "local_binance_spot.toml", 0, THREE),
+    "bybit_linear": Venue("bybit", "local_bybit.toml", 0, THREE[:1], "linear/"),
+    "bybit_spot": Venue("bybit", "local_bybit.toml", 1, THREE[:1], "spot/"),
+}
+# Share of the open orders that is ours.
+MIXTURES = {"own": Fraction(1), "among_strangers": Fraction(1, 2)}
+AT_ONCE = 3  # venues that reconcile at the same time: they wait most of it
+# Of the reconnect: else Bybit's ten messages a second are used up by quotes when the streams end,
+# and the wait for the next one is in the figure.
+REQUOTE_MS = "1000"
+ACCOUNTS = 2  # of one exchange, each with an engine: a cut is as many samples
+TARGETS = {
+    "reconnect.p50_us": "< 1000000", "reconcile.own.max_us": "< 2000000",
+    "reconcile.binance.among_strangers.max_us": "< 2000000",
 }  # fmt: skip
-# Enough of them that no symbol's limit of open orders stands in the way of 500 (200 at Binance).
-SYMBOLS = {
-    "binance_usdm": ("BTCUSDT", "ETHUSDT", "SOLUSDT"),
-    "binance_spot": ("BTCUSDT", "ETHUSDT", "SOLUSDT"), "bybit": ("BTCUSDT",),
-}  # fmt: skip
-TARGETS = {"reconnect.*.p50_us": "< 1000000", "reconcile.*.max_us": "< 2000000"}
 METHOD = (
     "Local exchange with agents, an engine that shares its processor (poll = sleep), the examples "
-    "of deploy/, the halt for a wide spread off: the market's, not the link's. reconnect: every "
+    "of deploy/, the halt for a wide spread off: the market's, not the link's. reconnect: quotes "
+    "are replaced once a second, so that the venue's order rate is not used up; every "
     "stream of the exchange ends at once (its fault drop_all), `cuts` times, `pause_s` apart, "
     "so that each connection counts as a stable one; from that moment to the first order that "
-    "the exchange takes again, by its own clock and log. reconcile: `orders` open orders, half "
-    "of them with client ids of an earlier run, half a stranger's, on as many symbols as the "
-    "venue's limit of open orders asks for; the steps of the start-up that cancel ours over "
-    "REST, prove that none is left, read orders, trades and positions and compare, added up; "
-    "strangers' stay. The venue's limits are in force for the engine; "
-    "requests_of_the_whole_run: start to end, as the exchange counts."
+    "the exchange takes of each of its two accounts again, by its own clock and log. reconcile: "
+    "`orders` open orders with client ids of an earlier run, or half of them a stranger's, which "
+    "stay, on as many symbols as the venue's limit of open orders asks for, placed by the "
+    "exchange's operator; the steps of the start-up that cancel ours over REST, prove that none "
+    "is left, read orders, trades and positions and compare, added up. The venue's limits are in "
+    "force; bound_s is what they leave: of Bybit, orders among a stranger's beyond the first "
+    "second's, by what is cancelled by id in a second; 0 elsewhere. "
+    "requests: from start to end of the run, as the exchange counts."
 )
 PATIENCE_S = 60.0
 STEPS = ("leftover orders cancelled", "account agreed with the venue")
@@ -69,25 +94,31 @@ OFF = Decimal("0.03")  # of the price, that the open orders stand off
 class Exchange:
     """A process."""
 
-    def __init__(self, venue: str, symbols: Sequence[str], folder: Path) -> None:
-        names = [f"linear/{name}" if venue == "bybit" else name for name in symbols]
+    def __init__(self, venue: Venue, symbols: Sequence[str], folder: Path) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "engine.exchange", "--venue", venue, "--symbols",
-             ",".join(names), "--seed", "7", "--json"],
+            [sys.executable, "-m", "engine.exchange", "--venue", venue.exchange, "--symbols",
+             ",".join(venue.prefix + name for name in symbols), "--seed", "7", "--json"],
             cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise TickmakerError(f"the exchange {venue} did not start", "see tickmaker exchange")
+            raise TickmakerError(
+                f"the exchange {venue.exchange} did not start", "see tickmaker exchange"
+            )
         self.ready: dict[str, Any] = json.loads(line)
         (folder / "exchange.json").write_text(line)
 
     def ask(self, target: str, body: dict[str, Any] | None = None) -> str:
         data = None if body is None else json.dumps(body).encode()
-        with urllib.request.urlopen(self.ready["admin_url"] + target, data, PATIENCE_S) as answer:
-            return str(answer.read().decode())
+        try:
+            with urllib.request.urlopen(
+                self.ready["admin_url"] + target, data, PATIENCE_S
+            ) as answer:
+                return str(answer.read().decode())
+        except urllib.error.HTTPError as error:
+            raise TickmakerError(f"the exchange refused: {error.read().decode()}", "") from None
 
     def truth(self, after: int) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.ask(f"/truth?after={after}").splitlines()]
@@ -141,11 +172,14 @@ class Engine:
 def run(
     names: Sequence[str], cuts: int, pause_s: float, orders: int, rounds: int, out: Path | None
 ) -> dict[str, Any]:
-    reconnect = _at_once(_reconnect, names, cuts, pause_s)
-    reconcile = _at_once(_reconcile, names, orders, rounds)
+    """Measure; the result is JSON and is written to `out` too. Raises TickmakerError."""
+    if unknown := sorted(set(names) - set(VENUES)):
+        raise TickmakerError(f"no venue {', '.join(unknown)}", f"there are {', '.join(VENUES)}")
     result: dict[str, Any] = {
-        "reconnect": {"cuts": cuts, "pause_s": pause_s} | reconnect,
-        "reconcile": {"orders": orders, "rounds": rounds} | reconcile,
+        "reconnect": {"cuts": cuts, "pause_s": pause_s}
+        | _at_once(_reconnect, names, len(names), cuts, pause_s),
+        "reconcile": {"orders": orders, "rounds": rounds}
+        | _at_once(_reconcile, names, AT_ONCE, orders, rounds),
         "targets": TARGETS,
         "method": METHOD,
         "machine": machine.describe([]),
@@ -156,57 +190,57 @@ def run(
     return result
 
 
-def _at_once(measure: Any, names: Sequence[str], *how: Any) -> dict[str, Any]:
-    """All venues at the same time: they wait most of it."""
-    found: dict[str, Any] = {}
+def _at_once(measure: Any, names: Sequence[str], count: int, *how: Any) -> dict[str, Any]:
+    """`count` venues at the same time: they wait most of it."""
 
-    def one(name: str) -> None:
+    def one(name: str) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
-            found[name] = measure(name, Path(folder), *how)
+            found: dict[str, Any] = measure(VENUES[name], Path(folder), *how)
+            return found
 
-    threads = [threading.Thread(target=one, args=(name,)) for name in names]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    missing = sorted(set(names) - set(found))
-    if missing:
-        raise TickmakerError(f"no figures of {', '.join(missing)}", "see the lines above")
-    return {name: found[name] for name in names}
+    with ThreadPoolExecutor(count) as pool:
+        return dict(zip(names, pool.map(one, names), strict=True))
 
 
 # -- RECONNECT ---
 
 
-def _reconnect(name: str, folder: Path, cuts: int, pause_s: float) -> dict[str, Any]:
-    samples_ns = []
-    with _running(name, SYMBOLS[name][:1], folder) as exchange:
-        engine = Engine(_config(name, SYMBOLS[name][:1], exchange, folder))
+def _reconnect(venue: Venue, folder: Path, cuts: int, pause_s: float) -> dict[str, Any]:
+    samples_ns: list[int] = []
+    with _running(venue, venue.symbols[:1], folder) as exchange:
+        engines = [
+            Engine(_config(
+                venue, venue.symbols[:1], exchange, folder, account, requote_ms=REQUOTE_MS
+            ))
+            for account in range(ACCOUNTS)
+        ]
         try:
-            engine.wait("quoting")
+            for engine in engines:
+                engine.wait("quoting")
             for _ in range(cuts):
                 time.sleep(pause_s)
-                samples_ns.append(_cut(exchange))
+                samples_ns += _cut(exchange)
         finally:
-            engine.stop()
+            for engine in engines:
+                engine.stop()
     return figures_us(np.array(samples_ns, np.int64))
 
 
-def _cut(exchange: Exchange) -> int:
-    """ns from the end of all streams to the next order, by the exchange's log."""
+def _cut(exchange: Exchange) -> list[int]:
+    """ns from the end of all streams to the next order of each account, by the exchange's log."""
     after = int(exchange.facts()["truth_length"]) - 1
     exchange.ask("/fault", {"kind": "drop_all"})
     end = time.monotonic() + PATIENCE_S
     while time.monotonic() < end:
-        rows = exchange.truth(after)
-        began_ns = next(
-            (row["t_ns"] for row in rows
-             if row["kind"] == "fault" and row["phase"] == "begin"), None,
-        )  # fmt: skip
-        for row in rows:
-            is_new = row["kind"] == "order" and row["exec_type"] == "NEW" and row["account"] == 0
-            if is_new and began_ns is not None and row["t_ns"] > began_ns:
-                return int(row["t_ns"] - began_ns)
+        began_ns: int | None = None
+        first: dict[int, int] = {}  # order after the cut, by account
+        for row in exchange.truth(after):
+            if row["kind"] == "fault" and row["phase"] == "begin":
+                began_ns = row["t_ns"]
+            elif began_ns is not None and row["kind"] == "order" and row["exec_type"] == "NEW":
+                first.setdefault(row["account"], row["t_ns"] - began_ns)
+        if len(first) == ACCOUNTS:
+            return list(first.values())
         time.sleep(0.05)
     raise TickmakerError("no order came after a cut", "run the drills: make drills")
 
@@ -214,92 +248,100 @@ def _cut(exchange: Exchange) -> int:
 # -- RECONCILE ---
 
 
-def _reconcile(name: str, folder: Path, orders: int, rounds: int) -> dict[str, Any]:
-    samples_ns, requests, ours = [], [], 0
-    with _running(name, SYMBOLS[name], folder) as exchange:
-        path = _config(name, SYMBOLS[name], exchange, folder, strangers='"leave"')
-        for index in range(rounds):
-            loaded = load_config(path, run_tag="0123abcd", mask_seed=1)
-            ours = asyncio.run(_fill(loaded, orders, index))
-            before = exchange.facts()["counters"]["requests"]
-            engine = Engine(path)
-            try:
-                engine.wait("started")
-            finally:
-                engine.stop()
-            steps = {
-                line["name"]: line["ms"] for line in engine.lines if line.get("event") == "step"
-            }
-            samples_ns.append(round(sum(steps[step] for step in STEPS) * 1e6))
-            requests.append(exchange.facts()["counters"]["requests"] - before)
-    return figures_us(np.array(samples_ns, np.int64)) | {
-        "ours": ours, "requests_of_the_whole_run": max(requests),
-    }
-
-
-async def _fill(loaded: LoadedConfig, orders: int, index: int) -> int:
-    """Open orders until there are so many, alternately an earlier run's and a stranger's; how
-    many are ours."""
-    account = loaded.config.accounts[0]
-    credential = loaded.credentials[account.name]
-    adapter = venues.adapter(account, credential.api_key, credential.secret)
-    rng = random.Random(index)
-    budget = Hosts().budget(account.rest_url, adapter)
-    rest = RestClient(adapter, account.rest_url, budget, rng=rng)
-    await rest.open()
-    try:
-        traded = await _instruments(rest, adapter, loaded.config)
-        calls = AccountCalls(rest, adapter, traded, rng=rng)
-        open_ = [row for each in traded for row in await calls.open_orders(each)]
-        mine = sum(row.client_id.startswith("tm") for row in open_)
-        for number in range(len(open_), orders):
-            instrument = traded[number % len(traded)]
-            is_ours = mine < orders // 2
-            mine += is_ours
-            name = f"tm0{index:07x}-00-{number:012x}" if is_ours else f"hand-{index}-{number}"
-            await _place(rest, adapter, instrument, name)
-        return mine
-    finally:
-        await rest.close()
-
-
-async def _instruments(
-    rest: RestClient, adapter: Adapter, config: EngineConfig
-) -> list[Instrument]:
-    found = []
-    for one in config.instruments:
-        category = VENUES[one.core.venue].category
-        told = await rest.call(adapter.instruments([one.core.symbol], category))
-        found.append(told[one.core.symbol])
+def _reconcile(venue: Venue, folder: Path, orders: int, rounds: int) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for mixture, share in MIXTURES.items():
+        # A new exchange each: the weight of five starts in a minute is more than Binance gives.
+        (folder / mixture).mkdir()
+        with _running(venue, venue.symbols, folder / mixture) as exchange:
+            found[mixture] = _reconciled(venue, exchange, folder / mixture, orders, share, rounds)
     return found
 
 
-async def _place(
-    rest: RestClient, adapter: Adapter, instrument: Instrument, client_id: str
-) -> None:
-    best = await rest.call(adapter.best(instrument))
-    px_ticks = int(best.bid_px_ticks * (1 - OFF))
-    least = instrument.notional_min * 2 / (px_ticks * Decimal(instrument.tick))
-    qty_lots = int(max(least, instrument.qty_min) / Decimal(instrument.lot)) + 1
-    while True:
-        try:
-            await rest.call(adapter.place(
-                instrument, client_id, Side.BUY, px_ticks, qty_lots, is_ioc=False,
-                is_reduce_only=False,
-            ))  # fmt: skip
-            return
-        except VenueError as error:
-            if not error.failure.is_throttled:
-                raise
-            await asyncio.sleep(max(error.retry_after_s, 0.2))
+def _reconciled(
+    venue: Venue, exchange: Exchange, folder: Path, orders: int, share: Fraction, rounds: int
+) -> dict[str, Any]:
+    path = _config(venue, venue.symbols, exchange, folder, strangers='"leave"')
+    traded, per_s = asyncio.run(_facts(load_config(path, run_tag="0123abcd", mask_seed=1)))
+    ours, rows = int(orders * share), []
+    for number in range(rounds):
+        _fill(exchange, venue, traded, orders, ours, f"{number:07x}")
+        rows.append(_started(exchange, path))
+    is_by_id = per_s and ours < orders  # else one call ends them all
+    samples_ns = np.array([round(sum(row["ms"]) * 1e6) for row in rows], np.int64)
+    return figures_us(samples_ns) | {
+        "ours": ours, "strangers": orders - ours,
+        "bound_s": max(ours - per_s, 0) / per_s if is_by_id else 0.0,
+        "steps_ms": [row["ms"] for row in rows], "requests": [row["requests"] for row in rows],
+    }  # fmt: skip
+
+
+def _started(exchange: Exchange, path: Path) -> dict[str, Any]:
+    """What one start took, and that none of an earlier run's is left behind it."""
+    before = exchange.facts()["counters"]["requests"]
+    engine = Engine(path)
+    try:
+        engine.wait("started")
+    finally:
+        engine.stop()
+    steps = {line["name"]: line["ms"] for line in engine.lines if line.get("event") == "step"}
+    after = exchange.facts()
+    left = [row for row in after["accounts"][0]["open_orders"]
+            if row["client_order_id"].startswith("tm")]  # fmt: skip
+    if left:
+        raise TickmakerError(f"{len(left)} orders of ours are left", "report it")
+    requests = after["counters"]["requests"] - before
+    return {"ms": [steps[step] for step in STEPS], "requests": requests}
+
+
+def _fill(
+    exchange: Exchange, venue: Venue, traded: Sequence[Instrument], orders: int, ours: int,
+    tag: str,
+) -> None:  # fmt: skip
+    """Open orders until there are `orders`, `ours` of which are an earlier run's."""
+    facts = exchange.facts()
+    for index in range(len(facts["accounts"][0]["open_orders"]), orders):
+        instrument = traded[index % len(traded)]
+        key = venue.prefix + instrument.symbol
+        px_ticks = int(facts["markets"][key]["touch"]["bid"] * (1 - OFF))
+        least = instrument.notional_min * 2 / (px_ticks * Decimal(instrument.tick))
+        is_ours = index >= orders - ours
+        exchange.ask("/command", {
+            "command": "Place", "symbol": key, "side": "BUY", "px_ticks": px_ticks,
+            "qty_lots": int(max(least, instrument.qty_min) / Decimal(instrument.lot)) + 1,
+            "client_id": f"tm0{tag}-00-{index:012x}" if is_ours else f"hand-{index}",
+        })  # fmt: skip
+
+
+async def _facts(loaded: LoadedConfig) -> tuple[list[Instrument], int]:
+    """What is traded, and how many orders the venue lets an account cancel by id in a second."""
+    account = loaded.config.accounts[0]
+    credential = loaded.credentials[account.name]
+    adapter = venues.adapter(account, credential.api_key, credential.secret)
+    budget = Hosts().budget(account.rest_url, adapter)
+    rest = RestClient(adapter, account.rest_url, budget, rng=random.Random(1))
+    await rest.open()
+    try:
+        traded = []
+        for one in loaded.config.instruments:
+            category = CORES[one.core.venue].category
+            told = await rest.call(adapter.instruments([one.core.symbol], category))
+            traded.append(told[one.core.symbol])
+    finally:
+        await rest.close()
+    limit = adapter.cancel(traded[0], _ROW).limit
+    return traded, 0 if limit is None else limit.per_s * (1 + adapter.has_cancels_apart)
+
+
+_ROW = OrderRow("", "", 1, Side.BUY, OrderState.NEW, 1, 1, 0, "1")
 
 
 # -- PROCESSES ---
 
 
 @contextmanager
-def _running(name: str, symbols: Sequence[str], folder: Path) -> Iterator[Exchange]:
-    exchange = Exchange(name, symbols, folder)
+def _running(venue: Venue, symbols: Sequence[str], folder: Path) -> Iterator[Exchange]:
+    exchange = Exchange(venue, symbols, folder)
     try:
         yield exchange
     finally:
@@ -307,12 +349,13 @@ def _running(name: str, symbols: Sequence[str], folder: Path) -> Iterator[Exchan
 
 
 def _config(
-    name: str, symbols: Sequence[str], exchange: Exchange, folder: Path, **changes: str
-) -> Path:
-    """The venue's example at this exchange, its first instrument once for each symbol."""
-    text = (ROOT / "deploy" / "examples" / EXAMPLES[name]).read_text()
-    head, _, rest = text.partition("[[instrument]]")
-    one = rest.partition("[[instrument]]")[0]
+    venue: Venue, symbols: Sequence[str], exchange: Exchange, folder: Path, account: int = 0,
+    **changes: str,
+) -> Path:  # fmt: skip
+    """The venue's example at this exchange, one of its instruments once for each symbol."""
+    text = (ROOT / "deploy" / "examples" / venue.example).read_text()
+    head, *instruments = text.split("[[instrument]]")
+    one = instruments[venue.number]
     for key in ("orders_per_10s_max", "orders_per_min_max", "messages_per_s_max",
                 "messages_per_min_max", "cancel_reserve", "exit_reserve",
                 "open_orders_max"):  # fmt: skip
@@ -324,27 +367,33 @@ def _config(
     ws = "/".join(next(iter(exchange.ready["ws_url"].values())).split("/")[:3])
     text = re.sub(r"http://127\.0\.0\.1:\d+", exchange.ready["rest_url"], text)
     text = re.sub(r"ws://127\.0\.0\.1:\d+", ws, text)
-    text = re.sub(r'exchange_json = "[^"]+"', 'exchange_json = "exchange.json"', text)
-    for key, value in ({"spread_factor": "0.0"} | changes).items():
+    text = re.sub(r'exchange_json = "[^"]+", account = 0',
+                  f'exchange_json = "exchange.json", account = {account}', text)
+    own = {"spread_factor": "0.0", "state_dir": f'"state-{account}"'}
+    for key, value in (own | changes).items():
         text = re.sub(rf"(?m)^({key} = )[^#\n]*", rf"\g<1>{value}  ", text)
-    path = folder / "recovery.toml"
+    path = folder / f"recovery-{account}.toml"
     path.write_text(text)
     return path
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--venues", default=",".join(EXAMPLES))
-    parser.add_argument("--cuts", type=int, default=30)
+    parser.add_argument("--venues", default=",".join(VENUES))
+    parser.add_argument("--cuts", type=int, default=3)
     parser.add_argument("--pause", type=float, default=31.0, metavar="S")
     parser.add_argument("--orders", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=OUT)
-    parser.add_argument("--json", action="store_true", help="the result on stdout, too")
+    parser.add_argument("--out", type=Path, default=OUT, help="(default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="the whole result on stdout")
     args = parser.parse_args()
-    found = run(args.venues.split(","), args.cuts, args.pause, args.orders, args.rounds, args.out)
-    if args.json:
-        sys.stdout.write(json.dumps(found, indent=1) + "\n")
+    try:
+        found = run(
+            args.venues.split(","), args.cuts, args.pause, args.orders, args.rounds, args.out
+        )
+    except TickmakerError as error:
+        sys.exit(f"error: {error.what}\n  {error.remedy}")
+    print_figures(found, args.json)
 
 
 if __name__ == "__main__":

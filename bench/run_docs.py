@@ -23,6 +23,7 @@ from engine.errors import (
     EXIT_UNSAFE,
     EXIT_USAGE,
 )  # fmt: skip
+from engine.gateway.parent import STEP_BUILT, STEP_LOOKED_BACK
 from fastcore.account import LIMITS
 from fastcore.halts import SETTINGS
 
@@ -30,7 +31,7 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "run.md"
 EXAMPLES = "deploy/examples"
 
 # Steps of a start-up as the engine names them, each with what it sees to. A test looks for each of
-# the names in engine/live.
+# the names in engine/live and gateway/parent.
 STEPS = {
     "account locked": "no other engine of this host runs on it (`state_dir`), or with its "
     "key, whatever the account is called there (`$XDG_STATE_HOME/tickmaker/locks`)",
@@ -38,9 +39,10 @@ STEPS = {
     "instrument filters read": "tick, lot, sizes, limits; one that is not traded ends it",
     "fees read": "the configuration reckons with no less than the venue takes",
     "key rights checked": "a key that may withdraw, or is bound to no address, is refused",
-    "account set up": "one-way mode; margin, leverage, STP and fee asset as `wanted`",
-    "run before this one read": "where that run's ledger ended, torn or not",
-    "core and journal ready": "one core and journal an instrument",
+    "account set up": "one-way and single-asset mode; margin, leverage, STP and fee asset as "
+    "`wanted`",
+    STEP_LOOKED_BACK: "where that run's ledger ended, torn or not",
+    STEP_BUILT: "one core and journal an instrument",
     "opening position known": "by our own ledger; of an instrument's first run by the venue, "
     "within `position_lots_max`: on spot it is the whole wallet",
     "USER connection up": "what happens from here on is heard",
@@ -93,8 +95,8 @@ tickmaker check local_binance_usdm.toml
 tickmaker run local_binance_usdm.toml --for 1m
 ```
 
-`{examples}` has a file for each venue, local and testnet, and one of two venues and three
-instruments. Copy the nearest.
+`{examples}` has a file for each venue, local and testnet, one of two venues and three
+instruments, and one that makes on one venue and hedges on two others. Copy the nearest.
 
 **When the local exchange starts anew, delete `state/`**: it begins with empty accounts, while the
 file there says what this account held at the end of its last run. The engine believes its own
@@ -120,8 +122,9 @@ same code, same wire protocol, but on loopback and with keys made up for the run
   book moves) the engine's market data end, its instruments close, and it halts by its own rules,
   until every book is whole again. What rested meanwhile fills where the market then is beyond it.
 - **The account** begins every run flat: of the quote asset twice its `exposure_e8_max` (at least
-  100,000), of a spot instrument's base asset half of `position_lots_max`. `state_dir` is not
-  touched: no real run takes a paper position for its own.
+  100,000), of a spot instrument's base asset half of `position_lots_max`, which a
+  `[[hedge]]` over it must have as its `target`. `state_dir` is not touched: no real run takes a
+  paper position for its own.
 - `kind` is `paper` in config.json, the ledger (`meta`) and the report; `paper-ACCOUNT.jsonl` in
   the run folder holds what really happened at the paper exchange.
 
@@ -133,7 +136,8 @@ same code, same wire protocol, but on loopback and with keys made up for the run
   a value of the wrong kind, a name that is there twice: the file is refused at the first of them,
   by line and key, with the nearest right name.
 - `[[account]]` and `[[instrument]]` are there once for each; `[account.limits]` belongs to the
-  account above it, `[instrument.limits]` to the instrument above it.
+  account above it, `[instrument.limits]` to the instrument above it. `[[hedge]]` may be there, any
+  number of times (docs/router.md).
 - Relative paths are the file's own folder's.
 - Limits can't be changed while it runs, strategy parameters can (`tickmaker params`).
 - **Exposure** is bounded three times: an instrument's `limits`, its account's `[account.limits]`
@@ -154,7 +158,9 @@ same code, same wire protocol, but on loopback and with keys made up for the run
 messages of instruments against their account's, the account's against the venue's; a cancel for
 every order that may be open; the weight of comparisons, clock and dead-man switch against the
 address's; and what it costs when every connection is lost at once, in weight, minutes and
-connections. What can't be kept is a problem, with what to change, and exit code {usage}. Without
+connections. Of a `[[hedge]]`: one base and one quote asset, a band and slices that an order fits
+into, places whose limits hold as much as its makers' can leave open (spot can't go short), and one
+`at_shutdown`. What can't be kept is a problem, with what to change, and exit code {usage}. Without
 `--offline` it asks the venues as a start-up would, with the keys, and says what they told;
 settings of the account are left as they are. With it, no key is read, and limits are the
 documented ones.
@@ -162,6 +168,12 @@ documented ones.
 The order capacity that a venue leaves each instrument is a row of its own: 200 instruments on one
 account of Binance USD-M share 1,200 orders a minute, so each may place one in ten seconds. `run`
 refuses what `check --offline` calls a problem, before anything is connected.
+
+A start weighs as well: of 200 instruments of Binance USD-M about 5,600, of 2,400 a minute (trades
+of each twice, its dead-man switch, its snapshot), so it takes four minutes, and a reconnect of
+everything two. Where a venue counts an account's calls by the second (Bybit) they are spaced,
+cancels too: what comes sooner would be refused. Orders of ours among a stranger's go by id there,
+20 a second (spot 40); alone, one call a symbol ends them all.
 
 Snapshots of Binance's books weigh by their levels: up to 30 instruments of an address get 1,000
 levels each, 200 get 50 (spot 100), so that all are there at once. Where the touch nears the last
@@ -200,7 +212,8 @@ On SIGTERM, SIGINT (Ctrl-C), at the end of `--for`: quotes are pulled; the venue
 until it says that no order of ours is open; `at_shutdown = "flatten"` then closes positions,
 `"keep"` leaves them to the next run; last fills are booked and compared, the dead-man switch is
 disarmed, the journal closed and the report written. What could not be proved, or a position that
-nothing explains, is told, and is exit code {failed}.
+nothing explains, is told, and is exit code {failed}. Once quotes are pulled no hedge leaves any
+more: what that leaves open is told, and the next run goes on from there.
 
 Flattening sends immediate-or-cancel orders of at most `qty_lots_max`, no further from the mid than
 0.5 % or `price_collar_ticks`, whichever is nearer, round by round until the venue says that it is

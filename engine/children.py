@@ -80,7 +80,8 @@ class Child:
 
 
 class Family:
-    """The parent of a run's processes: starts them, listens to them, ends them."""
+    """The parent of a run's processes: starts them, listens to them, ends them. What they are for
+    is a subclass's: `_trade` (its exit code), `_report` and `_report_what_is_there`."""
 
     def __init__(self, run_dir: Path, console: Console, *, stop_deadline_s: float) -> None:
         self.run_dir = run_dir
@@ -88,6 +89,42 @@ class Family:
         self.stop = asyncio.Event()
         self.children: list[Child] = []
         self._stop_deadline_s = stop_deadline_s
+        self._result: tuple[dict[str, Any], int] | None = None
+
+    def whole(self) -> tuple[dict[str, Any], int]:
+        """From the first process to the report; (report, exit code). TickmakerError for what a
+        person can mend, after the report of what there is."""
+        try:
+            asyncio.run(self._run())
+        except KeyboardInterrupt:
+            if self._result is None:
+                raise
+        # All is written: one more Ctrl-C must not turn success into failure.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        assert self._result is not None
+        return self._result
+
+    async def _run(self) -> None:
+        self.heed_signals()
+        try:
+            code = await self._trade()
+        except TickmakerError:
+            await self.end()
+            self._report_what_is_there()
+            raise
+        finally:
+            await self.end()
+        self._result = self._report(code)
+
+    async def _trade(self) -> int:
+        raise NotImplementedError
+
+    def _report(self, code: int) -> tuple[dict[str, Any], int]:
+        raise NotImplementedError
+
+    def _report_what_is_there(self) -> None:
+        """After a failure: what else fails must not hide it."""
+        raise NotImplementedError
 
     def heed_signals(self) -> None:
         loop = asyncio.get_running_loop()

@@ -179,6 +179,9 @@ def verify(
     if not as_json and not result["signatures_checked"]:
         print("signatures_checked no: the run's key is not at hand, so messages were compared "
               "without their signatures")
+    if not as_json and result["cut_off"]:
+        print("cut_off: the engine was killed while it wrote that. Nothing that was sent is "
+              "missing: an order's record is whole before the order leaves")
     raise typer.Exit(EXIT_OK if result["identical"] else EXIT_FAILED)
 
 

@@ -140,10 +140,10 @@ def bench_recorder(
 def bench_capacity(
     counts: Annotated[
         str, typer.Option(help="Instruments, comma-separated.")
-    ] = "1,10,50,100,200,400",
+    ] = "10,50,100,200,400",
     rate: Annotated[int, typer.Option(min=1, help="Messages a second and instrument.")] = 20,
-    seconds: Annotated[float, typer.Option(min=0.5, help="Of a window.")] = 10.0,
-    rounds: Annotated[int, typer.Option(min=1)] = 3,
+    seconds: Annotated[float, typer.Option(min=0.5, help="Of a window.")] = 5.0,
+    rounds: Annotated[int, typer.Option(min=1)] = 2,
     recorder_at: Annotated[
         int, typer.Option(min=0, help="Instruments beside the recorder; 0: leave that out.")
     ] = 200,

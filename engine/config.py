@@ -2,6 +2,7 @@
 for money. The `core` table is checked a second time, in full, by fastcore.core_config.
 """
 
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
@@ -187,6 +188,7 @@ class AccountConfig(_Table):
     wanted: WantedAccount
     strangers: Literal["leave", "cancel", "halt"]  # orders and fills that are not ours
     dead_man_s: int = Field(ge=0, le=600)  # 0: not armed
+    late_per_min_max: int = Field(ge=0)  # 0: they are not sent, and that is all
     at_shutdown: Literal["keep", "flatten"]  # the positions
     feeds: Literal[1, 2]  # market-data connections that carry the same streams
     # Where the key came from, never the key: lets `tickmaker verify` find it again.
@@ -241,6 +243,9 @@ class EngineConfig(_Table):
     instruments: tuple[InstrumentConfig, ...] = Field(min_length=1, max_length=1_000)
     hedges: tuple[HedgeConfig, ...] = ()
 
+    def instruments_of(self, account: AccountConfig) -> list[InstrumentConfig]:
+        return [one for one in self.instruments if one.account == account.name]
+
 
 def load(document: dict[str, Any]) -> EngineConfig:
     """The configuration of `document`; TickmakerError names the first key that is wrong."""
@@ -254,6 +259,11 @@ def load(document: dict[str, Any]) -> EngineConfig:
             "Correct that key; README.md lists them all.",
             EXIT_USAGE,
         ) from None
+
+
+def ws_url_of(told: Mapping[str, str]) -> dict[str, str]:
+    """A local exchange's addresses, as its ready line has them, by the kinds of the adapters."""
+    return {kind.removeprefix("public_"): url for kind, url in told.items()}
 
 
 # Of a tape, which doesn't say in what its fees were paid: they are booked as quote.

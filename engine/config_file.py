@@ -25,6 +25,7 @@ from engine.config import (
     InstrumentConfig,
     Limits,
     WantedAccount,
+    ws_url_of,
 )  # fmt: skip
 from engine.config_hedge import hedges
 from engine.config_tables import WS_KINDS, AccountTable, FileTable
@@ -43,8 +44,6 @@ from fastcore.strategy import BUILTINS
 
 _BYTES_MAX = 8 << 20  # a thousand instruments have two of them
 _MASK_SEED_MAX = (1 << 63) - 1
-# Of the ready line, where they are not what the venue's adapter calls them.
-_READY_KINDS = {"public_linear": "linear", "public_spot": "spot"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +229,8 @@ def _account(
         name=table.name, venue=table.venue, rest_url=rest_url, ws_url=ws_url,
         ca_file=None if ca_file is None else _resolved(folder, ca_file),
         recv_window_ms=table.recv_window_ms, wanted=WantedAccount(**table.wanted.model_dump()),
-        strangers=table.strangers, dead_man_s=table.dead_man_s, at_shutdown=table.at_shutdown,
+        strangers=table.strangers, dead_man_s=table.dead_man_s,
+        late_per_min_max=table.late_per_min_max, at_shutdown=table.at_shutdown,
         feeds=2 if table.feeds == 2 else 1, credential=source,
     )  # fmt: skip
     if source["kind"] == "exchange_json" and not hosts.is_local(rest_url):
@@ -280,7 +280,7 @@ def _urls(
     """As given, or as the local exchange said; each of them checked."""
     key, sought, needed = where.key, where.sought, where.kinds
     kinds = WS_KINDS[table.venue]
-    told = {_READY_KINDS.get(kind, kind): url for kind, url in ready.get("ws_url", {}).items()}
+    told = ws_url_of(ready.get("ws_url", {}))
     rest_url = table.rest_url or ready.get("rest_url", "")
     ws_url = table.ws_url or {kind: told[kind] for kind in kinds if kind in told}
     if not rest_url:

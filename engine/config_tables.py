@@ -90,6 +90,10 @@ class AccountTable(Exact):
     dead_man_s: int = Field(
         ge=0, le=600, description="the venue cancels all after so long without us; 0: not armed"
     )
+    late_per_min_max: int = Field(
+        ge=0, description="orders of an instrument in a minute that were too late to be sent "
+        "(tick_to_order_us_max); more pull its quotes; 0: they do not"
+    )
     at_shutdown: Literal["keep", "flatten"] = Field(description="the positions")
     feeds: int = Field(ge=1, le=2, description="connections that carry the same market data")
     credential: KeySource = Field(description="where the key is; never the key")
@@ -146,7 +150,7 @@ class HedgeTable(Exact):
     )
     to: str = Field(
         pattern=UNITS,
-        description='how far from the target it is left, in base units: "0", or up to the band',
+        description='how far from the target it is left, in base units: "0", or under the band',
     )
     collar_ppm: int = Field(
         gt=0, lt=1_000_000,

@@ -58,9 +58,9 @@ def ready_line(path: Path) -> dict[str, Any]:
     for line in text.splitlines():
         try:
             document = json.loads(line)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             continue
-        if isinstance(document, dict) and "accounts" in document:
+        if isinstance(document, dict) and _is_ready(document):
             return document
     raise TickmakerError(
         f"{path} holds no ready line of the local exchange",
@@ -68,6 +68,17 @@ def ready_line(path: Path) -> dict[str, Any]:
         f"{path}",
         EXIT_USAGE,
     )
+
+
+def _is_ready(document: dict[str, Any]) -> bool:
+    """Addresses, where it has any, are texts: who reads them takes nothing else."""
+    urls, rest_url = document.get("ws_url", {}), document.get("rest_url", "")
+    ca_file = document.get("ca_file")
+    return (
+        "accounts" in document
+        and isinstance(urls, dict) and all(isinstance(url, str) for url in urls.values())
+        and isinstance(rest_url, str) and (ca_file is None or isinstance(ca_file, str))
+    )  # fmt: skip
 
 
 def from_ready_line(document: Mapping[str, Any], account: int, where: str) -> Credential:

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import json
 import secrets
-import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,16 +44,7 @@ class DemoOptions:
 def run_demo(options: DemoOptions) -> tuple[dict[str, Any], int]:
     """Run the demo; (report, exit code). TickmakerError for what a person can mend."""
     strategy = _check_options(options)
-    demo = _Demo(options, strategy, make_run_dir(options.runs_dir, "demo"))
-    try:
-        asyncio.run(demo.run())
-    except KeyboardInterrupt:
-        if demo.result is None:
-            raise
-    # All is written: one more Ctrl-C must not turn success into failure.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    assert demo.result is not None
-    return demo.result
+    return _Demo(options, strategy, make_run_dir(options.runs_dir, "demo")).whole()
 
 
 def _check_options(options: DemoOptions) -> Named:
@@ -74,20 +64,7 @@ class _Demo(Family):
         super().__init__(run_dir, console, stop_deadline_s=STOP_DEADLINE_S)
         self.options = options
         self.strategy = strategy
-        self.result: tuple[dict[str, Any], int] | None = None
         self.engine_cpu = own_cpu()
-
-    async def run(self) -> None:
-        self.heed_signals()
-        try:
-            code = await self._trade()
-        except TickmakerError:
-            await self.end()
-            self._report_what_is_there()
-            raise
-        finally:
-            await self.end()
-        self.result = self._report(code)
 
     async def _trade(self) -> int:
         self.say(f"run folder  {self.run_dir}")

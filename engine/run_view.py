@@ -22,6 +22,7 @@ AGAIN_S = 60.0  # until something is told again
 DENIED_S = 10.0  # a window of denials ...
 DENIED_MIN = 20  # ... in which so many are no accident
 ENDED = {"stopped"}
+UNDER_A_LOT = "the rest is under its lot"  # as the router says it; of every other plan
 _QUIET = {"step", "state", "quoting", "connection"}  # of these the screen shows what they mean
 _MEANING = dict(CODES.values())
 _NOT_SHOWN = {"event", "account", "instrument", "core", "what", "remedy"}
@@ -73,7 +74,8 @@ def _plan_words(line: Mapping[str, Any]) -> str:
     text = f"{who}{plan['side'].lower()} {plan['wanted']}: {', '.join(parts) or 'nowhere'}"
     if plan["unfilled"] != "0":
         text += f"; {plan['unfilled']} not now"
-    return text + "".join(f"; {venue}: {why}" for venue, why in plan["why_not"].items())
+    reasons = {venue: why for venue, why in plan["why_not"].items() if why != UNDER_A_LOT}
+    return text + "".join(f"; {venue}: {why}" for venue, why in reasons.items())
 
 
 def _fields(values: Mapping[str, Any]) -> str:
@@ -222,10 +224,12 @@ def plain(status: Mapping[str, Any], elapsed_s: float, denials: Denials) -> str:
     rows = status["instruments"]
     orders, fills = (sum(row[name] for row in rows.values()) for name in ("orders_sent", "fills"))
     states = _states(status, denials)
-    makers = {key: state for key, state in states.items() if state != "HEDGES"}
-    aside = {key: state for key, state in makers.items() if state != "QUOTING"}
+    aside = {key: state for key, state in states.items() if state not in ("QUOTING", "HEDGES")}
+    places = hedgers(status)
+    makers = [key for key, row in rows.items() if key not in places or resting(row)]
+    count = sum(states[key] == "QUOTING" for key in makers)
     text = (
-        f"{elapsed_s:8.1f} s  {len(makers) - len(aside)} of {len(makers)} quoting  "
+        f"{elapsed_s:8.1f} s  {count} of {len(makers)} quoting  "
         f"orders {orders:,}  fills {fills:,}"
     )
     for key in list(aside)[:ASIDE_MAX]:

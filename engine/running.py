@@ -10,7 +10,6 @@ import contextlib
 import json
 import re
 import secrets
-import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,16 +79,7 @@ def run_engine(options: RunOptions) -> tuple[dict[str, Any], int]:
     if not options.is_paper:  # which has accounts of its own
         refuse_held(loaded.config)
     run_dir = make_run_dir(loaded.runs_dir, loaded.config.name)
-    run = _Run(options, loaded, run_dir)
-    try:
-        asyncio.run(run.run())
-    except KeyboardInterrupt:
-        if run.result is None:
-            raise
-    # All is written: one more Ctrl-C must not turn success into failure.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    assert run.result is not None
-    return run.result
+    return _Run(options, loaded, run_dir).whole()
 
 
 def refuse_what_can_not_be_kept(loaded: LoadedConfig) -> None:
@@ -120,24 +110,11 @@ class _Run(Family):
         super().__init__(run_dir, console, stop_deadline_s=deadline_s)
         self.options = options
         self.loaded = loaded
-        self.result: tuple[dict[str, Any], int] | None = None
         self._count = len(loaded.config.instruments)
         self._repeats = Repeats()
         self._denials = Denials()
         self._recovered = 0  # fills, while it starts
         self._exchanges: dict[str, Child] = {}  # of a paper run, by account
-
-    async def run(self) -> None:
-        self.heed_signals()
-        try:
-            code = await self._trade()
-        except TickmakerError:
-            await self.end()
-            self._report_what_is_there()
-            raise
-        finally:
-            await self.end()
-        self.result = self._report(code)
 
     async def _trade(self) -> int:
         self.say(f"run folder  {self.run_dir}")
@@ -226,7 +203,7 @@ class _Run(Family):
             sys.stdout.flush()
         elif text := told(line):
             # Only what may come without end is told seldom; an error and a step come once.
-            if event in ("warning", "connection"):
+            if event in ("warning", "connection") or "hedge" in line:
                 text = self._repeats.passed(text, clock.monotonic_ns() / 1e9)
             if text:
                 self.say(text)

@@ -39,18 +39,18 @@ from fastcore.sync cimport Sync
 from fastcore.types cimport (
     CMD_HALT, CMD_RESUME, CMD_RESYNC, CMD_SHUTDOWN, CMD_START, CONN_MARKET, CONN_TRADE, CONN_USER,
     E_RANGE, E_STATE, EV_LISTEN_KEY_EXPIRED, EV_NONE, EV_SESSION, EV_SNAPSHOT, FEE_OTHER,
-    HALT_BOOK, HALT_CLOCK, HALT_DEAD_MAN, HALT_LEG, HALT_LINK, HALT_OPERATOR, HALT_RATE_LIMIT,
-    HALT_RECONCILING, HALT_SHUTDOWN, HALT_TRADE_STREAM, HALT_USER_STREAM, HALT_VENUE, OK,
-    ORD_CANCELED, ORD_FREE, ORD_PENDING_REPLACE, ORDER_REDUCE_ONLY, OWNER_RUN, OWNER_STRANGER,
-    SEND_LATE, SEND_PARTIAL, SEND_SENT, SIDE_BUY, SIDE_SELL, VERB_CANCEL, VERB_MODIFY,
-    VERB_PLACE, VERB_STATUS, KnownTrade, Out,
+    HALT_BOOK, HALT_CLOCK, HALT_DEAD_MAN, HALT_LATENCY, HALT_LEG, HALT_LINK, HALT_OPERATOR,
+    HALT_RATE_LIMIT, HALT_RECONCILING, HALT_SHUTDOWN, HALT_TRADE_STREAM, HALT_USER_STREAM,
+    HALT_VENUE, OK, ORD_CANCELED, ORD_FREE, ORD_PENDING_REPLACE, ORDER_REDUCE_ONLY, OWNER_RUN,
+    OWNER_STRANGER, SEND_LATE, SEND_PARTIAL, SEND_SENT, SIDE_BUY, SIDE_SELL, VERB_CANCEL,
+    VERB_MODIFY, VERB_PLACE, VERB_STATUS, KnownTrade, Out,
 )
 from fastcore.working cimport REASON_VENUE_QUERY, Order
 
 from fastcore import core_config
 from fastcore.account import value_e8
 
-cdef uint32_t CONDITIONS = HALT_DEAD_MAN | HALT_LINK | HALT_VENUE
+cdef uint32_t CONDITIONS = HALT_DEAD_MAN | HALT_LATENCY | HALT_LINK | HALT_VENUE
 
 cdef enum:
     SAMPLE_EVERY_NS = 100_000_000
@@ -353,7 +353,7 @@ cdef class Core(CoreSteps):
         return self._end(bits, now_ns)
 
     cdef int on_condition(self, uint32_t bit, bint is_on, ns_t now_ns) noexcept nogil:
-        """A reason of the edge to stand aside, HALT_DEAD_MAN, HALT_LINK or HALT_VENUE."""
+        """A reason of the edge to stand aside, one of CONDITIONS."""
         cdef uint32_t bits = self.halts.bits
         cdef int64_t word = bit
         if bit & ~CONDITIONS:
@@ -533,7 +533,7 @@ cdef class Core(CoreSteps):
     def condition(self, uint32_t bit, bint is_on, int64_t now_ns) -> int:
         """on_condition; ValueError for another bit."""
         if bit == 0 or bit & ~CONDITIONS:
-            raise ValueError(f"Expected HALT_DEAD_MAN, HALT_LINK or HALT_VENUE, was {bit}")
+            raise ValueError(f"Expected HALT_DEAD_MAN, _LATENCY, _LINK or _VENUE, was {bit}")
         return self.on_condition(bit, is_on, now_ns)
 
     def reference(self, tuple bid, tuple ask, int64_t position_lots, int64_t open_lots,

@@ -79,8 +79,9 @@ REASONS: dict[int, tuple[str, str]] = {
         "one, that the venue acknowledged within budgets.ack_ms_max",
         "itself: the stream is up anew; RECONCILING stays"),
     HALT_LATENCY: (
-        "latency over its budgets",
-        "itself"),
+        "more than the account's late_per_min_max orders within a minute were too late to be sent "
+        "(budgets.tick_to_order_us_max)",
+        "itself: a minute without one"),
     HALT_CLOCK: (
         "no measure of the venue's clock, or the venue refused a time stamp",
         "itself: the next measure"),

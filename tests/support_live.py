@@ -27,7 +27,7 @@ from engine.live.account import LiveAccount
 from engine.live.instrument import LiveInstrument
 from engine.session import Session
 from fastcore.journal import KIND, read_segment
-from fastcore.types import Halt
+from fastcore.types import Halt, Side
 
 EXAMPLES = Path(__file__).parents[1] / "deploy" / "examples"
 # A test machine may stall for longer than any budget that is worth having.
@@ -149,6 +149,30 @@ class Desk:
             instrument.close()
         for account in session.accounts:
             account.lock.release()
+
+
+def check_books(made: Desk, at: int, exchange: Exchange, key: str) -> None:
+    """Fills of the core are those of the exchange, and what it began with comes on top."""
+    numbers = made.numbers(at)
+    assert numbers["fills"] == len(exchange.core.fills_of(0, key))
+    assert numbers["position_lots"] - numbers["opening_lots"] == exchange.position_lots(key)
+    assert numbers["strangers"] == numbers["malformed"] == 0
+
+
+async def by_hand(
+    made: Desk, side: Side, lots: int, *, px_ticks: int | None = None, off_ticks: int = 0,
+    client_id: str = "hand-1", is_ioc: bool = True, at: int = 0,
+) -> None:  # fmt: skip
+    """Somebody else trades with the account's own key, at `px_ticks`, or `off_ticks` from what
+    stands on the other side."""
+    if px_ticks is None:
+        touch = "ask_px_ticks" if side is Side.BUY else "bid_px_ticks"
+        px_ticks = made.numbers(at)[touch] + off_ticks
+    account = made.account
+    await account.rest.call(account.adapter.place(
+        made.instruments[at].traded, client_id, side, px_ticks, lots, is_ioc=is_ioc,
+        is_reduce_only=False,
+    ))  # fmt: skip
 
 
 @asynccontextmanager

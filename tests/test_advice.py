@@ -54,3 +54,12 @@ def test_instruments_of_an_account_are_added_up(tmp_path: Path) -> None:
     text = text.replace("orders_per_min_max = 1200", "orders_per_min_max = 900")
     assert any("usdm: its 2 instruments may replace 16 quotes a second" in told
                for told in of_text(tmp_path / "engine.toml", text))  # fmt: skip
+
+
+def test_hedge_that_acts_faster_than_a_place_may_send_is_told(tmp_path: Path) -> None:
+    text = (USDM.parent / "local_hedge.toml").read_text()
+    assert not any("hedge" in told for told in of_text(tmp_path / "engine.toml", text))
+    fast = text.replace("pause_ms = 200", "pause_ms = 100")
+    (told,) = [one for one in of_text(tmp_path / "engine.toml", fast) if "hedge" in one]
+    assert told.startswith("hedge btc: it may act 10 times a second, but quoting.messages_per_s")
+    assert "bybit.bybit_linear.BTCUSDT is 5" in told

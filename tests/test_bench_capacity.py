@@ -2,16 +2,19 @@
 
 import json
 import struct
+from io import StringIO
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from bench import capacity, capacity_script, machine
 from engine.errors import TickmakerError
 from engine.exchange.instruments import synthetic, synthetic_one
 from engine.exchange.stack import VENUES, agent_markets
+from engine.report.bench_terminal import print_bench
 from fastcore.codec.binance_decode import Decoder
 from fastcore.types import EventKind
 
@@ -112,6 +115,16 @@ def test_doubling_is_held_against_few_instruments() -> None:
     assert capacity.doubles(table[3:]) == {"few_p99_us": None, "at": None}
 
 
+def test_carried_is_what_nothing_was_lost_at() -> None:
+    fine: dict[str, int] = {"gaps": 0, "malformed": 0, "late": 0}
+    rows = [{"instruments": count, "counts": dict(fine)} for count in (10, 50, 200, 10, 50, 200)]
+    assert capacity.carried(rows) == 200
+    rows[4]["counts"]["late"] = 1
+    assert capacity.carried(rows) == 10
+    rows[0]["counts"]["gaps"] = 1
+    assert capacity.carried(rows) == 0
+
+
 # -- RUN ---
 
 
@@ -140,6 +153,10 @@ def test_small_run_has_every_row(tmp_path: Path) -> None:
         assert told["venue"]["dry"] == 0
         assert told["counts"]["gaps"] == told["counts"]["malformed"] == 0
         assert told["venue"]["places"] >= told["counts"]["orders_sent"] > 0
-    assert len(result["recorder"]["beside"]) == len(result["recorder"]["stopped"]) == 2
+    assert len(result["recorder"]["beside"]) == len(result["recorder"]["stopped"]) == 3
+    assert 0 <= result["carried"] <= 12
+    shown = Console(file=StringIO(), width=120)
+    print_bench(result, shown)  # every target is one that it can hold a figure against
+    assert "recorder.p99_ratio" in shown.file.getvalue()  # type: ignore[attr-defined]
     assert sum(result["recorder"]["order_events_per_s"]) > 0
     assert {"doubles", "targets", "method", "machine", "commit"} <= result.keys()

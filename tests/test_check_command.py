@@ -152,6 +152,9 @@ def test_check_asks_the_venue_and_changes_nothing(
         code, document = checked(path, text.replace("BTCUSDT", "NONEUSDT"))
         assert code == EXIT_USAGE
         assert any("NONEUSDT" in problem for problem in document["problems"])
+        if venue == "binance_usdm":  # the others tell of nothing but what they are asked for
+            code, document = checked(path, text.replace("BTCUSDT", "BTCUSD"))
+            assert any("Did you mean BTCUSDT?" in problem for problem in document["problems"])
 
         code, document = checked(path, re.sub("taker_bp = .*", "taker_bp = 0.5", text))
         assert code == EXIT_USAGE

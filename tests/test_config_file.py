@@ -20,7 +20,7 @@ from engine.config import (
 from engine.config_file import LoadedConfig, config_sha256, limits_sha256, load_config
 from engine.config_tables import WantedTable
 from engine.config_text import line_numbers
-from engine.credentials import Credential, from_environment, from_file
+from engine.credentials import Credential, from_environment, from_file, ready_line
 from engine.errors import EXIT_UNSAFE, EXIT_USAGE, TickmakerError
 from engine.execution.planner import documented
 from engine.venues import adapter
@@ -105,6 +105,17 @@ def test_load_config_resolves_paths_by_the_files_folder(write: Write, tmp_path: 
     assert loaded.config.state_dir == tmp_path / "state"
     assert loaded.config.instruments[0].strategy_file == tmp_path / "mine.py"
     assert loaded.config.instruments[0].core.strategy == "user:quotes"
+
+
+@pytest.mark.parametrize("odd", [
+    {"ws_url": [1]}, {"ws_url": {"public": 1}}, {"ws_url": None}, {"rest_url": 5}, {"ca_file": 5},
+])  # fmt: skip
+def test_a_ready_line_of_other_things_is_none(tmp_path: Path, odd: dict[str, Any]) -> None:
+    path = tmp_path / "usdm.json"
+    whole = {"rest_url": "http://127.0.0.1:1", "ws_url": {}, "accounts": [], **odd}
+    path.write_text("[" * 100_000 + "\n" + json.dumps(whole) + "\n")
+    with pytest.raises(TickmakerError, match="no ready line"):
+        ready_line(path)
 
 
 def test_load_config_takes_addresses_from_the_exchanges_ready_line(write: Write) -> None:
@@ -220,7 +231,8 @@ def test_an_unknown_key_is_named_with_its_line_and_the_nearest_right_one(write: 
 def _required() -> list[str]:
     document = tomllib.loads(example())
     limits = [f"{key} = " for key in document["instrument"][0]["limits"]]
-    return [*limits, "strangers = ", "dead_man_s = ", "at_shutdown = ", "recv_window_ms = "]
+    return [*limits, "strangers = ", "dead_man_s = ", "late_per_min_max = ",
+            "at_shutdown = ", "recv_window_ms = "]
 
 
 @pytest.mark.parametrize("entry", _required())

@@ -201,10 +201,10 @@ def test_dead_man_that_is_not_confirmed_in_time_is_told() -> None:
     async def go() -> None:
         told: list[bool] = []
         rest = Asked()
-        one = dead_man(rest, told, 0.3, Switches())
+        one = dead_man(rest, told, 1.2, Switches())  # late after 0.8: more than a test's stalls
         await one.arm()
         keeping = asyncio.ensure_future(one.keep())
-        await asyncio.sleep(0.25)
+        await until(lambda: one.renewals >= 3)
         assert told == [True, False]
         rest.answers = [UnreachableError("no answer")] * 1_000
         await until(lambda: told[-1])

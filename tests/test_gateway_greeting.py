@@ -173,13 +173,17 @@ def test_pings_are_answered_and_fragments_left_to_the_core() -> None:
     venue.sock.close()
 
 
-def test_a_refusal_says_until_when_the_address_keeps_away() -> None:
-    the_plan = replace(plan(), retry_utc_ms=lambda payload: len(payload))
+def test_a_refusal_says_until_when_the_address_keeps_away_and_whether_our_clock_is_off() -> None:
+    the_plan = replace(
+        plan(), retry_utc_ms=lambda payload: len(payload),
+        is_clock=lambda payload: b"no" in payload,
+    )  # fmt: skip
 
     async def work(venue: Venue, upgraded: Upgraded) -> int:
         venue.send(frames('{"success":false,"ret_msg":"no"}'))
         with pytest.raises(GreetingRefusedError) as caught:
             await greet(upgraded, the_plan, "TRADE connection", 5.0)
+        assert caught.value.is_clock
         return caught.value.retry_utc_ms
 
     until_ms, venue = met(work)

@@ -10,6 +10,7 @@ from support_keeper import QUICK, BestBook, Rig, rigged
 
 from engine import clock
 from engine.errors import TickmakerError
+from engine.gateway import market
 from engine.gateway.greeting import GreetingRefusedError
 from engine.gateway.handshake import RefusedError
 from engine.gateway.keeper import Keeper
@@ -142,13 +143,38 @@ def test_ban_told_to_a_greeting_is_the_whole_addresss() -> None:
         async def refuse(*_: object) -> None:
             rig.plain.connect = connect  # type: ignore[method-assign]
             until_ms = rig.rest.utc_ns() // 1_000_000 + 500
-            raise GreetingRefusedError("TRADE connection: refused", "", until_ms)
+            raise GreetingRefusedError("TRADE connection: refused", "", until_ms, False)
 
         rig.plain.connect = refuse  # type: ignore[assignment, method-assign]
         keeper.drop("for the test")
         await rig.until(lambda: rig.budget.banned_until_ns)
         await rig.until(lambda: keeper.reconnects)
         assert clock.monotonic_ns() >= rig.budget.banned_until_ns
+
+    run(work)
+
+
+def test_logon_refused_for_its_time_stamp_has_the_clock_measured() -> None:
+    """With USER down no order leaves, so nothing else would show that the clock is off."""
+    async def work(rig: Rig) -> None:
+        keeper = await started(rig, rig.user())
+        connect = rig.plain.connect
+        is_measured = False
+
+        async def refuse(*args: object) -> None:
+            if not is_measured:
+                raise GreetingRefusedError("USER connection: refused", "", 0, True)
+            await connect(*args)  # type: ignore[arg-type]
+
+        async def measure() -> None:
+            nonlocal is_measured
+            is_measured = True
+
+        rig.plain.connect = refuse  # type: ignore[assignment, method-assign]
+        rig.rest.on_clock_refused = measure
+        keeper.drop("for the test")
+        await rig.until(lambda: keeper.reconnects)
+        assert keeper._slots[0].attempt == 1  # of the loss: it was no failure
 
     run(work)
 
@@ -337,9 +363,10 @@ def test_feed_without_its_first_snapshot_is_dropped() -> None:
         one = watch(rig, keeper, [])
         rig.adapter.snapshot = lambda instrument, among=1: None  # type: ignore[method-assign]
         watching = asyncio.ensure_future(one.keep())
+        up_ns = keeper.up_ns
         await rig.until(lambda: rig.of("down"))
         assert "new subscription" in rig.of("down")[0]["why"]
-        assert clock.monotonic_ns() > 0
+        assert clock.monotonic_ns() - up_ns > QUIET.first_s * 1e9  # it had its time
         watching.cancel()
 
     run(work)
@@ -467,7 +494,6 @@ def test_what_closes_while_it_is_replaced_is_not_missed() -> None:
         rig.fault("drop_all")
         await rig.until(lambda: keeper.reconnects >= 2)
         await rig.until(lambda: keeper.role.is_open)
-        assert len(rig.role(keeper).live) <= 2
 
     run(work)
 
@@ -509,6 +535,29 @@ def test_snapshot_that_is_throttled_waits_as_told() -> None:
         snapshots.want(0)
         await rig.until(lambda: rig.plain.snapshots)
         assert rig.server.counters.requests - before == 2
+        await snapshots.close()
+
+    run(work)
+
+
+def test_weight_of_an_engine_before_this_one_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Spot 101: a restarted engine held its first snapshots back for a minute, and its start-up
+    failed, though the venue's own minute was over within a second."""
+    monkeypatch.setattr(market, "HELD_S", 0.05)
+
+    async def work(rig: Rig) -> None:
+        keeper = await started(rig, rig.market())
+        snapshots = Snapshots(rig.link)
+        snapshots.add(0, rig.btc, keeper)
+        rig.plain.wanted.add(0)
+        rig.budget.learn(rig.budget.weight_max * 4 // 5, clock.monotonic_ns())
+        snapshots.want(0)
+        await rig.until(lambda: snapshots.last_error)
+        assert "held back for 6" in snapshots.last_error
+        await rig.until(lambda: rig.plain.snapshots)
+        rig.plain.wanted.clear()
         await snapshots.close()
 
     run(work)

@@ -5,7 +5,6 @@ import json
 import os
 import socket
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -375,13 +374,10 @@ def test_a_socket_among_many_was_empty_at_the_last_look_that_did_not_name_it(cro
     hot.poll(1)
     before_ns = clock.monotonic_ns()
     hot.poll(1)
-    after_ns = clock.monotonic_ns()
     venues[5].send(venues[5].text("one", "two"))
     spin(hot, lambda: roles[5].socket(0).messages == 2)
     first, _ = [r for r in read_segment(desks[5].segment) if r[1] == KIND["FRAME"]]
-    assert before_ns <= first[5] <= after_ns or first[5] > after_ns  # a later look was empty, too
-    assert first[5] <= clock.monotonic_ns()
-    assert first[5] >= before_ns
+    assert before_ns <= first[5] <= clock.monotonic_ns()
 
 
 def test_a_dead_socket_among_many_is_told_once_and_polled_no_more(crowd: Any) -> None:
@@ -419,14 +415,14 @@ def test_what_waits_to_be_sent_on_a_silent_socket_among_many_leaves(crowd: Any) 
 def test_every_core_of_many_has_its_timer(crowd: Any) -> None:
     hot, desks, _, _ = crowd
 
-    def timers(desk: Desk) -> list[int]:
-        return [r[4] for r in read_segment(desk.segment) if r[1] == KIND["TIMER"]]
+    def timers() -> list[int]:
+        return [sum(r[1] == KIND["TIMER"] for r in read_segment(desk.segment)) for desk in desks]
 
-    spin(hot, lambda: all(len(timers(desk)) >= 3 for desk in desks))
-    for desk in desks:
-        stamps = timers(desk)
-        gaps = [b - a for a, b in pairwise(stamps)]
-        assert min(gaps) >= 10_000_000 - 100_000
+    begun_ns, before = clock.monotonic_ns(), timers()
+    spin(hot, lambda: min(timers()) >= max(before) + 3)
+    # A stalled poll may bring two stamps close together: how many there are is what is bounded.
+    most = (clock.monotonic_ns() - begun_ns) // 10_000_000 + 1
+    assert max(after - was for was, after in zip(before, timers(), strict=True)) <= most
 
 
 def test_a_second_slot_that_is_never_used_has_no_memory() -> None:

@@ -12,6 +12,7 @@ from support_exchange import LINEAR, quiet_core
 from support_keeper import QUICK
 
 from engine import clock
+from engine.config import ws_url_of
 from engine.exchange.faults import Faulty
 from engine.exchange.server import ExchangeServer
 from engine.exchange.stack import VENUES, make_face
@@ -29,7 +30,7 @@ from engine.gateway.rest import RestClient, UnreachableError
 from engine.gateway.transport import HotTransport
 from engine.venues import adapter as adapter_of
 from engine.venues.base import OrderRow
-from fastcore.types import Conn, Side
+from fastcore.types import Conn, OrderState, Side
 
 CODECS = {"binance_usdm": "binance_usdm", "binance_spot": "binance_spot", "bybit": "bybit_linear"}
 PATIENCE_S = 10.0
@@ -45,7 +46,7 @@ class Account:
     def __init__(self, venue: str, server: ExchangeServer, ca_file: Path) -> None:
         self.server = server
         key = server.face.core.keys[0].keys[0]
-        ws_url = {kind.removeprefix("public_"): url for kind, url in server.ws_url.items()}
+        ws_url = ws_url_of(server.ws_url)
         self.adapter = adapter_of(
             SimpleNamespace(venue=venue, rest_url=server.rest_url, ws_url=ws_url,
                             recv_window_ms=5_000, dead_man_s=10),
@@ -164,10 +165,13 @@ async def use(account: Account) -> None:
     assert await calls.cancel_ours(btc, is_ours, 8.0) == 12
     assert [row.client_id for row in await calls.open_orders(btc)] == ["hand"]
     found = await calls.order(btc, "tm-3")
-    assert found is None or found.client_id == "tm-3"
+    assert found is not None
+    assert (found.client_id, found.state) == ("tm-3", OrderState.CANCELED)
     assert await calls.trades_since(btc, clock.wall_ns() - 60_000_000_000) == []
     assert await calls.balances()
-    assert await calls.position(btc) >= 0
+    held_e8 = account.server.face.core.accounts[0].balance_e8("BTC")
+    lots = held_e8 * btc.lots("1") // 10**8 if btc.venue == "binance_spot" else 0
+    assert await calls.position(btc) == lots
     told: list[bool] = []
     dead_man = DeadMan(account.rest, account.adapter, [btc], 10, told.append, rng=Random(1),
                        emit=account.emit)  # fmt: skip

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support_live import Desk, Exchange, desk, exchanges, written
+from support_live import Exchange, by_hand, check_books, desk, exchanges, written
 from support_session import run
 
 from engine.errors import EXIT_OK, EXIT_UNSAFE, TickmakerError
@@ -17,14 +17,6 @@ from engine.live.reconciler import ROUNDS_TO_TELL
 from fastcore.types import Command, Halt, Side
 
 USDM, BYBIT = "local_binance_usdm.toml", "local_bybit.toml"
-
-
-def check_books(made: Desk, at: int, exchange: Exchange, key: str) -> None:
-    """The core believes exactly what happened at the exchange."""
-    fills, numbers = exchange.core.fills_of(0, key), made.numbers(at)
-    assert numbers["fills"] == len(fills)
-    assert numbers["position_lots"] == exchange.position_lots(key)
-    assert numbers["strangers"] == numbers["malformed"] == 0
 
 
 # -- SEVERAL INSTRUMENTS, SEVERAL VENUES ---
@@ -72,16 +64,6 @@ def test_spot_quotes_and_stops(tmp_path: Path) -> None:
 
 
 # -- FROM ONE RUN TO THE NEXT ---
-
-
-async def by_hand(made: Desk, side: Side, lots: int, *, px_ticks: int, client_id: str = "hand-1",
-                  is_ioc: bool = True) -> None:  # fmt: skip
-    """Somebody else trades with the account's own key."""
-    account = made.account
-    await account.rest.call(account.adapter.place(
-        made.instruments[0].traded, client_id, side, px_ticks, lots,
-        is_ioc=is_ioc, is_reduce_only=False,
-    ))  # fmt: skip
 
 
 def test_crashed_run_is_taken_over_order_by_order_and_fill_by_fill(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from support_live import Desk, Exchange, desk, exchanges, written
+from support_live import Exchange, by_hand, desk, exchanges, written
 from support_session import run
 
 from engine.config_file import load_config
@@ -25,18 +25,6 @@ from engine.venues.base import AccountFacts, Call, Failure, Setting
 from fastcore.types import Side
 
 USDM, SPOT, BYBIT = "local_binance_usdm.toml", "local_binance_spot.toml", "local_bybit.toml"
-
-
-async def by_hand(made: Desk, side: Side, lots: int, *, off_ticks: int = 0,
-                  client_id: str = "hand-1", at: int = 0) -> None:  # fmt: skip
-    """Somebody takes with the account's own key."""
-    numbers = made.numbers(at)
-    px_ticks = numbers["ask_px_ticks" if side is Side.BUY else "bid_px_ticks"] + off_ticks
-    account = made.account
-    await account.rest.call(account.adapter.place(
-        made.instruments[at].traded, client_id, side, px_ticks, lots, is_ioc=True,
-        is_reduce_only=False,
-    ))  # fmt: skip
 
 
 def own_takes(exchange: Exchange, key: str) -> list[str]:
@@ -318,6 +306,10 @@ def test_hedge_mode_and_accounts_that_may_not_trade_are_refused() -> None:
     hedge = Stub(facts=AccountFacts("hedge", None, True))
     with pytest.raises(TickmakerError, match="in hedge mode") as caught:
         asyncio.run(facts._set_up(cast(Any, hedge)))
+    assert caught.value.exit_code == EXIT_USAGE
+    several = Stub(facts=AccountFacts("one_way", None, True, is_multi_assets=True))
+    with pytest.raises(TickmakerError, match="in multi-assets mode") as caught:
+        asyncio.run(facts._set_up(cast(Any, several)))
     assert caught.value.exit_code == EXIT_USAGE
     barred = Stub(facts=AccountFacts("one_way", None, False))
     with pytest.raises(TickmakerError, match="may not trade"):

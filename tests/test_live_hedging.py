@@ -16,7 +16,8 @@ import pytest
 from support_live import Desk, Exchange, desk, exchanges, written
 from support_session import run
 
-from engine.errors import EXIT_OK, EXIT_USAGE
+from bench import hedge
+from engine.errors import EXIT_OK, EXIT_UNSAFE, EXIT_USAGE
 from engine.exchange import book
 from engine.exchange.commands import Cancel, Place
 from engine.exchange.faults_schedule import fault
@@ -167,6 +168,9 @@ def test_fill_is_hedged_where_it_costs_least_after_fees(
             (logged,) = [line for line in lines if line["kind"] == "router"]
             assert (logged["hedge"], logged["plan"]) == ("btc", plan)
             assert not [line for line in made.heard.of("warning") if "hedge" in line]
+            measured = hedge.measure(tmp_path / "run")["btc"]
+            assert (measured["n"], measured["plans"]) == (1, 1)
+            assert 0 < measured["p50_ms"] < 60_000
             (row,) = build_report(tmp_path / "run")["what_happened"]["taken"]
             assert (row["why"], row["side"], row["wanted"]) == ("hedge btc", "BUY", "0.01")
             assert row["position"].startswith("9.99")
@@ -268,5 +272,22 @@ def test_hedge_that_can_not_be_kept_is_refused_before_anything_is_sent(tmp_path:
                 assert await made.task == EXIT_USAGE
                 (error,) = made.heard.of("error")
                 assert "hedge btc: between to and band are 0.000001" in error["what"]
+
+    run(work)
+
+
+def test_first_start_does_not_trade_away_what_is_held(tmp_path: Path) -> None:
+    """Of spot the wallet is the position: a target that does not know of it is a mistake."""
+
+    async def work() -> None:
+        async with street(tmp_path) as s:
+            path = config(tmp_path)
+            path.write_text(path.read_text().replace('target = "10"', 'target = "0"'))
+            async with desk(path, tmp_path / "run") as made:
+                assert await made.task == EXIT_UNSAFE
+                (error,) = made.heard.of("error")
+                assert "its instruments hold 10 (" in error["what"]
+                assert 'set target = "10"' in error["remedy"]
+                assert not any(venue.bought for venue in s.venues)
 
     run(work)

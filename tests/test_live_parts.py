@@ -11,19 +11,20 @@ import pytest
 
 from engine.config import Fees
 from engine.errors import EXIT_UNSAFE, TickmakerError
+from engine.execution.planner import FEEDS_MAX
 from engine.gateway import account_calls
 from engine.gateway.account_calls import AccountCalls
-from engine.live.account import FEEDS_MAX, feed_groups
+from engine.live.account import feed_groups
 from engine.live.coins import shared_coins
 from engine.live.facts import refuse_production
 from engine.live.instrument import JOURNALS_BYTES, MIB, LiveInstrument, segment_bytes
 from engine.live.lock import AccountLock, key_mark, same_keys
 from engine.live.pull import is_ours
-from engine.live.startup import PREVIOUS_MARGIN_NS, StartUp, dust_e8
+from engine.live.startup import PREVIOUS_MARGIN_NS, StartUp, dust_e8, possible_openings
 from engine.live.unfit import of_fees
 from engine.recorder.events_log import EventsLog
-from engine.venues.base import FeeRates, Instrument, OrderRow
-from fastcore.types import OrderState, Side
+from engine.venues.base import FeeRates, Instrument, OrderRow, TradeRow
+from fastcore.types import FeeAsset, OrderState, Side
 
 HOUR_NS = 3_600 * 10**9
 
@@ -104,6 +105,77 @@ def test_dust_is_what_the_wallet_holds_beside_whole_lots(total_e8: int, wanted: 
     assert dust_e8(made, {made.place: 5}, {"BTC": total_e8}) == wanted
     made.traded = spot("BTC", "USDT", "binance_usdm")
     assert dust_e8(made, {made.place: 5}, {"BTC": total_e8}) == 0
+
+
+def trades_of(*lots: int) -> list[TradeRow]:
+    return [
+        TradeRow("BTCUSDT", at, at, "", Side.BUY if one > 0 else Side.SELL, 100, abs(one), 0,
+                 FeeAsset.QUOTE, True, at, str(at))
+        for at, one in enumerate(lots, 1)
+    ]  # fmt: skip
+
+
+def test_possible_openings_are_those_between_two_looks_at_the_trades() -> None:
+    every = trades_of(5, -2, 3)
+    assert possible_openings(10, [], []) == {10}
+    assert possible_openings(10, every[:1], every[:1]) == {5}
+    assert possible_openings(10, every[:1], every) == {5, 7, 4}
+    assert possible_openings(10, [], every[::-1]) == {10, 5, 7, 4}
+
+
+class Busy:
+    """A venue where somebody buys between any two questions."""
+
+    def __init__(self, opening: int, dice: Random) -> None:
+        self.opening, self.dice, self.lots = opening, dice, list[int]()
+
+    def _trade(self) -> None:
+        self.lots += [self.dice.choice([1, 2, -1]) for _ in range(self.dice.randrange(1, 4))]
+
+    async def positions(self) -> dict[tuple[str, str], int]:
+        self._trade()
+        return {("binance_usdm", "BTCUSDT"): self.opening + sum(self.lots)}
+
+    async def trades_since(self, *_: object) -> list[TradeRow]:
+        self._trade()
+        return trades_of(*self.lots)
+
+
+def first_start(venue: Busy) -> list[int]:
+    """With what it opens."""
+    limits = SimpleNamespace(position_lots_max=1_000)
+    made: Any = object.__new__(LiveInstrument)
+    core = SimpleNamespace(limits=limits)
+    made.__dict__.update(
+        key="a", number=0, symbol="BTCUSDT", traded=spot("BTC", "USDT", "binance_usdm"),
+        config=SimpleNamespace(account="a", core=core), since_ns=0,
+    )
+    told: list[int] = []
+    hot = SimpleNamespace(opening=lambda _, lots: told.append(lots))
+    stage: Any = SimpleNamespace(hot=hot, log=None, emit=lambda *_, **__: None)
+    account: Any = SimpleNamespace(name="a", calls=venue, utc_ns=lambda: 7)
+    asyncio.run(StartUp(stage, [account], [made])._adopt(account, [made]))
+    return told
+
+
+def test_first_start_finds_its_opening_while_somebody_trades_all_the_time() -> None:
+    refused = 0
+    for seed in range(50):
+        try:
+            assert first_start(Busy(40, Random(seed))) == [40]
+        except TickmakerError:
+            refused += 1
+    assert refused < 10
+
+
+def test_first_start_is_refused_where_no_reading_tells() -> None:
+    """Whatever he buys he sells again: each reading fits two openings."""
+    venue = Busy(40, Random(1))
+    venue.dice = cast(Any, SimpleNamespace(
+        randrange=lambda *_: 1, choice=lambda _: -1 if len(venue.lots) % 2 else 1))  # fmt: skip
+    with pytest.raises(TickmakerError, match="somebody trades a all the time") as caught:
+        first_start(venue)
+    assert "stop that" in caught.value.remedy
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,13 @@ one account's budget over several cores, and the weight that books take."""
 
 import asyncio
 import re
-import time
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from support_live import Desk, Exchange, desk, exchanges, written
+from support_live import Desk, Exchange, by_hand, check_books, desk, exchanges, written
 from support_session import run
 
 from engine import clock
@@ -32,16 +31,6 @@ VENUES = {
     "binance_usdm": (USDM, ["BTCUSDT"]), "binance_spot": (SPOT, ["BTCUSDT"]),
     "bybit": (BYBIT, ["linear/BTCUSDT", "spot/BTCUSDT"]),
 }  # fmt: skip
-
-
-def check_books(made: Desk, at: int, exchange: Exchange, key: str) -> None:
-    """Fills of the core are those of the exchange, and what it began with comes on top."""
-    numbers = made.numbers(at)
-    assert numbers["fills"] == len(exchange.core.fills_of(0, key))
-    assert numbers["position_lots"] - numbers["opening_lots"] == exchange.position_lots(key)
-    assert numbers["strangers"] == numbers["malformed"] == 0
-
-
 # The local exchange's accounts hold ten coins, and what is held counts as exposure.
 RICH = {"exposure_e8_max": "200_000_000_000_000", "position_lots_max": "20_000_000",
         "exposure_max": "20_000_000_000_000"}  # fmt: skip
@@ -76,15 +65,6 @@ def test_session_over_https_and_wss_trusts_the_file_that_it_is_told(
 # -- TWO CATEGORIES OF ONE SYMBOL ---
 
 
-async def by_hand(made: Desk, at: int, lots: int) -> None:
-    """Somebody buys with the account's own key."""
-    numbers, account = made.numbers(at), made.account
-    await account.rest.call(account.adapter.place(
-        made.instruments[at].traded, f"hand-{time.monotonic_ns()}", Side.BUY,
-        numbers["ask_px_ticks"] + 100, lots, is_ioc=True, is_reduce_only=False,
-    ))  # fmt: skip
-
-
 async def free(made: Desk) -> None:
     """Both may quote; that both do at one moment is more than Bybit's ten messages a second
     leave."""
@@ -104,7 +84,8 @@ def test_linear_and_spot_of_one_symbol_are_two_positions(tmp_path: Path) -> None
                     for at, lots in ((0, 20), (1, 20_000)):
                         await free(made)
                         fills = made.numbers(at)["fills"]
-                        await by_hand(made, at, lots)
+                        await by_hand(made, Side.BUY, lots, off_ticks=100, at=at,
+                                      client_id=f"hand-{tag}-{at}")  # fmt: skip
                         while made.numbers(at)["fills"] == fills:
                             await made.until(lambda: True)
                             await asyncio.sleep(0.01)

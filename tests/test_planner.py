@@ -55,7 +55,7 @@ def planned(
     }
     facts = {}
     for account in config.accounts:
-        own = [instruments[one.key] for one in config.instruments if one.account == account.name]
+        own = [instruments[one.key] for one in config.instruments_of(account)]
         facts[account.name] = change(venue_facts(adapter(account, "k", "s"), own))
     return plan(config, instruments, facts)
 

@@ -186,7 +186,6 @@ def test_a_dead_feed_costs_the_quotes_in_seconds__cryptofeed_223__cryptofeed_715
     quiet, patience = Quiet(), Patience()
     assert quiet.silent_s + quiet.confirm_s + 2 * quiet.turn_s <= 10.0
     assert patience.silent_s + patience.answer_s + patience.turn_s <= 15.0
-    assert desk.now_ns > age_ms * MS
 
 
 # -- STORMS ---

@@ -20,7 +20,7 @@ from engine.errors import EXIT_FAILED, EXIT_OK, EXIT_UNSAFE, EXIT_USAGE, Tickmak
 from engine.exchange.face import HttpRequest
 from engine.exchange.keys import derive_keys
 from engine.gateway import clocksync
-from engine.gateway.parent import Input, Output
+from engine.gateway.parent import LINE_BYTES_MAX, Input, Output
 from engine.live import shutdown
 from engine.live.local import ACCOUNT, local_engine
 from fastcore.types import Command, Conn, Halt, OrderState
@@ -131,9 +131,7 @@ def test_with_user_lost_what_rests_is_pulled_and_proved_over_rest(
                            for event in asked)  # fmt: skip
 
             await rig.until(lambda: reads() > 0)
-            async with asyncio.timeout(PATIENCE_S):
-                while rig.server.face.core.open_orders(0, "BTCUSDT"):
-                    await asyncio.sleep(0.01)
+            await rig.until(lambda: not rig.server.face.core.open_orders(0, "BTCUSDT"))
             assert rig.account.is_trade_up
             assert rig.proxy.accepted.count(Conn.TRADE) == 1
             server: Any = rig.server
@@ -439,6 +437,26 @@ def test_stop_line_or_the_end_asks_for_a_stop(data: bytes) -> None:
             os.close(writing)
 
     asyncio.run(work())
+
+
+@pytest.mark.parametrize("fields", [
+    {"what": "x" * 9_000, "remedy": "stop"}, {"what": "\ud800\u3002" * 9_000, "remedy": "stop"},
+    {"what": "x" * 3_000, "remedy": "stop", "why": "y" * 3_000},
+    {"what": "x", "remedy": "stop", "plan": list(range(9_000))},
+    {"what": "x" * 900, "remedy": "stop", "path": Path("x")},
+])  # fmt: skip
+def test_a_line_that_is_too_long_is_cut_and_stays_a_line(fields: dict[str, Any]) -> None:
+    """The parent dropped it: no divergence of many strangers' fills was ever told."""
+    reading, writing = os.pipe()
+    output = Output(writing)
+    output.emit("divergence", **fields)
+    data = os.read(reading, 65536)
+    told = json.loads(data)
+    assert len(data) <= LINE_BYTES_MAX
+    assert (told["event"], told["remedy"]) == ("divergence", "stop")
+    assert told["what"][:30].rstrip(".") == fields["what"][:30]
+    os.close(reading)
+    os.close(writing)
 
 
 def test_output_drops_what_a_full_pipe_does_not_take_and_notices_a_closed_one() -> None:

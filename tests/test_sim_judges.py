@@ -120,6 +120,12 @@ def test_an_honest_run_has_no_breach(tmp_path: Path) -> None:
 
 OTHER = LEDGER | {"fills": [LEDGER["fills"][0], LEDGER["fills"][0] | {"seq": 9, "trade_id": 7}]}
 TWICE = LEDGER | {"fills": [LEDGER["fills"][0], LEDGER["fills"][0] | {"seq": 9}]}
+SENT = LEDGER["sends"][0]
+SENT_TWICE = LEDGER | {"sends": [SENT, SENT | {"seq": 9, "out_seq": 1}]}
+ELSEWHERE = LEDGER | {"instruments": [
+    LEDGER["instruments"][0],
+    LEDGER["instruments"][0] | {"core": 1, "key": "x", "symbol": "XUSDT"},
+]}  # fmt: skip
 OWN = {"intent_id": 1, "state": OrderState.NEW}
 LIES: list[tuple[str, Rows, list[Record], LastWords]] = [
     ("no ledger has its intent", LEDGER | {"sends": [], "orders": []}, TRUTH, WORDS),
@@ -133,6 +139,11 @@ LIES: list[tuple[str, Rows, list[Record], LastWords]] = [
     ("is_maker was", altered("fills", is_maker=0), TRUTH, WORDS),
     ("owner was run", altered("fills", owner=2), TRUTH, WORDS),
     ("venue_order_id was", altered("fills", venue_order_id=5), TRUTH, WORDS),
+    ("client_id was", altered("fills", intent_id=2), TRUTH, WORDS),
+    ("px_ticks was", altered("fills", px_ticks=PX + 1), TRUTH, WORDS),
+    (f"is {ORDER}, its ledger says 5", altered("orders", venue_order_id=5), TRUTH, WORDS),
+    ("was sent twice", SENT_TWICE, TRUTH, WORDS),
+    ("which is not traded here", ELSEWHERE, TRUTH, WORDS),
     ("is booked twice", TWICE, TRUTH, WORDS),
     ("never happened", OTHER, TRUTH, WORDS),
     ("is in no ledger", LEDGER | {"fills": []}, TRUTH, WORDS),
@@ -175,12 +186,25 @@ NEXT: Rows = {
     "openings": [{"seq": 1, "core": 0, "ts_ns": 1, "position_lots": LOTS}],
     "engine_events": [CONTINUED, LEDGER["engine_events"][0]],
 }
-QUIET = NUMBERS | {"cash_ticks_lots": 0, "fees_e8": 0, "fills": 0}
+QUIET = NUMBERS | {"cash_ticks_lots": -PX * LOTS - 5, "fees_e8": 0, "fills": 0}  # half ticks
 LATER = LastWords({"BTCUSDT": QUIET}, 0, 0)
 
 
 def test_a_run_goes_on_where_the_one_before_it_ended(tmp_path: Path) -> None:
     assert judge(tmp_path, LEDGER, NEXT, words=LATER) == []
+
+
+@pytest.mark.parametrize("cash", [0, PX * LOTS, -PX * LOTS - 4])
+def test_what_an_opening_is_worth_is_some_price_of_all_of_it(cash: int, tmp_path: Path) -> None:
+    words = LastWords({"BTCUSDT": QUIET | {"cash_ticks_lots": cash}}, 0, 0)
+    breaches = judge(tmp_path, LEDGER, NEXT, words=words)
+    assert any("cash_ticks_lots is" in breach for breach in breaches), breaches
+
+
+def test_a_divergence_that_a_person_was_told_of_is_named(tmp_path: Path) -> None:
+    told = [{"seq": 1, "kind": "divergence", "text": "", "detail": "{}"}]
+    (breach,) = judge(tmp_path, LEDGER | {"engine_events": LEDGER["engine_events"] + told})
+    assert breach == "1 divergences were told to a person"
 
 
 def test_a_run_that_begins_with_anything_else_is_named(tmp_path: Path) -> None:
@@ -213,6 +237,14 @@ def test_a_run_that_never_started_is_no_link_of_the_chain(tmp_path: Path) -> Non
     third = NEXT | {"openings": LEDGER["openings"], "fills": [late]}
     words = LastWords({"BTCUSDT": NUMBERS}, 0, 0)
     assert judge(tmp_path, first, failed, third, words=words) == []
+
+
+def test_a_run_that_never_started_may_not_book_what_never_happened(tmp_path: Path) -> None:
+    made_up = LEDGER["fills"][0] | {"trade_id": 7}
+    failed = NEXT | {"engine_events": [], "openings": LEDGER["openings"], "fills": [made_up]}
+    third = NEXT | {"engine_events": [CONTINUED, LEDGER["engine_events"][0]]}
+    breaches = judge(tmp_path, LEDGER, failed, third, words=LATER)
+    assert any("of run 1, which never started, never" in breach for breach in breaches), breaches
 
 
 # -- QUOTES WHILE HALTED ---

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -85,6 +86,37 @@ def test_a_killed_engine_starts_again_and_owns_what_it_did(venue: str, moment: s
     # One whose moment did not come in time falls at any.
     assert moment in [line["moment"] for line in outcome.lines if line["event"] == "killed"]
     assert [line.get("life", 0) for line in outcome.lines if line["event"] == "quoting"][-1] == 2
+
+
+@pytest.mark.parametrize("venue", VENUES)
+@pytest.mark.parametrize("again", ["3ms", "400ms"])
+def test_a_killed_engine_is_killed_again_while_it_starts(venue: str, again: str) -> None:
+    """Somebody trades all the time; once more it is killed in the first start of all."""
+    faults = (
+        engine_fault("kill", "2ms", for_="500ms"),
+        engine_fault("hand", "5s", for_="6s", per_s=3.0),
+        engine_fault("kill", "6s", for_="800ms", again=again),
+    )
+    outcome = run_seed(2, Plan(engine=faults), Scenario(venue, 30.0))
+    assert outcome.breaches == []
+    assert (outcome.figures["kills"], outcome.figures["lives"]) == (3, 4)
+    started = [line.get("life", 0) for line in outcome.lines if line["event"] == "started"]
+    assert started[-1] == 3
+
+
+@pytest.mark.parametrize("venue", VENUES)
+@pytest.mark.parametrize("killed", ["0s", "1ms"])
+def test_a_stopped_engine_goes_on_even_if_it_was_killed_meanwhile(
+    venue: str, killed: str
+) -> None:
+    stop = engine_fault("stop", "6s", for_="500ms", killed=killed)
+    outcome = run_seed(3, Plan(engine=(stop,)), Scenario(venue, 30.0))
+    assert outcome.breaches == []
+    assert (outcome.figures["stops"], outcome.figures["lives"]) == (1, 2)
+    stopped = [line for line in outcome.lines if line["event"] == "stopped"]
+    # Killed in time, the first of them told nothing any more.
+    assert [line["open_orders_at_venue"] for line in stopped] == [0] * (1 + (killed == "0s"))
+    assert outcome.figures["kills"] == (killed != "0s")
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])
@@ -223,6 +255,36 @@ class Liar:
         ]  # fmt: skip
 
 
+class Painter(Liar):
+    """Every size of the market is another."""
+
+    def step(self, event: Event, t_ns: int) -> list[Action]:
+        return [
+            action._replace(text=SIZE.sub('\\1"0.777"', action.text))
+            if isinstance(action, WsSend) and '"stream"' in action.text else action
+            for action in self._face.step(event, t_ns)
+        ]  # fmt: skip
+
+
+SIZE = re.compile(r'("[BA]":|\["[0-9.]+",)"(?!0\.0*"|0")[0-9.]+"')
+
+
+def test_an_engine_that_believes_in_another_market_is_named() -> None:
+    def lying(venue: str, core: Core) -> Face:
+        return Painter(make_face(venue, core))
+
+    outcome = run_seed(4, NOTHING, USDM, lying)
+    assert any("never saw the market as it is" in one for one in outcome.breaches)
+
+
+def test_an_engine_that_quotes_nothing_in_peace_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    from engine.sim import peace
+
+    monkeypatch.setattr(peace, "OURS", re.compile("nobody"))
+    outcome = run_seed(4, NOTHING, USDM)
+    assert any("had no order at the venue" in one for one in outcome.breaches)
+
+
 def test_a_lie_about_fees_is_named() -> None:
     def lying(venue: str, core: Core) -> Face:
         return Liar(make_face(venue, core))
@@ -275,8 +337,19 @@ def test_swarms_differ_by_seed_and_end_before_the_calm() -> None:
     kinds = {fault.kind for plan in plans for fault in plan.faults}
     assert kinds > {*WIRE_KINDS, *ENGINE_KINDS}
     for plan in plans:
-        for fault in plan.faults:
-            assert 3.0e9 <= fault.at_ns <= 40e9
+        early = [fault for fault in plan.faults if fault.at_ns < 3e9]
+        assert len(early) <= 1  # a kill while the first engine starts
+        assert all(fault.kind == "kill" for fault in early)
+        assert all(fault.at_ns + fault.window_ns <= 40e9 for fault in plan.engine)
+        assert all(fault.at_ns <= 40e9 for fault in plan.faults)
+    lives = [fault for plan in plans for fault in plan.engine]
+    assert any(fault.again_ns for fault in lives if fault.kind == "kill")
+    assert {bool(fault.killed_ns) for fault in lives if fault.kind == "stop"} == {True, False}
+    assert any(
+        hand.at_ns <= kill.at_ns <= hand.at_ns + hand.window_ns
+        for plan in plans for hand in plan.engine for kill in plan.engine
+        if (hand.kind, kill.kind) == ("hand", "kill")
+    )  # fmt: skip
     assert str(swarm(5, 60.0, "bybit")) == str(swarm(5, 60.0, "bybit"))
 
 

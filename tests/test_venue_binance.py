@@ -11,7 +11,7 @@ from engine.errors import TickmakerError
 from engine.exchange.keys import derive_keys
 from engine.venues import adapter, hosts
 from engine.venues.base import Call, Instrument, Said
-from engine.venues.binance_answers import reader, retry_utc_ms
+from engine.venues.binance_answers import is_clock_refused, reader, retry_utc_ms
 from engine.venues.binance_sign import Credential
 from engine.venues.binance_spot import BinanceSpot
 from engine.venues.binance_usdm import BinanceUsdm
@@ -197,6 +197,17 @@ def test_retry_after_is_read_in_every_form_that_http_allows(told: str, wait_s: f
 def test_refused_logon_may_tell_a_ban(frame: object, until_ms: int) -> None:
     assert retry_utc_ms(json.dumps(frame).encode()) == until_ms
     assert retry_utc_ms(b"{") == 0
+
+
+@pytest.mark.parametrize(("frame", "is_clock"), [
+    ({"id": "user", "status": 400, "error": {"code": -1021, "msg": "Timestamp"}}, True),
+    ({"id": "user", "status": 401, "error": {"code": -2015, "msg": "Invalid API-key"}}, False),
+    ({"id": "user", "status": 200, "result": {}}, False),
+    ([], False),
+])  # fmt: skip
+def test_refused_logon_says_whether_it_is_our_clock(frame: object, is_clock: bool) -> None:
+    assert is_clock_refused(json.dumps(frame).encode()) is is_clock
+    assert not is_clock_refused(b"{")
 
 
 def test_a_date_without_the_answers_own_date_says_nothing() -> None:

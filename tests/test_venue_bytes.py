@@ -10,7 +10,7 @@ from test_venue_bybit_rows import EXECUTION, body, instrument
 from engine.errors import TickmakerError
 from engine.gateway.clocksync import ClockSync
 from engine.gateway.rest import RestClient, VenueError
-from engine.venues import binance_rows, bybit_rows, bybit_sign
+from engine.venues import binance_rows, bybit_calls, bybit_rows, bybit_sign
 from engine.venues.base import Best, PositionRow, Said
 from engine.venues.bybit_trades import SPAN_MS, Window
 from fastcore.types import Side
@@ -109,6 +109,15 @@ def test_an_execution_of_nothing_is_told_and_not_booked(wrong: dict[str, str]) -
     row = {**EXECUTION, "symbol": "BTCUSDT", "execPrice": "95900.1", **wrong}
     (found,), _ = Window(0, SPAN_MS).read(body(row), instrument())
     assert not found.is_whole
+
+
+@pytest.mark.parametrize("symbol", [None, 1, []])
+def test_a_row_without_a_symbol_is_not_passed_over(symbol: Any) -> None:
+    """It may be an order of ours, whose end is then proved by an answer that names it."""
+    row = {**EXECUTION, "symbol": symbol}
+    for read in (Window(0, SPAN_MS).read, bybit_calls.orders_of):
+        with pytest.raises(ValueError, match="text in symbol"):
+            read(body(row), instrument())
 
 
 @pytest.mark.parametrize("key", ["", 1, None, "a b", "a#b", "\ud800", "a" * 257, "a/b"])

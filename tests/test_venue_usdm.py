@@ -15,7 +15,16 @@ from engine.exchange.binance.usdm import BinanceUsdm as Face
 from engine.exchange.book import Side as CoreSide
 from engine.exchange.commands import SetState
 from engine.exchange.terms import MarketState
-from engine.venues.base import Best, Call, FeeRates, KeyFacts, PositionRow, TradeRow, Wanted
+from engine.venues.base import (
+    AccountFacts,
+    Best,
+    Call,
+    FeeRates,
+    KeyFacts,
+    PositionRow,
+    TradeRow,
+    Wanted,
+)  # fmt: skip
 from engine.venues.binance_usdm import BinanceUsdm
 from fastcore.types import FeeAsset, OrderState, Side
 
@@ -123,8 +132,14 @@ def test_account_facts_and_fees(wire, venue, btc):
     finer = {"symbol": "BTCUSDT", "makerCommissionRate": "-0.0000129",
              "takerCommissionRate": "0.0000121"}  # fmt: skip
     assert venue.fees(btc).read(finer) == FeeRates(-12, 13)  # rounded against us
-    hedged = {"canTrade": True, "dualSidePosition": True}
-    assert venue.account_facts().read(hedged).position_mode == "hedge"
+    assert not facts.is_multi_assets
+    # The documentation's sample (USD-M, Futures Account Configuration), both modes set.
+    told = {"feeTier": 0, "canTrade": True, "canDeposit": True, "canWithdraw": True,
+            "dualSidePosition": True, "updateTime": 0, "multiAssetsMargin": True,
+            "tradeGroupId": -1}  # fmt: skip
+    assert venue.account_facts().read(told) == AccountFacts("hedge", None, True, True)
+    single = told | {"dualSidePosition": False, "multiAssetsMargin": False}
+    assert venue.account_facts().read(single) == AccountFacts("one_way", None, True, False)
 
 
 def test_settings_are_brought_about_or_are_so_already(wire, venue, btc):

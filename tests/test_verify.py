@@ -107,6 +107,45 @@ def test_a_journal_without_its_tail_is_not_identical(tmp_path: Path, segment: by
     assert "ends before" in result["first_difference"]
 
 
+def published(segment: bytes) -> list[tuple[int, int]]:
+    """(where it begins, its number) of each record."""
+    return [(record[0], record[3]) for record in read_segment(segment)]
+
+
+@pytest.mark.parametrize("written", [8, 40, 60])
+def test_a_record_torn_by_a_kill_is_told_and_is_no_difference(
+    tmp_path: Path, segment: bytes, written: int
+) -> None:
+    """Its first word is stored last: so many bytes of it, and that is zero."""
+    at = published(segment)[-1][0]
+    torn = bytearray(segment[:at].ljust(len(segment), b"\0"))
+    torn[at + 8 : at + written + 8] = b"\x5a" * written
+    result = verify_run(save(tmp_path, bytes(torn)))
+    assert result["identical"] is True
+    assert f"ends in {written + 8} bytes" in result["cut_off"]
+    assert "desk/000000.jnl" in result["cut_off"]
+
+
+def test_a_run_killed_between_an_input_and_its_records_is_no_difference(
+    tmp_path: Path, segment: bytes
+) -> None:
+    first_out = records(segment, KIND["OUT"])[0][0]
+    at = next(offset for offset, seq in published(segment) if seq == first_out)
+    result = verify_run(save(tmp_path, segment[:at].ljust(len(segment), b"\0")))
+    assert result["identical"] is True
+    assert "were not written any more" in result["cut_off"]
+
+
+def test_a_record_that_only_looks_unwritten_is_damage(tmp_path: Path, segment: bytes) -> None:
+    at = published(segment)[-3][0]
+    damaged = bytearray(segment)
+    damaged[at : at + 8] = bytes(8)
+    result = verify_run(save(tmp_path, bytes(damaged)))
+    assert result["identical"] is False
+    assert "damaged" in result["first_difference"]
+    assert result["cut_off"] is None
+
+
 def test_an_order_hash_is_compared_when_the_key_is_known(tmp_path: Path, segment: bytes) -> None:
     seq, payload = records(segment, KIND["OUT"])[0]
     head = list(OUT_HEADER.unpack_from(payload))

@@ -41,7 +41,7 @@ def warnings(config: EngineConfig) -> list[str]:
     for one in config.instruments:
         told += [f"{one.key}: {text}" for text in _of_instrument(one)]
     for account in config.accounts:
-        own = [one for one in config.instruments if one.account == account.name]
+        own = config.instruments_of(account)
         wanted = sum(_quotes_per_s(one) for one in own)
         left = min(_left_per_s(one, "account_") for one in own)
         if len(own) > 1 and wanted > left:
@@ -50,6 +50,15 @@ def warnings(config: EngineConfig) -> list[str]:
                 f"second, the account's limits leave {left:.3g}. Raise quoting.requote_ms, or "
                 "lower quoting.messages_per_s_max."
             )
+    for hedge in config.hedges:
+        for one in config.instruments:
+            most = one.core.quoting.messages_per_s_max
+            if one.key in hedge.on and 1_000 / hedge.pause_ms > most:
+                told.append(
+                    f"hedge {hedge.name}: it may act {1_000 / hedge.pause_ms:.3g} times a second, "
+                    f"but quoting.messages_per_s_max of {one.key} is {most}: what is over that "
+                    "waits. Raise pause_ms, or that."
+                )
     return told
 
 

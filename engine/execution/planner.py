@@ -21,7 +21,9 @@ from engine.venues.base import Adapter, Call, Instrument
 from engine.venues.bybit_rows import OPEN_ORDERS_MAX, ORDERS_PER_S_MAX
 from engine.venues.hosts import host_of
 
-COMPARE_EVERY_S = 30.0  # every instrument with its venue (live/reconciler.py), or seldomer:
+# What the live engine and its gateway do: the former takes these from here, what is the latter's
+# own is held against it by tests/test_planner.py.
+COMPARE_EVERY_S = 30.0  # every instrument with its venue, or seldomer:
 COMPARE_SHARE = 0.2  # it may spend so much of an address's weight
 COMPARE_S_MAX = 300.0  # a divergence that stays unseen for longer is no comparison
 DEAD_MAN_RENEW_SHARE = 1 / 3  # of its time, from one renewal to the next (gateway/deadman.py)
@@ -105,7 +107,7 @@ def plan(
     rows: list[Row] = []
     problems: list[str] = []
     for account in config.accounts:
-        own = [one for one in config.instruments if one.account == account.name]
+        own = config.instruments_of(account)
         rows += _order_rows(account, own, instruments)
         rows.append(Row(
             "seconds of a recovery, at the venue's pace", account.name,
@@ -322,9 +324,8 @@ def _address_rows(
 def _connections(account: AccountConfig, fact: VenueFacts, config: EngineConfig) -> int:
     """Order entry, user data, and what market data takes."""
     counts: dict[str, int] = {}  # by category
-    for one in config.instruments:
-        if one.account == account.name:
-            counts[one.core.venue] = counts.get(one.core.venue, 0) + 1
+    for one in config.instruments_of(account):
+        counts[one.core.venue] = counts.get(one.core.venue, 0) + 1
     market = sum(
         math.ceil(count / min(math.ceil(count / FEEDS_MAX), fact.market_instruments_max))
         for count in counts.values()

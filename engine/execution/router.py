@@ -81,20 +81,20 @@ class Plan:
         """For the log line `{"event":"plan", ...}`: numbers as decimal texts."""
         return {
             "side": self.side.name,
-            "wanted": _text(self.wanted),
-            "unfilled": _text(self.unfilled),
-            "reference": _text(self.reference),
+            "wanted": decimal_text(self.wanted),
+            "unfilled": decimal_text(self.unfilled),
+            "reference": decimal_text(self.reference),
             "collar_ppm": self.collar_ppm,
             "reduce_only": self.is_reduce_only,
             "slices": [
                 {
                     "venue": one.venue,
-                    "qty": _text(one.qty),
+                    "qty": decimal_text(one.qty),
                     "qty_lots": one.qty_lots,
-                    "px": _text(one.px),
+                    "px": decimal_text(one.px),
                     "px_ticks": one.px_ticks,
-                    "notional": _text(one.notional),
-                    "fee": _text(one.fee),
+                    "notional": decimal_text(one.notional),
+                    "fee": decimal_text(one.fee),
                 }
                 for one in self.slices
             ],
@@ -274,9 +274,11 @@ class _Walk:
                 qty = _decimal(size, self._places.qty)
                 worth = _decimal(size * px, self._places.qty + self._places.px)
                 if qty < rules.qty_min:
-                    found[share.venue.name] = f"{_text(qty)} is under the smallest order"
+                    found[share.venue.name] = f"{decimal_text(qty)} is under the smallest order"
                 elif worth < rules.notional_min and not has_no_minimum:
-                    found[share.venue.name] = f"{_text(worth)} is under the smallest notional"
+                    found[share.venue.name] = (
+                        f"{decimal_text(worth)} is under the smallest notional"
+                    )
         return found
 
     def cut(self, share: _Share) -> list[list[tuple[int, int]]]:
@@ -379,6 +381,7 @@ def _decimal(units: int, places: int) -> Decimal:
     return Decimal(f"{units}e-{places}")
 
 
-def _text(value: Decimal) -> str:
+def decimal_text(value: Decimal) -> str:
+    """Without an exponent, or zeros that say nothing."""
     text = format(value, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text

@@ -61,11 +61,13 @@ def _stream_of(upgraded: Upgraded) -> Stream:
 
 
 class GreetingRefusedError(TickmakerError):
-    """The venue's answer refuses what was said; `retry_utc_ms`: and the address, so long."""
+    """The venue's answer refuses what was said; `retry_utc_ms`: and the address, so long;
+    `is_clock`: maybe for our time stamp."""
 
-    def __init__(self, what: str, remedy: str, retry_utc_ms: int) -> None:
+    def __init__(self, what: str, remedy: str, retry_utc_ms: int, is_clock: bool) -> None:
         super().__init__(what, remedy)
         self.retry_utc_ms = retry_utc_ms
+        self.is_clock = is_clock
 
 
 async def _greet(stream: Stream, rest: bytes, plan: ConnPlan, what: str) -> bytes:
@@ -120,6 +122,7 @@ def _is_answer(payload: bytes, plan: ConnPlan, what: str) -> bool:
             f"{what}: refused: {text}",
             "check the key, its permissions and address list, and what is subscribed to",
             plan.retry_utc_ms(payload),
+            plan.is_clock(payload),
         )
     return said is Said.GOOD
 

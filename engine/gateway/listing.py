@@ -13,19 +13,23 @@ from engine.venues.base import Adapter, Instrument
 
 
 async def listed(
-    rest: RestClient, adapter: Adapter, symbols: Sequence[str], category: str
-) -> dict[str, Instrument]:
-    """By symbol, those that the venue has. TickmakerError: it could not be asked."""
+    rest: RestClient, adapter: Adapter, symbols: Sequence[str], category: str,
+    hints: dict[str, str] | None = None,
+) -> dict[str, Instrument]:  # fmt: skip
+    """By symbol, those that the venue has; `hints` get what may be meant by one that it does not
+    have, where it told of others, too. TickmakerError: it could not be asked."""
     try:
         return await rest.call(adapter.instruments(symbols, category))
     except TickmakerError as error:
         if not _is_refused(error):
             raise
-    if len(symbols) == 1:
-        return {}
+        if len(symbols) == 1:
+            if hints is not None and not isinstance(error, VenueError):
+                hints[symbols[0]] = error.remedy[:1].upper() + error.remedy[1:]
+            return {}
     found: dict[str, Instrument] = {}
     for symbol in symbols:
-        found |= await listed(rest, adapter, [symbol], category)
+        found |= await listed(rest, adapter, [symbol], category, hints)
     return found
 
 

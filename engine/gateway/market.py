@@ -8,9 +8,14 @@ subscription.
 Where many instruments share an address, each snapshot holds few levels (Adapter.snapshot), and
 what lies beyond stays unknown until it changes. So where the touch has come near to that edge a
 new one is fetched: the book is built anew, for which its quotes are pulled for a moment.
+
+A venue whose update ids start anew leaves a core with diffs and a snapshot that never link: what
+waits has the old, higher ids, and each with a new one looks like a copy of what came before. No
+answer of the venue ends that, so after a while the core begins again with nothing.
 """
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 
 from engine import clock
@@ -20,14 +25,18 @@ from engine.gateway.link import Link
 from engine.gateway.reconnect import backoff_s
 from engine.gateway.rest import VenueError
 from engine.venues.base import Call, Instrument
-from fastcore.types import Command
+from fastcore.types import Command, SyncState
 
 RETRY_BASE_S = 0.02  # a snapshot older than the buffered diffs: the next one may do at once
 RETRY_CAP_S = 5.0
 TOGETHER_MAX = 3
+HELD_S = 5.0  # held back by our own count of the address's weight: the venue's may be lower by now
 LEVELS_KNOWN = 10  # of each side, what gate and strategies look at
 LOOK_EVERY_S = 0.5  # at one instrument after the other
 RENEW_S_MIN = 60.0  # of one instrument: a venue's whole book may be smaller than that
+# Snapshot and diffs do not link: begin again. Ever later, for a REST cache may lag behind by more.
+UNLINKED_BASE_S = 3.0
+UNLINKED_CAP_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +55,10 @@ class Snapshots:
         self._renewed_ns: dict[int, int] = {}
         self._sources: dict[int, _Source] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._anchors: dict[int, asyncio.Task[None]] = {}
+        self._begun_again: dict[int, int] = {}  # how often in a row, of an instrument
         self._together = asyncio.Semaphore(TOGETHER_MAX)
+        self._learned_ns = 0
         self.fetched = 0
         self.last_error = ""
 
@@ -98,26 +110,83 @@ class Snapshots:
             self._link.on_fault(error)
 
     async def close(self) -> None:
-        for task in self._tasks.values():
+        tasks = [*self._tasks.values(), *self._anchors.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _fetch(self, number: int, call: Call[bytes]) -> None:
-        attempt, hot = 0, self._link.hot
+        attempt, unlinked_ns, hot = 0, 0, self._link.hot
         while hot.is_snapshot_wanted(number):
-            wait_s = backoff_s(attempt, self._link.rng, base_s=RETRY_BASE_S, cap_s=RETRY_CAP_S)
+            pause_s = backoff_s(attempt, self._link.rng, base_s=RETRY_BASE_S, cap_s=RETRY_CAP_S)
             try:
                 async with self._together:
                     body = await self._link.rest.raw(call, tries=1)
             except TickmakerError as error:
                 self.last_error = error.what
-                if isinstance(error, VenueError):
-                    wait_s = max(wait_s, error.retry_after_s)
+                await self._wait_out(error, pause_s)
             else:
                 hot.snapshot(number, body)
                 self.fetched += 1
                 self.last_error = ""
                 if not hot.is_snapshot_wanted(number):
+                    self._see_to_anchor(number)
                     return
-            await asyncio.sleep(wait_s)
+                now_ns = clock.monotonic_ns()
+                unlinked_ns = unlinked_ns or now_ns
+                if now_ns - unlinked_ns > self._patience_s(number) * 1e9:
+                    self._begin_again(number)
+                    unlinked_ns = 0
+                await asyncio.sleep(pause_s)
             attempt += 1
+
+    async def _wait_out(self, error: TickmakerError, pause_s: float) -> None:
+        """As long as the venue asked for; where our own count of the address's weight holds it
+        back, the venue's is asked for meanwhile: its minutes are fixed ones, so what an engine
+        before this one spent may be forgotten long before we would forget it."""
+        if not isinstance(error, VenueError):
+            await asyncio.sleep(pause_s)
+        elif error.status:
+            await asyncio.sleep(max(pause_s, error.retry_after_s))
+        else:
+            await asyncio.sleep(min(max(pause_s, error.retry_after_s), HELD_S))
+            await self._learn()
+
+    async def _learn(self) -> None:
+        """Any answer tells the weight that the venue has counted; this one costs the least."""
+        now_ns = clock.monotonic_ns()
+        if now_ns - self._learned_ns >= HELD_S * 1e9:
+            self._learned_ns = now_ns
+            with contextlib.suppress(TickmakerError):  # who needs the venue's time will say so
+                await self._link.rest.call(self._link.adapter.time(), tries=1)
+
+    # -- WHAT DOES NOT LINK ---
+
+    def _patience_s(self, number: int) -> float:
+        return min(UNLINKED_BASE_S * 2.0 ** self._begun_again.get(number, 0), UNLINKED_CAP_S)
+
+    def _begin_again(self, number: int) -> None:
+        self._begun_again[number] = self._begun_again.get(number, 0) + 1
+        self._link.hot.command(number, Command.RESYNC)
+
+    def _see_to_anchor(self, number: int) -> None:
+        """A snapshot is in: the diffs that follow must link to it."""
+        task = self._anchors.get(number)
+        if task is None or task.done():
+            task = asyncio.get_running_loop().create_task(self._anchored(number))
+            task.add_done_callback(self._on_done)
+            self._anchors[number] = task
+
+    async def _anchored(self, number: int) -> None:
+        """Until a diff has linked to the snapshot, or those that come have not for too long."""
+        while True:
+            _, heard, state, *_ = self._link.hot.core(number).market()
+            if state == SyncState.SYNCED:
+                self._begun_again.pop(number, None)
+            if state != SyncState.ANCHORING:
+                return
+            await asyncio.sleep(self._patience_s(number))
+            _, heard_now, state, *_ = self._link.hot.core(number).market()
+            if state == SyncState.ANCHORING and heard_now != heard:
+                self._begin_again(number)
+                return

@@ -17,6 +17,7 @@ from typing import Any
 from engine.errors import EXIT_USAGE, TickmakerError
 
 LINE_BYTES_MAX = 4096  # PIPE_BUF: up to here a line is written whole or not at all
+TEXT_CHARS, TEXT_CHARS_MIN = 2_000, 100  # of one that is cut; JSON may need six bytes a character
 DOCUMENT_BYTES_MAX = 16 << 20  # a thousand instruments, three KB each, and room
 DOCUMENT_DEADLINE_S = 30.0
 KEYS = {"config", "credentials"}
@@ -37,13 +38,30 @@ class Output:
                 os.set_blocking(fd, False)
 
     def emit(self, event: str, **fields: Any) -> None:
-        line = json.dumps({"event": event, **fields}).encode()[: LINE_BYTES_MAX - 1] + b"\n"
+        line = _whole_line({"event": event, **fields})
         try:
             os.write(self._fd, line)
         except BlockingIOError:
             self.dropped += 1
         except OSError:
             self.is_broken = True
+
+
+def _whole_line(told: dict[str, Any]) -> bytes:
+    """With its long texts cut where it would be too long: of half an object nobody could tell that
+    it is an error, or a divergence."""
+    line, chars = json.dumps(told, default=str).encode() + b"\n", TEXT_CHARS
+    while len(line) > LINE_BYTES_MAX:
+        if chars < TEXT_CHARS_MIN:  # no text is to blame
+            told = {name: value for name, value in told.items() if isinstance(value, str | int)}
+        told = {name: _cut(value, chars) for name, value in told.items()}
+        line, chars = json.dumps(told, default=str).encode() + b"\n", chars // 2
+    return line
+
+
+def _cut(value: Any, chars: int) -> Any:
+    is_long = isinstance(value, str) and len(value) > chars
+    return f"{value[:chars]}..." if is_long else value
 
 
 class Input:

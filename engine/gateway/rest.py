@@ -153,7 +153,7 @@ class RestClient:
             except VenueError as error:
                 if error.failure.is_clock and call.is_signed and not is_measured:
                     is_measured = True  # a refused timestamp: nothing was done, so once more
-                    if await self._measure_clock():
+                    if await self.measure_clock():
                         continue
                 wait_s = _wait_s(error.failure, attempt, self._rng)
                 if attempt + 1 >= limit or wait_s is None:
@@ -167,7 +167,8 @@ class RestClient:
             attempt += 1
             await asyncio.sleep(wait_s)
 
-    async def _measure_clock(self) -> bool:
+    async def measure_clock(self) -> bool:
+        """After the venue refused a time stamp; False: it could not be done."""
         if self.on_clock_refused is None:
             return False
         try:

@@ -21,6 +21,7 @@ from engine.gateway.rest import RestClient
 from engine.gateway.venue_watch import VenueWatch
 from engine.live.facts import read_fee
 from engine.live.instrument import LiveInstrument
+from engine.live.late import LateWatch
 from engine.live.lock import AccountLock, key_mark
 from engine.live.pull import Pull
 from engine.live.reconciler import Reconciler
@@ -177,6 +178,9 @@ class LiveAccount:
         """An instrument's market data may have stopped, whatever its connection says."""
         self._conditions.set(number, Halt.LINK, "silent", is_on)
 
+    def _on_late(self, number: int, is_on: bool) -> None:
+        self._conditions.set(number, Halt.LATENCY, "late", is_on)
+
     def _on_trading(self, number: int, is_off: bool) -> None:
         self._conditions.set(number, Halt.VENUE, "trading", is_off)
 
@@ -301,6 +305,7 @@ class LiveAccount:
         for watch in self._watches:
             spawn(watch.keep())
         spawn(self.reconciler.keep())
+        spawn(LateWatch(self.instruments, self.config.late_per_min_max, self._on_late).keep())
         spawn(self.watch.keep())
         spawn(self.snapshots.keep())
         spawn(self.read_other_fees())

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.config import AccountConfig, EngineConfig, InstrumentConfig
+from engine.config import AccountConfig, InstrumentConfig
 from engine.config_file import LoadedConfig, config_sha256, limits_sha256
 from engine.errors import TickmakerError
 from engine.execution import advice, hedge_rules
@@ -30,6 +30,7 @@ from engine.venues.hosts import host_of, is_local
 from fastcore.core_config import VENUES, check
 
 ACCOUNT_DEADLINE_S = 30.0
+AS_THE_VENUE = "Write it as the venue does, such as BTCUSDT."
 _NOBODY = "offline"  # key and secret of an adapter that is asked for weights only
 
 
@@ -50,7 +51,8 @@ def check_offline(loaded: LoadedConfig) -> dict[str, Any]:
     config = loaded.config
     asked = {
         account.name: Asked({
-            one.key: documented(one.core.venue, one.core.symbol) for one in _own(config, account)
+            one.key: documented(one.core.venue, one.core.symbol)
+            for one in config.instruments_of(account)
         })
         for account in config.accounts
     }  # fmt: skip
@@ -75,7 +77,7 @@ async def _check_online(loaded: LoadedConfig) -> dict[str, Any]:
             async with asyncio.timeout(ACCOUNT_DEADLINE_S):
                 await rest.open()
                 asked[account.name] = await _ask(
-                    rest, adapter, account, _own(config, account), rng
+                    rest, adapter, account, config.instruments_of(account), rng
                 )
         except UnreachableError as error:
             if is_local(account.rest_url):
@@ -101,10 +103,6 @@ async def _check_online(loaded: LoadedConfig) -> dict[str, Any]:
     return _document(loaded, asked, is_offline=False)
 
 
-def _own(config: EngineConfig, account: AccountConfig) -> list[InstrumentConfig]:
-    return [one for one in config.instruments if one.account == account.name]
-
-
 # -- THE VENUE'S WORD ---
 
 
@@ -118,13 +116,15 @@ async def _ask(
     asked.round_trip_ms = round(clock.round_trip_ns / 1e6, 3)
     for category in sorted({VENUES[one.core.venue].category for one in own}):
         members = [one for one in own if VENUES[one.core.venue].category == category]
-        told = await listed(rest, adapter, [one.core.symbol for one in members], category)
+        hints: dict[str, str] = {}
+        symbols = [one.core.symbol for one in members]
+        told = await listed(rest, adapter, symbols, category, hints)
         for one in members:
             if one.core.symbol in told:
                 asked.instruments[one.key] = told[one.core.symbol]
             else:
                 asked.problems.append(f"{one.key}: {one.core.venue} has no {one.core.symbol}. "
-                                      "Write it as the venue does, such as BTCUSDT.")
+                                      + hints.get(one.core.symbol, AS_THE_VENUE))
     settings = unfit.of_settings(adapter, account.wanted, asked.instruments.values())
     asked.problems += [f"{account.name}: {_text(error)}" for error in settings]
     for key, instrument in asked.instruments.items():
@@ -175,7 +175,7 @@ def _document(
     traded: dict[str, Instrument] = {}
     facts: dict[str, VenueFacts] = {}
     for account in config.accounts:
-        of_account, own = asked[account.name], _own(config, account)
+        of_account, own = asked[account.name], config.instruments_of(account)
         problems += list(_told_problems(account, own, of_account))
         problems += shared_coins(of_account.instruments, account.wanted.fee_discount)
         traded |= of_account.instruments

@@ -12,12 +12,14 @@ decided anew after the pause, from the books of then.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from engine import clock
-from engine.config import HedgeConfig
-from engine.execution.hedger import Decision, Leg, OpenOrder, decide
-from engine.execution.router import Plan, Slice
+from engine.config import EngineConfig, HedgeConfig
+from engine.errors import EXIT_UNSAFE, TickmakerError
+from engine.execution.hedger import UNHEARD, Decision, Leg, OpenOrder, decide
+from engine.execution.router import Plan, Slice, decimal_text
 from engine.live.account import LiveAccount
 from engine.live.instrument import LiveInstrument
 from engine.live.stage import Stage
@@ -71,6 +73,32 @@ class Hedging:
         return {hedge.config.name: hedge.told() for hedge in self.hedges}
 
 
+def refuse_first(config: EngineConfig, instruments: Sequence[LiveInstrument]) -> None:
+    """What an instrument's first start finds is held for a purpose that we don't know: a hedge
+    must not trade it away at once. What an earlier run left open is the hedge's to close."""
+    for hedge in config.hedges:
+        own = [instrument for instrument in instruments if instrument.key in hedge.keys]
+        held = {one.key: _held(one) for one in own}
+        found = sum((held[one.key] for one in own if one.previous is None), Decimal(0))
+        net = sum(held.values(), Decimal(0))
+        if abs(found) <= hedge.band or abs(net - hedge.target) <= hedge.band:
+            continue
+        told = ", ".join(f"{key} {decimal_text(qty)}" for key, qty in held.items())
+        raise TickmakerError(
+            f"hedge {hedge.name}: at this first start its instruments hold {decimal_text(net)} "
+            f"({told}), but the target is {hedge.target}: it would trade the difference at once",
+            f'set target = "{decimal_text(net)}" if that is held on purpose; else bring the '
+            "accounts to the target first",
+            EXIT_UNSAFE,
+        )
+
+
+def _held(instrument: LiveInstrument) -> Decimal:
+    numbers = instrument.core.numbers()
+    fees = Decimal(numbers["fees_base_e8"]).scaleb(-8)
+    return Decimal(numbers["position_lots"]) * Decimal(instrument.traded.lot) - fees
+
+
 class _Place:
     """One instrument of a hedge, and how it has fared as a place to take."""
 
@@ -82,7 +110,7 @@ class _Place:
         self.aside = ""
         self._numbers: Mapping[str, Any] = {}  # of the last look
         self._aside_until_ns = 0
-        self._sent_at: int | None = None  # fills booked when our last order left
+        self._sent: tuple[OpenOrder, int] | None = None  # our last, and what was booked before it
 
     @property
     def key(self) -> str:
@@ -96,12 +124,15 @@ class _Place:
         instrument = self.instrument
         numbers, config = instrument.core.numbers(), instrument.config.core
         self._numbers = numbers
-        own = tuple(_open_order(row) for row in numbers["own"])
-        if self._sent_at is not None and not any(order.is_take for order in own):
-            is_filled = numbers["fills"] > self._sent_at
-            self._sent_at = None
-            self._note(is_filled, "took nothing there", now_ns, pause_ns)
         bits = Halt(numbers["halt_bits"])
+        own = [_open_order(row) for row in numbers["own"]]
+        if self._sent is not None and not any(order.is_take for order in own):
+            order, fills = self._sent
+            if bits & UNHEARD:
+                own.append(order)  # settled or not, a fill of it may yet be found
+            else:
+                self._sent = None
+                self._note(numbers["fills"] > fills, "took nothing there", now_ns, pause_ns)
         return Leg(
             key=self.key, instrument=instrument.traded, limits=config.limits,
             taker_ppm=round(config.fees.taker_bp * 100), bits=bits,
@@ -123,7 +154,8 @@ class _Place:
             told = _denied(before["denies"], instrument.core.numbers()["denies"])
             self._note(False, told, now_ns, pause_ns)
             return False
-        self._sent_at = before["fills"]
+        order = OpenOrder(part.side, part.qty_lots, part.px_ticks, is_take=True, is_doubted=True)
+        self._sent = order, before["fills"]
         return True
 
     def _note(self, is_filled: bool, why: str, now_ns: int, pause_ns: int) -> None:
@@ -171,17 +203,19 @@ class Hedge:
             self.config, [place.leg(now_ns, self._pause_ns) for place in self._places], now_ns
         )
         self._last = decision
-        if decision.plan is not None and decision.plan.slices:
-            self._act(decision, decision.plan, now_ns)
         self._next_ns = now_ns + (IDLE_NS if decision.is_within else OPEN_NS)
+        if decision.plan is not None:
+            self._next_ns = now_ns + self._pause_ns  # a plan is dear, one for nothing, too
+            if decision.plan.slices:
+                self._act(decision, decision.plan, now_ns)
         self._note(decision, now_ns)
 
     def _act(self, decision: Decision, plan: Plan, now_ns: int) -> None:
         """Each venue's first slice."""
         self._acted_ns = now_ns
         self._stage.emit(
-            "router", hedge=self.config.name, net=str(decision.net), low=str(decision.low),
-            high=str(decision.high), plan=plan.to_json(),
+            "router", hedge=self.config.name, net=decimal_text(decision.net),
+            low=decimal_text(decision.low), high=decimal_text(decision.high), plan=plan.to_json(),
         )  # fmt: skip
         first: dict[str, Slice] = {}
         for part in plan.slices:
@@ -201,7 +235,8 @@ class Hedge:
         has_moved, self._hits = hits != self._hits, hits
         if decision.is_within:
             if self._warned_ns is not None:
-                self._stage.emit("hedged", hedge=self.config.name, net=str(decision.net))
+                net = decimal_text(decision.net)
+                self._stage.emit("hedged", hedge=self.config.name, net=net)
             self._warned_ns = self._stuck_ns = None
             return
         if self._stuck_ns is None or has_moved:
@@ -220,10 +255,10 @@ class Hedge:
 
     def _open_text(self, decision: Decision) -> str:
         if not decision.is_known:
-            return f"its position is not known (booked: {decision.net})"
+            return f"its position is not known (booked: {decimal_text(decision.net)})"
         return (
-            f"its position is {decision.net}, the target {self.config.target}, the band "
-            f"{self.config.band},"
+            f"its position is {decimal_text(decision.net)}, the target {self.config.target}, the "
+            f"band {self.config.band},"
         )
 
     def tell_last(self) -> None:
@@ -237,7 +272,7 @@ class Hedge:
             return
         self._stage.emit(
             "warning", hedge=self.config.name,
-            what=f"hedge {self.config.name} ends with {decision.net}: the target is "
+            what=f"hedge {self.config.name} ends with {decimal_text(decision.net)}: the target is "
             f"{self.config.target}, the band {self.config.band}",
             remedy="the next start goes on from there",
         )  # fmt: skip
@@ -255,7 +290,8 @@ class Hedge:
         else:
             state = "HEDGED" if last.is_within else "OPEN"
         return head | {
-            "net": str(last.net), "low": str(last.low), "high": str(last.high), "state": state,
+            "net": decimal_text(last.net), "low": decimal_text(last.low),
+            "high": decimal_text(last.high), "state": state,
             "why": "" if last.is_within else last.why[:200],
         }  # fmt: skip
 
@@ -284,4 +320,4 @@ def _denied(before: Sequence[int], after: Sequence[int]) -> str:
     for code, (name, _) in CODES.items():
         if after[code] > before[code]:
             return f"its gate denied an order: {name}"
-    return "its core sent nothing"
+    return "it has no message left (quoting.messages_per_s_max)"

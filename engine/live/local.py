@@ -34,6 +34,7 @@ def local_engine(
             },
             "strangers": "cancel",
             "dead_man_s": DEAD_MAN_S if venue == "binance_usdm" else 0,
+            "late_per_min_max": 0,  # the exchange has its share of the machine
             "at_shutdown": "keep",
             "feeds": 1,
             "credential": {"kind": "local_exchange", "seed": seed, "account": 0},

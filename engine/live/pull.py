@@ -71,8 +71,10 @@ class Pull:
         account = self._account
         ack_ms = max(one.config.core.budgets.ack_ms_max for one in account.instruments)
         until_ns = clock.monotonic_ns() + int(ack_ms * 1e6)
-        while account.is_trade_up and clock.monotonic_ns() < until_ns:
+        while True:  # until then, or TRADE is lost as well
             await asyncio.sleep(TURN_S)
+            if not account.is_trade_up or clock.monotonic_ns() >= until_ns:
+                break
         await self._while_lost()
 
     async def close(self) -> None:

@@ -27,6 +27,7 @@ from engine.live.facts import (
     refuse_production,
     step_s,
 )
+from engine.live.hedging import refuse_first
 from engine.live.instrument import LiveInstrument
 from engine.live.lock import same_keys
 from engine.live.reconciler import lots_of
@@ -39,7 +40,7 @@ from fastcore.types import Command, Halt, Side
 
 BOOK_DEADLINE_S = 15.0
 LEFTOVERS_S = 60.0  # more, for as long as it goes on: a venue lets few cancels go a second
-OPENING_TRIES = 5
+OPENING_TRIES = 10
 PREVIOUS_MARGIN_NS = 300_000_000_000  # the run before may have missed trades before its last one
 
 
@@ -81,6 +82,7 @@ class StartUp:
         self._build()
         self.on_built()
         await each([self._own(account) for account in self.accounts])
+        refuse_first(config, self.instruments)
         await each([self._connect(account) for account in self.accounts])
         self._let_go()
 
@@ -182,9 +184,11 @@ class StartUp:
 
     async def _adopt(self, account: LiveAccount, fresh: list[LiveInstrument]) -> None:
         """The venue's position less the trades that the reconciliation will book. Read between
-        two looks at the trades, so that it is known which of them it holds."""
+        two looks at the trades, which say how many of them it can hold: where somebody trades
+        all the time, several such readings leave one opening that fits them all."""
         since_ns = account.utc_ns()
         before: dict[str, list[TradeRow]] = {}  # none can be older than since_ns
+        fits: dict[str, set[int]] = {}
         left = list(fresh)
         for _ in range(OPENING_TRIES):
             held = await patient(account.calls.positions)
@@ -192,9 +196,12 @@ class StartUp:
             after = await each([self._trades(account, i, since_ns) for i in left])
             agreed = {}
             for instrument, trades in zip(left, after, strict=True):
-                if trades == before.get(instrument.key, []):
-                    agreed[instrument] = held.get(instrument.place, 0) - lots_of(trades)
-                before[instrument.key] = trades
+                key, lots = instrument.key, held.get(instrument.place, 0)
+                found = possible_openings(lots, before.get(key, []), trades)
+                fits[key] = fits.get(key, found) & found or found
+                if len(fits[key]) == 1:
+                    agreed[instrument] = min(fits[key])
+                before[key] = trades
             for instrument, lots in agreed.items():
                 refuse_too_much(instrument, lots)
                 instrument.since_ns = since_ns
@@ -206,9 +213,9 @@ class StartUp:
             if not left:
                 return
         raise TickmakerError(
-            f"account {account.name}: somebody trades on it all the time: what it holds "
-            "can't be told",
-            "stop that, start the engine, and then let it go on",
+            f"account {account.name}: somebody trades {', '.join(one.key for one in left)} all "
+            f"the time: {OPENING_TRIES} readings did not tell with what a first run opens",
+            "stop that, start the engine, and then let it go on: later starts go by our ledger",
         )
 
     def _carry(self, instrument: LiveInstrument, carried_e8: int) -> None:
@@ -284,6 +291,18 @@ def refuse_shared_coins(account: LiveAccount) -> None:
         raise TickmakerError(
             f"Configuration: {problem}", "trade them on accounts of their own", EXIT_USAGE
         )
+
+
+def possible_openings(
+    lots: int, before: Sequence[TradeRow], after: Sequence[TradeRow]
+) -> set[int]:
+    """With what it was opened, if a position that was read between two looks at its trades holds
+    all of the first and some, the oldest, of what the second has beside them."""
+    seen = {(row.trade_id, row.side) for row in before}
+    fresh = sorted((row for row in after if (row.trade_id, row.side) not in seen),
+                   key=lambda row: (row.exch_ts_ns, row.trade_id, row.side))  # fmt: skip
+    least = lots - lots_of(before)
+    return {least - lots_of(fresh[:count]) for count in range(len(fresh) + 1)}
 
 
 def refuse_too_much(instrument: LiveInstrument, lots: int) -> None:

@@ -47,6 +47,13 @@ def of_account(name: str, facts: AccountFacts) -> Iterator[TickmakerError]:
             "close its positions and switch it to one-way mode",
             EXIT_USAGE,
         )
+    if facts.is_multi_assets:
+        yield TickmakerError(
+            f"account {name} is in multi-assets mode: one margin of several assets, while limits "
+            "and exposure are counted in the quote asset alone",
+            "close its positions and switch it to single-asset mode",
+            EXIT_USAGE,
+        )
 
 
 def wanted_of(wanted: WantedAccount) -> Wanted:

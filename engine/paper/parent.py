@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from engine.config import AccountConfig, EngineConfig
+from engine.config import AccountConfig, EngineConfig, ws_url_of
 from engine.exchange.instruments import E8
 from engine.paper.venue import PURSE_E8_MIN
 
@@ -18,7 +18,7 @@ STATE = "paper_state"
 
 def document_of(config: EngineConfig, account: AccountConfig, seed: int) -> dict[str, Any]:
     """For `python -m engine.paper`. Nothing of the credential is in it."""
-    own = [one.core for one in config.instruments if one.account == account.name]
+    own = [one.core for one in config.instruments_of(account)]
     return {
         "venue": account.venue,
         "rest_url": account.rest_url,
@@ -45,10 +45,6 @@ def purse(config: EngineConfig, account: AccountConfig) -> int:
     return max(2 * int(document["exposure_e8_max"]), PURSE_E8_MIN) // E8
 
 
-# Of the exchange's ready line, where they are not what the venue's adapter calls them.
-_KINDS = {"public_linear": "linear", "public_spot": "spot"}
-
-
 def on_paper(
     config: EngineConfig, ready: Mapping[str, Mapping[str, Any]], seeds: Mapping[str, int],
     run_dir: Path,
@@ -71,5 +67,5 @@ def on_paper(
 
 
 def _urls(account: AccountConfig, told: Mapping[str, str]) -> dict[str, str]:
-    named = {_KINDS.get(kind, kind): url for kind, url in told.items()}
+    named = ws_url_of(told)
     return {kind: named[kind] for kind in account.ws_url if kind in named}

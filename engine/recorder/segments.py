@@ -19,12 +19,11 @@ import struct
 from pathlib import Path
 
 from engine.errors import TickmakerError
+from fastcore.journal import END_OF_SEGMENT, HEADER_SIZE
 
 SEGMENT_SIZE = 16 * 1024 * 1024
-SEGMENT_HEADER_SIZE = 64
 RECORD_HEADER_SIZE = 40
 END_MARK_SIZE = 8  # of a segment that is full; no whole record header needs to fit behind it
-KIND_END = 0xFFFF
 
 _PREFIX = struct.Struct("<IH")  # payload_size, kind
 _MADV_REMOVE = 9  # punch a hole, keep the file's size
@@ -54,6 +53,11 @@ def is_run_alive(run_dir: Path) -> bool:
 def segment_path(directory: Path, index: int) -> Path:
     """journal/KEY/000000.jnl, journal/KEY/000001.jnl, ..."""
     return directory / f"{index:06d}.jnl"
+
+
+def record_size(payload_size: int) -> int:
+    """Bytes of a record, from its first word to the next one's."""
+    return RECORD_HEADER_SIZE + -(-payload_size // 8) * 8
 
 
 def is_writer_alive(directory: Path) -> bool:
@@ -223,12 +227,12 @@ def _punch_tail(page_map: mmap.mmap) -> None:
 def used_size(segment: mmap.mmap | memoryview | bytes) -> int:
     """Bytes of `segment` up to the end of its last whole record, end mark included."""
     size = len(segment)
-    offset = SEGMENT_HEADER_SIZE
+    offset = HEADER_SIZE
     while offset + END_MARK_SIZE <= size:
         payload_size, kind = _PREFIX.unpack_from(segment, offset)
         if kind == 0:
             break
-        if kind == KIND_END:
+        if kind == END_OF_SEGMENT:
             return offset + END_MARK_SIZE
-        offset += RECORD_HEADER_SIZE + -(-payload_size // 8) * 8
+        offset += record_size(payload_size)
     return min(offset, size)

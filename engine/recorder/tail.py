@@ -18,12 +18,16 @@ from typing import NamedTuple
 from engine.errors import TickmakerError
 from engine.recorder.segments import (
     END_MARK_SIZE,
-    KIND_END,
-    RECORD_HEADER_SIZE,
-    SEGMENT_HEADER_SIZE,
+    record_size,
     segment_path,
 )
-from fastcore.journal import JournalError, read_segment, segment_header
+from fastcore.journal import (
+    END_OF_SEGMENT,
+    HEADER_SIZE,
+    JournalError,
+    read_segment,
+    segment_header,
+)
 
 _FIRST_WORD = struct.Struct("<IHH")  # payload_size, kind, arg
 _ZEROS = bytes(1 << 16)
@@ -35,7 +39,7 @@ class Position(NamedTuple):
     """Where the next record will stand; its seq is `next_seq` or above."""
 
     segment: int = 0
-    offset: int = SEGMENT_HEADER_SIZE
+    offset: int = HEADER_SIZE
     next_seq: int = 0
 
 
@@ -145,7 +149,7 @@ class JournalTail:
                 f"cannot read {path}: {error.strerror}", "check the run folder's permissions"
             ) from error
         try:
-            if os.fstat(fd).st_size < SEGMENT_HEADER_SIZE:
+            if os.fstat(fd).st_size < HEADER_SIZE:
                 return False
             segment = mmap.mmap(fd, 0, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
         finally:
@@ -159,13 +163,13 @@ class JournalTail:
 
     def _check_header(self, path: Path, segment: mmap.mmap) -> None:
         try:
-            index, first_seq, offset_ns = segment_header(segment[:SEGMENT_HEADER_SIZE])
+            index, first_seq, offset_ns = segment_header(segment[:HEADER_SIZE])
         except JournalError as error:
             raise TickmakerError(
                 f"{path} is not a journal segment: {error}", "name a run folder of tickmaker"
             ) from error
         expected_seq = self.position.next_seq
-        is_start = self.position.offset == SEGMENT_HEADER_SIZE
+        is_start = self.position.offset == HEADER_SIZE
         if index != self.position.segment or (is_start and first_seq < expected_seq):
             raise TickmakerError(
                 f"{path} is out of its place: it says segment {index}, first record {first_seq}; "
@@ -177,12 +181,12 @@ class JournalTail:
     def _records(self, segment: mmap.mmap) -> Iterator[Record]:
         whole = read_segment(memoryview(segment), self._offset)
         for at, kind, arg, seq, now_ns, recv_ts_ns, payload in whole:
-            if kind == KIND_END:
+            if kind == END_OF_SEGMENT:
                 return
             if seq < self._next_seq:
                 raise self._damaged(f"expected record {self._next_seq} or above, was {seq}")
             self._last_offset, self._last_seq = self._offset, self._next_seq
-            self._offset = at + RECORD_HEADER_SIZE + (len(payload) + 7 & ~7)
+            self._offset = at + record_size(len(payload))
             self._next_seq = seq + 1
             yield _new(Record, (kind, arg, seq, now_ns, recv_ts_ns, payload))
 
@@ -191,11 +195,11 @@ class JournalTail:
         if offset + END_MARK_SIZE > len(segment):
             return False
         kind: int = _FIRST_WORD.unpack_from(segment, offset)[1]
-        return kind == KIND_END
+        return kind == END_OF_SEGMENT
 
     def _leave(self) -> None:
         self.close()
-        self._segment, self._offset = self._segment + 1, SEGMENT_HEADER_SIZE
+        self._segment, self._offset = self._segment + 1, HEADER_SIZE
 
     def _damaged(self, detail: str) -> TickmakerError:
         path = segment_path(self.directory, self.position.segment)
@@ -234,4 +238,4 @@ def _is_whole(segment: mmap.mmap, start: int, position: Position) -> bool:
         record = next(iter(read_segment(memoryview(segment), start)), None)
     except JournalError:
         return False
-    return record is not None and record[1] != KIND_END and record[3] > position.next_seq
+    return record is not None and record[1] != END_OF_SEGMENT and record[3] > position.next_seq

@@ -56,10 +56,13 @@ def _segments(folder: Path) -> list[Path]:
     return paths
 
 
-def read_run(journals: dict[str, list[Path]]) -> Iterator[tuple[str, Record]]:
+def read_run(
+    journals: dict[str, list[Path]], torn: list[str] | None = None
+) -> Iterator[tuple[str, Record]]:
     """(journal, record) of all journals, in the order in which they were written; JournalError
-    for damage, and for a record that is in none of them."""
-    rows = [_rows(key, paths) for key, paths in journals.items()]
+    for damage, and for a record that is in none of them. `torn` gets a sentence for each journal
+    whose last record was being written when its writer was killed."""
+    rows = [_rows(key, paths, torn) for key, paths in journals.items()]
     merged = heapq.merge(*rows, key=lambda row: row[1].seq)
     for expected, (key, record) in enumerate(merged):
         if record.seq != expected:
@@ -68,9 +71,11 @@ def read_run(journals: dict[str, list[Path]]) -> Iterator[tuple[str, Record]]:
         yield key, record
 
 
-def _rows(key: str, paths: list[Path]) -> Iterator[tuple[str, Record]]:
+def _rows(
+    key: str, paths: list[Path], torn: list[str] | None
+) -> Iterator[tuple[str, Record]]:
     for path in _begun(paths):
-        for record in read_records(path):
+        for record in read_records(path, torn):
             yield key, record
 
 
@@ -90,10 +95,13 @@ def _must_go_on(path: Path) -> None:
         raise JournalError(f"{path.name} goes on in {successor.name}, which is missing")
 
 
-def read_records(path: Path) -> Iterator[Record]:
-    """Records of one segment; JournalError for damage, bytes after the last record included."""
+def read_records(path: Path, torn: list[str] | None = None) -> Iterator[Record]:
+    """Records of one segment; JournalError for damage. What a kill left of a record, before it
+    was published, is none: `torn` gets a sentence about it."""
     data = path.read_bytes()
     name = f"{path.parent.name}/{path.name}"
+    is_full = False
+    last_seq = -1
     try:
         index, first_seq, _ = segment_header(data)
         if path.name != f"{index:06d}.jnl":
@@ -101,14 +109,34 @@ def read_records(path: Path) -> Iterator[Record]:
         end = 64
         for offset, kind, arg, seq, now_ns, recv_ts_ns, payload in read_segment(data):
             if kind == END_OF_SEGMENT:
-                end = offset + 8
+                end, is_full = offset + 8, True
                 _must_go_on(path)
                 break
             end = offset + 40 + (len(payload) + 7) // 8 * 8
             if offset == 64 and seq < first_seq:
                 raise JournalError(f"offset 64: expected record {first_seq} or later, was {seq}")
+            last_seq = seq
             yield Record(name, offset, kind, arg, seq, now_ns, recv_ts_ns, bytes(payload))
     except JournalError as e:
         raise JournalError(f"{name}: {e}") from None
-    if data[end:].strip(b"\0"):
-        raise JournalError(f"{name}: offset {end}: bytes after the last whole record")
+    left = len(data[end:].rstrip(b"\0"))
+    if left == 0:
+        return
+    if is_full or _is_any_behind(data, end, end + left, last_seq):
+        raise JournalError(f"{name}: offset {end}: a record looks unwritten, and bytes follow "
+                           "that are no part of it: the file is damaged")
+    if torn is not None:
+        torn.append(f"{name} ends in {left} bytes of a record that was being written")
+
+
+def _is_any_behind(data: bytes, begin: int, end: int, last_seq: int) -> bool:
+    """Whether a whole record stands in data[begin:end]: the one before it was published, then."""
+    for offset in range(begin + 8, end, 8):
+        if data[offset : offset + 8] != bytes(8):
+            try:
+                found = next(iter(read_segment(data, offset)), None)
+            except JournalError:
+                continue
+            if found is not None and found[1] != END_OF_SEGMENT and found[3] > last_seq:
+                return True
+    return False

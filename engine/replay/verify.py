@@ -35,7 +35,7 @@ from fastcore.journal import (
     read_segment,
     unpack,
 )
-from fastcore.types import Verb
+from fastcore.types import Command, Verb
 
 if TYPE_CHECKING:
     from hashlib import _Hash as Digest
@@ -52,8 +52,9 @@ def verify_run(
     run_dir: Path, progress: Callable[[float], None] | None = None
 ) -> dict[str, Any]:
     """Result with `identical`, `orders` (place messages), `messages`, `sha256` of all message
-    bytes in order, `signatures_checked`, `records`, `journals` (their names), and
-    `first_difference` (None or a sentence).
+    bytes in order, `signatures_checked`, `records`, `journals` (their names),
+    `first_difference` (None or a sentence), and `cut_off`: of a run that was killed, what it was
+    writing at that moment (None or a sentence).
 
     Raises TickmakerError when there is no journal to verify.
     """
@@ -67,12 +68,13 @@ def verify_run(
     journals = journal_segments(run_dir)
     replay = _Replays(run_dir, config, journals)
     difference = None
+    torn: list[str] = []
     meter = _Meter(journals, progress)
     try:
-        for key, record in read_run(journals):
+        for key, record in read_run(journals, torn):
             replay.step(key, record)
             meter.on_record(key, record)
-        replay.finish()
+        torn += replay.finish(is_killed=bool(torn))
     except (_Different, JournalError) as e:
         difference = str(e)
     if progress is not None:
@@ -86,6 +88,7 @@ def verify_run(
         "records": replay.records,
         "journals": list(journals),
         "first_difference": difference,
+        "cut_off": "; ".join(torn) or None,
         "run_dir": str(run_dir),
     }
 
@@ -139,9 +142,9 @@ class _Replays:
     def step(self, key: str, record: Record) -> None:
         self._all[key].step(record, self.digest)
 
-    def finish(self) -> None:
-        for replay in self._all.values():
-            replay.finish()
+    def finish(self, *, is_killed: bool) -> list[str]:
+        """What was cut off."""
+        return [told for replay in self._all.values() for told in replay.finish(is_killed)]
 
     @property
     def orders(self) -> int:
@@ -180,6 +183,7 @@ class _Replay:
         self._credential = credential
         self._ledgers = ledgers
         self._account = account
+        self._is_shut_down = False
         self.has_credential = credential is not None
         self.orders = 0
         self.messages = 0
@@ -188,6 +192,8 @@ class _Replay:
     def step(self, record: Record, digest: "Digest") -> None:
         """Compare one recorded record; feed it first when it is an input."""
         if record.kind <= INPUT_LAST:
+            if record.kind == KIND["COMMAND"] and record.arg == Command.SHUTDOWN:
+                self._is_shut_down = True
             if self._expected:
                 raise _Different(f"{record}: the replay says {self._expected[0]} comes first")
             self._feed(record, digest)
@@ -196,11 +202,15 @@ class _Replay:
         self._compare(record, self._expected.popleft(), digest)
         self.records += 1
 
-    def finish(self) -> None:
+    def finish(self, is_killed: bool) -> list[str]:
         if self._core is None:
             raise _Different("the journal holds no record")
-        if self._expected:
+        if not self._expected:
+            return []
+        if self._is_shut_down and not is_killed:
             raise _Different(f"the journal ends before {self._expected[0]}")
+        # Nobody told it to end: it was killed between an input and what followed from that.
+        return [f"{len(self._expected)} records of the last input's were not written any more"]
 
     def _feed(self, record: Record, digest: "Digest") -> None:
         if self._core is None:

@@ -84,7 +84,7 @@ class Books:
         self._read_segments(life, keep)
         path = life.run_dir / LEDGER_FILE
         if path.exists():
-            has_ended = is_over and life.exit_code is not None and life.exit_code >= 0
+            has_ended = is_over and life.has_read_all
             self.checker.on_ledger(life.number, path, has_ended)
 
     def _read_segments(self, life: Life, keep: int) -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from engine.recorder.segments import RECORD_HEADER_SIZE, SEGMENT_HEADER_SIZE, used_size
-from fastcore.journal import END_OF_SEGMENT, INPUT_LAST, KIND, read_segment
+from engine.recorder.segments import RECORD_HEADER_SIZE, record_size, used_size
+from fastcore.journal import END_OF_SEGMENT, HEADER_SIZE, INPUT_LAST, KIND, read_segment
 
 Saved = dict[Path, tuple[bytes, int]]  # (bytes, size of the file)
 
@@ -68,8 +68,7 @@ def marks_of(files: Saved) -> list[Mark]:
     for path in last.values():
         for at, kind, _, seq, _, _, payload in read_segment(files[path][0]):
             if kind != END_OF_SEGMENT:
-                end = at + RECORD_HEADER_SIZE + -(-len(payload) // 8) * 8
-                found.append(Mark(path, at, end, kind, seq))
+                found.append(Mark(path, at, at + record_size(len(payload)), kind, seq))
     return sorted(found, key=lambda mark: mark.seq)
 
 
@@ -95,7 +94,7 @@ def cut(files: Saved, marks: Sequence[Mark], from_seq: int) -> bool:
     starts: dict[Path, int] = {}
     for mark in gone:
         starts[mark.path] = min(mark.at, starts.get(mark.path, mark.at))
-    if any(at == SEGMENT_HEADER_SIZE for at in starts.values()):
+    if any(at == HEADER_SIZE for at in starts.values()):
         return False
     for path, at in starts.items():
         data, size = files[path]

@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
-from engine.config import EngineConfig, demo_core, load
+from engine.config import EngineConfig, demo_core, load, ws_url_of
 from engine.exchange.face import Face
 from engine.exchange.instruments import Grid, Instrument, Kind, Listing, catalogue
 from engine.live.local import DEAD_MAN_S, local_engine
@@ -175,9 +175,7 @@ def _venue_of(venue: str, is_spot: bool) -> str:
 def urls_of(face: Face) -> dict[str, Any]:
     """Where the adapters find what the exchange has; the network dials none of it."""
     urls = face.urls("http://127.0.0.1:1", "ws://127.0.0.1:2")
-    ws_url = dict(urls["ws_url"])
-    if "public_linear" in ws_url:
-        ws_url["linear"], ws_url["spot"] = ws_url["public_linear"], ws_url["public_spot"]
+    ws_url = ws_url_of(urls["ws_url"])
     return {
         "rest_url": urls["rest_url"],
         "ws_url": {kind: url for kind, url in ws_url.items() if kind in URL_KINDS},

@@ -14,6 +14,7 @@ from typing import Any
 
 from engine import clock
 from engine.config import EngineConfig
+from engine.errors import EXIT_OK
 from engine.gateway.edge import Edge
 from engine.gateway.handshake import Upgraded
 from engine.gateway.http import TIMEOUT_S, HttpReply
@@ -28,6 +29,7 @@ SEGMENT_BYTES = 4 << 20
 HOUSEKEEPING_S = 0.25  # of the session's housekeeping, which touches no order
 STATUS_S = 5.0  # nobody reads the page
 TIMER_SPACE_S = 0.002  # a real engine's of up to five instruments; of fifty: every 100 ms
+UNREAD = "at the end do not agree yet"
 LINES_KEPT = 2_000  # of what the engine tells its parent
 
 
@@ -70,12 +72,19 @@ class Life:
         self.is_struck = False
         self.exit_code: int | None = None
         self.has_started = False
+        self.is_told = False  # to stop, before the run's end
         edge = Edge(
             self.dial, lambda _: self, SEGMENT_BYTES, HOUSEKEEPING_S, STATUS_S, TIMER_SPACE_S,
             has_control=False, locks_dir=None,
         )  # fmt: skip
         self.session = Session(config, credentials, self.heard, edge)
         self._files: death.Saved = {}
+
+    @property
+    def has_read_all(self) -> bool:
+        """It stopped in order, and did not say that the next start has to read its end again."""
+        said = str(self.heard.last("warning").get("what", ""))
+        return self.exit_code == EXIT_OK and not (self.is_told and UNREAD in said)
 
     @property
     def run_dir(self) -> Path:

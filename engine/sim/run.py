@@ -22,14 +22,13 @@ from engine.exchange.core import Core
 from engine.exchange.face import ConnKind, Face
 from engine.exchange.faults import Faulty
 from engine.exchange.faults_schedule import Schedule
-from engine.exchange.instruments import Listing
 from engine.exchange.market import AgentMarket
 from engine.exchange.stack import make_core, make_face
-from engine.exchange.terms import MarketState
 from engine.live.local import ACCOUNT as NAME
 from engine.sim.books import Books
-from engine.sim.checker import LastWords
+from engine.sim.checker import OURS, LastWords
 from engine.sim.engines import config_of, listings_of, urls_of
+from engine.sim.fates import Fates
 from engine.sim.hand import Hand
 from engine.sim.life import LINES_KEPT, Life
 from engine.sim.link import Weather
@@ -42,25 +41,18 @@ from engine.sim.loop import (
 from engine.sim.named import Named
 from engine.sim.network import Network
 from engine.sim.outcome import Outcome, Scenario, paced
+from engine.sim.peace import Peace
 from engine.sim.schedule import EngineFault, Plan, WireFault
-from fastcore.types import Halt
 
 ACCOUNT = 0
 SHUTDOWN_S = 60.0  # of virtual time: the engine's own deadlines are shorter
 CLOSED_KEPT = 500  # orders of an account and symbol: more than a minute has, and a day's is flat
 TIDY_EVERY_S = 300.0  # of virtual time: what is checked is let go
 TIDIES_AN_HOUR = 12
-PEACE_S = 8.0  # before the end: whoever stands aside all that time has not recovered
-MOMENT_S = 3.0  # a kill that waits for its moment comes anyway after that
 RESTART_S = 1.0  # whoever starts the engine again tries so often
 GARBAGE_MIN = 10_000  # objects made and kept, until somebody looks which are garbage
 MEMORY = Path("/dev/shm")
 FOLDER = "tickmaker-sim-"
-# What an engine may stand aside for in a market that nothing is wrong with.
-MARKET_HALTS = (
-    Halt.SPREAD | Halt.TOXICITY | Halt.REPEATED_EXECUTION | Halt.ONE_SIDED_FILLS
-    | Halt.FEED_STALE | Halt.LATENCY
-)  # fmt: skip
 FaceOf = Callable[[str, Core], Face]
 
 
@@ -128,20 +120,17 @@ class _Run:
         self.face = Faulty(Named(face_of(scenario.venue, self.core)), schedule)
         dice = Random(f"sim network/{seed}")
         self.network = Network(loop, self.face, dice, _weather(dice))
-        self.dice = Random(f"sim engine/{seed}")
         instruments = [listing.instrument for listing in self.listings]
         self.books = Books(scenario.venue, self.core, ACCOUNT, instruments)
         self.lines: deque[dict[str, Any]] = deque(maxlen=LINES_KEPT)
         self.lives: list[Life] = []
+        self.fates = Fates(self.network, self.lives, Random(f"sim engine/{seed}"))
         self.trouble: list[str] = []
         self.rss_mib: list[int] = []  # each virtual hour
-        self._kills: list[EngineFault] = []  # whose time has come
-        self._struck = asyncio.Event()
-        self._down_ns = 0
         self._stopped_ns = 0  # when its ordered shutdown began
-        self._aside: list[dict[str, Halt]] = []  # before the end, and at it
+        self.peace = Peace(self.core, ACCOUNT, self.listings, self.lives)
         self._own_tasks: set[asyncio.Task[Any]] = set()
-        self._reconnects = self._kill_count = self._hand_orders = 0
+        self._reconnects = self._hand_orders = 0
         loop.set_exception_handler(self._on_loop_exception)
 
     def _on_loop_exception(
@@ -163,13 +152,12 @@ class _Run:
     async def whole(self) -> None:
         self._own_tasks.add(asyncio.current_task())  # type: ignore[arg-type]
         self._plan_faults()
-        self.network.on_collected = self._on_collected
         living = self._own(self._live())
-        beside = [self._own(self._tidy()), self._own(self._look())]
+        beside = [self._own(self._tidy()), self._own(self.peace.look(self.scenario.seconds))]
         await asyncio.wait({living}, timeout=self.scenario.seconds)
         self._stopped_ns = self.loop.monotonic_ns() - START_NS
-        self._kills.clear()
-        self._aside.append(self._halts())
+        self.fates.end()
+        self.peace.end()
         life = self.lives[-1]
         life.has_started = life.session.stage.is_active
         life.session.stop()
@@ -188,22 +176,27 @@ class _Run:
         self.network.shut()
 
     async def _live(self) -> None:
-        """Life after life, as long as each is killed, or can't start after one that was."""
+        """Life after life, as long as each is killed or stopped, or can't start after that."""
         while True:
             life = self._new_life()
             running = life.start()
-            struck = self._own(self._struck.wait())
+            self.fates.on_life(life)
+            struck = self._own(self.fates.struck.wait())
             await asyncio.wait({running, struck}, return_when=asyncio.FIRST_COMPLETED)
             struck.cancel()
             self._own_tasks.discard(struck)
             if life.is_struck:
                 await life.bury(self._own_tasks)
-                self._struck.clear()
+                self.fates.struck.clear()
                 self._count(life)
-                await asyncio.sleep(self._down_ns / 1e9)
+                await asyncio.sleep(self.fates.down_ns / 1e9)
                 continue
             life.exit_code = running.result()
             self._count(life)
+            if life.is_told:
+                await asyncio.sleep(self.fates.down_ns / 1e9)
+                self._check_left(life)
+                continue
             is_start = not life.session.stage.is_active and not life.heard.last("started")
             if life.exit_code == EXIT_OK or not is_start or not life.number or self._stopped_ns:
                 return
@@ -250,41 +243,20 @@ class _Run:
     def _befall(self, fault: EngineFault) -> None:
         if fault.kind == "hand":
             self._own(self._trade_by_hand(fault))
-        elif fault.moment == "any":
-            self._kill(fault)
         else:
-            self._kills.append(fault)
-            moment = fault.model_copy(update={"moment": "any"})
-            due_ns = self.loop.monotonic_ns() + round(MOMENT_S * 1e9)
-            self.loop.at_ns(due_ns, self._kill_late, (fault, moment))
+            self.fates.begin(fault)
 
-    def _kill_late(self, both: tuple[EngineFault, EngineFault]) -> None:
-        if both[0] in self._kills:
-            self._kills.remove(both[0])
-            self._kill(both[1])
-
-    def _on_collected(self) -> None:
-        """The engine has done what it could at this moment; what it sent has not left yet."""
-        if self._kills and self.network.just_sent and self._kill(self._kills[0]):
-            self._kills.pop(0)
-
-    def _kill(self, fault: EngineFault) -> bool:
-        """False: not at this moment. Who is down already can't be killed."""
-        life = self.lives[-1] if self.lives else None
-        if life is None or life.is_struck or life.exit_code is not None or self._stopped_ns:
-            return True
-        if fault.moment == "any":
-            self.network.collect()  # what it wrote, it wrote
-        if self.lives[-1].is_struck:  # by the collection
-            return True
-        if not life.strike(fault, self.dice):
-            return False
-        self._kill_count += 1
-        self._down_ns = fault.for_ns
-        at_s = (self.loop.monotonic_ns() - START_NS) / 1e9
-        self.lines.append({"event": "killed", "at_s": at_s, "moment": fault.moment})
-        self._struck.set()
-        return True
+    def _check_left(self, life: Life) -> None:
+        """One has proved that nothing of ours is open: nothing comes to be open later."""
+        if life.heard.last("stopped").get("open_orders_at_venue") != 0:
+            return
+        left = [
+            order.client_order_id for key in self.core.markets
+            for order in self.core.open_orders(ACCOUNT, key)
+            if OURS.fullmatch(order.client_order_id)
+        ]
+        if left:
+            self.trouble.append(f"life {life.number} proved that nothing is open, and left {left}")
 
     async def _trade_by_hand(self, fault: EngineFault) -> None:
         hand = Hand(
@@ -308,32 +280,10 @@ class _Run:
             if count % TIDIES_AN_HOUR == 0:
                 self.rss_mib.append(resident_mib())
 
-    async def _look(self) -> None:
-        """Whether it stands aside in peace."""
-        await asyncio.sleep(max(0.0, self.scenario.seconds - PEACE_S))
-        self._aside.append(self._halts())
-
-    def _halts(self) -> dict[str, Halt]:
-        """By instrument, but for what the market is the reason of."""
-        session = self.lives[-1].session if self.lives else None
-        if session is None or not session.stage.is_active:
-            return {}
-        # A third of an address's weight is for snapshots; a bad stream may have cost all of it.
-        is_spent = any(account.snapshots.last_error for account in session.accounts)
-        excused = MARKET_HALTS | (Halt.BOOK | Halt.LINK) * is_spent
-        return {
-            instrument.key: instrument.bits & ~excused
-            for instrument, listing in zip(session.instruments, self.listings, strict=True)
-            if self._is_trading(listing)
-        }
-
-    def _is_trading(self, listing: Listing) -> bool:
-        return self.core.state(listing.instrument.key) is MarketState.TRADING
-
     @property
     def _can_start(self) -> bool:
         """No engine starts on an instrument that is gone."""
-        return all(map(self._is_trading, self.listings))
+        return all(map(self.peace.is_trading, self.listings))
 
     # -- THE END ---
 
@@ -352,26 +302,13 @@ class _Run:
         elif code != EXIT_OK:
             breach = f"the engine did not stop in order (exit code {code})"
         else:
-            return [*self._standing_aside()]
+            is_calm = not self.plan.in_force(at_ns)
+            return self.peace.breaches(at_ns / 1e9, self.lines) if is_calm else []
         if said := life.heard.last("error").get("what"):
             breach += f"; it said: {said}"
         if faults := self.plan.in_force(self._stopped_ns):
             breach += f"; meanwhile {', '.join(faults)}"
         return [breach]
-
-    def _standing_aside(self) -> list[str]:
-        """Whoever found no peace in PEACE_S has not come to terms with what happened."""
-        if len(self._aside) < 2 or self.plan.in_force(self._stopped_ns):
-            return []
-        refused = (line["why"] for line in self.lines if line["event"] == "connection")
-        if any("status 418" in why for why in refused):
-            return []  # a handshake's refusal names no time: a ban is kept for minutes
-        before, after = self._aside
-        found = {key: bits & before.get(key, Halt.NONE) for key, bits in after.items()}
-        return [
-            f"{key} still stands aside after {PEACE_S:g} s of peace: {bits!s}"
-            for key, bits in found.items() if bits
-        ]  # fmt: skip
 
     def outcome(self) -> Outcome:
         """Whatever happened: what can be said of it."""
@@ -387,7 +324,8 @@ class _Run:
         outcome.figures = {
             **self.books.figures,
             "lives": len(self.lives),
-            "kills": self._kill_count,
+            "kills": self.fates.kills,
+            "stops": self.fates.stops,
             "hand_orders": self._hand_orders,
             "messages_down": self.network.messages_down,
             "messages_up": self.network.messages_up,

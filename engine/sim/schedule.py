@@ -74,22 +74,29 @@ class WireFault(BaseModel):
         return " ".join(words) + (", with what was sent" if self.is_up_lost else "")
 
 
-ENGINE_FIELDS = {"kill": ("for", "moment", "torn", "up_lost"), "hand": ("for", "per_s")}
+ENGINE_FIELDS = {
+    "kill": ("for", "moment", "torn", "up_lost", "again"),
+    "stop": ("for", "killed"),
+    "hand": ("for", "per_s"),
+}
 ENGINE_KINDS = tuple(ENGINE_FIELDS)
 
 
 class EngineFault(BaseModel):
-    """Of the engine's process, or of its account: a kill, or somebody who trades by hand."""
+    """Of the engine's process, or of its account: a kill, an ordered stop, or somebody who trades
+    by hand."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal[ENGINE_KINDS]  # type: ignore[valid-type]
     at_ns: Span = Field(0, alias="at")
-    for_ns: Span = Field(1 * S, alias="for")  # kill: until it is started again
+    for_ns: Span = Field(1 * S, alias="for")  # kill, stop: until it is started again
     # kill: behind which step of an input (sim/death.py); the next time that it comes to that
     moment: Literal[MOMENTS] = "any"  # type: ignore[valid-type]
     is_torn: bool = Field(False, alias="torn")  # a record was being written
     is_up_lost: bool = Field(False, alias="up_lost")  # what it had just sent is lost, too
+    again_ns: Span = Field(0, alias="again")  # kill: once more, so long after its next start
+    killed_ns: Span = Field(0, alias="killed")  # stop: so long after it was told; 0: it may end
     per_s: Annotated[float, Field(gt=0, le=20)] = 1.0  # hand: acts
 
     @model_validator(mode="after")
@@ -108,8 +115,12 @@ class EngineFault(BaseModel):
         words = [f"{self.at_ns / 1e9:.3f} s: {self.kind}", f"for {self.for_ns / 1e9:.3f} s"]
         if self.kind == "hand":
             return " ".join([*words, f"per_s {self.per_s:g}"])
+        if self.kind == "stop":
+            killed = f"killed after {self.killed_ns / 1e9:.3f} s"
+            return " ".join(words + [killed] * (self.killed_ns > 0))
         words += [f"moment {self.moment}"]
         words += ["torn"] * self.is_torn + ["with what was sent"] * self.is_up_lost
+        words += [f"again {self.again_ns / 1e9:.3f} s"] * (self.again_ns > 0)
         return " ".join(words)
 
 
@@ -253,10 +264,11 @@ def swarm(seed: int, seconds: float, venue_name: str) -> Plan:
             for _ in range(dice.randint(1, 2)):
                 wire.append(_wire_fault(dice, kind, end_s))
     engine = []
-    for kind in ENGINE_KINDS:
+    for kind in ("kill", "hand"):
         if dice.random() < 0.35:
             for _ in range(dice.randint(1, 2)):
                 engine.append(_engine_fault(dice, kind, end_s))
+    engine = _lives(Random(f"sim lives/{seed}"), engine, end_s)
     for found in (venue, wire, engine):
         found.sort(key=lambda fault: fault.at_ns)
     return Plan(tuple(venue), tuple(wire), tuple(engine))
@@ -320,5 +332,31 @@ def _engine_fault(dice: Random, kind: str, end_s: float) -> EngineFault:
     }
     if drawn["moment"] == "send":
         drawn["up_lost"] = False  # what was sent is what it is about
-    kept = {name: drawn[name] for name in ENGINE_FIELDS[kind]}
+    kept = {name: drawn[name] for name in ENGINE_FIELDS[kind] if name in drawn}
     return EngineFault.model_validate({"kind": kind, "at": at, **kept})
+
+
+def _lives(dice: Random, engine: list[EngineFault], end_s: float) -> list[EngineFault]:
+    """More of what befalls a process: it is killed while it starts, at first or once more; stopped
+    in order, or killed while it stops; and somebody trades while it is dead."""
+    made: list[dict[str, object]] = []
+    if dice.random() < 0.1:
+        made.append({"kind": "kill", "at": f"{dice.randint(1, 1_500)}ms", "for": "500ms"})
+    if dice.random() < 0.2:
+        at, for_ = _moment(dice, end_s)
+        killed_ms = dice.choice((0, dice.randint(1, 60), dice.randint(1, 2_000)))
+        made.append({"kind": "stop", "at": at, "for": for_, "killed": f"{killed_ms}ms"})
+    found = [EngineFault.model_validate(one) for one in made]
+    for one in engine:
+        again_ms = dice.choice((dice.randint(1, 100), dice.randint(1, 3_000)))
+        if one.kind == "kill" and dice.random() < 0.35:
+            one = one.model_copy(update={"again_ns": again_ms * 1_000_000})
+        found.append(one)
+    for one in [one for one in found if one.kind != "hand"]:
+        at_ms = max(0, one.at_ns // 1_000_000 - dice.randint(0, 1_000))
+        for_ms = min(one.for_ns // 1_000_000 + dice.randint(500, 2_500), int(end_s * 1e3) - at_ms)
+        if dice.random() < 0.3 and at_ms > WARM_S * 1e3:
+            found.append(EngineFault.model_validate({
+                "kind": "hand", "at": f"{at_ms}ms", "for": f"{for_ms}ms", "per_s": 3.0,
+            }))  # fmt: skip
+    return found

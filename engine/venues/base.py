@@ -236,6 +236,7 @@ class AccountFacts:
     position_mode: str | None  # "one_way", "hedge"
     margin_mode: str | None  # "cross", "isolated"
     can_trade: bool
+    is_multi_assets: bool = False  # all assets of the wallet are one margin
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +279,8 @@ class ConnPlan:
     ping_every_s: float = 20.0
     # Of an answer that refuses: until when the whole address is to keep away; 0: not told.
     retry_utc_ms: Callable[[bytes], int] = lambda _: 0
+    # Of the same: whether our time stamp may be what it refuses.
+    is_clock: Callable[[bytes], bool] = lambda _: False
 
 
 class Adapter(Protocol):

@@ -26,7 +26,14 @@ from engine.venues.base import (
     TradeRow,
     Urgency,
 )
-from engine.venues.binance_answers import Told5xx, failure_of, header, reader, retry_utc_ms
+from engine.venues.binance_answers import (
+    Told5xx,
+    failure_of,
+    header,
+    is_clock_refused,
+    reader,
+    retry_utc_ms,
+)
 from engine.venues.binance_rows import MS_NS, Row, open_row, order_row, rows
 from engine.venues.binance_sign import Credential, query_text
 from fastcore.types import Side
@@ -338,7 +345,8 @@ class Binance:
         if not self._credential.is_ed25519:
             return ConnPlan(url)
         text = self._signed_message("logon", "session.logon", utc_ms)
-        return ConnPlan(url, (text,), 1, reader("logon"), retry_utc_ms=retry_utc_ms)
+        return ConnPlan(url, (text,), 1, reader("logon"), retry_utc_ms=retry_utc_ms,
+                        is_clock=is_clock_refused)  # fmt: skip
 
     def _signed_message(self, number: str, method: str, utc_ms: int) -> str:
         self._signed_ms = max(self._signed_ms, utc_ms)

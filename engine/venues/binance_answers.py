@@ -131,6 +131,14 @@ def reader(*ids: int | str, result_key: str = "") -> Callable[[bytes], tuple[Sai
     return read
 
 
+def is_clock_refused(frame: bytes) -> bool:
+    """Of a refusal over WebSocket: whether it is our time stamp that is refused."""
+    try:
+        return json.loads(frame)["error"]["code"] in CLOCK_CODES
+    except (ValueError, RecursionError, KeyError, TypeError):
+        return False
+
+
 def retry_utc_ms(frame: bytes) -> int:
     """Of a refusal over WebSocket: until when the address is to keep away; 0: not told. Source:
     binance-spot-api-docs, web-socket-api.md, "IP limits" (error.data.retryAfter)."""

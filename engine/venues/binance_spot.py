@@ -23,7 +23,7 @@ from engine.venues.base import (
     Wanted,
 )
 from engine.venues.binance import DAY_MS, Binance
-from engine.venues.binance_answers import reader, retry_utc_ms
+from engine.venues.binance_answers import is_clock_refused, reader, retry_utc_ms
 from engine.venues.binance_rows import Row, rate_ppm, rows, spot_balance, trade_row
 from engine.venues.binance_symbols import instruments_of
 from fastcore.types import Side
@@ -233,7 +233,8 @@ class BinanceSpot(Binance):
         text = self._signed_message("user", "userDataStream.subscribe.signature", utc_ms)
         url = self._url("ws_api", "/ws-api/v3")
         read = reader("user", result_key="subscriptionId")
-        return ConnPlan(url, (text,), 1, read, retry_utc_ms=retry_utc_ms)
+        return ConnPlan(url, (text,), 1, read, retry_utc_ms=retry_utc_ms,
+                        is_clock=is_clock_refused)  # fmt: skip
 
 
 def _balances(document: Any) -> list[BalanceRow]:

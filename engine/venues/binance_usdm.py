@@ -87,12 +87,14 @@ class BinanceUsdm(Binance):
         return self._restrictions("enableFutures") if self._is_local else None
 
     def account_facts(self) -> Call[AccountFacts] | None:
-        """The margin mode is a symbol's, and `settings` brings it about."""
+        """The margin mode is a symbol's, and `settings` brings it about. That of the assets, which
+        GET multiAssetsMargin tells for a weight of 30, is here as well."""
 
         def read(document: Any) -> AccountFacts:
             row = Row("accountConfig", document)
             mode = "hedge" if row.flag("dualSidePosition") else "one_way"
-            return AccountFacts(mode, None, row.flag("canTrade"))
+            is_multi = row.flag("multiAssetsMargin")
+            return AccountFacts(mode, None, row.flag("canTrade"), is_multi)
 
         return self._asked(f"{self.root}/accountConfig", read, 5)
 

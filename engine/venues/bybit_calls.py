@@ -116,7 +116,8 @@ def orders_of(body: Any, instrument: Instrument) -> list[OrderRow]:
 
 
 def _of_instrument(body: Any, instrument: Instrument) -> list[Mapping[str, Any]]:
-    return [row for row in rows.rows_of(body) if row.get("symbol") == instrument.symbol]
+    """A row that names no symbol may be ours: it must not be passed over."""
+    return [row for row in rows.rows_of(body) if rows.text_of(row, "symbol") == instrument.symbol]
 
 
 def setting(what: str, path: str, params: Mapping[str, str]) -> Setting:

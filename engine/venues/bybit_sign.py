@@ -164,7 +164,18 @@ def subscribe_texts(topics: list[str], topics_max: int) -> list[str]:
 
 
 def plan(url: str, texts: list[str]) -> ConnPlan:
-    return ConnPlan(url, tuple(texts), len(texts), read_greeting, PING_TEXT, PING_EVERY_S)
+    return ConnPlan(url, tuple(texts), len(texts), read_greeting, PING_TEXT, PING_EVERY_S,
+                    is_clock=is_logon_refused)  # fmt: skip
+
+
+def is_logon_refused(frame: bytes) -> bool:
+    """Which code a logon gets that has expired is not documented: a clock that is off may be
+    behind any."""
+    try:
+        answer = json.loads(frame)
+    except ValueError:
+        return False
+    return isinstance(answer, dict) and answer.get("op") == "auth"
 
 
 def read_greeting(frame: bytes) -> tuple[Said, str]:

@@ -21,6 +21,7 @@ from engine.venues.bybit_rows import (
     NS_PER_MS,
     result_of,
     rows_of,
+    text_of,
     time_ms_of,
     trade_row,
     whole_of,
@@ -90,7 +91,7 @@ def _oldest_first(rows: list[Mapping[str, Any]], instrument: Instrument) -> list
     ours = [
         row
         for row in reversed(rows)
-        if row.get("symbol") == instrument.symbol and row.get("execType") not in NO_TRADES
+        if text_of(row, "symbol") == instrument.symbol and row.get("execType") not in NO_TRADES
     ]
     ours.sort(key=lambda row: (whole_of(row, "execTime"), int(row.get("seq") or 0)))
     return [trade_row(row, instrument) for row in ours]

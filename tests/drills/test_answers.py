@@ -1,10 +1,11 @@
 """The venue's answers are lost, wrong, late, or no: nothing is ever sent twice or forgotten."""
 
 import time
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
-from field import Field
+from field import Field, is_ours, until
 
 Judge = Callable[..., None]
 
@@ -90,12 +91,27 @@ def test_errors_after_the_effect_at_shutdown(field: Field, judged: Judge) -> Non
     engine = field.run()
     field.exchange.fault("error_after_effect", for_="2s", via="rest")
     engine.stop()
+    assert field.exchange.hits().get("error_after_effect", 0) > 0
     judged()
 
 
-def test_a_cancel_all_that_leaves_orders_at_shutdown(field: Field, judged: Judge) -> None:
+def test_a_cancel_all_that_leaves_orders(field: Field, judged: Judge) -> None:
+    """TRADE is lost, so what rests is pulled over REST; of two quotes one stays, whatever the
+    answer says. The query that follows tells, and the next call pulls it."""
     engine = field.run()
-    field.exchange.fault("cancel_all_partial", for_="5s", max=1)
+    until("two quotes", lambda: len(field.exchange.open_orders()) > 1)
+    mark, after = engine.mark, field.exchange.length - 1
+    field.exchange.fault("cancel_all_partial", for_="6s", max=1)
+    field.exchange.fault("half_open", conn="trade", for_="20ms")
+    engine.wait("connection", mark, name="TRADE", state="up")
+    field.again(engine)
+    together = Counter(
+        row["t_ns"] for row in field.exchange.truth(after)
+        if row["kind"] == "order" and row["status"] == "CANCELED"
+        and is_ours(row["client_order_id"])
+    )  # fmt: skip
+    assert together
+    assert max(together.values()) == 1, "one call pulled them all"
     engine.stop()
     judged()
 
