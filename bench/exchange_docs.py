@@ -57,7 +57,7 @@ Never the venue's own, without TLS, for the operator and for checkers. It shows 
 | `GET /truth?after=N&limit=M` | the append-only log of what really happened: orders, fills, money, funding, keys, settings, dead-man switches, instruments, faults (`--truth FILE` writes it to a file, after a line of kind `run`). At most 10,000 rows; headers: `Truth-Next` is the `N` to go on with, `Truth-First` the first record still kept (the last 1,000,000; beside a file 100,000), `Truth-Length` how many there ever were |
 | `GET /book?symbol=S&limit=N` | the book and its update id |
 | `GET /faults`, `POST /fault` | faults that are alive; begin one now |
-| `POST /command` | `SetState`, `SetTick`, `Shock`, `ResetSequence`, `SetRefusals`, `SetKey` (`UpdateKey`) of `engine/exchange/commands.py` |
+| `POST /command` | `SetState`, `SetTick`, `Shock`, `ResetSequence`, `SetRefusals`, `SetKey` (`UpdateKey`), `Place` (an order of an account's, past the rate limits) of `engine/exchange/commands.py` |
 
 ## What a venue has, and what not
 

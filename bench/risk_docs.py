@@ -137,8 +137,9 @@ LATENCY, LEG, DEAD_MAN, VENUE and LINK are raised from outside of the core's own
 only by a strategy whose calls are refused, which those of the built-in ones are not. They have no
 picture.
 
-HALT and RESUME are commands of the core (`fastcore.types.Command`). No command line gives them
-yet: a demo or a replay that is latched stays so to its end.
+HALT and RESUME are commands of the core (`fastcore.types.Command`): `tickmaker halt RUN` and
+`tickmaker resume RUN` give them to an engine that runs, a demo's too. A replay of a tape takes
+none: latched, it stays so to its end.
 """
 
 

@@ -288,6 +288,8 @@ def _type(annotation: Any) -> str:
         return ", ".join(f"`{value}`" for value in arguments)
     if origin in (Union, types.UnionType):
         return _type(next(a for a in arguments if a is not type(None)))
+    if origin is list:
+        return f"list of {_type(arguments[0])}"
     names = {int: "whole number", float: "number", bool: "true, false", str: "text"}
     return names.get(annotation, "table")
 

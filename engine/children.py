@@ -20,14 +20,12 @@ from typing import Any
 from rich.console import Console
 
 from engine.errors import EXIT_FAILED, EXIT_KILLED, EXIT_OK, TickmakerError
+from engine.gateway.parent import STEP_BUILT
 
 # `python -m` looks in the working directory first: ours, never a stranger's engine.py.
 SOURCES = Path(__file__).resolve().parent.parent
-STOP_DEADLINE_S = 25.0
-# The engine's own ordered shutdown may take so long (live/shutdown.py); only then it hangs.
-ENGINE_PATIENCE_S = 25.0
-PATIENCE_S = 5.0
-BUILT = "core and journal ready"  # the step before which an engine can send nothing
+STOP_DEADLINE_S = 25.0  # longer than an ordered shutdown (live/shutdown.py): only then it hangs
+PATIENCE_S = 5.0  # with any other child, after SIGTERM
 
 
 @dataclass
@@ -121,7 +119,7 @@ class Family:
             )  # fmt: skip
         child = Child(name, process, log)
         if name == "engine":
-            child.patience_s = max(ENGINE_PATIENCE_S, self._stop_deadline_s)
+            child.patience_s = self._stop_deadline_s
         child.reader = asyncio.create_task(_read_lines(child))
         self.children.append(child)
         return child
@@ -231,7 +229,7 @@ async def _read_lines(child: Child) -> None:
         except ValueError:
             continue  # a library's chatter is not part of the protocol
         if isinstance(line, dict):
-            child.is_built |= line.get("event") == "step" and line.get("name") == BUILT
+            child.is_built |= line.get("event") == "step" and line.get("name") == STEP_BUILT
             child.lines.put_nowait(line)
     child.lines.put_nowait(None)
 

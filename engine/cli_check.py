@@ -1,6 +1,7 @@
 """`tickmaker check CONFIG`: whether a configuration would start, and can be kept."""
 
 import secrets
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -54,15 +55,39 @@ def _show(result: dict[str, Any]) -> None:
                 for key, value in row.items() if value is not None
             )  # fmt: skip
             console.print(f"{kind[:-1]}: {', '.join(told)}", markup=False)
+    keys = [str(row["key"]) for row in result["instruments"]]
     if result["plan"] is not None:
-        console.print("\n".join(_plan_lines(result["plan"]["rows"])))
-    for problem in result["problems"]:
+        console.print("\n".join(_plan_lines(_alike_rows(result["plan"]["rows"], keys))))
+    for problem in _alike(result["problems"], keys):
         console.print(f"[bold red]problem:[/] {escape(problem)}")
-    for warning in result["warnings"]:
+    for warning in _alike(result["warnings"], keys):
         console.print(f"[bold yellow]warning:[/] {escape(warning)}")
     if result["is_kept"]:
         asked = "by documented limits; no venue was asked" if result["is_offline"] else "it starts"
         console.print(f"[bold green]ok[/]: it can be kept ({asked})")
+
+
+def _alike(texts: Iterable[str], keys: Sequence[str]) -> list[str]:
+    """What is said of many instruments in the same words, once: the first of them, and how many
+    more there are."""
+    found: dict[str, list[str]] = {}
+    for text in texts:
+        name, _, what = text.partition(": ")
+        found.setdefault(f": {what}" if name in keys else text, []).append(name)
+    return [f"{_and_more(names)}{what}" if what.startswith(": ") else what
+            for what, names in found.items()]  # fmt: skip
+
+
+def _alike_rows(rows: Iterable[dict[str, Any]], keys: Sequence[str]) -> list[dict[str, Any]]:
+    found: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        of = "" if row["of"] in keys else row["of"]
+        found.setdefault((row["what"], of, row["wanted"], row["there_is"]), []).append(row)
+    return [one[0] | {"of": _and_more([row["of"] for row in one])} for one in found.values()]
+
+
+def _and_more(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
 def _plan_lines(rows: list[dict[str, Any]]) -> list[str]:

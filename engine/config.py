@@ -2,6 +2,7 @@
 for money. The `core` table is checked a second time, in full, by fastcore.core_config.
 """
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,14 +19,6 @@ class Exact(_Table):
     """Of numbers and words: 5 is a number, "5" and true are none."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
-
-
-class WsUrls(_Table):
-    """The three WebSocket ends of a USD-M style venue."""
-
-    public: str
-    private: str
-    ws_api: str
 
 
 class Assets(_Table):
@@ -54,8 +47,10 @@ class Stops(Exact):
 class Quoting(Exact):
     """When a working quote is worth replacing."""
 
-    requote_ticks: int = Field(ge=0, description="off its wanted price by so much")
-    requote_ms: int = Field(ge=0, description="and after so long at the least")
+    requote_ticks: int = Field(
+        ge=0, le=1_000_000_000, description="off its wanted price by so much"
+    )
+    requote_ms: int = Field(ge=0, le=3_600_000, description="and after so long at the least")
     modify: bool = Field(description="amend in place, where the venue can")
     messages_per_s_max: int = Field(ge=1, le=10_000, description="what quoting may send")
 
@@ -130,8 +125,12 @@ class Halts(Exact):
 class Budgets(Exact):
     """Latency that is enforced: an order older than its budget is not sent."""
 
-    tick_to_order_us_max: float = Field(gt=0, description="older than that it is not sent")
-    ack_ms_max: float = Field(gt=0, description="unanswered for longer, its fate is unknown")
+    tick_to_order_us_max: float = Field(
+        gt=0, le=60_000_000, description="older than that it is not sent"
+    )
+    ack_ms_max: float = Field(
+        gt=0, le=60_000, description="unanswered for longer, its fate is unknown"
+    )
 
 
 class CoreConfig(_Table):
@@ -207,6 +206,26 @@ class InstrumentConfig(_Table):
         return f"{self.account}.{self.core.venue}.{self.core.symbol}"
 
 
+class HedgeConfig(_Table):
+    """A position over several instruments that is kept near a target by taking where it costs
+    least (engine/execution/hedger.py). Base units, exact; instruments by InstrumentConfig.key."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,23}$")
+    of: tuple[str, ...] = Field(min_length=1)
+    on: tuple[str, ...] = Field(min_length=1, max_length=8)
+    target: Decimal
+    band: Decimal = Field(gt=0)
+    to: Decimal = Field(ge=0)
+    collar_ppm: int = Field(gt=0, lt=1_000_000)
+    slice_max: Decimal = Field(gt=0)
+    pause_ms: int = Field(gt=0, le=60_000)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """All of them, each once."""
+        return tuple(dict.fromkeys((*self.of, *self.on)))
+
+
 class EngineConfig(_Table):
     """One engine process: accounts, and instruments on them."""
 
@@ -220,6 +239,7 @@ class EngineConfig(_Table):
     budget: ProcessBudget | None = None  # None: of one account, whose own limit is the budget
     accounts: tuple[AccountConfig, ...] = Field(min_length=1)
     instruments: tuple[InstrumentConfig, ...] = Field(min_length=1, max_length=1_000)
+    hedges: tuple[HedgeConfig, ...] = ()
 
 
 def load(document: dict[str, Any]) -> EngineConfig:

@@ -26,6 +26,7 @@ from engine.config import (
     Limits,
     WantedAccount,
 )  # fmt: skip
+from engine.config_hedge import hedges
 from engine.config_tables import WS_KINDS, AccountTable, FileTable
 from engine.config_text import Sought, dotted, first_error, line_numbers, nearest
 from engine.credentials import (
@@ -40,7 +41,7 @@ from engine.strategies import named
 from engine.venues import hosts
 from fastcore.strategy import BUILTINS
 
-_BYTES_MAX = 1 << 20
+_BYTES_MAX = 8 << 20  # a thousand instruments have two of them
 _MASK_SEED_MAX = (1 << 63) - 1
 # Of the ready line, where they are not what the venue's adapter calls them.
 _READY_KINDS = {"public_linear": "linear", "public_spot": "spot"}
@@ -83,14 +84,15 @@ def load_config(
         if credential is not None:
             credentials[account.name] = credential
     runs_dir = _resolved(folder, table.runs_dir)
+    instruments = tuple(
+        _instrument(table, number, sought, folder, run_tag, mask_seed)
+        for number in range(len(table.instrument))
+    )
     config = EngineConfig(
         name=table.name, run_dir=runs_dir, state_dir=_resolved(folder, table.state_dir),
         poll=table.poll, cpu=table.cpu, journal_bytes_max=table.journal_bytes_max,
-        budget=table.budget, accounts=tuple(accounts),
-        instruments=tuple(
-            _instrument(table, number, sought, folder, run_tag, mask_seed)
-            for number in range(len(table.instrument))
-        ),
+        budget=table.budget, accounts=tuple(accounts), instruments=instruments,
+        hedges=hedges(table, instruments, sought),
     )  # fmt: skip
     return LoadedConfig(config, runs_dir, credentials)
 
@@ -101,10 +103,12 @@ def config_sha256(config: EngineConfig) -> str:
 
 
 def limits_sha256(config: EngineConfig) -> str:
-    """Of what may never change while it runs: limits, halts, stops, latency budgets, and the
-    process's exposure. Equal limits of two runs have equal hashes."""
+    """Of what may never change while it runs: limits, halts, stops, latency budgets, the
+    process's exposure, and hedges where there are any. Equal limits of two runs have equal
+    hashes."""
     guards = {"limits", "halts", "stops", "budgets"}
-    return _sha256({
+    hedged = [one.model_dump(mode="json") for one in config.hedges]
+    return _sha256(({"hedges": hedged} if hedged else {}) | {
         "budget": None if config.budget is None else config.budget.model_dump(),
         "instruments": {
             instrument.key: instrument.core.model_dump(mode="json", include=guards)
@@ -124,7 +128,10 @@ def _sha256(document: Any) -> str:
 def _document(path: Path) -> tuple[str, dict[str, Any]]:
     try:
         with path.open("rb") as file:
-            text = file.read(_BYTES_MAX).decode()
+            data = file.read(_BYTES_MAX + 1)
+        if len(data) > _BYTES_MAX:  # a part of it might be a whole configuration
+            raise ValueError(f"it has more than {_BYTES_MAX:,} bytes")
+        text = data.decode("utf-8-sig")  # some editors mark their files
         return text, tomllib.loads(text)
     except OSError as e:
         raise TickmakerError(
@@ -132,7 +139,7 @@ def _document(path: Path) -> tuple[str, dict[str, Any]]:
             "deploy/examples has some to start from.",
             EXIT_USAGE,
         ) from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
+    except (ValueError, RecursionError) as e:
         raise TickmakerError(
             f"{path} is no TOML: {e}", "Correct it; https://toml.io has the grammar.", EXIT_USAGE
         ) from None
@@ -315,9 +322,10 @@ def _check_url(
             key, f"{dotted(key)}: expected an address such as {tls}://host, was {was}",
             f"{tls}:// is for other machines, {plain}:// for this one.",
         )  # fmt: skip
-    if parts.username is not None or parts.query:
+    if parts.username is not None or parts.query or parts.fragment:
         raise sought.error(
-            key, "an address with a user or a query", "Credentials belong in [account.credential]."
+            key, "an address with a user, a query or a fragment",
+            "Credentials belong in [account.credential].",
         )
     if hosts.is_production(url) and not where.is_paper:
         raise TickmakerError(

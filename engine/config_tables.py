@@ -116,6 +116,46 @@ class InstrumentTable(Exact):
     budgets: Budgets = Field(description="latency that is enforced")
 
 
+UNITS = r"^\d{1,12}(\.\d{1,12})?$"
+SIGNED_UNITS = r"^-?\d{1,12}(\.\d{1,12})?$"
+
+
+class HedgeTable(Exact):
+    """What fills leave open on some instruments is taken on others, wherever that costs least
+    (docs/router.md). There may be none, or any number; no instrument is in two of them."""
+
+    name: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,23}$", description="ours: in lines, the ledger and reports"
+    )
+    of: list[str] = Field(
+        min_length=1,
+        description="whose position is hedged: `account.venue.symbol`, or `account.symbol` or "
+        "`symbol` where that names one; all of one base and one quote asset",
+    )  # fmt: skip
+    on: list[str] = Field(
+        min_length=1, max_length=8,
+        description="where it may be taken; what they hold counts, as it is the hedge",
+    )  # fmt: skip
+    target: str = Field(
+        pattern=SIGNED_UNITS,
+        description='what all of them shall hold together, in base units: "0", or what spot '
+        "wallets hold on purpose",
+    )  # fmt: skip
+    band: str = Field(
+        pattern=UNITS, description="so far from the target nothing is done, in base units"
+    )
+    to: str = Field(
+        pattern=UNITS,
+        description='how far from the target it is left, in base units: "0", or up to the band',
+    )
+    collar_ppm: int = Field(
+        gt=0, lt=1_000_000,
+        description="no price is farther from the median of the mids, in millionths",
+    )  # fmt: skip
+    slice_max: str = Field(pattern=UNITS, description="most of one order, in base units")
+    pause_ms: int = Field(gt=0, le=60_000, description="least time between two actions")
+
+
 class FileTable(Exact):
     """The file's own keys."""
 
@@ -134,3 +174,4 @@ class FileTable(Exact):
     budget: ProcessBudget = Field(description="of the whole process")
     account: list[AccountTable] = Field(min_length=1, description="")
     instrument: list[InstrumentTable] = Field(min_length=1, max_length=1_000, description="")
+    hedge: list[HedgeTable] = Field(default=[], description="")

@@ -32,6 +32,8 @@ _FORMS = {
     r"^[a-z0-9][a-z0-9_-]{0,31}$": "a name of up to 32 of a-z, 0-9, _ and -",
     r"^[A-Z0-9_]{2,32}$": "a symbol of 2 to 32 of A-Z, 0-9 and _",
     r"^[A-Z][A-Z0-9_]{0,39}$": "the name of a variable: A-Z, 0-9 and _",
+    r"^\d{1,12}(\.\d{1,12})?$": 'a number of base units in quotes, such as "0.05"',
+    r"^-?\d{1,12}(\.\d{1,12})?$": 'a number of base units in quotes, such as "-0.05"',
     r"\.toml$": "the name of a file that ends in .toml",
     r"\.json$": "the name of a file that ends in .json",
 }

@@ -54,11 +54,26 @@ def _words(event: str, line: Mapping[str, Any]) -> str:
         return f"it held {line.get('position_lots', 0):+,} lots: the opening of its first run"
     if event == "reconciled":
         return f"both sides agree ({line.get('rounds')} rounds, {line.get('ms')} ms)"
+    if event == "router":
+        return _plan_words(line)
+    if event == "hedged":
+        return f"hedge {line.get('hedge')} is inside its band again, at {line.get('net')}"
     if event == "operator" and line.get("command") == "PARAMS":
         return f"set {_fields(line.get('set', {}))}"
     if event == "operator":
         return f"{str(line.get('command')).lower()} of {line.get('count')} instruments"
     return _fields({key: value for key, value in line.items() if key not in _NOT_SHOWN})
+
+
+def _plan_words(line: Mapping[str, Any]) -> str:
+    """A taker's plan: who wants it, and where it goes."""
+    plan = line["plan"]
+    parts = [f"{part['qty']} at {part['px']} ({part['venue']})" for part in plan["slices"]]
+    who = f"hedge {line['hedge']}, from {line['net']}: " if "hedge" in line else ""
+    text = f"{who}{plan['side'].lower()} {plan['wanted']}: {', '.join(parts) or 'nowhere'}"
+    if plan["unfilled"] != "0":
+        text += f"; {plan['unfilled']} not now"
+    return text + "".join(f"; {venue}: {why}" for venue, why in plan["why_not"].items())
 
 
 def _fields(values: Mapping[str, Any]) -> str:
@@ -155,23 +170,50 @@ def standing(row: Mapping[str, Any], denied: tuple[str, int] | None = None) -> s
     return "NO QUOTE RESTS"
 
 
+def hedgers(status: Mapping[str, Any]) -> set[str]:
+    """Instruments that hedges are taken on: one where no quote rests is where it should be."""
+    return {key for hedge in status.get("hedges", {}).values() for key in hedge["on"]}
+
+
+def hedge_line(name: str, hedge: Mapping[str, Any]) -> str:
+    """How it stands, and why it is open."""
+    net = hedge["net"] if hedge["net"] is not None else "?"
+    text = (f"hedge {name}: {hedge['state']}, {net} of {hedge['target']} within {hedge['band']}, "
+            f"{hedge['plans']} actions")  # fmt: skip
+    return f"{text}: {hedge['why']}" if hedge["why"] else text
+
+
+def _states(status: Mapping[str, Any], denials: Denials) -> dict[str, str]:
+    """By key."""
+    places = hedgers(status)
+    states = {}
+    for key, row in status["instruments"].items():
+        state = standing(row, denials.recent.get(key))
+        states[key] = "HEDGES" if state == "NO QUOTE RESTS" and key in places else state
+    return states
+
+
 def table(status: Mapping[str, Any], elapsed_s: float, denials: Denials) -> RenderableType:
     """A line an instrument; those that stand aside first, where not all fit."""
     shown = Table(title=f"{elapsed_s:,.0f} s", title_justify="left", expand=False)
     for name in ("instrument", "state", "position", "orders", "fills", "open"):
         shown.add_column(name, justify="left" if name in ("instrument", "state") else "right")
     rows = list(status["instruments"].items())
+    states = _states(status, denials)
     if len(rows) > ROWS_MAX:
         rows.sort(key=lambda pair: not pair[1]["state"] and resting(pair[1]) > 0)
     for key, row in rows[:ROWS_MAX]:
-        state = standing(row, denials.recent.get(key))
-        colour = "green" if state == "QUOTING" else "red" if row["state"] else "yellow"
+        state = states[key]
+        is_well = state in ("QUOTING", "HEDGES")
+        colour = "green" if is_well else "red" if row["state"] else "yellow"
         shown.add_row(
             key, Text(state, colour), f"{row['position_lots']:,}", f"{row['orders_sent']:,}",
             f"{row['fills']:,}", str(resting(row)),
         )  # fmt: skip
-    if len(rows) > ROWS_MAX:
-        shown.caption = f"and {len(rows) - ROWS_MAX} more"
+    told_below = [f"and {len(rows) - ROWS_MAX} more"] if len(rows) > ROWS_MAX else []
+    told_below += [hedge_line(name, hedge) for name, hedge in status.get("hedges", {}).items()]
+    if told_below:
+        shown.caption, shown.caption_justify = "\n".join(told_below), "left"
     return shown
 
 
@@ -179,13 +221,17 @@ def plain(status: Mapping[str, Any], elapsed_s: float, denials: Denials) -> str:
     """One line for a log: who quotes, and why the others do not."""
     rows = status["instruments"]
     orders, fills = (sum(row[name] for row in rows.values()) for name in ("orders_sent", "fills"))
-    states = {key: standing(row, denials.recent.get(key)) for key, row in rows.items()}
-    aside = {key: state for key, state in states.items() if state != "QUOTING"}
+    states = _states(status, denials)
+    makers = {key: state for key, state in states.items() if state != "HEDGES"}
+    aside = {key: state for key, state in makers.items() if state != "QUOTING"}
     text = (
-        f"{elapsed_s:8.1f} s  {len(rows) - len(aside)} of {len(rows)} quoting  "
+        f"{elapsed_s:8.1f} s  {len(makers) - len(aside)} of {len(makers)} quoting  "
         f"orders {orders:,}  fills {fills:,}"
     )
     for key in list(aside)[:ASIDE_MAX]:
         text += f"\n            {key}: {aside[key]}"
     more = len(aside) - ASIDE_MAX
-    return text + (f"\n            and {more} more" if more > 0 else "")
+    text += f"\n            and {more} more" if more > 0 else ""
+    for name, hedge in status.get("hedges", {}).items():
+        text += f"\n            {hedge_line(name, hedge)}"
+    return text

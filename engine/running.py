@@ -25,25 +25,28 @@ from engine.config import EngineConfig
 from engine.config_file import LoadedConfig, load_config
 from engine.errors import EXIT_KILLED, EXIT_OK, EXIT_UNSAFE, EXIT_USAGE, TickmakerError
 from engine.execution import advice
+from engine.gateway.parent import STEP_LOOKED_BACK
 from engine.live.check import check_offline
 from engine.live.lock import is_held
 from engine.live.shutdown import longest_s
 from engine.paper import parent as paper
 from engine.report.before import ending_text, how_it_ended, last_run
+from engine.report.text import LATCHED
 from engine.run_view import Denials, Repeats, plain, table, told
 from engine.runs import has_journal, make_run_dir
 from engine.status import StatusReader
+from fastcore.core_stats import halt_names
 
-LINE_DEADLINE_S = 60.0  # between two lines of a start-up, and more for every instrument
+# Between two lines of a start-up, and more for every instrument; a step may wait for a minute's
+# weight.
+LINE_DEADLINE_S = 150.0
 LINE_S_EACH = 3.0
 PAPER_DEADLINE_S = 60.0  # more than a paper exchange itself waits for its feed
-PATIENCE_S = 5.0  # more than the engine's own longest shutdown
+MARGIN_S = 5.0  # over the engine's own longest shutdown
 REFRESH_S = 0.25
 PARAMS_MAX = 10  # instruments whose parameters are shown
-READ_BEFORE = "run before this one read"
 PLAIN_EVERY_S = 10.0  # without a terminal
 FIRST_PLAIN_S = 2.0  # when it has begun to quote
-LATCHED = {"STRATEGY", "REPEATED_EXECUTION", "OPERATOR", "JOURNAL"}
 UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 
 
@@ -113,7 +116,7 @@ def refuse_held(config: EngineConfig) -> None:
 class _Run(Family):
     def __init__(self, options: RunOptions, loaded: LoadedConfig, run_dir: Path) -> None:
         console = Console(stderr=options.as_json)
-        deadline_s = longest_s(loaded.config) + PATIENCE_S
+        deadline_s = longest_s(loaded.config) + MARGIN_S
         super().__init__(run_dir, console, stop_deadline_s=deadline_s)
         self.options = options
         self.loaded = loaded
@@ -228,7 +231,7 @@ class _Run(Family):
             if text:
                 self.say(text)
 
-        if event == "step" and str(line["name"]).startswith(READ_BEFORE):
+        if event == "step" and str(line["name"]).startswith(STEP_LOOKED_BACK):
             self._tell_of_the_run_before(str(line.get("account", "")))
         self._recovered += event == "fill_recovered"
         if event == "started" and self._recovered:
@@ -287,10 +290,11 @@ class _Run(Family):
 
     def _latched(self) -> int:
         status = StatusReader(self.run_dir / "status.page").read() or {}
+        names = set(halt_names(LATCHED))
         latched = {
-            key: sorted(LATCHED & set(row["state"]))
+            key: sorted(names & set(row["state"]))
             for key, row in status.get("instruments", {}).items()
-            if LATCHED & set(row["state"])
+            if names & set(row["state"])
         }  # fmt: skip
         for key, reasons in latched.items():
             self.say(f"{key} was latched at the end: {', '.join(reasons)}")

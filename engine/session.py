@@ -26,6 +26,7 @@ from engine.gateway.hotsocket import Cold
 from engine.gateway.parent import Input, Output
 from engine.live.account import LiveAccount
 from engine.live.control import Control
+from engine.live.hedging import Hedging
 from engine.live.instrument import LiveInstrument
 from engine.live.operator import Operator
 from engine.live.page import Page, page_bytes
@@ -61,7 +62,8 @@ class Session:
             self._account(name, credentials) for name in (a.name for a in config.accounts)
         ]
         self._start_up = StartUp(self.stage, self.accounts, self.instruments)
-        self._page = Page(self.stage, self.accounts, self.instruments)
+        self._hedging = Hedging(self.stage, self.accounts, self.instruments)
+        self._page = Page(self.stage, self.accounts, self.instruments, self._hedging.told)
         self._writer: StatusWriter | None = None
         self._control: Control | None = None
 
@@ -129,6 +131,8 @@ class Session:
         self.stage.log = EventsLog(run_dir)
         self._start_up.on_built = self._on_built
         await self._start_up.run()
+        if self.config.hedges:
+            self.stage.spawn(self._hedging.keep(), "hedging")
         if self.stage.edge.has_control:
             operator = Operator(self.stage, self.instruments, self.stop, self._page.content)
             self._control = Control(run_dir, operator.handle)
@@ -137,7 +141,8 @@ class Session:
 
     def _on_built(self) -> None:
         """Cores and roles exist: bytes may move."""
-        size_bytes = page_bytes(len(self.instruments), STATUS_SIZE)
+        hedged = len(self.config.hedges)
+        size_bytes = page_bytes(len(self.instruments), STATUS_SIZE, hedged)
         self._writer = StatusWriter(self.config.run_dir / "status.page", size_bytes)
         self.stage.transport.start(self._on_cold, self.fault)
         self.stage.spawn(self._housekeep(self._writer), "housekeep")
@@ -218,7 +223,7 @@ class Session:
     async def _shut_down(self) -> int:
         """Quotes pulled, cancels proved by the venues, journals closed, in that order."""
         self.stage.stopping.set()
-        down = ShutDown(self.stage, self.accounts, self.instruments)
+        down = ShutDown(self.stage, self.accounts, self.instruments, self._hedging)
         try:
             await down.run()
         except Exception as error:

@@ -38,7 +38,9 @@ class StatusWriter:
         try:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
             try:
-                os.ftruncate(fd, size_bytes)
+                # Blocks for all of it now: a page without one, on a disk that is full by then, is
+                # a SIGBUS for whoever writes to it.
+                os.posix_fallocate(fd, 0, size_bytes)
                 self._page = mmap.mmap(fd, size_bytes, flags=mmap.MAP_SHARED)
             finally:
                 os.close(fd)

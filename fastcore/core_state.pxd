@@ -94,7 +94,7 @@ cdef class CoreState:
     cdef int64_t venue_balance_e8  # of the quote asset, as the venue's last push says
     cdef int64_t venue_shutdowns
     cdef int64_t session_errors
-    cdef readonly int64_t retry_utc_ms     # until when the venue told TRADE to keep away; 0: never
+    cdef readonly int64_t retry_utc_ms     # told over TRADE: the address is to keep away; 0: never
     cdef double param_values[PARAMS_MAX]
     cdef int param_count
     cdef double state[STATE_MAX]
@@ -157,7 +157,8 @@ cdef class CoreState:
     cdef void _fill_levels(self) noexcept nogil
     cdef bint _is_reference_fresh(self, ns_t now_ns) noexcept nogil
     cdef void _tell_levels(self, ns_t now_ns) noexcept nogil
-    cdef void _heed(self, int result, int64_t retry_utc_ms, ns_t now_ns) noexcept nogil
+    cdef void _heed(
+        self, int result, int64_t retry_utc_ms, bint is_of_address, ns_t now_ns) noexcept nogil
     cdef void _doubt(self) noexcept nogil
     cdef void _settle_opening(self, px_t bid_px_ticks, px_t ask_px_ticks,
                               ns_t now_ns) noexcept nogil

@@ -14,8 +14,8 @@ from fastcore.signals_flow cimport OFI_LEVELS_MAX
 from fastcore.strategy cimport VIEW_VERSION, OwnQuote, View
 from fastcore.types cimport (
     CONN_MARKET, CONN_USER, E_OTHER_SYMBOL, E_UNKNOWN, HALT_CLOCK, HALT_JOURNAL, HALT_RECONCILING,
-    OK, ORD_PENDING_CANCEL, ORD_PENDING_NEW, ORD_PENDING_REPLACE, ORD_UNKNOWN, ORDERS_MAX,
-    SIDE_BUY, SIDE_SELL, SYNC_SYNCED, TARGET_LEVELS, VIEW_LEVELS, Level,
+    OK, ORD_PENDING_CANCEL, ORD_PENDING_NEW, ORD_PENDING_REPLACE, ORD_UNKNOWN, ORDER_IOC,
+    ORDERS_MAX, SIDE_BUY, SIDE_SELL, SYNC_SYNCED, TARGET_LEVELS, VIEW_LEVELS, Level,
 )
 from fastcore.working cimport Order, is_live, open_lots
 
@@ -295,13 +295,16 @@ cdef class CoreState:
         cdef int ask_count = self.book.levels(SIDE_SELL, asks, self.signal_levels)
         self.signals.on_levels(bids, bid_count, asks, ask_count, now_ns)
 
-    cdef void _heed(self, int result, int64_t retry_utc_ms, ns_t now_ns) noexcept nogil:
+    cdef void _heed(
+        self, int result, int64_t retry_utc_ms, bint is_of_address, ns_t now_ns
+    ) noexcept nogil:
         """What any answer may say of our pace or our clock; until when, if it told (0: not)."""
         cdef ns_t pause_ns = RATE_LIMIT_PAUSE_NS
         if result & RATE_LIMITED:
             if retry_utc_ms > 0 and self.utc_minus_monotonic_ns != 0:
                 retry_utc_ms = min(retry_utc_ms, self._utc_ms(now_ns) + BAN_MS_MAX)
-                self.retry_utc_ms = max(self.retry_utc_ms, retry_utc_ms)
+                if is_of_address:
+                    self.retry_utc_ms = max(self.retry_utc_ms, retry_utc_ms)
                 pause_ns = max(pause_ns, (
                     retry_utc_ms * 1_000_000 - self.utc_minus_monotonic_ns - now_ns))
             self.halts.on_rate_limit(now_ns + pause_ns)
@@ -420,6 +423,7 @@ cdef class CoreState:
                         "sent_ns": (max(order.placed_ns, order.amend_ns)
                                     if order.state == ORD_UNKNOWN else order.sent_ns),
                         "placed_ns": order.placed_ns,
+                        "is_take": order.flags & ORDER_IOC != 0,
                         "px_ticks": order.px_ticks, "qty_lots": order.qty_lots,
                         "cum_qty_lots": order.cum_qty_lots,
                         "venue_cum_qty_lots": order.venue_cum_qty_lots,

@@ -7,6 +7,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from fastcore.check cimport fc_unlikely
+from fastcore.codec.error_codes cimport is_of_address
 from fastcore.journal cimport REC_BOOK, REC_FILL
 from fastcore.latency cimport STAGE_BOOK, STAGE_DIFF_GATE, STAGE_SIGNALS, STAGE_STRATEGY
 from fastcore.orders cimport CHANGED, CLOCK_REJECTED, FILLED, RATE_LIMITED, STRANGER, SURPRISE
@@ -110,7 +111,7 @@ cdef class CoreSteps(CoreSend):
             return
         self.session_errors += 1
         # No time with it: what the journal holds of such a frame does not tell one.
-        self._heed(self.orders.on_reply(&event.reply, now_ns), 0, now_ns)
+        self._heed(self.orders.on_reply(&event.reply, now_ns), 0, False, now_ns)
         if conn == CONN_MARKET:
             self.sync.reset()
             self._after_book(now_ns)
@@ -184,7 +185,9 @@ cdef class CoreSteps(CoreSend):
         cdef int result = self.orders.on_reply(&event.reply, now_ns)
         if result & CHANGED:
             self._record_order(self.orders.changed, now_ns)
-        self._heed(result, self.decoder.retry_after_ms, now_ns)
+        self._heed(
+            result, self.decoder.retry_after_ms,
+            is_of_address(event.reply.status, event.reply.error_code), now_ns)
         if result & (RATE_LIMITED | CLOCK_REJECTED | CHANGED):
             self.is_quote_due = True
 

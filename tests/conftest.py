@@ -23,13 +23,14 @@ BUILD = "safe" if fastcore.SAFE else "release"
 # them out (ARGS="-m ''" takes them in). Single tests carry the mark themselves.
 ONCE = (
     "test_advice", "test_architecture", "test_as_tables", "test_bench*", "test_calibration",
-    "test_check_command", "test_children", "test_config_file", "test_demo_user",
+    "test_check_command", "test_children", "test_config_*", "test_demo_user",
     "test_exchange_admin", "test_exchange_bybit_*", "test_exchange_core", "test_exchange_docs",
     "test_exchange_f*", "test_exchange_money", "test_exchange_orders", "test_exchange_s*",
     "test_exchange_venue", "test_gateway_account", "test_gateway_budget",
-    "test_gateway_deadman", "test_gateway_keeper", "test_gateway_rest", "test_live_driver",
+    "test_gateway_deadman", "test_gateway_keeper", "test_gateway_listing", "test_gateway_pace",
+    "test_gateway_rest", "test_hedger", "test_live_control", "test_live_driver",
     "test_live_parts", "test_ofi_exam", "test_paper_run", "test_planner",
-    "test_reconcile", "test_recorder_docs", "test_recorder_opening", "test_recorder_retention",
+    "test_reconcile*", "test_recorder_docs", "test_recorder_opening", "test_recorder_retention",
     "test_report", "test_report_page", "test_reports_table", "test_risk_docs", "test_router",
     "test_run_docs", "test_run_view", "test_signals_docs", "test_sim_judges", "test_source",
     "test_spot_*", "test_usdm_*", "test_user_docs", "test_user_errors", "test_venue_*",

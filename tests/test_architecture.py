@@ -51,15 +51,18 @@ ENGINE: dict[str, set[str]] = {
     "config": BASE,
     "config_tables": BASE | {"config"},
     "config_text": BASE,
+    "config_hedge": BASE | {"config", "config_tables", "config_text"},
     "config_file": BASE
-    | {"config", "config_tables", "config_text", "credentials", "strategies", "venues"},
+    | {"config", "config_hedge", "config_tables", "config_text", "credentials", "strategies",
+       "venues"},
     "credentials": BASE,
     "status": BASE,
     "runs": BASE,
     "strategies": BASE,
     "view": BASE | {"report", "status"},
     "venues": {"errors"},
-    # Beliefs are compared with rows; the router has books; the planner adds a configuration up.
+    # Beliefs are compared with rows; the router and the hedger have books; the planner adds a
+    # configuration up.
     "execution": {"errors", "config", "venues"},
     "risk": {"errors"},
     "gateway": BASE | {"config", "venues"},
@@ -79,16 +82,18 @@ ENGINE: dict[str, set[str]] = {
     "replay": BASE
     | {"config", "exchange.keys", "gateway.hotsocket", "recorder", "report", "runs",
        "strategies", "tape", "venues"},
-    # Parents of an engine's processes: they show, and build the report.
-    "children": BASE,
+    # Parents of an engine's processes: they show, and build the report. What an engine is told and
+    # says is gateway.parent.
+    "children": BASE | {"gateway.parent"},
     "demo": BASE
     | {"children", "config", "live.local", "recorder", "report", "runs", "status", "strategies",
        "tape", "view"},
     # The local exchange over a live venue: its matching, and the edge's public calls.
     "paper": BASE | {"config", "exchange", "gateway", "tape", "venues"},
     "running": BASE
-    | {"children", "config", "config_file", "execution.advice", "live.check", "live.lock",
-       "live.shutdown", "paper.parent", "report", "run_view", "runs", "status", "view"},
+    | {"children", "config", "config_file", "execution.advice", "gateway.parent", "live.check",
+       "live.lock", "live.shutdown", "paper.parent", "report", "run_view", "runs", "status",
+       "view"},
     "run_view": BASE,
     # Both ends of a wire that never leaves the process: the one room that may see both.
     "sim": BASE | {"config", "exchange", "gateway", "live.local", "recorder", "session"},

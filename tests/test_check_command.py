@@ -69,6 +69,26 @@ def test_check_offline_names_what_can_not_be_kept(
     assert problem in shown.stdout
 
 
+def test_check_says_of_many_instruments_once_what_is_alike(tmp_path: Path) -> None:
+    head, _, one = (EXAMPLES[0].parent / "local_binance_usdm.toml").read_text().partition(
+        "[[instrument]]"
+    )
+    one = one.replace("exit_reserve = 4", "exit_reserve = 280")
+    path = tmp_path / "config.toml"
+    path.write_text(head + "".join(
+        "[[instrument]]" + one.replace('"BTCUSDT"', f'"SYM{number:03}USDT"')
+        for number in range(7)
+    ))  # fmt: skip
+    result = run(app, ["check", str(path), "--offline"])
+    assert result.exit_code == EXIT_USAGE
+    problems = re.findall("(?m)^problem: .*exit_reserve to be under.*", result.stdout)
+    (problem,) = problems
+    assert "SYM000USDT and 6 more: " in problem
+    assert len(re.findall("(?m)^open orders, at the venue .*SYM000USDT and 6 more",
+                          result.stdout)) == 1  # fmt: skip
+    assert len(re.findall("(?m)^instrument: ", result.stdout)) == 7
+
+
 def test_check_offline_reads_no_key(tmp_path: Path) -> None:
     """An example that names a key file which is not there."""
     path = tmp_path / "config.toml"
@@ -137,6 +157,14 @@ def test_check_asks_the_venue_and_changes_nothing(
         assert code == EXIT_USAGE
         assert any("fees.taker_bp is 0.5, but the venue takes" in problem
                    for problem in document["problems"])  # fmt: skip
+
+        # What only a start refused, once.
+        text = re.sub("qty_lots_max = .*", "qty_lots_max = 4_000_000_000", text)
+        text = re.sub(r"(?m)^(\[account\.wanted\].*)", r'\1\nstp = "expire_both"', text)
+        code, document = checked(path, text)
+        assert code == EXIT_USAGE
+        for told in ("limits.qty_lots_max is 4000000000, over the venue's", "wanted.stp"):
+            assert any(told in problem for problem in document["problems"]), document["problems"]
     assert {file.name for file in tmp_path.iterdir()} == {"config.toml", ready}
 
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 from rich.console import Console
 
-from engine.children import BUILT, Child, Family
+from engine.children import Child, Family
 from engine.errors import EXIT_FAILED, EXIT_KILLED, EXIT_OK
 
 
@@ -73,8 +73,3 @@ def test_an_engine_that_was_killed_is_an_exit_code_of_its_own() -> None:
     code, told = stopped(-9)
     assert (code, "SIGKILL" in told) == (EXIT_KILLED, True)
     assert stopped(1)[0] == EXIT_FAILED
-
-
-def test_the_step_after_which_orders_may_be_sent_is_one_that_the_engine_says() -> None:
-    source = Path(__file__).parents[1] / "engine" / "live" / "startup.py"
-    assert f'say_step("{BUILT}"' in source.read_text()

@@ -244,6 +244,8 @@ def test_every_limit_of_an_account_is_required(write: Write, key: str) -> None:
     ("old", "new", "expected"),
     [
         ("feeds = 1 ", "feeds = 3 ", "account[1].feeds: expected at most 2, was 3"),
+        ("requote_ms = 150", f"requote_ms = {1 << 63}", "expected at most 3,600,000"),
+        ("ack_ms_max = 1000.0", "ack_ms_max = 1e308", "expected at most 60,000"),
         ("feeds = 1 ", "feeds = true ", "account[1].feeds: expected a whole number, was true"),
         ("qty_lots_max = 50", 'qty_lots_max = "50"',
          "instrument[1].limits.qty_lots_max: expected a whole number, was \"50\""),
@@ -300,8 +302,10 @@ def test_production_is_refused_in_every_address(write: Write) -> None:
         ("ftp://127.0.0.1", "expected an address such as https://host"),
         ("127.0.0.1:7001", "expected an address such as https://host"),
         ("http://127.0.0.1:port", "expected an address such as https://host"),
-        ("http://key:word@127.0.0.1", "an address with a user or a query"),
-        ("http://127.0.0.1/?key=word", "an address with a user or a query"),
+        ("http://key:word@127.0.0.1", "an address with a user, a query"),
+        ("http://127.0.0.1/?key=word", "an address with a user, a query"),
+        ("http://127.0.0.1/#word", "an address with a user, a query or a fragment"),
+        ("https://fapi\u3002binance\u3002com", "expected an address such as https://host"),
     ],
 )
 def test_an_address_that_will_not_do_is_refused(write: Write, url: str, expected: str) -> None:
@@ -365,11 +369,17 @@ def test_accounts_over_the_budget_are_refused(write: Write) -> None:
 
 @pytest.mark.parametrize(("text", "expected"), [
     ("name = ", "is no TOML"), ("", "is required"), ("name = 5", "expected a text in quotes"),
+    ("x = " + "[" * 20_000, "is no TOML"), ("x = " + "1" * 5_000, "is no TOML"),
+    ("#" * (8 << 20) + "\n", "more than 8,388,608 bytes"),
 ])  # fmt: skip
 def test_a_file_that_is_no_configuration_is_refused(
     write: Write, text: str, expected: str
 ) -> None:
     assert expected in refused(write, text).what
+
+
+def test_a_file_that_an_editor_marked_is_read(write: Write) -> None:
+    assert load(write("\ufeff" + example())).config == load(write(example())).config
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -111,12 +111,12 @@ def test_a_divergence_ends_no_order_whose_fate_is_open() -> None:
 # -- A BAN ---
 
 
-def refused(desk: Desk, retry_ms: int) -> None:
+def refused(desk: Desk, retry_ms: int, status: int = 418, code: int = -1003) -> None:
     desk.core.command(Command.HALT, desk.now_ns)
     desk.collect(0)
     data = {"serverTime": 1, "retryAfter": retry_ms}
-    error = {"code": -1003, "msg": "banned", "data": data}
-    desk.frame(Conn.TRADE, {"id": "3000000000001", "status": 418, "error": error})
+    error = {"code": code, "msg": "banned", "data": data}
+    desk.frame(Conn.TRADE, {"id": "3000000000001", "status": status, "error": error})
 
 
 @pytest.mark.parametrize(("told_ms", "kept_ms"), [(2 * MINUTE_MS, 2 * MINUTE_MS), (500, 10_000)])
@@ -138,6 +138,22 @@ def test_a_ban_without_end_is_three_days() -> None:
     utc_ms = (desk.now_ns + UTC_OFFSET_NS) // MS
     refused(desk, 2**63 - 1)
     assert desk.core.retry_utc_ms == utc_ms + 3 * 86_400_000
+    assert Halt.RATE_LIMIT in halts(desk)
+
+
+@pytest.mark.parametrize(("status", "code", "is_of_address"), [
+    (418, -1003, True), (429, -1003, True), (400, -1003, True), (418, -1015, True),
+    (429, -1015, False), (400, -1015, False),
+])  # fmt: skip
+def test_an_account_s_limit_is_no_ban_of_the_address(
+    status: int, code: int, is_of_address: bool
+) -> None:
+    """Whatever its status: all other accounts of the address could not cancel over REST."""
+    desk = running()
+    utc_ms = (desk.now_ns + UTC_OFFSET_NS) // MS
+    refused(desk, utc_ms + MINUTE_MS, status, code)
+    assert desk.core.retry_utc_ms == (utc_ms + MINUTE_MS if is_of_address else 0)
+    desk.timer(MINUTE_MS - 1)
     assert Halt.RATE_LIMIT in halts(desk)
 
 

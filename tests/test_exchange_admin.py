@@ -227,6 +227,20 @@ def test_command_changes_what_a_key_may_do() -> None:
     assert (told.account, told.permissions) == (1, ("read", "withdraw"))
 
 
+def test_command_places_an_order_of_an_account() -> None:
+    rig = Rig()
+    core = rig.faulty.core
+    document = {"command": "Place", "symbol": "BTCUSDT", "side": "buy", "qty_lots": 10,
+                "px_ticks": core.markets["BTCUSDT"].touch()[0] - 5,
+                "client_id": "tm-1"}  # fmt: skip
+    assert rig("POST", "/command", document) == {"done": "Place"}
+    (order,) = core.open_orders(0, "BTCUSDT")
+    assert (order.client_order_id, order.leaves_lots) == ("tm-1", 10)
+    assert rig("POST", "/command", document, status=409)["refused"] == "DUPLICATE_CLIENT_ID"
+    error = rig("POST", "/command", document | {"account": 99}, status=400)["error"]
+    assert "account: 0 to" in error
+
+
 def test_fault_begins_at_once() -> None:
     rig = Rig()
     rig("POST", "/fault", {"kind": "throttled", "for": "5s"})

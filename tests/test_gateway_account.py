@@ -18,7 +18,7 @@ from engine.gateway.account_calls import MANY, AccountCalls
 from engine.gateway.clocksync import ClockSync
 from engine.gateway.rest import RestClient, UnreachableError, VenueError
 from engine.gateway.venue_watch import VenueWatch
-from engine.venues.base import Adapter, Call, Instrument, OrderRow, TradeRow, Urgency
+from engine.venues.base import Adapter, Call, Failure, Instrument, OrderRow, TradeRow, Urgency
 from fastcore.types import FeeAsset, OrderState, Side
 
 BTC = Instrument(
@@ -283,7 +283,7 @@ def test_orders_at_the_exchange_are_pulled_and_strangers_stay() -> None:
                 await rig.place(f"tm-{number}")
             await rig.place("hand")
             one = AccountCalls(rig.rest, rig.adapter, [rig.btc], rng=Random(1))
-            assert await one.prove_none_open(rig.btc, is_ours) == 13
+            assert sum(map(is_ours, await one.open_orders(rig.btc))) == 13
             assert await one.cancel_ours(rig.btc, is_ours, 8.0) == 13
             assert [row.client_id for row in await one.open_orders(rig.btc)] == ["hand"]
             found = await one.order(rig.btc, "tm-3")
@@ -419,6 +419,34 @@ def test_instruments_that_stop_trading_or_change_are_told_once() -> None:
     look(finer, eth)
     assert changed == [(4, "0.01")]
     assert halted[3:] == [(5, False)]
+
+
+def test_symbol_that_the_venue_refuses_to_tell_of_is_halted_and_no_other() -> None:
+    """Spot refuses the whole question with -1121; a Bybit symbol alone with 10001."""
+
+    class Refusing(Listing):
+        def instruments(self, symbols: Any, category: str) -> Any:
+            def read(_: Any) -> dict[str, Instrument]:
+                if set(symbols) - set(self.listed):
+                    raise VenueError("no", "", Failure(400, -1121, "Invalid symbol."))
+                return {symbol: self.listed[symbol] for symbol in symbols}
+
+            return Call("GET", "/i", read)
+
+    halted: list[tuple[int, bool]] = []
+    gone = replace(BTC, symbol="GONEUSDT")
+    told: list[Any] = []
+    rest = Asked()
+    same_tick: Any = Refusing(replace(BTC, tick=BTC.tick + "0"))
+    watch = VenueWatch(rest, same_tick, {4: BTC, 5: gone}, lambda *now: halted.append(now),
+                       lambda *now: told.append(now), rng=Random(1), emit=nothing)  # fmt: skip
+    asyncio.run(watch.look())
+    assert halted == [(5, True)]
+    assert told == []  # 0.10 is no other tick than 0.1
+    rest.answers = [VenueError("later", "", Failure(503, 0, "", is_unknown=True))]
+    with pytest.raises(VenueError):
+        asyncio.run(watch.look())
+    assert halted == [(5, True)]
 
 
 def test_trouble_with_the_question_says_nothing_of_the_instruments() -> None:

@@ -266,6 +266,7 @@ def test_accounts_of_one_host_share() -> None:
     hosts = Hosts()
     one = hosts.budget("https://a.test/x", binance)
     assert one is hosts.budget("https://a.test", binance)
+    assert one is hosts.budget("https://A.test.:443", binance)  # the venue counts it as one
     assert one is not hosts.budget("https://b.test", binance)
     assert one.weight_max == 2_400
     assert hosts.budget("https://c.test", bybit).weight_max == 600

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from support_core import MS, Desk
 
+from engine import clock
 from engine.errors import TickmakerError
 from engine.execution.belief import AskOrder, SettleOrder, Told
 from engine.live import pull
@@ -118,6 +119,7 @@ class Rig:
             is_private_up=is_up, is_trade_up=is_up, trade_lost_ns=None, utc_ns=lambda: UTC_NS,
             lock=Namespace(state_path="state"), on_agreed=lambda _: None,
             trade=Namespace(suspect=lambda: self.events.append(("suspect", None))),
+            user=Namespace(lost_ns=None),
         )  # fmt: skip
         self.account.pull = Pull(self.account)
         self.reconciler = Reconciler(self.account)
@@ -359,10 +361,65 @@ def test_pull_begins_when_trade_does_not_answer_and_goes_on_when_it_is_lost() ->
         rig = Rig()
         rig.account.pull.on_trade_doubt()
         await until(lambda: len(rig.calls.pulls) == 1)
-        rig.account.is_trade_up = False
+        rig.account.is_trade_up = rig.account.is_private_up = False
         rig.account.pull.on_trade_lost()  # one is at work
         await until(lambda: len(rig.calls.pulls) == 2)
         await rig.account.pull.close()
+
+    run(work)
+
+
+def deaf_rig() -> Rig:
+    """USER is lost, TRADE is up; the cores' cancels have had their time."""
+    rig = Rig(recv_window_ms=400)
+    rig.desk.start()  # quotes, unanswered
+    rig.account.user.lost_ns = clock.monotonic_ns()
+    rig.account.is_private_up = False
+    for instrument in rig.instruments:
+        instrument.config.core.budgets.ack_ms_max = 20.0
+    return rig
+
+
+def test_pull_looks_over_rest_while_user_alone_is_lost(monkeypatch: Any) -> None:
+    """And again as long as a place may arrive that nobody has answered."""
+    monkeypatch.setattr(pull, "PAUSE_S_MAX", 0.05)
+
+    async def work() -> None:
+        rig = deaf_rig()
+        lost_s = rig.account.user.lost_ns / 1e9
+        rig.account.pull.on_user_lost()
+        await until(lambda: any(at_s > lost_s + 0.4 for at_s in rig.calls.pulls))
+        assert rig.calls.pulls[0] >= lost_s + 0.02
+        rig.account.is_private_up = True
+        await until(rig.account.pull._task.done)
+
+    run(work)
+
+
+def test_pull_is_proved_once_when_all_is_answered_and_again_when_trade_goes_too() -> None:
+    async def work() -> None:
+        rig = deaf_rig()
+        rig.acknowledge()
+        rig.account.pull.on_user_lost()
+        await until(lambda: bool(rig.calls.pulls))
+        await asyncio.sleep(0.2)
+        assert len(rig.calls.pulls) == 1, "proved, and nothing new"
+        rig.account.is_trade_up = False
+        rig.account.trade_lost_ns = clock.monotonic_ns()
+        rig.account.pull.on_trade_lost()
+        await until(lambda: len(rig.calls.pulls) > 1)
+        await rig.account.pull.close()
+
+    run(work)
+
+
+def test_pull_leaves_a_short_loss_of_user_to_the_reconciliation() -> None:
+    async def work() -> None:
+        rig = deaf_rig()
+        rig.account.pull.on_user_lost()
+        rig.account.is_private_up = True
+        await until(rig.account.pull._task.done)
+        assert not rig.calls.pulls
 
     run(work)
 

@@ -14,6 +14,7 @@ from support_session import run
 from engine.config_file import load_config
 from engine.errors import EXIT_FAILED, EXIT_OK, EXIT_UNSAFE, EXIT_USAGE, TickmakerError
 from engine.exchange.commands import UpdateKey
+from engine.gateway.http import NoAnswerError
 from engine.live import facts, shutdown
 from engine.live.flatten import REASON, excess_lots
 from engine.live.instrument import LiveInstrument
@@ -96,6 +97,46 @@ def test_flattening_goes_over_rest_where_the_core_can_not_send(tmp_path: Path) -
                 assert await made.stop() == EXIT_OK, made.heard.of("error")
                 assert usdm.position_lots("BTCUSDT") == made.numbers()["position_lots"] == 0
                 assert any("-ff-" in client_id for client_id in own_takes(usdm, "BTCUSDT"))
+
+    run(work)
+
+
+def test_an_order_over_rest_without_an_answer_is_not_sent_again(tmp_path: Path) -> None:
+    """Spot has no reduce-only: each of them would trade."""
+
+    async def work() -> None:
+        spot = Exchange("binance_spot", ["BTCUSDT"])
+        async with exchanges(tmp_path, spot):
+            path = written(tmp_path, SPOT, at_shutdown='"flatten"', half_spread_ticks="400.0")
+            async with desk(path, tmp_path / "one") as made:
+                await made.quoting()
+                opening = made.numbers()["opening_lots"]
+                lots = 4 * int(made.instruments[0].config.core.params["qty_lots"])
+                await by_hand(made, Side.BUY, lots, off_ticks=9_000)
+                await made.until(lambda: made.numbers()["position_lots"] > opening)
+                made.account.trade.drop("a drill")
+                http = made.account.rest._http
+                assert http is not None
+                once = http.request
+                late: list[asyncio.Task[None]] = []
+
+                async def request(method: str, url: str, *args: Any, **options: Any) -> Any:
+                    async def arrive() -> None:
+                        await asyncio.sleep(0.5)  # recvWindow is longer
+                        await once(method, url, *args, **options)
+
+                    if method != "POST" or "/order" not in url:
+                        return await once(method, url, *args, **options)
+                    assert all(task.done() for task in late), "another while one is on its way"
+                    late.append(asyncio.create_task(arrive()))
+                    raise NoAnswerError("no answer")
+
+                http.request = request  # type: ignore[method-assign]
+                assert await made.stop() == EXIT_OK, made.heard.of("error")
+                assert late
+                assert all(task.done() for task in late)
+                assert made.numbers()["position_lots"] == opening
+                assert spot.position_lots("BTCUSDT") == 0
 
     run(work)
 
@@ -236,7 +277,7 @@ class Stub:
         self.heard: list[dict[str, Any]] = []
         self.steps: list[str] = []
         wanted = SimpleNamespace(margin_mode=None, leverage=None, fee_discount=None, stp=None)
-        self.config = SimpleNamespace(rest_url=rest_url, wanted=wanted)
+        self.config = SimpleNamespace(name="main", rest_url=rest_url, wanted=wanted)
         self.instruments = [SimpleNamespace(traded=None)]
         self.adapter = SimpleNamespace(
             key_facts=lambda: says.get("key"), account_facts=lambda: says.get("facts"),

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from engine.config import Fees
 from engine.errors import EXIT_UNSAFE, TickmakerError
 from engine.gateway import account_calls
 from engine.gateway.account_calls import AccountCalls
@@ -19,7 +20,9 @@ from engine.live.instrument import JOURNALS_BYTES, MIB, LiveInstrument, segment_
 from engine.live.lock import AccountLock, key_mark, same_keys
 from engine.live.pull import is_ours
 from engine.live.startup import PREVIOUS_MARGIN_NS, StartUp, dust_e8
-from engine.venues.base import Instrument, OrderRow
+from engine.live.unfit import of_fees
+from engine.recorder.events_log import EventsLog
+from engine.venues.base import FeeRates, Instrument, OrderRow
 from fastcore.types import OrderState, Side
 
 HOUR_NS = 3_600 * 10**9
@@ -131,6 +134,26 @@ def test_trades_are_read_since_the_run_that_opened_the_instrument(
     assert account.is_opened
 
 
+def test_start_is_refused_where_its_opening_can_not_be_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk. The run after it would adopt what instruments of older runs hold."""
+    nothing = SimpleNamespace(instruments={})
+    monkeypatch.setattr("engine.live.startup.opening_of", lambda *_: nothing)
+    lock = AccountLock(tmp_path, "main")
+    lock.note(tmp_path, 1, {})
+    log = EventsLog(tmp_path)
+    log.close()  # nothing is written any more
+    stage: Any = SimpleNamespace(log=log, say_step=lambda *_, **__: None)
+    made: Any = SimpleNamespace(key="a", number=0, config=SimpleNamespace(account="main"))
+    account: Any = SimpleNamespace(name="main", lock=lock, instruments=[made])
+    start = StartUp(stage, [account], [made])
+    for tell in (lambda: start._look_back(account), lambda: start._carry(made, 5)):
+        with pytest.raises(TickmakerError, match=r"events\.jsonl"):
+            tell()
+    start._carry(made, 0)
+
+
 def test_state_names_the_last_run_and_is_whole(tmp_path: Path) -> None:
     lock = AccountLock(tmp_path, "main")
     assert lock.previous() is None
@@ -142,10 +165,16 @@ def test_state_names_the_last_run_and_is_whole(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["main.json"]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"run_dir": "x"}', '{"run_dir": 1}'])
-def test_state_that_can_not_be_read_is_no_first_start(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize("data", [
+    b"", b"{", b"[]", b"{}", b"\xff\xfe\0", b"[" * 100_000,
+    b'{"run_dir": "/x"}', b'{"run_dir": 1}',
+    b'{"run_dir": "/x", "utc_ns": Infinity}', b'{"run_dir": "", "utc_ns": 1}',
+    b'{"run_dir": "x", "utc_ns": 1}', b'{"run_dir": "/x\\u0000", "utc_ns": 1}',
+    b'{"run_dir": "/x", "utc_ns": 1, "unread": {"a": Infinity}}',
+])  # fmt: skip
+def test_state_that_can_not_be_read_is_no_first_start(tmp_path: Path, data: bytes) -> None:
     lock = AccountLock(tmp_path, "main")
-    lock.state_path.write_text(text)
+    lock.state_path.write_bytes(data)
     with pytest.raises(TickmakerError, match=r"main\.json can't be read"):
         lock.previous()
 
@@ -192,19 +221,16 @@ def test_local_and_test_addresses_are_not(url: str) -> None:
     refuse_production([("rest_url", url)])
 
 
-def fees(maker_bp: float, taker_bp: float) -> LiveInstrument:
-    core = SimpleNamespace(fees=SimpleNamespace(maker_bp=maker_bp, taker_bp=taker_bp))
-    return cast(Any, SimpleNamespace(key="a.b.C", config=SimpleNamespace(core=core)))
-
-
 def test_fees_better_than_the_venues_are_refused() -> None:
-    rates = cast(Any, SimpleNamespace(maker_ppm=200, taker_ppm=500))
-    LiveInstrument.check_fees(fees(2.0, 5.0), rates)
-    LiveInstrument.check_fees(fees(2.5, 6.0), rates)
-    with pytest.raises(TickmakerError, match=r"fees\.maker_bp is 1\.9, but the venue takes 2"):
-        LiveInstrument.check_fees(fees(1.9, 5.0), rates)
-    with pytest.raises(TickmakerError, match=r"fees\.taker_bp"):
-        LiveInstrument.check_fees(fees(2.0, 4.99), rates)
+    def told(maker_bp: float, taker_bp: float) -> list[str]:
+        fees = Fees(maker_bp=maker_bp, taker_bp=taker_bp)
+        return [error.what for error in of_fees("a.b.C", fees, FeeRates(200, 500))]
+
+    assert told(2.0, 5.0) == told(2.5, 6.0) == []
+    (maker,) = told(1.9, 5.0)
+    assert maker.endswith("a.b.C: fees.maker_bp is 1.9, but the venue takes 2")
+    (taker,) = told(2.0, 4.99)
+    assert "fees.taker_bp" in taker
 
 
 def resting(number: int, client_id: str = "tm0a1b2c3d-01-000000000001") -> OrderRow:
@@ -221,7 +247,7 @@ class Slow(AccountCalls):
         await asyncio.sleep(0.1)
         return [resting(number) for number in range(self.left)] + [resting(99, "hand")]
 
-    async def cancel_rows(self, instrument: Instrument, rows: Any) -> None:
+    async def cancel_rows(self, instrument: Instrument, rows: Any, on_wait: Any = None) -> None:
         self.left -= 1
 
 

@@ -46,6 +46,10 @@ def test_window_is_the_longer_one_of_both_runs(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"accounts": rows}))
     assert recv_window_ms(tmp_path, "a", 1_000) == 5_000
     assert recv_window_ms(tmp_path, "a", 7_000) == 7_000
+    for odd, told_ms in (("Infinity", 1_000), ("99999999999", 60_000), ("[" * 100_000, 1_000)):
+        text = json.dumps({"accounts": rows}).replace("5000", odd)
+        (tmp_path / "config.json").write_text(text)
+        assert recv_window_ms(tmp_path, "a", 1_000) == told_ms
 
 
 def test_start_after_a_kill_waits_before_it_cancels_and_another_does_not(tmp_path: Path) -> None:
@@ -201,6 +205,42 @@ def test_run_that_never_agreed_says_since_when_trades_may_be_missing(tmp_path: P
                 await third.quoting()
                 assert json.loads(state.read_text())["unread"] == {}
                 assert await third.stop() == EXIT_OK
+
+    run(work)
+
+
+def test_what_is_unread_of_a_dropped_instrument_stays_so_until_it_is_named_again(
+    tmp_path: Path,
+) -> None:
+    async def work() -> None:
+        bybit = Exchange("bybit", ["linear/BTCUSDT", "spot/BTCUSDT"])
+        async with exchanges(tmp_path, bybit):
+            path, state = written(tmp_path, BYBIT, **RICH), tmp_path / "state" / "bybit.json"
+            both = path.read_text()
+            head, _, spot = both.split("[[instrument]]")
+            async with desk(path, tmp_path / "one") as first:
+                await first.quoting()
+                assert await first.stop() == EXIT_OK
+            bybit.core.accounts[0].position("linear/BTCUSDT").lots += 5  # no trade says why
+            async with desk(path, tmp_path / "two", run_tag="0b1b2c3d") as second:
+                await second.until(lambda: second.heard.of("started"))
+                unread = json.loads(state.read_text())["unread"]
+                assert list(unread) == [second.instruments[0].key]
+                await second.crash()
+            path.write_text(f"{head}[[instrument]]{spot}")
+            async with desk(path, tmp_path / "three", run_tag="0c1b2c3d") as third:
+                await third.quoting()
+                assert json.loads(state.read_text())["unread"] == unread
+                assert await third.stop() == EXIT_OK
+            path.write_text(both)
+            async with desk(path, tmp_path / "four", run_tag="0d1b2c3d") as fourth:
+                await fourth.until(lambda: fourth.heard.of("started"))
+                (since_ns,) = unread.values()
+                assert fourth.instruments[0].since_ns <= since_ns
+                bybit.core.accounts[0].position("linear/BTCUSDT").lots -= 5
+                await fourth.quoting()
+                assert json.loads(state.read_text())["unread"] == {}
+                assert await fourth.stop() == EXIT_OK
 
     run(work)
 

@@ -13,13 +13,17 @@ import pytest
 from support_live import Desk, Exchange, desk, exchanges, written
 from support_session import run
 
+from engine import clock
 from engine.config import EngineConfig
 from engine.errors import EXIT_OK
 from engine.execution.planner import among
-from engine.gateway.budget import SNAPSHOT_SHARE
+from engine.gateway.budget import SNAPSHOT_SHARE, Budget
 from engine.gateway.market import LEVELS_KNOWN, Snapshots
+from engine.gateway.rest import VenueError
+from engine.live.facts import _set_up, step_s
+from engine.live.startup import _books_s
 from engine.venues import adapter as adapter_of
-from engine.venues.base import Instrument
+from engine.venues.base import AccountFacts, Failure, Instrument, Wanted
 from fastcore.types import Command, Halt, Side
 
 USDM, SPOT, BYBIT = "local_binance_usdm.toml", "local_binance_spot.toml", "local_bybit.toml"
@@ -237,6 +241,44 @@ def test_accounts_at_one_address_share_its_weight() -> None:
         instruments=[SimpleNamespace(account=name) for name in ("one", "one", "two", "other")],
     ))  # fmt: skip
     assert [among(config, each) for each in (one, two, other)] == [3, 3, 1]
+
+
+def test_a_start_has_the_time_that_the_weight_of_the_one_before_it_costs() -> None:
+    """Binance's weight is the address's, by the minute: of four starts in a minute the fifth
+    was refused, "book synced: not done within 24 s"."""
+    adapter = adapter_of(cast(Any, SimpleNamespace(
+        venue="binance_usdm", rest_url="http://127.0.0.1:1", recv_window_ms=1_000, dead_man_s=0,
+        ws_url={},
+    )), "key", "secret")  # fmt: skip
+    budget = Budget(adapter.weight_per_min)
+    account: Any = SimpleNamespace(
+        adapter=adapter, rest=SimpleNamespace(budget=budget), among=3,
+        instruments=3 * [SimpleNamespace(traded=SimpleNamespace(symbol="BTCUSDT"))],
+    )
+    at_first = step_s(account), _books_s(account)
+    budget.learn(budget.weight_max - 10, clock.monotonic_ns())  # what the answers' headers say
+    assert step_s(account) > at_first[0] + 50
+    assert _books_s(account) > at_first[1] + 50
+
+
+def test_a_start_waits_for_what_the_budget_holds_back() -> None:
+    tries = []
+
+    class Held:
+        async def call(self, call: Any) -> Any:
+            tries.append(call)
+            if len(tries) == 1:
+                failure = Failure(0, 0, "", is_throttled=True, retry_after_s=0.01)
+                raise VenueError("held back", "", failure)
+            return AccountFacts("one_way", "cross", True)
+
+    adapter = SimpleNamespace(account_facts=lambda: "facts", settings=lambda *_: ())
+    account: Any = SimpleNamespace(
+        name="held", adapter=adapter, rest=Held(), instruments=(),
+        config=SimpleNamespace(wanted=Wanted(None, None, None)),
+    )  # fmt: skip
+    asyncio.run(_set_up(account))
+    assert tries == ["facts", "facts"]
 
 
 class Books:

@@ -151,8 +151,20 @@ def test_production_addresses_are_for_paper_only(tmp_path: Path) -> None:
     assert load(loaded.config.model_dump(mode="json")).kind == "live"
 
 
-def test_a_paper_engine_refuses_every_address_but_this_hosts() -> None:
-    refuse_others([("rest_url", "http://127.0.0.1:1"), ("ws", "ws://localhost:2/x")])
-    for url in ("https://demo-fapi.binance.com", "http://192.168.0.2:1", "wss://10.0.0.1"):
-        with pytest.raises(TickmakerError, match="this host only"):
-            refuse_others([("rest_url", url)])
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:80", "http://[::1]:80/x", "ws://localhost:1/ws", "ws://127.1.2.3"]
+)
+def test_a_paper_engine_may_speak_to_this_host(url: str) -> None:
+    refuse_others([("rest_url", url)])
+
+
+@pytest.mark.parametrize("url", [
+    "https://fapi.binance.com", "wss://fstream.binance.com/ws", "https://demo-fapi.binance.com",
+    "https://testnet.binancefuture.com", "http://192.168.0.2:1", "http://10.0.0.1",
+    "http://127.0.0.1.evil.example", "http://localhost.example",
+    "http://127.0.0.1@fapi.binance.com",
+])  # fmt: skip
+def test_a_paper_engine_refuses_every_other_address(url: str) -> None:
+    with pytest.raises(TickmakerError, match="this host only") as caught:
+        refuse_others([("rest_url", url)])
+    assert caught.value.exit_code == EXIT_UNSAFE

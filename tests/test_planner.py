@@ -9,6 +9,7 @@ import pytest
 
 from engine.config import EngineConfig
 from engine.config_file import load_config
+from engine.execution import planner
 from engine.execution.planner import (
     Plan,
     Row,
@@ -18,8 +19,10 @@ from engine.execution.planner import (
     plan,
     venue_facts,
 )  # fmt: skip
+from engine.gateway import budget, clocksync, deadman
 from engine.venues import adapter
 from engine.venues.base import Instrument
+from fastcore.types import Conn
 
 EXAMPLES = Path(__file__).parent.parent / "deploy" / "examples"
 
@@ -164,6 +167,15 @@ def test_plan_says_what_a_reconnect_of_everything_costs() -> None:
     assert not row(slow, "minutes that its weight takes").is_kept
 
 
+def test_plan_says_how_long_a_recovery_takes_where_the_account_is_limited_by_kind() -> None:
+    what = "seconds of a recovery, at the venue's pace"
+    assert row(planned(loaded()), what).wanted == 0  # Binance counts by the address
+    both = planned(loaded("local_bybit"))
+    assert row(both, what).wanted == 3 / 20  # spot: a cancel-all for each of three kinds of order
+    slow = planned(loaded(), lambda facts: replace(facts, recovery_s=601.0))
+    assert not row(slow, what).is_kept
+
+
 def test_plan_counts_connections_as_the_session_opens_them() -> None:
     what = "connections, opened at once"
     assert row(planned(of_many(1, loaded())), what).wanted == 3
@@ -197,3 +209,22 @@ def test_orders_per_s_each_is_what_the_tightest_window_leaves(
 ) -> None:
     instrument: Instrument = replace(documented("binance_usdm", "BTCUSDT"), **told)
     assert orders_per_s_each(instrument, count) == pytest.approx(each)
+
+
+def test_what_is_planned_with_is_what_the_gateway_does() -> None:
+    """The planner may not import it: what both must know is held together here."""
+    assert planner.DEAD_MAN_RENEW_SHARE == deadman.RENEW_SHARE
+    assert planner.SNAPSHOT_SHARE == budget.SNAPSHOT_SHARE
+    made = {account.venue: adapter(account, "k", "s")
+            for name in ("local_binance_usdm", "local_binance_spot", "local_bybit")
+            for account in loaded(name).accounts}  # fmt: skip
+    assert made.keys() == planner.ATTEMPTS_PER_5_MIN.keys()
+    assert budget.CONNECTIONS_WINDOW_S == 300.0
+    for venue, each in made.items():
+        per_min = clocksync.SAMPLES * each.time().weight * 60.0 / clocksync.EVERY_S
+        assert per_min == planner.CLOCK_WEIGHT_PER_MIN
+        attempts = budget.Hosts().attempts("http://127.0.0.1:1", each)
+        for at_ns in range(planner.ATTEMPTS_PER_5_MIN[venue]):
+            assert attempts.wait_ns(Conn.TRADE, at_ns) == 0
+            attempts.spend(at_ns)
+        assert attempts.wait_ns(Conn.TRADE, planner.ATTEMPTS_PER_5_MIN[venue]) > 0

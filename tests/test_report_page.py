@@ -272,7 +272,7 @@ def several(tmp_path: Path) -> Path:
         builder.close()
     log = EventsLog(tmp_path)
     log.say("divergence", 5, account="main", core=0, text="3 <lots> too many")
-    log.say("connection", 6, account="hedge", text="USER down", conn="USER", up=False)
+    log.say("connection", 6, account="hedge", text="silent", name="USER", slot=0, state="down")
     log.say("step", 7, account="main", name="book synced", ms=7.9101)
     log.stopped(7, in_order=True)
     log.close()
@@ -302,7 +302,7 @@ def test_several_instruments_are_added_where_that_makes_sense(tmp_path: Path) ->
     assert len(told["unknown_outcomes"]) == len(told["open_at_the_end"]) == 3
     assert (report["divergences"], report["open_at_the_end"]) == (1, 3)
     assert len(told["recovered_fills"]) == 3
-    assert [row["text"] for row in told["connections"]] == ["USER down"]
+    assert [row["text"] for row in told["connections"]] == ["silent"]
     assert {(row["symbol"], row["reason"]) for row in told["halts"]} >= {
         ("BTCUSDT", "LINK"), ("ETHBTC", "SHUTDOWN"),
     }  # fmt: skip
@@ -316,8 +316,8 @@ def test_page_and_terminal_tell_what_happened_to_several(tmp_path: Path) -> None
     terminal = console.file.getvalue()
     for expected in (
         "3 instruments, hedge, main", "main.binance_usdm.SOLUSDT", "3 <lots> too many",
-        "Halts, by reason", "USER down", "LINK", "stranger", "Changes of parameters",
-        "Orders whose fate was open", "book synced", "7.910",
+        "Halts, by reason", "name USER, slot 0, state down", "LINK", "stranger",
+        "Changes of parameters", "Orders whose fate was open", "book synced", "7.910",
     ):  # fmt: skip
         assert expected in text, expected
         assert expected in terminal, expected

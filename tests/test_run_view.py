@@ -1,12 +1,14 @@
 """What a person sees of a run: who quotes, who does not and why, what is denied all the time."""
 
+import io
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from engine.report.before import ending_text, how_it_ended, last_run
-from engine.run_view import DENIED_MIN, Denials, Repeats, plain, standing, told
+from engine.run_view import DENIED_MIN, Denials, Repeats, plain, standing, table, told
 
 KEY = "usdm.binance_usdm.BTCUSDT"
 
@@ -36,6 +38,43 @@ def test_the_plain_line_names_who_stands_aside_and_why() -> None:
         *[[f"i{n}:", "RECONCILING"] for n in range(3)], ["and", "2", "more"],
     ]  # fmt: skip
     assert len(plain(status(a=row()), 10.0, Denials()).splitlines()) == 1
+
+
+HEDGE = {"of": ["a"], "on": ["b"], "target": "0", "band": "0.1", "plans": 3, "net": "0.04",
+         "state": "HEDGED", "why": ""}  # fmt: skip
+
+
+def test_place_of_a_hedge_hedges_and_the_hedge_says_how_it_stands() -> None:
+    shown = status(a=row(), b=row(own=0)) | {"hedges": {"btc": HEDGE}}
+    first, line = plain(shown, 10.0, Denials()).splitlines()
+    assert "1 of 1 quoting" in first
+    assert line.strip() == "hedge btc: HEDGED, 0.04 of 0 within 0.1, 3 actions"
+    shown["hedges"] = {"btc": HEDGE | {"state": "OPEN", "net": None, "why": "b: halted: CLOCK"}}
+    shown["instruments"]["b"] = row(("CLOCK",), own=0)
+    _, aside, line = plain(shown, 10.0, Denials()).splitlines()
+    assert aside.strip() == "b: CLOCK"
+    assert line.endswith("OPEN, ? of 0 within 0.1, 3 actions: b: halted: CLOCK")
+    for shown_row in shown["instruments"].values():
+        shown_row["position_lots"] = 0
+    console = Console(width=100, file=io.StringIO())
+    console.print(table(shown, 10.0, Denials()))
+    assert "hedge btc: OPEN" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_plan_is_told_in_words() -> None:
+    part = {"venue": "b", "qty": "0.02", "px": "101.5"}
+    plan = {"side": "SELL", "wanted": "0.03", "unfilled": "0.01", "slices": [part],
+            "why_not": {"c": "halted: CLOCK"}}  # fmt: skip
+    line = {"event": "router", "hedge": "btc", "net": "0.03", "plan": plan}
+    assert told(line) == (
+        "router: hedge btc, from 0.03: sell 0.03: 0.02 at 101.5 (b); 0.01 not now; "
+        "c: halted: CLOCK"
+    )
+    closing = {"event": "router", "account": "x", "instrument": "b",
+               "plan": plan | {"unfilled": "0", "slices": [], "why_not": {}}}  # fmt: skip
+    assert told(closing) == "router: b: sell 0.03: nowhere"
+    hedged = told({"event": "hedged", "hedge": "btc", "net": "0"})
+    assert hedged == "hedged: hedge btc is inside its band again, at 0"
 
 
 def test_what_is_denied_all_the_time_is_warned_of_once_a_minute() -> None:

@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 from support_session import PATIENCE_S, WIDE, Rig, rigged, run
+from test_reports_connections import spied
 from test_reports_fills import begin
 
 from engine import clock
 from engine.config import demo_core
 from engine.errors import EXIT_FAILED, EXIT_OK, EXIT_UNSAFE, EXIT_USAGE, TickmakerError
+from engine.exchange.face import HttpRequest
 from engine.exchange.keys import derive_keys
 from engine.gateway import clocksync
 from engine.gateway.parent import Input, Output
@@ -103,6 +105,44 @@ def test_leftover_orders_are_cancelled_and_a_position_is_adopted(tmp_path: Path)
             (adopted,) = rig.heard.of("adopted")
             assert adopted["position_lots"] == 7
             rig.check_books(earlier=1, strangers=1)  # its cancel
+
+    run(work)
+
+
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_with_user_lost_what_rests_is_pulled_and_proved_over_rest(
+    tmp_path: Path, is_refused: bool
+) -> None:
+    """TRADE is up, its cancels may be refused, and nobody tells what became of them."""
+
+    async def work() -> None:
+        core = WIDE | {"budgets": {"tick_to_order_us_max": 30e6, "ack_ms_max": 200.0}}
+        async with rigged(tmp_path, core=core) as rig:
+            await rig.quoting()
+            asked = spied(rig)
+            if is_refused:
+                begin(rig, "unknown", via="ws", match="order.cancel", for_="60s")
+            rig.proxy.refused.add(Conn.USER)
+            rig.proxy.cut(Conn.USER)
+            await rig.until(lambda: rig.bits & Halt.USER_STREAM)
+
+            def reads() -> int:
+                return sum(isinstance(event, HttpRequest) and "penOrders" in event.path
+                           for event in asked)  # fmt: skip
+
+            await rig.until(lambda: reads() > 0)
+            async with asyncio.timeout(PATIENCE_S):
+                while rig.server.face.core.open_orders(0, "BTCUSDT"):
+                    await asyncio.sleep(0.01)
+            assert rig.account.is_trade_up
+            assert rig.proxy.accepted.count(Conn.TRADE) == 1
+            server: Any = rig.server
+            server.act(server.face.end_all(server.now_ns()))
+            rig.proxy.refused.clear()
+            await rig.quoting_again()
+            assert rig.heard.of("reconciled")
+            await rig.stop()
+            rig.check_books()
 
     run(work)
 

@@ -90,6 +90,13 @@ def _write_many(path: Path, count: int) -> None:
         writer.write({"n": n, "pad": str(n % 10) * (1 + n * 37 % 3000), "again": n})
 
 
+def test_page_has_its_blocks_before_a_disk_is_full(tmp_path: Path) -> None:
+    """A page of a map without a block is a SIGBUS then."""
+    writer = StatusWriter(tmp_path / "status.page", 1 << 20)
+    assert writer.path.stat().st_blocks * 512 >= 1 << 20
+    writer.close()
+
+
 def test_read_beside_a_busy_writer_is_never_torn(tmp_path: Path) -> None:
     path = tmp_path / "status.page"
     reader = StatusReader(path)

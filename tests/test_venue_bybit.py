@@ -14,7 +14,7 @@ from support_bybit_adapter import PREFIX, URLS, Desk, RefusedError
 from engine.errors import TickmakerError
 from engine.exchange.book import Side as TheirSide
 from engine.exchange.bybit import texts
-from engine.exchange.bybit.limits import LimitRules
+from engine.exchange.bybit.limits import LimitRules, Limits
 from engine.exchange.instruments import Kind
 from engine.venues.base import FeeRates, Instrument, OrderRow, PositionRow, Said, TradeRow, Wanted
 from engine.venues.bybit import Bybit
@@ -234,7 +234,13 @@ def test_cancel_many_counts_what_is_gone_as_done(desk: Desk, category: str) -> N
     desk.ask(desk.adapter.cancel(instrument, rows[3]))
     call = desk.adapter.cancel_many(instrument, rows[: desk.adapter.cancel_batch_max])
     assert call is not None
-    assert call.weight == 10 * desk.adapter.cancel(instrument, rows[0]).weight
+    alone = desk.adapter.cancel(instrument, rows[0])
+    assert call.weight == alone.weight == 1  # of the address: a request
+    assert call.limit is not None
+    assert alone.limit is not None
+    assert (call.limit.count, alone.limit.count) == (10, 1)
+    assert call.limit.per_s == alone.limit.per_s
+    assert call.limit.name != alone.limit.name  # a batch has its own
     desk.ask(call)
     assert orders(desk, instrument) == rows[10:]
 
@@ -244,9 +250,11 @@ def test_cancel_many_tells_a_code_that_is_no_success(desk: Desk) -> None:
     place(desk, instrument, 1, 590_000)
     call = desk.adapter.cancel_many(instrument, orders(desk, instrument))
     assert call is not None
-    codes = [{"code": 0, "msg": "OK"}, {"code": 10006, "msg": "Too many visits!"}]
-    with pytest.raises(ValueError, match="10006 Too many"):
+    codes = [{"code": 0, "msg": "OK"}, {"code": 110003, "msg": "no such price"}]
+    with pytest.raises(ValueError, match="110003 no such"):
         call.read({"retExtInfo": {"list": codes}})
+    codes[1] = {"code": 10006, "msg": "Too many visits!"}  # the others are done
+    call.read({"retExtInfo": {"list": codes}})
     with pytest.raises(ValueError, match="codes of the batch"):
         call.read({"retExtInfo": {}})
 
@@ -519,19 +527,24 @@ def test_too_many_of_a_kind_is_told_when_to_come_again() -> None:
     desk.ask(desk.adapter.fees(instrument))
 
 
-def test_budget_in_weight_keeps_each_kind_s_limit(desk: Desk) -> None:
-    """5 seconds' worth, all of one kind: never above its own limit, nor above the address's."""
-    instrument = desk.instrument()
-    share = desk.adapter.weight_per_min * 5 // 60
-    for call, per_s in (
-        (desk.adapter.fees(instrument), 5),
-        (desk.adapter.open_orders(instrument), 50),
-        (desk.adapter.cancel_all(instrument)[0], 10),
-        (desk.adapter.trades(instrument, 1), 50),
-        (desk.adapter.dead_man([instrument], 5_000)[0], 5),
-    ):
-        assert share // call.weight == 5 * per_s
-    assert share // desk.adapter.time().weight < 600
+def test_each_kind_has_the_limit_that_the_exchange_counts(desk: Desk, category: str) -> None:
+    instrument = desk.instrument(category)
+    place(desk, instrument, 1, 590_000)
+    row = orders(desk, instrument)[0]
+    limits = Limits(LimitRules())
+    for call in (
+        desk.adapter.fees(instrument), desk.adapter.open_orders(instrument),
+        desk.adapter.cancel_all(instrument)[0], desk.adapter.trades(instrument, 1),
+        desk.adapter.dead_man([instrument], 5_000)[0], desk.adapter.balances(),
+        desk.adapter.positions([instrument]), desk.adapter.cancel(instrument, row),
+        desk.adapter.cancel_many(instrument, [row]),
+    ):  # fmt: skip
+        assert call is not None
+        assert call.weight == 1
+        assert call.limit is not None
+        assert call.limit.per_s == limits.rate_of(call.path, Kind(category)), call.path
+    assert desk.adapter.time().limit is None
+    assert desk.adapter.weight_per_min * 5 // 60 < 600
 
 
 def test_credential_shows_nowhere(desk: Desk) -> None:

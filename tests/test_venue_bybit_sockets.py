@@ -15,6 +15,7 @@ from engine.exchange.server import ExchangeServer
 from engine.exchange.stack import make_face
 from engine.gateway.account_calls import AccountCalls
 from engine.gateway.budget import Budget
+from engine.gateway.pace import Pace
 from engine.gateway.rest import RestClient
 from engine.venues import adapter
 from engine.venues.base import Adapter, ConnPlan, Instrument, Said
@@ -83,7 +84,8 @@ async def use(category: str) -> None:
         venue="bybit", rest_url=server.rest_url, ws_url=urls, recv_window_ms=5_000, dead_man_s=5
     )
     made = adapter(account, key.api_key, key.secret)
-    rest = RestClient(made, server.rest_url, Budget(100 * made.weight_per_min), rng=Random(1))
+    rest = RestClient(made, server.rest_url, Budget(100 * made.weight_per_min), rng=Random(1),
+                      pace=Pace(100))  # fmt: skip
     await rest.open()
     try:
         async with asyncio.timeout(20):

@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter,
 from engine.exchange.book import Side
 from engine.exchange.commands import (
     Command,
+    Place,
     ResetSequence,
     SetRefusals,
     SetState,
@@ -18,9 +19,9 @@ from engine.exchange.commands import (
 from engine.exchange.core import Core
 from engine.exchange.faults_schedule import DURATION_NS_MAX
 from engine.exchange.keys import KeyKind
-from engine.exchange.terms import MarketState
+from engine.exchange.terms import MarketState, OrderType, Tif
 
-COMMANDS = ("SetState", "Shock", "SetTick", "ResetSequence", "SetRefusals", "SetKey")
+COMMANDS = ("SetState", "Shock", "SetTick", "ResetSequence", "SetRefusals", "SetKey", "Place")
 TICK_FACTOR_MAX = 1_000
 SPREAD_TICKS_MAX = 100_000
 
@@ -112,7 +113,27 @@ class _SetKey(_Wanted):
                                  ips=tuple(self.ips)))  # fmt: skip
 
 
-_Any = _SetState | _Shock | _SetTick | _ResetSequence | _SetRefusals | _SetKey
+class _Place(_OfSymbol):
+    """An order of an account's, past the venue's rate limits but no other rule: what a client may
+    find at the venue, without the minutes that it takes to place hundreds."""
+
+    command: Literal["Place"]
+    account: int = Field(0, ge=0)
+    side: Annotated[Literal["BUY", "SELL"], BeforeValidator(_upper)]
+    px_ticks: int = Field(gt=0)
+    qty_lots: int = Field(gt=0)
+    client_id: str = Field(min_length=1, max_length=36)
+
+    def made(self, core: Core) -> Command:
+        if self.account >= len(core.accounts):
+            raise BadRequestError(f"account: 0 to {len(core.accounts) - 1}")
+        return Place(
+            self.account, self.symbol, Side[self.side], OrderType.LIMIT, Tif.GTC, self.qty_lots,
+            self.px_ticks, self.client_id, echo={"link": self.client_id},
+        )  # fmt: skip
+
+
+_Any = _SetState | _Shock | _SetTick | _ResetSequence | _SetRefusals | _SetKey | _Place
 _ANY: TypeAdapter[_Any] = TypeAdapter(Annotated[_Any, Field(discriminator="command")])
 
 

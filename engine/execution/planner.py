@@ -10,13 +10,14 @@ That costs a known sum, and a time that is stated, with the longest that is stil
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from engine.config import AccountConfig, EngineConfig, InstrumentConfig
-from engine.venues.base import Adapter, Instrument
+from engine.venues.base import Adapter, Call, Instrument
 from engine.venues.bybit_rows import OPEN_ORDERS_MAX, ORDERS_PER_S_MAX
 from engine.venues.hosts import host_of
 
@@ -54,6 +55,7 @@ class VenueFacts:
     dead_man_weight: int  # one renewal
     has_dead_man: bool
     market_instruments_max: int  # of one connection
+    recovery_s: float  # a cancel of all and the passes after it, by the account's own limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,11 @@ def plan(
     for account in config.accounts:
         own = [one for one in config.instruments if one.account == account.name]
         rows += _order_rows(account, own, instruments)
+        rows.append(Row(
+            "seconds of a recovery, at the venue's pace", account.name,
+            facts[account.name].recovery_s, 60 * RECOVERY_MIN_MAX,
+            "Trade fewer instruments on this account.",
+        ))  # fmt: skip
         for one in own:
             rows += _instrument_rows(one, instruments[one.key], len(own))
         if account.dead_man_s and not facts[account.name].has_dead_man:
@@ -138,26 +145,39 @@ def venue_facts(
 ) -> VenueFacts:
     """What the adapter's calls weigh, for these instruments of its account; `among_all`
     instruments share its address's weight (0: these)."""
-    reconcile_weight = snapshot_weight = cancel_weight = dead_man_weight = 0
+    snapshot_weight = dead_man_weight = 0
+    asked: list[Call[Any]] = []
+    pulled: list[Call[None]] = []
     for venue in sorted({instrument.venue for instrument in instruments}):
         alike = [instrument for instrument in instruments if instrument.venue == venue]
-        reconcile_weight += adapter.positions(alike).weight
+        asked.append(adapter.positions(alike))
         if adapter.has_dead_man:
             dead_man_weight += sum(call.weight for call in adapter.dead_man(alike, 60_000))
     for instrument in instruments:
         conditional = adapter.open_conditional(instrument)
         snapshot = adapter.snapshot(instrument, among_all or len(instruments))
-        reconcile_weight += adapter.open_orders(instrument).weight
-        reconcile_weight += adapter.trades(instrument, 0).weight
-        reconcile_weight += 0 if conditional is None else conditional.weight
+        asked += [adapter.open_orders(instrument), adapter.trades(instrument, 0)]
+        asked += [] if conditional is None else [conditional]
         snapshot_weight += 0 if snapshot is None else snapshot.weight
-        cancel_weight += sum(call.weight for call in adapter.cancel_all(instrument))
+        pulled += adapter.cancel_all(instrument)
+    reconcile_weight = sum(call.weight for call in asked)
+    cancel_weight = sum(call.weight for call in pulled)
     return VenueFacts(
         weight_per_min=adapter.weight_per_min, snapshot_weight=snapshot_weight,
         reconcile_weight=reconcile_weight, cancel_weight=cancel_weight,
         dead_man_weight=dead_man_weight, has_dead_man=adapter.has_dead_man,
         market_instruments_max=adapter.market_instruments_max,
+        recovery_s=_paced_s([*pulled, *RECONCILE_PASSES * asked]),
     )  # fmt: skip
+
+
+def _paced_s(calls: Iterable[Call[Any]]) -> float:
+    """How long the account's own limits make them take: kinds go side by side."""
+    counts: Counter[tuple[str, int]] = Counter()
+    for call in calls:
+        if call.limit is not None:
+            counts[call.limit.name, call.limit.per_s] += call.limit.count
+    return max((count / per_s for (_, per_s), count in counts.items()), default=0.0)
 
 
 def orders_per_s_each(instrument: Instrument, instrument_count: int) -> float:

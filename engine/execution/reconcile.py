@@ -43,9 +43,10 @@ from fastcore.types import FeeAsset, OrderState, Side
 _OURS = re.compile(OURS + r"[0-9a-f]{8}-[0-9a-f]{2}-[0-9a-f]{12}")
 _INTENT_DIGITS = 12
 _LIVE = frozenset({OrderState.NEW, OrderState.PARTIALLY_FILLED})
-_DEAD = frozenset({
+ENDS = frozenset({
     OrderState.FILLED, OrderState.CANCELED, OrderState.REJECTED, OrderState.EXPIRED,
 })  # fmt: skip
+_OVER = ENDS | {OrderState.FREE}
 _SENT = frozenset({
     OrderState.PENDING_NEW, OrderState.PENDING_CANCEL, OrderState.PENDING_REPLACE,
 })  # fmt: skip
@@ -192,7 +193,7 @@ class _Pass:
         # Queries come after the list: what they say is younger.
         rows |= {row.client_id: row for row in self.asked_rows.values()}
         for order in self.belief.orders:
-            if order.state in _DEAD or order.state is OrderState.FREE:
+            if order.state in _OVER:
                 continue
             row = rows.get(order.client_id)
             if row is not None:
@@ -270,17 +271,17 @@ class _Pass:
         if self.told.open_orders is None:
             self.waits.add("the open orders were not told")
             return
-        for number, row in self.open_rows.items():
-            asked = self.asked_rows.get(number)
-            if asked is None or asked.state not in _DEAD:
+        # A query may tell of one that the list, which is older or lags, does not.
+        for row in (self.open_rows | self.asked_rows).values():
+            if not (row.is_whole and row.state in ENDS):
                 self._resting(row)
 
     def _resting(self, row: OrderRow) -> None:
         owner = owner_of(row.client_id, self.belief.client_prefix)
         if owner is Owner.RUN:
             order = self.own.get(row.client_id)
-            if order is not None and order.state not in _DEAD:
-                return
+            if order is not None and order.state not in _OVER:
+                return  # own_orders has seen to it
         elif owner is Owner.STRANGER and self.policy.strangers == "halt":
             self.diverged.add(Diverged(
                 f"a stranger's order rests: {row.venue_order_text} {row.client_id!r}, "
@@ -331,7 +332,7 @@ def _latest(rows: Iterable[OrderRow], symbol: str) -> dict[int, OrderRow]:
 
 
 def _age(row: OrderRow) -> tuple[bool, int, str]:
-    return row.state in _DEAD, row.cum_qty_lots, repr(row)
+    return row.is_whole and row.state in ENDS, row.cum_qty_lots, repr(row)
 
 
 def _content(row: TradeRow) -> tuple[object, ...]:

@@ -6,13 +6,13 @@ answer says nothing about what is open.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 from random import Random
-from typing import Any
 
 from engine.errors import TickmakerError
 from engine.gateway.reconnect import backoff_s
-from engine.gateway.rest import RestClient, VenueError
+from engine.gateway.rest import OnWait, RestClient, VenueError
 from engine.venues.base import (
     Adapter,
     BalanceRow,
@@ -131,7 +131,8 @@ class AccountCalls:
         """Cancel until the venue itself says that none of ours is open; how many were seen.
 
         `timeout_s`: without progress; `at_most_s`: with it (None: as long as it goes on). Bybit
-        lets ten go a second, batched or not, and that of 500 among strangers' takes its time.
+        lets twenty go a second, so that of 500 among strangers' takes its time, and waiting for
+        one's turn is progress while each look finds fewer than the one before.
         `is_everything`: nobody else may have orders there, so all are cancelled first and nothing
         waits for the query. Safe to repeat: a cancel whose answer was lost is followed by the
         query and the next cancel, not by hope.
@@ -141,27 +142,33 @@ class AccountCalls:
         now_s = asyncio.get_running_loop().time
         last_s = None if at_most_s is None else now_s() + at_most_s
         problem = "orders stay open"
+        goes_on = True
         try:
             async with asyncio.timeout(timeout_s) as deadline:
+
+                def on_wait(seconds: float) -> None:
+                    if goes_on:
+                        extend(deadline, now_s() + seconds + timeout_s, last_s)
+
                 while True:
                     try:
                         if is_everything:
-                            await self._cancel_all(instrument)
+                            await self._cancel_all(instrument, on_wait)
                         rows = await self.open_orders(instrument)
                         ours = [row for row in rows if is_ours(row)]
                         if not ours:
                             return found
                         found = max(found, len(ours))
                         problem = f"{len(ours)} orders stay open"
-                        if fewest is not None and len(ours) < fewest:
-                            until_s = now_s() + timeout_s
-                            deadline.reschedule(min(until_s, last_s or until_s))
+                        goes_on = fewest is None or len(ours) < fewest
+                        if fewest is not None and goes_on:
+                            extend(deadline, now_s() + timeout_s, last_s)
                         fewest = min(len(ours), fewest or len(ours))
                         is_alone = len(ours) == len(rows)
                         if is_alone and (attempt >= ROUNDS_SINGLE or len(ours) > MANY):
-                            await self._cancel_all(instrument)
+                            await self._cancel_all(instrument, on_wait)
                         elif not is_everything:
-                            await self.cancel_rows(instrument, ours)
+                            await self.cancel_rows(instrument, ours, on_wait)
                     except TickmakerError as error:
                         problem = error.what
                         await _heed(error)
@@ -175,42 +182,69 @@ class AccountCalls:
                 "there",
             ) from None
 
-    async def prove_none_open(self, instrument: Instrument, is_ours: IsOurs) -> int:
-        """How many of ours the venue says are open; 0 is the proof. One try."""
-        return sum(map(is_ours, await self.open_orders(instrument)))
-
-    async def cancel_rows(self, instrument: Instrument, rows: Sequence[OrderRow]) -> None:
+    async def cancel_rows(
+        self, instrument: Instrument, rows: Sequence[OrderRow], on_wait: OnWait | None = None
+    ) -> None:
         """Each once, together where the venue can; the first problem is raised at the end, as the
-        others must not wait for it."""
-        calls: list[Call[None]] = []
-        size = max(self._adapter.cancel_batch_max, 1)
-        for begin in range(0, len(rows), size):
-            batch = rows[begin : begin + size]
-            many = self._adapter.cancel_many(instrument, batch) if len(batch) > 1 else None
-            if many is not None:
-                calls.append(many)
-            else:
-                calls += [self._adapter.cancel(instrument, row) for row in batch]
-        await self._send(calls)
+        others must not wait for it. Where batches have a limit of their own, single cancels take
+        from the other end of the line, so that both are used up."""
+        size = self._adapter.cancel_batch_max
+        together = deque(row for row in rows if size > 1 and not row.is_conditional)
+        alone = deque(row for row in rows if size <= 1 or row.is_conditional)
+        problems: list[TickmakerError] = []
 
-    async def _cancel_all(self, instrument: Instrument) -> None:
-        await self._send(list(self._adapter.cancel_all(instrument)))
+        async def send(call: Call[None]) -> None:
+            try:
+                await self._cancel(call, on_wait)
+            except TickmakerError as error:
+                problems.append(error)
 
-    async def _send(self, calls: Sequence[Call[None]]) -> None:
-        together = asyncio.Semaphore(TOGETHER_MAX)
+        async def in_batches() -> None:
+            while together:
+                batch = [together.popleft() for _ in range(min(size, len(together)))]
+                many = self._adapter.cancel_many(instrument, batch) if len(batch) > 1 else None
+                calls = [many] if many is not None else [
+                    self._adapter.cancel(instrument, row) for row in batch
+                ]  # fmt: skip
+                for call in calls:
+                    await send(call)
 
-        async def one(call: Call[None]) -> None:
-            async with together:
-                try:
-                    await self._rest.call(call)
-                except VenueError as error:
-                    if not error.failure.is_absent:  # it is gone already
-                        raise
+        async def one_by_one() -> None:
+            while alone or (together and self._adapter.has_cancels_apart):
+                row = alone.popleft() if alone else together.pop()
+                await send(self._adapter.cancel(instrument, row))
 
-        work: list[Coroutine[Any, Any, None]] = [one(call) for call in calls]
-        for result in await asyncio.gather(*work, return_exceptions=True):
-            if isinstance(result, BaseException):
-                raise result
+        # One batch at a time where they wait for their turn anyway: what it holds can't go singly.
+        batches = 1 if self._adapter.has_cancels_apart else TOGETHER_MAX
+        await _all([in_batches() for _ in range(batches)]
+                   + [one_by_one() for _ in range(TOGETHER_MAX)])  # fmt: skip
+        if problems:
+            raise problems[0]
+
+    async def _cancel_all(self, instrument: Instrument, on_wait: OnWait) -> None:
+        await _all([
+            self._cancel(call, on_wait) for call in self._adapter.cancel_all(instrument)
+        ])  # fmt: skip
+
+    async def _cancel(self, call: Call[None], on_wait: OnWait | None) -> None:
+        try:
+            await self._rest.call(call, on_wait=on_wait)
+        except VenueError as error:
+            if not error.failure.is_absent:  # it is gone already
+                raise
+
+
+async def _all(work: Sequence[Awaitable[None]]) -> None:
+    """To the end of each; then the first problem is raised."""
+    for result in await asyncio.gather(*work, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result
+
+
+def extend(deadline: asyncio.Timeout, until_s: float, last_s: float | None) -> None:
+    """Never sooner than it was, and never past `last_s`."""
+    until_s = max(until_s, deadline.when() or until_s)
+    deadline.reschedule(until_s if last_s is None else min(until_s, last_s))
 
 
 async def _heed(error: TickmakerError) -> None:

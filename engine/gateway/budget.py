@@ -12,9 +12,9 @@ and ten minutes' rest; 500 connections per 5 minutes).
 """
 
 from collections import deque
-from urllib.parse import urlsplit
 
 from engine.venues.base import Adapter, Urgency
+from engine.venues.hosts import place_of
 from fastcore.types import Conn
 
 SECOND_NS = 1_000_000_000
@@ -188,7 +188,7 @@ class Hosts:
         self._attempts: dict[str, Attempts] = {}
 
     def budget(self, rest_url: str, adapter: Adapter) -> Budget:
-        host = urlsplit(rest_url).netloc
+        host = place_of(rest_url)
         if host not in self._budgets:
             self._budgets[host] = Budget(
                 adapter.weight_per_min, _WINDOW_S.get(adapter.name, 60.0)
@@ -196,7 +196,7 @@ class Hosts:
         return self._budgets[host]
 
     def attempts(self, rest_url: str, adapter: Adapter) -> Attempts:
-        host = urlsplit(rest_url).netloc
+        host = place_of(rest_url)
         if host not in self._attempts:
             self._attempts[host] = Attempts(
                 _CONNECTIONS.get(adapter.name, CONNECTIONS_DEFAULT), CONNECTIONS_WINDOW_S

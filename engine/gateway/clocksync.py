@@ -15,6 +15,7 @@ SAMPLES = 5
 REQUEST_S = 1.0  # a longer round trip says too little of the venue's time
 JUMP_NS_MAX = 1_000_000_000  # of the offset between two measurements, before it is doubted
 EVERY_S = 30.0
+TIME_NS_MAX = 1 << 62  # the year 2116; cores count in 63 bits
 
 
 class ClockSample(NamedTuple):
@@ -116,6 +117,11 @@ class ClockSync:
         began_ns = clock.monotonic_ns()
         venue_ns = await self._rest.call(self._adapter.time(), tries=1, timeout_s=REQUEST_S)
         ended_ns = clock.monotonic_ns()
+        if not 0 < venue_ns < TIME_NS_MAX:
+            raise TickmakerError(
+                f"GET {self._adapter.time().path}: the venue's time is out of all range",
+                "check that rest_url is the exchange's REST address",
+            )
         return ClockSample(venue_ns - (began_ns + ended_ns) // 2, ended_ns - began_ns)
 
 

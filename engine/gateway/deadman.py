@@ -146,9 +146,9 @@ class DeadMan:
                 await self._confirm(switch)
                 return
             except VenueError as error:
-                if not error.failure.is_throttled or error.status != 0:
+                if not error.is_held_back:
                     raise
-                wait_s = error.retry_after_s  # our own budget holds it back
+                wait_s = error.retry_after_s
             await asyncio.sleep(wait_s)
 
     async def _confirm(self, switch: _Switch, tries: int | None = None) -> None:

@@ -6,7 +6,6 @@ came behind the answer are handed over with it.
 """
 
 import asyncio
-import ipaddress
 import logging
 import os
 import socket
@@ -43,22 +42,6 @@ class Upgraded(NamedTuple):
     sock: socket.socket
     leftover: bytes
     tls: TlsEnds | None = None
-
-
-def require_loopback(url: str, what: str) -> None:
-    """Refuse any host but this one: there is no guardian beside the engine yet."""
-    host = urlsplit(url).hostname or ""
-    try:
-        is_local = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_local = host == "localhost"
-    if not is_local:
-        raise TickmakerError(
-            f"{what} points at {host or 'no host'}: refused, no guardian process runs beside "
-            "the engine",
-            "use the local exchange (a loopback address); real venues need the guardian",
-            EXIT_UNSAFE,
-        )
 
 
 def strerror(error: OSError) -> str:
@@ -151,7 +134,13 @@ async def _connect(
     loop: asyncio.AbstractEventLoop, host: str, port: int, where: str
 ) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:  # no descriptors left: what is open must go on all the same
+        raise TickmakerError(
+            f"{where}: cannot make a socket: {strerror(error)}",
+            "see what holds this process's or host's file descriptors",
+        ) from None
     sock.setblocking(False)
     try:
         await loop.sock_connect(sock, ("127.0.0.1" if host == "localhost" else host, port))

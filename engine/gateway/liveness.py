@@ -202,6 +202,9 @@ class Conditions:
         if bool(sources) != was_on:
             self._tell(number, bit, is_on)
 
+    def is_on(self, number: int, bit: int, source: str) -> bool:
+        return source in self._sources.get((number, bit), ())
+
     def of(self, numbers: Iterable[int], bit: int, source: str) -> Callable[[bool], None]:
         """What a keeper of all these cores calls."""
         known = tuple(numbers)

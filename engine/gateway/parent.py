@@ -20,6 +20,9 @@ LINE_BYTES_MAX = 4096  # PIPE_BUF: up to here a line is written whole or not at 
 DOCUMENT_BYTES_MAX = 16 << 20  # a thousand instruments, three KB each, and room
 DOCUMENT_DEADLINE_S = 30.0
 KEYS = {"config", "credentials"}
+# Steps of the start-up that a parent goes by.
+STEP_LOOKED_BACK = "run before this one read"  # and the run's name behind it
+STEP_BUILT = "core and journal ready"  # nothing was sent before it
 
 
 class Output:

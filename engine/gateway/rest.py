@@ -20,6 +20,7 @@ from engine import clock
 from engine.errors import EXIT_FAILED, TickmakerError
 from engine.gateway.budget import BACK_OFF_S_MIN, Budget
 from engine.gateway.http import TIMEOUT_S, AiohttpClient, Http, HttpReply, NoAnswerError
+from engine.gateway.pace import Pace
 from engine.gateway.reconnect import backoff_s
 from engine.venues.base import Adapter, Call, Failure, Signed, Urgency
 
@@ -30,12 +31,16 @@ TRIES = {Urgency.CANCEL: 1, Urgency.UPKEEP: 3, Urgency.SAFETY: 3, Urgency.NORMAL
 # Of one try; others: TIMEOUT_S.
 DEADLINE_S = {Urgency.CANCEL: 2.0, Urgency.UPKEEP: 2.0, Urgency.SAFETY: 2.0}
 WAIT_S_MAX = 5.0  # a longer wait, the venue's or our budget's, is the caller's to decide
+BAN_S_MAX = 3 * 86_400.0  # the longest of a venue's bans; what is told beyond is garbled
+OnWait = Callable[[float], None]
 SECRET_CHARS_MIN = 8  # of a header's or parameter's value, before an error text may not hold it
-UNREAD = (ValueError, KeyError, IndexError, TypeError, AttributeError, ArithmeticError)
+# What bytes of a venue may bring about in whoever reads them; RecursionError: lists in lists.
+UNREAD = (ValueError, KeyError, IndexError, TypeError, AttributeError, ArithmeticError,
+          RecursionError)  # fmt: skip
 
 
 class VenueError(TickmakerError):
-    """The venue answered with an error, or our own budget holds the call back (status 0)."""
+    """The venue answered with an error, or our own budget holds the call back."""
 
     def __init__(self, what: str, remedy: str, failure: Failure) -> None:
         super().__init__(what, remedy, EXIT_FAILED)
@@ -52,6 +57,11 @@ class VenueError(TickmakerError):
     @property
     def retry_after_s(self) -> float:
         return self.failure.retry_after_s
+
+    @property
+    def is_held_back(self) -> bool:
+        """By our own budget: it was not sent."""
+        return self.failure.is_throttled and self.failure.status == 0
 
 
 class UnreachableError(TickmakerError):
@@ -72,6 +82,7 @@ class RestClient:
         ca_file: Path | None = None,
         connect: Callable[[Path | None], Http] = AiohttpClient,
         utc_ns: Callable[[], int] = clock.wall_ns,
+        pace: Pace | None = None,
     ) -> None:
         self._adapter = adapter
         self._base_url = base_url.rstrip("/")
@@ -81,7 +92,9 @@ class RestClient:
         self._connect = connect
         self._http: Http | None = None
         self.utc_ns = utc_ns
-        # What one call of this account has to wait for, by method and path; a cancel never waits.
+        self._pace = pace or Pace()
+        # What a call without a limit of its own has to wait for, by method and path, once refused;
+        # a cancel never waits for that.
         self._paused_until_ns: dict[tuple[str, str], int] = {}
         # Measure the clock anew: the venue refused a request for its timestamp.
         self.on_clock_refused: Callable[[], Awaitable[None]] | None = None
@@ -98,11 +111,12 @@ class RestClient:
             self._http = None
 
     async def call(
-        self, call: Call[T], *, tries: int | None = None, timeout_s: float | None = None
+        self, call: Call[T], *, tries: int | None = None, timeout_s: float | None = None,
+        on_wait: OnWait | None = None,
     ) -> T:
         """What the answer holds; VenueError, UnreachableError, or TickmakerError when it is not
-        what the venue documents."""
-        body = await self.raw(call, tries=tries, timeout_s=timeout_s)
+        what the venue documents. `on_wait` hears how long it will wait for the account's limit."""
+        body = await self.raw(call, tries=tries, timeout_s=timeout_s, on_wait=on_wait)
         problem = ""
         try:
             return call.read(json.loads(body))
@@ -123,16 +137,18 @@ class RestClient:
         now_ns = clock.monotonic_ns()
         wait_ns = utc_ms * 1_000_000 - self.utc_ns()
         if wait_ns > 0:
-            self.budget.obey(wait_ns / 1e9, now_ns)
+            self.budget.obey(min(wait_ns / 1e9, BAN_S_MAX), now_ns)
 
     async def raw(
-        self, call: Call[Any], *, tries: int | None = None, timeout_s: float | None = None
+        self, call: Call[Any], *, tries: int | None = None, timeout_s: float | None = None,
+        on_wait: OnWait | None = None,
     ) -> bytes:
         """The body as it came, tried again where that is safe."""
         limit = TRIES[call.urgency] if tries is None else tries
         is_measured, attempt = False, 0
         while True:
             try:
+                await self._queue(call, on_wait)
                 return await self._once(call, timeout_s)
             except VenueError as error:
                 if error.failure.is_clock and call.is_signed and not is_measured:
@@ -166,10 +182,7 @@ class RestClient:
         signed = self._adapter.sign(call, self.utc_ns() // 1_000_000)
         reply = await self._send(call, signed, timeout_s)
         now_ns = clock.monotonic_ns()
-        used = self._adapter.used_weight(reply.headers)
-        if used is not None:
-            self.budget.learn(used, now_ns)
-        failure = self._adapter.failure(reply.status, reply.headers, reply.body)
+        failure = self._failure(call, reply, now_ns)
         if failure is None:
             return reply.body
         if failure.is_throttled:
@@ -181,14 +194,40 @@ class RestClient:
             remedy(failure), failure,
         )
 
+    def _failure(self, call: Call[Any], reply: HttpReply, now_ns: int) -> Failure | None:
+        try:
+            used = self._adapter.used_weight(reply.headers)
+            if used is not None:
+                self.budget.learn(used, now_ns)
+            return self._adapter.failure(reply.status, reply.headers, reply.body)
+        except UNREAD as error:
+            problem = f"an answer with HTTP status {reply.status} can't be read"
+            problem += f" ({type(error).__name__})"
+        # Whatever it did: as after a 5xx, that is not known.
+        failure = Failure(reply.status, 0, problem, is_unknown=True)
+        raise VenueError(f"{call.method} {call.path}: {problem}", remedy(failure), failure)
+
     def _obey(self, call: Call[Any], failure: Failure, now_ns: int) -> None:
         """One account's limit of one call must not stop the cancels of a whole address."""
         wait_s = failure.retry_after_s or BACK_OFF_S_MIN
         if failure.is_of_address:
             self.budget.obey(wait_s, now_ns)
+        elif call.limit is not None:
+            self._pace.hold(call.limit, wait_s, now_ns)
         elif call.urgency is not Urgency.CANCEL:
             until_ns = now_ns + int(wait_s * 1e9)
             self._paused_until_ns[call.method, call.path] = until_ns
+
+    async def _queue(self, call: Call[Any], on_wait: OnWait | None) -> None:
+        """Until the account's own limit of this kind lets it go. Cancels too: the venue would
+        refuse them."""
+        if call.limit is None:
+            return
+        wait_ns = self._pace.take(call.limit, clock.monotonic_ns())
+        if wait_ns:
+            if on_wait is not None:
+                on_wait(wait_ns / 1e9)
+            await asyncio.sleep(wait_ns / 1e9)
 
     async def _afford(self, call: Call[Any]) -> None:
         """Until the budget lets it go; VenueError when that would be long."""

@@ -7,13 +7,20 @@ session is told and that instrument waits for the next start.
 
 import asyncio
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from random import Random
 
-from engine.errors import EXIT_USAGE, TickmakerError
+from engine.errors import TickmakerError
+from engine.gateway.listing import listed
 from engine.gateway.rest import RestClient
 from engine.venues.base import Adapter, Instrument
 
 EVERY_S = 180.0
+
+
+def _grid(instrument: Instrument) -> tuple[Decimal, Decimal]:
+    """As numbers: "0.10" is no other tick than "0.1"."""
+    return Decimal(instrument.tick), Decimal(instrument.lot)
 
 
 class VenueWatch:
@@ -51,22 +58,10 @@ class VenueWatch:
         for number, instrument in self._instruments.items():
             kinds.setdefault(instrument.venue, {})[number] = instrument
         for venue, ours in kinds.items():
-            told = await self._told([one.symbol for one in ours.values()], venue)
+            symbols = [one.symbol for one in ours.values()]
+            told = await listed(self._rest, self._adapter, symbols, venue)
             for number, instrument in ours.items():
                 self._compare(number, instrument, told.get(instrument.symbol))
-
-    async def _told(self, symbols: list[str], venue: str) -> dict[str, Instrument]:
-        try:
-            return await self._rest.call(self._adapter.instruments(symbols, venue))
-        except TickmakerError as error:
-            if error.exit_code != EXIT_USAGE:
-                raise
-        if len(symbols) == 1:
-            return {}  # the venue no longer lists it
-        found: dict[str, Instrument] = {}
-        for symbol in symbols:
-            found |= await self._told([symbol], venue)
-        return found
 
     def _compare(self, number: int, ours: Instrument, told: Instrument | None) -> None:
         is_halted = told is None or not told.is_trading
@@ -76,6 +71,6 @@ class VenueWatch:
             self._condition(number, is_halted)
         if told is None or number in self._changed:
             return
-        if (told.tick, told.lot) != (ours.tick, ours.lot):
+        if _grid(told) != _grid(ours):
             self._changed.add(number)
             self._on_filters(number, told)

@@ -8,7 +8,7 @@ from itertools import groupby
 from engine import clock, venues
 from engine.config import AccountConfig
 from engine.errors import EXIT_USAGE, TickmakerError
-from engine.execution.planner import among
+from engine.execution.planner import FEEDS_MAX, among
 from engine.gateway.account_calls import AccountCalls
 from engine.gateway.clocksync import ClockSync
 from engine.gateway.deadman import DeadMan
@@ -31,7 +31,6 @@ from fastcore.account import Account as CoreAccount
 from fastcore.types import Conn, Halt
 
 FEES_EVERY_S = 5.0
-FEEDS_MAX = 8  # market-data connections of an account's codec; more instruments share them
 
 
 class LiveAccount:
@@ -62,7 +61,6 @@ class LiveAccount:
         self.before: Opening | None = None  # how the account's run before this one ended
         self.unread: dict[str, int] = {}  # instruments that have not agreed yet, since when
         self._noted_ns = 0
-        self.is_rest_up = False
         self.is_opened = False  # the journals hold what the run began with
         self.is_let_go = False
         self.is_built = False
@@ -193,22 +191,27 @@ class LiveAccount:
             instrument=instrument.key, core=number,
         )  # fmt: skip
 
+    def is_user_doubted(self, number: int) -> bool:
+        """Up as it may be, fills may go untold."""
+        return self._conditions.is_on(number, Halt.LINK, "user")
+
     # -- CONNECTIONS ---
 
     @property
     def is_trade_up(self) -> bool:
-        return self._is_open(self.trade)
+        return self.trade.role.is_open
+
+    @property
+    def is_user_up(self) -> bool:
+        return self.user.role.is_open
 
     @property
     def is_private_up(self) -> bool:
-        return self.is_built and self._is_open(self.trade) and self._is_open(self.user)
+        return self.is_built and self.is_trade_up and self.is_user_up
 
     @property
     def reconnects(self) -> int:
         return sum(keeper.reconnects for keeper in self._keepers.values())
-
-    def _is_open(self, keeper: Keeper) -> bool:
-        return bool(keeper.role.is_open)
 
     def has_role(self, role_index: int) -> bool:
         return role_index in self._roles
@@ -231,16 +234,17 @@ class LiveAccount:
         self.pull.on_trade_doubt()
 
     def _on_user_change(self) -> None:
-        if not self._is_open(self.user):
+        if not self.is_user_up:
             self.epoch += 1
+            self.pull.on_user_lost()
         if self.dead_man is not None:
-            self.dead_man.on_user(self._is_open(self.user))
+            self.dead_man.on_user(self.is_user_up)
         self.reconciler.want()
 
     def on_state(self, instrument: LiveInstrument) -> None:
         """The state word of a core changed: see whether anything of it is ours to clear."""
         bits = instrument.bits
-        if bits & Halt.USER_STREAM and self._is_open(self.user):
+        if bits & Halt.USER_STREAM and self.is_user_up:
             # The listen key has expired, or orders go unreported: the stream is dead.
             self.user.on_user_halt()
         if bits & Halt.CLOCK and (self._resync is None or self._resync.done()):
@@ -266,9 +270,12 @@ class LiveAccount:
 
     def note_run(self, unread: dict[str, int]) -> None:
         """From here on this run's journals say what the account holds; of `unread` (by instrument)
-        they may lack trades since then."""
-        self.unread, self._noted_ns = unread, self.utc_ns()
-        self.lock.note(self.stage.config.run_dir, self._noted_ns, unread)
+        they may lack trades since then. What an earlier run left unread of an instrument that is
+        not traded now stays so: it may be named again."""
+        ours = {instrument.key for instrument in self.instruments}
+        left = {key: ns for key, ns in self.unread.items() if key not in ours}
+        self.unread, self._noted_ns = left | unread, self.utc_ns()
+        self.lock.note(self.stage.config.run_dir, self._noted_ns, self.unread)
 
     def on_agreed(self, instrument: LiveInstrument) -> None:
         """Trades of it are read to the end: the next start need not go back for them."""

@@ -14,11 +14,13 @@ from typing import Any
 from engine.config import AccountConfig, EngineConfig, InstrumentConfig
 from engine.config_file import LoadedConfig, config_sha256, limits_sha256
 from engine.errors import TickmakerError
-from engine.execution import advice
+from engine.execution import advice, hedge_rules
 from engine.execution.planner import VenueFacts, among, documented, plan, venue_facts
 from engine.gateway.budget import Hosts
 from engine.gateway.clocksync import ClockSync
-from engine.gateway.rest import RestClient, UnreachableError, VenueError
+from engine.gateway.listing import listed
+from engine.gateway.rest import RestClient, UnreachableError
+from engine.live import unfit
 from engine.live.coins import shared_coins
 from engine.live.lock import is_held, key_mark, same_keys
 from engine.strategies import compiled, configured
@@ -28,7 +30,6 @@ from engine.venues.hosts import host_of, is_local
 from fastcore.core_config import VENUES, check
 
 ACCOUNT_DEADLINE_S = 30.0
-CODE_BAD_SYMBOL = -1121  # Binance: "Invalid symbol."
 _NOBODY = "offline"  # key and secret of an adapter that is asked for weights only
 
 
@@ -73,7 +74,9 @@ async def _check_online(loaded: LoadedConfig) -> dict[str, Any]:
         try:
             async with asyncio.timeout(ACCOUNT_DEADLINE_S):
                 await rest.open()
-                asked[account.name] = await _ask(rest, adapter, _own(config, account), rng)
+                asked[account.name] = await _ask(
+                    rest, adapter, account, _own(config, account), rng
+                )
         except UnreachableError as error:
             if is_local(account.rest_url):
                 raise TickmakerError(
@@ -106,21 +109,24 @@ def _own(config: EngineConfig, account: AccountConfig) -> list[InstrumentConfig]
 
 
 async def _ask(
-    rest: RestClient, adapter: Adapter, own: Sequence[InstrumentConfig], rng: random.Random
-) -> Asked:
+    rest: RestClient, adapter: Adapter, account: AccountConfig, own: Sequence[InstrumentConfig],
+    rng: random.Random,
+) -> Asked:  # fmt: skip
     asked = Asked()
     clock = ClockSync(rest, adapter, lambda _: None, rng=rng, emit=lambda *_, **__: None)
     await clock.sync()
     asked.round_trip_ms = round(clock.round_trip_ns / 1e6, 3)
     for category in sorted({VENUES[one.core.venue].category for one in own}):
         members = [one for one in own if VENUES[one.core.venue].category == category]
-        told = await _told_instruments(rest, adapter, members, category)
+        told = await listed(rest, adapter, [one.core.symbol for one in members], category)
         for one in members:
             if one.core.symbol in told:
                 asked.instruments[one.key] = told[one.core.symbol]
             else:
                 asked.problems.append(f"{one.key}: {one.core.venue} has no {one.core.symbol}. "
                                       "Write it as the venue does, such as BTCUSDT.")
+    settings = unfit.of_settings(adapter, account.wanted, asked.instruments.values())
+    asked.problems += [f"{account.name}: {_text(error)}" for error in settings]
     for key, instrument in asked.instruments.items():
         asked.fees[key] = await rest.call(adapter.fees(instrument))
     if (key_call := adapter.key_facts()) is not None:
@@ -130,59 +136,26 @@ async def _ask(
     return asked
 
 
-async def _told_instruments(
-    rest: RestClient, adapter: Adapter, members: Sequence[InstrumentConfig], category: str
-) -> dict[str, Instrument]:
-    """Those that the venue has. Binance Spot refuses a list for one unknown name in it, without
-    saying which: then each is asked for by itself."""
-    symbols = [one.core.symbol for one in members]
-    try:
-        return await rest.call(adapter.instruments(symbols, category))
-    except UnreachableError:
-        raise
-    except TickmakerError as error:
-        if isinstance(error, VenueError) and error.failure.code != CODE_BAD_SYMBOL:
-            raise
-        if len(members) == 1:
-            return {}
-    told: dict[str, Instrument] = {}
-    for one in members:
-        told |= await _told_instruments(rest, adapter, [one], category)
-    return told
-
-
 def _told_problems(account: AccountConfig, own: Sequence[InstrumentConfig],
                    asked: Asked) -> Iterator[str]:  # fmt: skip
     """What a start-up would refuse of what the venue said."""
     yield from asked.problems
-    name = account.name
-    if asked.key is not None and not is_local(account.rest_url):
-        if asked.key.can_withdraw:
-            yield f"{name}: its key may withdraw. Make one that may not."
-        if asked.key.is_address_bound is False:
-            yield f"{name}: its key is not bound to an address. Bind it to this host's."
-    if asked.key is not None and asked.key.can_trade is False:
-        yield f"{name}: its key may not trade. Give it that right, and no more."
-    if asked.account is not None and not asked.account.can_trade:
-        yield f"{name}: the account may not trade. See its state at the venue."
-    if asked.account is not None and asked.account.position_mode == "hedge":
-        yield f"{name}: the account is in hedge mode. Switch it to one-way mode."
+    refused: list[TickmakerError] = []
+    if asked.key is not None:
+        refused += unfit.of_key(account, asked.key)
+    if asked.account is not None:
+        refused += unfit.of_account(account.name, asked.account)
     for one in own:
-        instrument, rates = asked.instruments.get(one.key), asked.fees.get(one.key)
-        if instrument is not None and not instrument.is_trading:
-            yield f"{one.key}: the venue does not trade it now. Take another, or wait."
-        if rates is None:
-            continue
-        fees = one.core.fees
-        for what, ours_bp, ppm in (
-            ("maker_bp", fees.maker_bp, rates.maker_ppm),
-            ("taker_bp", fees.taker_bp, rates.taker_ppm),
-        ):
-            if round(ours_bp * 100) < ppm:
-                yield (
-                    f"{one.key}: fees.{what} is {ours_bp:g}, but the venue takes {ppm / 100:g}. "
-                    "Raise it to that."
-                )
+        if one.key in asked.instruments:
+            refused += unfit.of_instrument(one, asked.instruments[one.key])
+        if one.key in asked.fees:
+            refused += unfit.of_fees(one.key, one.core.fees, asked.fees[one.key])
+    yield from map(_text, refused)
+
+
+def _text(error: TickmakerError) -> str:
+    what = error.what.removeprefix("Configuration: ")
+    return f"{what}. {error.remedy[:1].upper()}{error.remedy[1:]}."
 
 
 # -- WHAT FOLLOWS ---
@@ -212,6 +185,7 @@ def _document(
         facts[account.name] = venue_facts(adapter, known, among(config, account))
     problems += [text for one in config.instruments if one.key in traded
                  for text in _core_problems(one, traded[one.key])]  # fmt: skip
+    problems += hedge_rules.problems(config, traded)
     planned = None
     if len(traded) == len(config.instruments):
         planned = plan(config, traded, facts)

@@ -18,6 +18,7 @@ from engine.errors import TickmakerError
 
 NAME = "control.sock"
 LINE_BYTES_MAX = 1 << 16
+TALKS_MAX = 16  # connections at one time
 ANSWER_BYTES_MAX = 1 << 24
 ANSWER_DEADLINE_S = 10.0
 Handle = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
@@ -30,7 +31,9 @@ class Control:
         self._run_dir = run_dir
         self._handle = handle
         self._server: asyncio.Server | None = None
-        self._talks: set[asyncio.Task[None]] = set()
+        # The oldest first. To end one its connection is cut: asyncio takes the cancelling of such
+        # a task for an error (streams.py), and an error in the loop ends the session.
+        self._talks: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def open(self) -> None:
         folder = os.open(self._run_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -55,8 +58,8 @@ class Control:
         if self._server is None:
             return
         self._server.close()
-        for talk in self._talks:
-            talk.cancel()
+        for writer in self._talks.values():
+            writer.transport.abort()
         await asyncio.gather(*self._talks, return_exceptions=True)
         self._server = None
         with contextlib.suppress(OSError):
@@ -65,7 +68,11 @@ class Control:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._talks.add(task)
+        # Whoever leaves connections open must not take the descriptors that sockets to the venue
+        # and journals need; nor keep a person from halting.
+        for oldest in list(self._talks.values())[: max(len(self._talks) + 1 - TALKS_MAX, 0)]:
+            oldest.transport.abort()
+        self._talks[task] = writer
         try:
             while line := await reader.readline():
                 writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
@@ -73,13 +80,13 @@ class Control:
         except (OSError, ValueError):  # gone, or a line over the limit
             return
         finally:
-            self._talks.discard(task)
+            self._talks.pop(task, None)
             writer.close()
 
     async def _answer(self, line: bytes) -> dict[str, Any]:
         try:
             request = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             request = None
         if not isinstance(request, dict):
             return {"ok": False, "what": "the request is no JSON object", "remedy": ""}

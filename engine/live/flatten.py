@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 
 from engine import clock
 from engine.errors import TickmakerError
+from engine.execution.reconcile import ENDS
 from engine.execution.router import Plan, Slice, Venue, route
-from engine.gateway.rest import UnreachableError, VenueError
+from engine.gateway.rest import VenueError
 from engine.live.instrument import LiveInstrument
 from fastcore.core_config import VENUES
 from fastcore.gate import HALT_BARS_EXIT
@@ -37,6 +38,7 @@ PAUSE_S = 0.2  # for a round's fills to show in the positions
 ANSWER_S = 1.0  # for a slice that the core sent
 TURN_S = 0.005
 ROUNDS_MAX = 20
+DOUBT_PAUSE_S = 1.0  # between two questions for an order whose fate is not known
 
 
 async def flatten(account: "LiveAccount") -> None:
@@ -44,12 +46,13 @@ async def flatten(account: "LiveAccount") -> None:
     ROUNDS_MAX rounds."""
     work = _Flatten(account)
     for _ in range(ROUNDS_MAX):
+        await work.ask()
         left = await work.left()
-        if not left:
+        if not left and not work.is_in_doubt:
             return
         for instrument, lots in left.items():
             await work.close(instrument, lots)
-        await asyncio.sleep(PAUSE_S)
+        await asyncio.sleep(DOUBT_PAUSE_S if work.is_in_doubt else PAUSE_S)
     raise TickmakerError(
         f"account {account.name} is not flat after {ROUNDS_MAX} rounds",
         "see its positions and books at the venue: the collar may be too narrow for them",
@@ -102,6 +105,8 @@ class _Flatten:
         self._account = account
         self._hot = account.stage.hot
         self._over_rest: dict[int, int] = {}  # orders sent there, by instrument
+        # Of those, one without a clear answer, and until when it may yet arrive.
+        self._doubted: dict[LiveInstrument, tuple[str, int]] = {}
         self._too_small: set[int] = set()
 
     # -- WHAT IS LEFT ---
@@ -158,7 +163,7 @@ class _Flatten:
 
     async def close(self, instrument: LiveInstrument, lots: int) -> None:
         """One round; what its answers leave open, the next round's positions tell."""
-        if not lots or instrument.core.numbers()["own"]:
+        if not lots or instrument.core.numbers()["own"] or instrument in self._doubted:
             return  # not known, or an order of the round before has no answer yet
         plan = plan_of(instrument, lots)
         self._account.emit("router", plan=plan.to_json(), **_core_of(instrument))
@@ -195,15 +200,41 @@ class _Flatten:
             count = self._over_rest.get(instrument.number, 0) + 1
             self._over_rest[instrument.number] = count
             intent = (instrument.number << 36) + count
+            client_id = f"tm{core.run_tag}-{strategy:02x}-{intent:012x}"
             call = self._account.adapter.place(
-                instrument.traded, f"tm{core.run_tag}-{strategy:02x}-{intent:012x}", part.side,
-                part.px_ticks, part.qty_lots, is_ioc=True,
-                is_reduce_only=is_reduce_only(instrument),
-            )  # fmt: skip
+                instrument.traded, client_id, part.side, part.px_ticks, part.qty_lots,
+                is_ioc=True, is_reduce_only=is_reduce_only(instrument),
+            )
             try:
                 await self._account.rest.call(call, tries=1)
-            except (VenueError, UnreachableError) as error:
+            except TickmakerError as error:
                 self._account.stage.warn(error, **instrument.where)
+                if not isinstance(error, VenueError) or error.failure.is_unknown:
+                    self._doubted[instrument] = client_id, self._arrival_ns()
+                    return
+
+    # -- AN ORDER OVER REST WHOSE FATE IS NOT KNOWN ---
+
+    @property
+    def is_in_doubt(self) -> bool:
+        return bool(self._doubted)
+
+    def _arrival_ns(self) -> int:
+        """When the venue refuses what was signed until now."""
+        return clock.monotonic_ns() + self._account.config.recv_window_ms * 1_000_000
+
+    async def ask(self) -> None:
+        """Spot has no reduce-only: sent again under another id it would trade twice. So nothing
+        is sent until the venue tells of its end, or could not take it any more."""
+        for instrument, (client_id, until_ns) in list(self._doubted.items()):
+            asked_ns = clock.monotonic_ns()
+            try:
+                row = await self._account.calls.order(instrument.traded, client_id)
+            except TickmakerError as error:
+                self._account.stage.warn(error, **instrument.where)
+                continue
+            if asked_ns > until_ns if row is None else row.state in ENDS:
+                del self._doubted[instrument]
 
 
 def _core_of(instrument: LiveInstrument) -> dict[str, object]:

@@ -14,7 +14,7 @@ from engine.live.stage import Stage
 from engine.recorder.opening import InstrumentOpening
 from engine.recorder.segments import Segments, journal_dir
 from engine.strategies import OwnStrategy, aside, configured
-from engine.venues.base import FeeRates, Instrument, TradeRow
+from engine.venues.base import Instrument, TradeRow
 from fastcore.account import Account as CoreAccount
 from fastcore.core import Core
 from fastcore.core_config import client_prefix
@@ -88,21 +88,6 @@ class LiveInstrument:
         name, file = self.config.core.strategy, self.config.strategy_file
         self.own = OwnStrategy(name, file, stage.config.run_dir)
         stage.say_step(f"{self.own.user.name} compiled", started_ns, instrument=self.key)
-
-    def check_fees(self, rates: FeeRates) -> None:
-        """What the strategy reckons with must not be better than what the venue takes."""
-        fees = self.config.core.fees
-        for name, ours_bp, theirs_ppm in (
-            ("maker_bp", fees.maker_bp, rates.maker_ppm),
-            ("taker_bp", fees.taker_bp, rates.taker_ppm),
-        ):
-            if round(ours_bp * 100) < theirs_ppm:
-                raise TickmakerError(
-                    f"Configuration: {self.key}: fees.{name} is {ours_bp:g}, but the venue takes "
-                    f"{theirs_ppm / 100:g}",
-                    f"raise fees.{name} to {theirs_ppm / 100:g}",
-                    EXIT_USAGE,
-                )
 
     def build(
         self, order: JournalOrder, account: CoreAccount, keys: tuple[bytes, bytes],

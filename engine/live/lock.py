@@ -14,11 +14,13 @@ import os
 from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
-from typing import NamedTuple
-from urllib.parse import urlsplit
+from typing import Any, NamedTuple
 
 from engine.errors import EXIT_UNSAFE, TickmakerError
-from engine.venues.hosts import is_local
+from engine.venues.hosts import is_local, place_of
+
+# Of a file that is cut off, of another program, or no text at all.
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 class Previous(NamedTuple):
@@ -33,7 +35,7 @@ class Previous(NamedTuple):
 def key_mark(venue: str, rest_url: str, api_key: str) -> str:
     """Names a key without telling it. Of one venue a key is one account's, under whatever address;
     exchanges of our own on this host are many, and their keys alike."""
-    where = urlsplit(rest_url).netloc if is_local(rest_url) else venue
+    where = place_of(rest_url) if is_local(rest_url) else venue
     return hashlib.sha256(f"{where}\n{api_key}".encode()).hexdigest()[:32]
 
 
@@ -100,16 +102,14 @@ class AccountLock:
         """The account's run before this one; None: there was none. An unreadable file is an
         error: taken for a first start, it would make any position ours."""
         try:
-            text = self.state_path.read_text()
+            data = self.state_path.read_bytes()
         except FileNotFoundError:
             return None
         except OSError as error:
             raise _unusable(self.state_path, error) from None
         try:
-            told = json.loads(text)
-            unread = {str(key): int(ns) for key, ns in told.get("unread", {}).items()}
-            return Previous(Path(told["run_dir"]), int(told["utc_ns"]), unread)
-        except (ValueError, KeyError, TypeError, AttributeError):
+            return _previous(json.loads(data))
+        except UNREADABLE:
             raise TickmakerError(
                 f"{self.state_path} can't be read: it says which run traded {self.account} last",
                 "restore it; or delete it, and what the account holds becomes the opening",
@@ -131,6 +131,14 @@ class AccountLock:
             _sync_folder(self.state_path.parent)
         except OSError as error:
             raise _unusable(self.state_path, error) from None
+
+
+def _previous(told: Any) -> Previous:
+    unread = {str(key): int(ns) for key, ns in told.get("unread", {}).items()}
+    run_dir = Path(told["run_dir"])
+    if not run_dir.is_absolute() or "\0" in told["run_dir"]:
+        raise ValueError("Expected the run folder's whole path")  # as `note` writes it
+    return Previous(run_dir, int(told["utc_ns"]), unread)
 
 
 def is_held(state_dir: Path, account: str) -> bool:

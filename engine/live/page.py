@@ -1,7 +1,7 @@
 """What the status page shows of a session, and what `status` answers."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from engine import clock
@@ -12,6 +12,7 @@ from fastcore.core_stats import halt_names
 
 FULL_MAX = 4  # instruments that the page shows in full; of more, the others in a line each
 PAGE_BYTES_EACH = 512  # of an instrument's line
+HEDGE_BYTES = 4096  # of a hedge
 _BRIEF = (
     "own", "position_lots", "fills", "orders_sent", "cancels_sent", "late", "gaps", "malformed",
     "nonsense",
@@ -20,9 +21,9 @@ _BRIEF = (
 _ENCODER = json.JSONEncoder(separators=(",", ":"), default=str)
 
 
-def page_bytes(count: int, least: int) -> int:
-    """Size of the page of `count` instruments."""
-    return least * min(count, FULL_MAX) + PAGE_BYTES_EACH * count
+def page_bytes(count: int, least: int, hedges: int = 0) -> int:
+    """Size of the page of `count` instruments and so many hedges."""
+    return least * min(count, FULL_MAX) + PAGE_BYTES_EACH * count + HEDGE_BYTES * hedges
 
 
 def full(instrument: LiveInstrument) -> dict[str, Any]:
@@ -49,9 +50,11 @@ class Page:
     LOOKS_OF_MANY = 100  # ... where lines are made in between: one in full is 0.3 ms
 
     def __init__(
-        self, stage: Stage, accounts: Sequence[LiveAccount], instruments: Sequence[LiveInstrument]
-    ) -> None:
+        self, stage: Stage, accounts: Sequence[LiveAccount],
+        instruments: Sequence[LiveInstrument], hedges: Callable[[], dict[str, Any]] = dict,
+    ) -> None:  # fmt: skip
         self._stage = stage
+        self._hedges = hedges
         self._accounts = accounts
         self._full = instruments[:FULL_MAX]
         self._lines = instruments[FULL_MAX:]
@@ -101,6 +104,7 @@ class Page:
         return {
             "now_ns": clock.monotonic_ns(),
             "accounts": {account.name: _account(account) for account in self._accounts},
+            "hedges": self._hedges(),
             "edge": self._stage.hot.stats(),
             "is_stopping": self._stage.stopping.is_set(),
         }

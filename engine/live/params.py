@@ -22,14 +22,14 @@ def changed(
     for name, value in changes.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise _wrong(f"Expected {name} to be a number, was {value!r}")
-    wanted = params | {name: float(value) for name, value in changes.items()}
     try:
+        wanted = params | {name: float(value) for name, value in changes.items()}
         values = params_of(core_config, wanted, user)
         limits = Limits(**core_config["limits"])
         for problem in advice.problems_of_params(limits, wanted):
             raise _wrong(problem, "limits can't be changed while it runs; nothing was changed")
         return wanted, values
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         near = [
             match for name in changes if name not in params
             for match in difflib.get_close_matches(name, params, n=1)

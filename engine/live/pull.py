@@ -4,6 +4,10 @@ While TRADE is down nobody else can cancel: a place that left before the loss ma
 as long as recvWindow lets it, and REST may fail at the very moment. So it is pulled again and
 again until a proof that began after the last such place could arrive; from then on whenever a core
 tells of an order that the proof did not see.
+
+While USER alone is down the cores cancel over TRADE, but no venue tells there what became of it:
+Bybit's answer says only that the request was taken. Once their answers are due the same is done
+over REST: the reconciliation, which looks otherwise, has to wait for USER.
 """
 
 import asyncio
@@ -51,10 +55,25 @@ class Pull:
         if self._stage.is_active and (self._task is None or self._task.done()):
             self._task = self._stage.spawn(self._once(), f"pull {self._account.name}")
 
+    def on_user_lost(self) -> None:
+        """Where TRADE is lost, too, one is at work already."""
+        if self._stage.is_active and (self._task is None or self._task.done()):
+            self._task = self._stage.spawn(self._while_deaf(), f"pull {self._account.name}")
+
     async def _once(self) -> None:
         await self.all()
-        if not self._account.is_trade_up:  # given up meanwhile
+        if not self._account.is_private_up:  # given up meanwhile
             await self._while_lost()
+
+    async def _while_deaf(self) -> None:
+        """The cores' cancels are answered over TRADE: that is sooner than a round of REST calls
+        of many instruments, and USER may be back by then."""
+        account = self._account
+        ack_ms = max(one.config.core.budgets.ack_ms_max for one in account.instruments)
+        until_ns = clock.monotonic_ns() + int(ack_ms * 1e6)
+        while account.is_trade_up and clock.monotonic_ns() < until_ns:
+            await asyncio.sleep(TURN_S)
+        await self._while_lost()
 
     async def close(self) -> None:
         if self._task is not None:
@@ -62,21 +81,24 @@ class Pull:
 
     async def _while_lost(self) -> None:
         account, attempt = self._account, 0
-        while not account.is_trade_up:
-            begun_ns = clock.monotonic_ns()
+        while not account.is_private_up:
+            begun_ns, arrival_ns = clock.monotonic_ns(), self._arrival_ns()
             is_proved = await self.all()
-            if is_proved and begun_ns > self.last_arrival_ns():
-                await self._until_news(self._at_work())
+            if is_proved and begun_ns > max(arrival_ns, self._arrival_ns()):
+                await self._until_news(self._at_work(), begun_ns)
                 attempt = 0
             else:
                 await asyncio.sleep(backoff_s(attempt, self._stage.rng, cap_s=PAUSE_S_MAX))
                 attempt += 1
 
-    async def _until_news(self, seen: set[str]) -> None:
-        """Until a core tells of an order that it didn't know at the proof, or TRADE is up."""
+    async def _until_news(self, seen: set[str], proved_ns: int) -> None:
+        """Until a core tells of an order that it didn't know at the proof, one may arrive after
+        it, or both connections are up."""
         while True:
             await asyncio.sleep(LOOK_S)
-            if self._account.is_trade_up or not self._at_work() <= seen:
+            if self._account.is_private_up or not self._at_work() <= seen:
+                return
+            if proved_ns <= self._arrival_ns():
                 return
 
     def _at_work(self) -> set[str]:
@@ -113,6 +135,17 @@ class Pull:
         )  # fmt: skip
 
     # -- WHAT IS ON ITS WAY ---
+
+    def _arrival_ns(self) -> int:
+        """As last_arrival_ns; of a TRADE connection that is up only what it has not answered may
+        arrive yet."""
+        lost_ns = self._account.user.lost_ns
+        if lost_ns is not None and self._account.is_trade_up and any(
+            instrument.is_any_on_its_way() for instrument in self._account.instruments
+        ):
+            window_ns = self._account.config.recv_window_ms * 1_000_000
+            return max(self.last_arrival_ns(), lost_ns + window_ns)
+        return self.last_arrival_ns()
 
     def last_arrival_ns(self) -> int:
         """When the last place that left on a lost TRADE connection may reach the venue."""

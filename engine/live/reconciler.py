@@ -12,12 +12,13 @@ comparisons in a row is doubted, and that halts.
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from engine import clock
 from engine.errors import TickmakerError
 from engine.execution.belief import (
+    Action,
     Agreed,
     AskOrder,
     BookFill,
@@ -26,13 +27,14 @@ from engine.execution.belief import (
     SettleOrder,
     Told,
 )
+from engine.execution.planner import COMPARE_EVERY_S, COMPARE_SHARE
 from engine.execution.reconcile import Policy, reconcile
 from engine.gateway.reconnect import backoff_s
 from engine.live.instrument import LiveInstrument
 from engine.live.pull import CANCEL_TIMEOUT_S, is_ours
 from engine.live.stage import cancelled, each, patient
 from engine.venues.base import OrderRow, TradeRow
-from fastcore.types import Command, Halt
+from fastcore.types import Command, Halt, Side
 
 if TYPE_CHECKING:
     from engine.live.account import LiveAccount
@@ -43,17 +45,8 @@ PASSES_MAX = 8  # over one reading: each applies what the one before it could no
 ROUNDS_TO_TELL = 3  # readings that nothing explains, before a person is told
 STORM_NS = 5_000_000_000  # rounds closer than this to the one before are a storm's
 STORM_FREE = 4  # of which so many are not held back
-COMPARE_EVERY_S = 30.0
-COMPARE_SHARE = 0.2  # of an address's weight, at most
 TRADES_MARGIN_NS = 10_000_000_000  # a venue may tell of a trade so much later
 TRADES_WIDE_NS = 600_000_000_000  # looked back when the position stays unexplained
-
-
-@dataclass
-class Doubt:
-    """Of an instrument that keeps quoting: what differed when it was compared last."""
-
-    seen: frozenset[str] = frozenset()
 
 
 class Reconciler:
@@ -63,7 +56,8 @@ class Reconciler:
         self._account = account
         self._stage = account.stage
         self._task: asyncio.Task[None] | None = None
-        self._doubts: dict[int, Doubt] = {}
+        # By instrument that keeps quoting: what differed when it was compared last.
+        self._differed: dict[int, frozenset[str]] = {}
         self._unexplained: dict[int, set[int]] = {}  # readings in a row, by instrument
         self._told_diverged: dict[int, str] = {}
         self._strangers: dict[int, int] = {}  # fills of theirs that a person was told of
@@ -201,7 +195,7 @@ class Reconciler:
                 return False
         return False
 
-    def _apply(self, instrument: LiveInstrument, actions: Iterable[Any], asked_ns: int) -> bool:
+    def _apply(self, instrument: LiveInstrument, actions: Iterable[Action], asked_ns: int) -> bool:
         """Fills and settled orders to the core; False: there was none."""
         has_applied = False
         for action in actions:
@@ -339,8 +333,8 @@ class Reconciler:
             if isinstance(action, BookFill | Diverged | CancelOrder)
             or (isinstance(action, AskOrder) and not action.client_id)
         )  # fmt: skip
-        doubt = self._doubts.setdefault(instrument.number, Doubt())
-        twice, doubt.seen = doubt.seen & differs, differs
+        twice = differs & self._differed.get(instrument.number, frozenset())
+        self._differed[instrument.number] = differs
         if not differs:
             instrument.since_ns = asked_utc_ns - TRADES_MARGIN_NS
         if twice:
@@ -362,4 +356,4 @@ def _text_of(action: BookFill | Diverged | CancelOrder | AskOrder) -> str:
 
 def lots_of(trades: Iterable[TradeRow]) -> int:
     """What trades add up to, signed."""
-    return sum(row.qty_lots if row.side == 0 else -row.qty_lots for row in trades)
+    return sum(row.qty_lots if row.side == Side.BUY else -row.qty_lots for row in trades)

@@ -12,8 +12,9 @@ from engine.config import EngineConfig
 from engine.errors import TickmakerError
 from engine.live.account import LiveAccount
 from engine.live.flatten import flatten
+from engine.live.hedging import Hedging
 from engine.live.instrument import LiveInstrument
-from engine.live.stage import Stage, each
+from engine.live.stage import Stage, cancelled, each
 from fastcore.types import Command
 
 FLAT_DEADLINE_S = 3.0  # for cancels over the TRADE connection
@@ -42,9 +43,11 @@ class ShutDown:
     """`run` once; afterwards `cancelled` and `left` say how it went (None: not known)."""
 
     def __init__(
-        self, stage: Stage, accounts: Sequence[LiveAccount], instruments: Sequence[LiveInstrument]
-    ) -> None:
+        self, stage: Stage, accounts: Sequence[LiveAccount],
+        instruments: Sequence[LiveInstrument], hedging: Hedging,
+    ) -> None:  # fmt: skip
         self.stage = stage
+        self.hedging = hedging
         self.accounts = [account for account in accounts if account.is_built]
         self.instruments = instruments if self.accounts else []
         self.cancelled = 0
@@ -59,7 +62,10 @@ class ShutDown:
         self.cancelled = sum(i.core.working_count for i in self.instruments)
         for instrument in self.instruments:
             self.stage.hot.command(instrument.number, Command.SHUTDOWN)
+        self.hedging.end()  # until here quotes could fill
         await each([self._one(account) for account in self.accounts])
+        if self.accounts and all(account.is_let_go for account in self.accounts):
+            self.hedging.tell_last()
 
     async def _one(self, account: LiveAccount) -> None:
         """One account; no other's trouble holds it up."""
@@ -90,7 +96,6 @@ class ShutDown:
         deadline_s = FLAT_DEADLINE_S
         if not account.is_trade_up:
             pulling = asyncio.create_task(account.pull.all())
-        if not account.is_private_up and not account.is_trade_up:
             deadline_s = 0.0
         until_ns = clock.monotonic_ns() + int(deadline_s * 1e9)
         while any(instrument.core.working_count for instrument in account.instruments):
@@ -99,8 +104,7 @@ class ShutDown:
             await asyncio.sleep(TURN_S)
         await account.pull.nothing_on_its_way(account.instruments)
         if pulling is not None:
-            pulling.cancel()
-            await asyncio.gather(pulling, return_exceptions=True)
+            await cancelled(pulling)
 
     async def _prove(self, account: LiveAccount) -> int:
         """Cancel until the venue itself says that nothing is open; how many were seen."""

@@ -18,6 +18,7 @@ from engine.recorder.events_log import EventsLog
 
 STEP_DEADLINE_S = 10.0
 PARALLEL = 8  # REST questions at once, of one account
+UNLOGGED = {"state", "quoting"}  # the journals tell
 T = TypeVar("T")
 
 
@@ -45,7 +46,7 @@ class Stage:
 
     def emit(self, event: str, **fields: Any) -> None:
         self.output.emit(event, **fields)
-        if self.log is not None and event not in _UNLOGGED:
+        if self.log is not None and event not in UNLOGGED:
             told = dict(fields)
             account, core = told.pop("account", None), told.pop("core", None)
             text = str(told.pop("what", "") or told.pop("why", ""))
@@ -101,13 +102,10 @@ async def patient(work: Callable[[], Awaitable[T]]) -> T:
         try:
             return await work()
         except VenueError as error:
-            if not error.failure.is_throttled or error.failure.status != 0:
+            if not error.is_held_back:
                 raise
             wait_s = error.retry_after_s
         await asyncio.sleep(wait_s)
-
-
-_UNLOGGED = {"state", "quoting"}  # the journals tell
 
 
 async def cancelled(*tasks: asyncio.Task[Any]) -> None:

@@ -12,13 +12,16 @@ from decimal import Decimal
 from engine import clock
 from engine.config_file import config_sha256, limits_sha256
 from engine.errors import EXIT_UNSAFE, EXIT_USAGE, TickmakerError
+from engine.execution import hedge_rules
 from engine.gateway.budget import SNAPSHOT_SHARE
 from engine.gateway.edge import pin
+from engine.gateway.parent import STEP_BUILT, STEP_LOOKED_BACK
 from engine.live import takeover
 from engine.live.account import LiveAccount
 from engine.live.coins import is_spot, shared_coins
 from engine.live.facts import (
     check_size,
+    held_s,
     read_facts,
     refuse_others,
     refuse_production,
@@ -30,7 +33,7 @@ from engine.live.reconciler import lots_of
 from engine.live.stage import Stage, each, patient
 from engine.recorder.opening import opening_of
 from engine.runs import write_config
-from engine.venues.base import TradeRow
+from engine.venues.base import TradeRow, Urgency
 from fastcore.journal import JournalOrder
 from fastcore.types import Command, Halt, Side
 
@@ -69,6 +72,9 @@ class StartUp:
             instrument.compile()
         self._lock()
         await each([read_facts(account) for account in self.accounts])
+        traded = {instrument.key: instrument.traded for instrument in self.instruments}
+        for problem in hedge_rules.problems(config, traded):
+            raise TickmakerError(f"Configuration: {problem}", "correct it", EXIT_USAGE)
         for account in self.accounts:
             refuse_shared_coins(account)
             self._look_back(account)
@@ -100,9 +106,10 @@ class StartUp:
         for instrument in account.instruments:
             instrument.previous = account.before.instruments.get(instrument.key)
         if self.stage.log is not None:
-            self.stage.log.previous_run(clock.monotonic_ns(), account.name, previous.run_dir)
+            now_ns = clock.monotonic_ns()
+            _must(self.stage.log.previous_run(now_ns, account.name, previous.run_dir))
         self.stage.say_step(
-            f"run before this one read ({previous.run_dir.name})", started_ns,
+            f"{STEP_LOOKED_BACK} ({previous.run_dir.name})", started_ns,
             account=account.name,
         )  # fmt: skip
 
@@ -125,26 +132,27 @@ class StartUp:
             instrument.build(order, shared[name], keys[name], wall_ns)
         for account in self.accounts:
             account.build()
-        self.stage.say_step("core and journal ready", started_ns)
+        self.stage.say_step(STEP_BUILT, started_ns)
 
     # -- WHAT THE ACCOUNT HOLDS ---
 
     async def _own(self, account: LiveAccount) -> None:
-        step, name, seconds = self.stage.step, account.name, step_s(account)
-        await step("opening position known", self._open(account), seconds, account=name)
+        step, name = self.stage.step, account.name
+        await step("opening position known", self._open(account), step_s(account), account=name)
         await step("USER connection up", account.connect(account.user), account=name)
         await takeover.wait_out(account)
         await step(
             "leftover orders cancelled", self._pull_leftovers(account),
-            seconds + LEFTOVERS_S, account=name,
+            step_s(account) + LEFTOVERS_S, account=name,
         )
         apart = await step(
-            "account agreed with the venue", account.reconciler.agree(), seconds, account=name
+            "account agreed with the venue", account.reconciler.agree(), step_s(account),
+            account=name,
         )
         await step("balances read", self._read_balances(account), account=name)
         account.note_run({instrument.key: instrument.since_ns for instrument in apart})
         if account.dead_man is not None:
-            await step("dead-man switch armed", account.arm(), seconds, account=name)
+            await step("dead-man switch armed", account.arm(), step_s(account), account=name)
 
     async def _pull_leftovers(self, account: LiveAccount) -> None:
         await account.pull.leftovers()
@@ -208,7 +216,8 @@ class StartUp:
         fees, grow to a lot."""
         if carried_e8 and self.stage.log is not None:
             name = instrument.config.account
-            self.stage.log.opening(clock.monotonic_ns(), name, instrument.key, carried_e8)
+            now_ns = clock.monotonic_ns()
+            _must(self.stage.log.opening(now_ns, name, instrument.key, carried_e8))
 
     async def _coins(
         self, account: LiveAccount, instruments: list[LiveInstrument]
@@ -232,10 +241,11 @@ class StartUp:
     # -- CONNECTIONS, BOOKS ---
 
     async def _connect(self, account: LiveAccount) -> None:
-        step, name, seconds = self.stage.step, account.name, step_s(account)
+        step, name = self.stage.step, account.name
         await step("TRADE connection up", account.connect(account.trade), account=name)
         await step(
-            "MARKET connection up", account.connect(*account.markets), seconds, account=name
+            "MARKET connection up", account.connect(*account.markets), step_s(account),
+            account=name,
         )
         await step("book synced", self._synced(account), _books_s(account), account=name)
         for instrument in account.instruments:
@@ -256,6 +266,16 @@ class StartUp:
         for account in self.accounts:
             account.reconciler.want()
         self.stage.emit("started", instruments=len(self.instruments))
+
+
+def _must(is_written: bool) -> None:
+    """Of lines that the next start's opening hangs on: without them it would take what instruments
+    of older runs hold for a first start's."""
+    if not is_written:
+        raise TickmakerError(
+            "events.jsonl of the run folder can't be written",
+            "free disk space, or see that the folder belongs to this user",
+        )
 
 
 def refuse_shared_coins(account: LiveAccount) -> None:
@@ -296,4 +316,4 @@ def _books_s(account: LiveAccount) -> float:
     calls = [account.adapter.snapshot(one.traded, account.among) for one in account.instruments]
     weight = sum(call.weight for call in calls if call is not None)
     share = SNAPSHOT_SHARE * account.adapter.weight_per_min
-    return BOOK_DEADLINE_S + 2 * 60.0 * weight / share
+    return BOOK_DEADLINE_S + 2 * 60.0 * weight / share + held_s(account, weight, Urgency.SNAPSHOT)

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine import clock
-from engine.gateway.rest import UnreachableError, VenueError
+from engine.gateway.listing import listed
+from engine.live.lock import UNREADABLE
 from engine.live.pull import CANCEL_TIMEOUT_S, is_ours
 from engine.live.stage import STEP_DEADLINE_S
 from engine.recorder.opening import InstrumentOpening, Opening
-from engine.venues.base import Instrument
 from fastcore.core_config import VENUES
+
+RECV_WINDOW_MS_MAX = 60_000  # of venues and configurations alike
 
 if TYPE_CHECKING:
     from engine.live.account import LiveAccount
@@ -30,11 +32,11 @@ def wait_s(before: Opening | None, now_ns: int, recv_window_ms: int) -> float:
 def recv_window_ms(run_dir: Path, account: str, ours: int) -> int:
     """The longer one of that run's and ours; its configuration may have gone."""
     try:
-        rows = json.loads((run_dir / "config.json").read_text())["accounts"]
+        rows = json.loads((run_dir / "config.json").read_bytes())["accounts"]
         theirs = [int(row["recv_window_ms"]) for row in rows if row["name"] == account]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, *UNREADABLE):
         return ours
-    return max([ours, *theirs])
+    return max(ours, *(min(one, RECV_WINDOW_MS_MAX) for one in theirs), 0)
 
 
 async def wait_out(account: "LiveAccount") -> None:
@@ -67,30 +69,17 @@ async def pull_dropped(account: "LiveAccount") -> None:
     proved. What is held there is told."""
     for one in dropped(account):
         category = VENUES[one.venue].category
-        found = await _instrument(account, one.symbol, category)
-        if found is None:
+        told = await listed(account.rest, account.adapter, [one.symbol], category)
+        if one.symbol not in told:
             account.emit(
                 "warning", what=f"{one.key}, which the run before traded, is unknown at the "
                 "venue now", remedy="see at the venue that nothing of it is open",
             )  # fmt: skip
             continue
-        count = await account.calls.cancel_ours(found, is_ours, CANCEL_TIMEOUT_S)
+        count = await account.calls.cancel_ours(told[one.symbol], is_ours, CANCEL_TIMEOUT_S)
         if count or one.position_lots:
             account.emit(
                 "warning", what=f"{one.key} is not in the configuration any more: {count} orders "
                 f"of ours were cancelled there, {one.position_lots:+} lots are left as they are",
                 remedy="name it again, or close its position by hand",
             )  # fmt: skip
-
-
-async def _instrument(account: "LiveAccount", symbol: str, category: str) -> Instrument | None:
-    """None: the venue does not list it."""
-    try:
-        told = await account.rest.call(account.adapter.instruments([symbol], category))
-    except UnreachableError:
-        raise
-    except VenueError as error:
-        if error.failure.is_credential or error.failure.is_throttled or error.failure.is_unknown:
-            raise
-        return None
-    return told.get(symbol)

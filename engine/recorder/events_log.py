@@ -5,22 +5,27 @@ write(2) at the file's end, so that a kill leaves whole lines and at most one to
 the recorder leaves alone. Nothing here waits for a disk, and nothing here stops an engine: a line
 that can't be written is counted in `lost`. Never give it a key, a secret or a signed address.
 
-What the lines are read for (any other kind is kept and shown as it is):
+What the lines say (any other kind is kept and shown as it is, too):
 
     kind            fields besides ts_ns, account, core, text
-    step            name, ms                a step of start-up or shutdown that is done
+    step            name, ms                a step of the start-up that is done
     previous_run    run_dir                 the account's run before this one: openings are its end
     opening         instrument, carried_e8  parts of a lot held beside the opening (spot)
-    connection      conn, up, why           a socket came up or went down
+    adopted         position_lots           an instrument's first run opens with the venue's word
+    started         instruments             so many are free to quote
+    connection      name, slot, state       up, or down and text says why; name: MARKET, ...
+    venue           symbol, state           the venue halted it, or trades it again
     reconciled      rounds, ms              both sides agree again
+    fill_recovered  trade_id, side, qty_lots, owner     booked as REST told of it
+    settled_order   intent_id, how          what an order of unknown fate turned out to be
+    doubt                                   what differed twice while it quoted: text; a halt
     divergence                              what can't be explained: text; a halt until it is
-    unknown_order   intent_id, client_id    an order's fate is not known
-    settled_order   intent_id, how          ... and what it turned out to be
-    stranger        client_id, venue_order_id   an order that is not ours, and what was done
-    dead_man        armed, expires_ms       the venue's switch
+    operator        command                 what a person told it
     balances        assets {asset: total_e8}    as the venue tells them
-    warning, error                          as on standard output
-    router          plan ...                a taker's plan
+    warning, error  remedy                  text is the line's `what`
+    router          plan, hedge, net, low, high     a taker's plan; of a hedge its name and its
+                                            position, and what that may be by orders on their way
+    hedged          hedge, net              inside its band again, after a warning
     stopped         in_order                the shutdown's end: cancels proved, nothing open
 """
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from engine.errors import TickmakerError
 from engine.recorder.follow import LEDGER_FILE
-from fastcore.types import FeeAsset
+from fastcore.types import FeeAsset, Side
 
 _EXACT = Context(prec=60)
 _FILLS = """SELECT exch_ts_ns, account, venue, symbol, trade_id, venue_order_id, client_id,
@@ -66,7 +66,7 @@ class History:
         total = dict(self.openings)
         for fill in self.fills:
             key = (fill.venue, fill.symbol)
-            change = fill.qty if fill.side == 0 else -fill.qty
+            change = fill.qty if fill.side == Side.BUY else -fill.qty
             total[key] = _EXACT.add(total.get(key, Decimal(0)), change)
         return total
 

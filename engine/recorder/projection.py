@@ -18,7 +18,7 @@ from fastcore.core_config import client_prefix
 from fastcore.gate import CODES
 from fastcore.journal import FIELDS, INPUT_LAST, KIND, NAMES, OUT_HEADER, JournalError
 from fastcore.strategy_table import BUILTINS
-from fastcore.types import Conn, FillOwner, FillVia, Halt, SendOutcome, Side
+from fastcore.types import Conn, FillOwner, FillVia, Halt, SendOutcome
 
 Values = tuple[Any, ...]
 
@@ -359,10 +359,6 @@ def state_text(bits: int) -> str:
 def deny_name(code: int) -> str:
     """The gate's word for a deny code: POSITION."""
     return CODES[code][0] if code in CODES else f"CODE_{code}"
-
-
-def sign_of(side: int) -> int:
-    return 1 if side == Side.BUY else -1
 
 
 def _sha256(text: str) -> str:

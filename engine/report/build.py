@@ -16,10 +16,12 @@ from engine.report.latency import latency_summary
 from engine.report.page import render_page
 from engine.report.pnl import Books, Pnl, fees_by_asset, sum_fills, value
 from engine.report.run import Folder, Run, load_folder
+from engine.report.text import LATCHED
 from engine.report.totals import NOT_STARTED, folder_name, sum_counts, totals
 from engine.status import StatusReader
 from fastcore.types import FillOwner, Halt, SendOutcome, Verb
 
+_EVENT_COUNTERS = ("frames_market", "frames_trade", "frames_user", "snapshots")
 LATENCY_DEFINITION = (
     "kernel receive stamp of the bytes that caused the message (market data, a fill, an answer), "
     "to the return of its send; every order, amend and cancel that was sent; percentiles "
@@ -80,7 +82,7 @@ def _final_state(run: Run, *, is_over: bool) -> str:
     if not bits & Halt.SHUTDOWN:
         told = state_text(bits)
         return told if not is_over else f"KILLED+{told}" if bits else "KILLED"
-    latched = bits & _LATCHED
+    latched = bits & LATCHED
     return f"STOPPED+{state_text(latched)}" if latched else "STOPPED"
 
 
@@ -132,10 +134,6 @@ def core_report(run: Run, *, is_over: bool = False) -> dict[str, Any]:
         # Also what replies and our own fills caused; it is what the live view counts.
         **_reconcile(run, opening),
     }
-
-
-_LATCHED = Halt.STRATEGY | Halt.REPEATED_EXECUTION | Halt.OPERATOR | Halt.JOURNAL
-_EVENT_COUNTERS = ("frames_market", "frames_trade", "frames_user", "snapshots")
 
 
 def _opening(run: Run) -> Books:

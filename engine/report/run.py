@@ -109,12 +109,23 @@ _STORY = {
     "open_at_the_end": "SELECT account, symbol, client_id, side, px, qty, state FROM v_open",
     "recovered_fills": "SELECT utc, account, symbol, trade_id, side, px, qty, owner, via "
     "FROM v_fills WHERE owner <> 'run' OR via <> 'stream'",
+    "taken": "SELECT utc, coalesce('hedge ' || json_extract(detail, '$.hedge'), "
+    "'flattening of ' || instrument) AS why, json_extract(detail, '$.net') AS position, "
+    "json_extract(detail, '$.plan.side') AS side, "
+    "json_extract(detail, '$.plan.wanted') AS wanted, "
+    "(SELECT group_concat(json_extract(value, '$.qty') || ' at ' || json_extract(value, '$.px') "
+    "|| ' ' || json_extract(value, '$.venue'), '; ') "
+    "FROM json_each(json_extract(detail, '$.plan.slices'))) AS plan, "
+    "json_extract(detail, '$.plan.unfilled') AS left, "
+    "(SELECT group_concat(key || ': ' || value, '; ') "
+    "FROM json_each(json_extract(detail, '$.plan.why_not'))) AS why_not "
+    "FROM v_events WHERE kind = 'router'",
     "parameter_changes": "SELECT utc, account, symbol, params FROM v_params "
     "WHERE why = 'change'",
     "connections": "SELECT utc, account, instrument, text, detail FROM v_events "
     "WHERE kind = 'connection'",
     "events": "SELECT utc, kind, account, instrument, text, detail FROM v_events "
-    "WHERE kind NOT IN ('connection', 'divergence', 'balances', 'step')",
+    "WHERE kind NOT IN ('connection', 'divergence', 'balances', 'step', 'router')",
     "steps": "SELECT utc, account, coalesce(json_extract(detail, '$.name'), text) AS step, "
     "json_extract(detail, '$.ms') AS ms FROM v_events WHERE kind = 'step'",
     "fees": "SELECT account, venue, symbol, asset, paid, fills FROM v_fees",

@@ -13,6 +13,7 @@ HEADS = {
     "unknown_outcomes": "Orders whose fate was open, and how it was settled",
     "open_at_the_end": "Orders that were not seen to end",
     "recovered_fills": "Fills that are not of this run's orders, or came by REST",
+    "taken": "What was taken, and why: hedges, flattening",
     "parameter_changes": "Changes of parameters",
     "connections": "Connections",
     "events": "Events",

@@ -5,8 +5,11 @@ from decimal import Decimal
 from typing import Any
 
 from engine.recorder.ledger import state_text
+from fastcore.types import Halt
 
 NONE = "—"
+# Of a run that ends so somebody should know: only a person clears these, a full journal nobody.
+LATCHED = Halt.STRATEGY | Halt.REPEATED_EXECUTION | Halt.OPERATOR | Halt.JOURNAL
 _QUOTES = ("USDT", "USDC", "FDUSD", "TUSD", "BUSD", "USD", "EUR", "BTC", "ETH", "BNB")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

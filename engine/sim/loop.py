@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import Context
+from functools import partial
 from typing import Any
 
 from engine import clock
@@ -94,7 +95,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
         context: Context | None = None,
     ) -> asyncio.TimerHandle:  # fmt: skip
         when_ns = self._now_ns + round(delay * 1e9)
-        return self._set(when_ns, when_ns / 1e9, callback, args, context)
+        if context is not None:
+            return self._set(when_ns, when_ns / 1e9, callback, args, context)
+        handle = _Timer(when_ns / 1e9, callback, args)
+        self._timer_count += 1
+        heapq.heappush(self._timers, (when_ns, self._timer_count, handle, None))
+        return handle
 
     def at_ns(self, when_ns: int, callback: Callable[[Any], object], arg: Any = None) -> None:
         """Call at `when_ns` of monotonic_ns(), or once nothing is ready if that has passed."""
@@ -165,7 +171,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """No other thread ever wakes this loop."""
 
     def add_reader(self, fd: int, callback: Callable[..., object], *args: Any) -> None:  # type: ignore[override]
-        self._readers[fd] = lambda: callback(*args)
+        self._readers[fd] = partial(callback, *args) if args else callback
         self.call_soon(self.readable, fd)  # bytes may wait already
 
     def remove_reader(self, fd: int) -> bool:  # type: ignore[override]

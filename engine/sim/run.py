@@ -50,6 +50,7 @@ CLOSED_KEPT = 500  # orders of an account and symbol: more than a minute has, an
 TIDY_EVERY_S = 300.0  # of virtual time: what is checked is let go
 TIDIES_AN_HOUR = 12
 RESTART_S = 1.0  # whoever starts the engine again tries so often
+GARBAGE_MIN = 10_000  # objects made and kept, until somebody looks which are garbage
 MEMORY = Path("/dev/shm")
 FOLDER = "tickmaker-sim-"
 FaceOf = Callable[[str, Core], Face]
@@ -64,8 +65,9 @@ def run_seed(
     seed: int, plan: Plan, scenario: Scenario, face_of: FaceOf = make_face
 ) -> Outcome:
     """One run, in this process; its folder is gone afterwards."""
-    gc.collect()
     gc.freeze()  # what is loaded stays: each run's own garbage is found quickly
+    thresholds = gc.get_threshold()
+    gc.set_threshold(GARBAGE_MIN, *thresholds[1:])
     folder = Path(tempfile.mkdtemp(prefix=FOLDER, dir=memory()))
     started_ns = clock.real_monotonic_ns()
     try:
@@ -75,6 +77,7 @@ def run_seed(
     outcome.real_s = (clock.real_monotonic_ns() - started_ns) / 1e9
     gc.collect()  # the journal's maps hold memory until their session is gone
     gc.unfreeze()
+    gc.set_threshold(*thresholds)
     return outcome
 
 

@@ -18,16 +18,26 @@ from fastcore.types import FeeAsset, OrderState, Side
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+INT64_LIMIT = 1 << 63
 
 
 class Urgency(IntEnum):
-    """Who goes first when an address's budget runs short; a cancel is never held back."""
+    """Who goes first when an address's budget runs short; a cancel is never held back for that."""
 
     CANCEL = 0
     UPKEEP = 1  # dead-man switch, clock: little and steady, and without it nothing may be quoted
     SAFETY = 2  # position, open orders, fills, listen key
     NORMAL = 3  # instruments, fees
     SNAPSHOT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How many of one kind the venue takes from an account in any second."""
+
+    name: str
+    per_s: int
+    count: int = 1  # of those, what the call takes: a batch counts its orders
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +53,7 @@ class Call(Generic[T_co]):
     weight: int = 1  # of the address's budget
     urgency: Urgency = Urgency.NORMAL
     may_repeat: bool = True  # twice is the same as once: may be tried again after no answer
+    limit: Limit | None = None  # beside the address's budget; None: the account has none
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +82,12 @@ class Failure:
     is_of_address: bool = False
     is_unknown: bool = False  # the fate of the request is not known
     is_absent: bool = False  # no such order
+
+    @property
+    def is_plain(self) -> bool:
+        """A refusal of just this request: nothing else is wrong, and asking again is no use."""
+        is_else = self.is_credential or self.is_clock or self.is_throttled or self.is_unknown
+        return 0 < self.status < 500 and self.status != 408 and not is_else and self.code != 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +131,12 @@ def _units(text: str, unit: str) -> int:
     return int(units)
 
 
+def _must_fit(*numbers: int) -> None:
+    """ValueError for what a core can't count: it would end the session where it is told."""
+    if not all(-INT64_LIMIT <= number < INT64_LIMIT for number in numbers):
+        raise ValueError("Expected a number of 64 bits")
+
+
 @dataclass(frozen=True, slots=True)
 class OrderRow:
     """An order as a query tells of it. `px_ticks` 0: a market order."""
@@ -131,6 +154,9 @@ class OrderRow:
     # False, in lists of open orders alone: symbol, client id and venue's id are good, and it may
     # rest; state, side, price and quantities could not be read, and mean nothing.
     is_whole: bool = True
+
+    def __post_init__(self) -> None:
+        _must_fit(self.venue_order_id, self.px_ticks, self.qty_lots, self.cum_qty_lots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +179,20 @@ class TradeRow:
     # before the venue changed its grid), and mean nothing. Booked already, it needs no reading.
     is_whole: bool = True
 
+    def __post_init__(self) -> None:
+        _must_fit(self.trade_id, self.venue_order_id, self.px_ticks, self.qty_lots, self.fee_e8,
+                  self.exch_ts_ns)  # fmt: skip
+        if self.trade_id < 0 or (self.is_whole and (self.px_ticks <= 0 or self.qty_lots <= 0)):
+            raise ValueError("Expected an execution with an id, a price and a quantity")
+
 
 @dataclass(frozen=True, slots=True)
 class PositionRow:
     symbol: str
     position_lots: int  # signed; on spot: what is held of the base asset, locked included
+
+    def __post_init__(self) -> None:
+        _must_fit(self.position_lots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +209,9 @@ class Best:
     bid_qty_lots: int
     ask_px_ticks: int
     ask_qty_lots: int
+
+    def __post_init__(self) -> None:
+        _must_fit(self.bid_px_ticks, self.bid_qty_lots, self.ask_px_ticks, self.ask_qty_lots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,10 +289,11 @@ class Adapter(Protocol):
     name: str  # binance_usdm, binance_spot, bybit
     weight_per_min: int  # of an address
     connection_age_s_max: float  # the venue closes older connections
-    can_query_over_ws: bool  # VERB_STATUS is answered on TRADE
     has_dead_man: bool
     keep_alive_every_s: float | None  # of what keeps the user stream alive; None: needs nothing
     cancel_batch_max: int  # of rows in cancel_many
+    # cancel_many has a limit of its own: beside it as many go again, one by one.
+    has_cancels_apart: bool
     market_instruments_max: int  # of one market_plan
 
     # (key, secret) for the core's encoder; both empty where TRADE is logged on.

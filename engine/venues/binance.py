@@ -8,6 +8,7 @@ USD-M futures (General Info, Account Trade List, WebSocket API General Info, Err
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -43,7 +44,7 @@ TRADES_KEPT_MS = 180 * DAY_MS  # USD-M: six months; spot says nothing, and older
 CLIENT_ID_MAX = 36
 STREAMS_IN_URL_MAX = 60  # more are subscribed to by a message: URLs have their limits
 STREAMS_PER_MESSAGE = 200
-TEXT_MAX = 200
+WEIGHT = re.compile(r"[0-9]{1,9}")
 SNAPSHOTS_SHARE = 0.25  # of an address's weight a minute, for a snapshot of every instrument
 
 
@@ -53,10 +54,10 @@ class Binance:
     name: str
     weight_per_min: int
     connection_age_s_max: float = 24 * 3600.0
-    can_query_over_ws: bool = True
     has_dead_man: bool
     keep_alive_every_s: float | None = None
     cancel_batch_max: int = 1
+    has_cancels_apart: bool = False  # none is limited but by the address's weight
     market_instruments_max: int  # of one connection
 
     # What the venues have different.
@@ -126,7 +127,7 @@ class Binance:
 
     def used_weight(self, headers: Mapping[str, str]) -> int | None:
         text = header(headers, "x-mbx-used-weight-1m")
-        return int(text) if text.isdecimal() else None
+        return int(text) if WEIGHT.fullmatch(text) else None
 
     # -- FACTS ---
 

@@ -4,6 +4,7 @@ Sources: developers.binance.com, USD-M futures: "Websocket market streams" (rout
 "Websocket API general info", "Exchange information", "Account", "Trade", "Error codes".
 """
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -30,6 +31,7 @@ from engine.venues.binance_symbols import instruments_of
 
 # (levels, weight), "Order Book": 1,000 is the most that the venue gives.
 SNAPSHOTS = ((1_000, 20), (500, 10), (100, 5), (50, 2))
+LISTEN_KEY = re.compile(r"[A-Za-z0-9_-]{1,256}")  # it becomes a part of an address
 LISTEN_KEY_RENEW_S = 30 * 60.0  # it lives 60 minutes
 CANCELS_PER_BATCH = 10
 MARGIN_TYPES = {"cross": "CROSSED", "isolated": "ISOLATED"}
@@ -257,7 +259,7 @@ class BinanceUsdm(Binance):
 
         def read(document: Any) -> str:
             key = document.get("listenKey") if isinstance(document, dict) else None
-            if not isinstance(key, str) or not key:
+            if not isinstance(key, str) or not LISTEN_KEY.fullmatch(key):
                 raise ValueError("listenKey: Expected a key, was not there")  # never shown
             return key
 

@@ -1,11 +1,11 @@
 """Bybit v5, linear and spot of one unified account, one-way positions: its calls and connections.
 
-Budget. An address has 600 requests in 5 s; besides, each kind of call has its own limit a second
-and account. Here an address has 500 in 5 s (weight_per_min 6,000), and a call of a kind with R a
-second weighs 100/R: so an account alone that spends the whole budget on one kind keeps that kind's
-limit as well. What comes too fast all the same (a burst within a second, several clients of one
-account) is refused with 10006 and told when it may come again. The headers' X-Bapi-Limit-Status is
-of a kind, not of the address: used_weight() has nothing to say.
+Budget. An address has 600 requests in 5 s, of which 500 are used (weight_per_min 6,000; each call
+weighs 1). Besides, an account has its own limit a second of each kind of call (`Call.limit`). What
+comes too fast all the same (several clients of one account) is refused with 10006 and told when it
+may come again. A batch counts its orders, on a limit apart from the single call's: what exceeds it
+fails, the rest is done. So twice the limit are cancelled by id a second, half of it in batches.
+The headers' X-Bapi-Limit-Status is of a kind, not of the address: used_weight() is silent.
 
 Dead-man switch. The window is set over REST; it is armed only while a connection that subscribed
 to `dcp.*` lives, so user_plan subscribes where it is wanted. There is no disarming: it fires when
@@ -68,10 +68,10 @@ class Bybit:
     weight_per_min = calls.WEIGHT_PER_MIN
     # None is documented ("may get disconnected at any time"): changed before it can matter.
     connection_age_s_max = 24 * 3600.0
-    can_query_over_ws = False
     has_dead_man = True
     keep_alive_every_s: float | None = None
     cancel_batch_max = BATCH_MAX
+    has_cancels_apart = True
     market_instruments_max = 200
 
     def __init__(
@@ -328,9 +328,8 @@ class Bybit:
             {"symbol": instrument.symbol, "orderId": row.venue_order_text} for row in rows
         ]
         params = {"category": calls.category_of(instrument), "request": json.dumps(request)}
-        weight = len(rows) * calls.weight_of("/v5/order/cancel-batch")  # each order counts
         return calls.order_call(
-            "/v5/order/cancel-batch", params, calls.canceled_all, Urgency.CANCEL, weight=weight
+            "/v5/order/cancel-batch", params, calls.canceled_all, Urgency.CANCEL, count=len(rows)
         )
 
     def cancel_all(self, instrument: Instrument) -> tuple[Call[None], ...]:

@@ -1,6 +1,6 @@
-"""Calls of Bybit v5's REST: their weights and urgencies, and answers that hold next to nothing.
+"""Calls of Bybit v5's REST: their limits and urgencies, and answers that hold next to nothing.
 
-How the venue's limits become one budget: engine/venues/bybit.py.
+How the venue's limits are kept: engine/venues/bybit.py.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -8,14 +8,17 @@ from typing import Any, TypeVar
 
 from engine.venues import bybit_rows as rows
 from engine.venues import bybit_sign as wire
-from engine.venues.base import Call, Instrument, OrderRow, Setting, Urgency
+from engine.venues.base import Call, Instrument, Limit, OrderRow, Setting, Urgency
 
 T = TypeVar("T")
 
 WEIGHT_PER_MIN = 6_000
-RATES_PER_S = {  # of an account, lowest tier; paths that are missing have none: weight 1
-    "/v5/order/create": 10, "/v5/order/cancel": 10, "/v5/order/cancel-all": 10,
-    "/v5/order/cancel-batch": 10, "/v5/order/disconnected-cancel-all": 5,
+# Of an account and category (rows.ORDERS_PER_S_MAX), each of them apart.
+ORDER_PATHS = frozenset({
+    "/v5/order/create", "/v5/order/cancel", "/v5/order/cancel-all", "/v5/order/cancel-batch",
+})  # fmt: skip
+RATES_PER_S = {  # of an account, lowest tier; paths that are missing have none
+    "/v5/order/disconnected-cancel-all": 5,
     "/v5/order/realtime": 50, "/v5/order/history": 50, "/v5/execution/list": 50,
     "/v5/position/list": 50, "/v5/position/set-leverage": 10, "/v5/position/switch-mode": 10,
     "/v5/account/wallet-balance": 50, "/v5/account/info": 50, "/v5/account/fee-rate": 5,
@@ -50,8 +53,13 @@ def named(instrument: Instrument) -> dict[str, str]:
 # -- CALLS ---
 
 
-def weight_of(path: str) -> int:
-    return 100 // RATES_PER_S.get(path, 100)
+def limit_of(path: str, params: Mapping[str, str], count: int = 1) -> Limit | None:
+    """None: the account has none of this kind. Categories have theirs apart, of orders alone."""
+    if path in ORDER_PATHS:
+        category = params["category"]
+        return Limit(f"{path} {category}", rows.ORDERS_PER_S_MAX[category], count)
+    per_s = RATES_PER_S.get(path)
+    return None if per_s is None else Limit(path, per_s, count)
 
 
 def public(path: str, params: Mapping[str, str], read: Callable[[Any], T]) -> Call[T]:
@@ -66,8 +74,9 @@ def signed(
     urgency: Urgency = Urgency.NORMAL,
 ) -> Call[T]:
     return Call(
-        method, path, read, params, is_signed=True, weight=weight_of(path), urgency=urgency
-    )
+        method, path, read, params, is_signed=True, urgency=urgency,
+        limit=limit_of(path, params),
+    )  # fmt: skip
 
 
 def safety(path: str, params: Mapping[str, str], read: Callable[[Any], T]) -> Call[T]:
@@ -80,12 +89,12 @@ def order_call(
     read: Callable[[Any], None],
     urgency: Urgency,
     *,
-    weight: int = 0,
+    count: int = 1,
     may_repeat: bool = True,
 ) -> Call[None]:
     return Call(
-        "POST", path, read, params, is_signed=True, weight=weight or weight_of(path),
-        urgency=urgency, may_repeat=may_repeat,
+        "POST", path, read, params, is_signed=True, urgency=urgency, may_repeat=may_repeat,
+        limit=limit_of(path, params, count),
     )  # fmt: skip
 
 
@@ -137,11 +146,12 @@ def all_canceled(body: Any) -> None:
 
 
 def canceled_all(body: Any) -> None:
-    """Each order of a batch has its own code; one that is gone needs no cancel."""
+    """Each order of a batch has its own code; one that is gone needs no cancel, and one that was
+    over the limit is asked for again by whoever sees it open: the others are done."""
     ext = body.get("retExtInfo") if isinstance(body, dict) else None
     told = ext.get("list") if isinstance(ext, dict) else None
     if not isinstance(told, list) or not all(isinstance(one, dict) for one in told):
         raise ValueError("Expected the codes of the batch's orders")
     for one in told:
-        if one.get("code") != 0 and one.get("code") not in wire.CODES_ABSENT:
+        if one.get("code") not in (0, *wire.CODES_ABSENT, *wire.CODES_THROTTLED):
             raise ValueError(f"cancel-batch: {one.get('code')} {one.get('msg')}")

@@ -12,6 +12,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, InvalidOperation
 from typing import Any
 
 from engine.venues.base import (
+    INT64_LIMIT,
     AccountFacts,
     BalanceRow,
     Best,
@@ -26,6 +27,7 @@ from fastcore.codec.bybit_id import id_number
 from fastcore.types import FeeAsset, OrderState, Side
 
 NS_PER_MS = 1_000_000
+TEXT_MAX = 60  # of a number
 SIDES = {"Buy": Side.BUY, "Sell": Side.SELL}
 STATES = {
     "New": OrderState.NEW,
@@ -74,7 +76,7 @@ def rows_of(body: Any) -> list[Mapping[str, Any]]:
 def time_ms_of(body: Any) -> int:
     """When the venue answered."""
     time_ms = body.get("time") if isinstance(body, dict) else None
-    if not isinstance(time_ms, int):
+    if type(time_ms) is not int or not 0 <= time_ms < INT64_LIMIT // NS_PER_MS:
         raise ValueError("Expected an envelope with its time")
     return time_ms
 
@@ -93,15 +95,16 @@ def decimal_of(row: Mapping[str, Any], name: str, empty: str | None = None) -> D
         value = Decimal(empty if empty is not None and not text else text)
     except InvalidOperation:
         value = Decimal("NaN")
-    if not value.is_finite():
-        raise ValueError(f"Expected a number in {name}, was {text!r}")
+    # Written out, one of a large exponent would fill the memory.
+    if not value.is_finite() or len(text) > TEXT_MAX or abs(value.adjusted()) > TEXT_MAX:
+        raise ValueError(f"Expected a number in {name}, was {text[:TEXT_MAX]!r}")
     return value
 
 
 def whole_of(row: Mapping[str, Any], name: str) -> int:
     text = text_of(row, name)
-    if not (text.isascii() and text.isdigit()):
-        raise ValueError(f"Expected a whole number in {name}, was {text!r}")
+    if not (text.isascii() and text.isdigit()) or len(text) > TEXT_MAX:
+        raise ValueError(f"Expected a whole number in {name}, was {text[:TEXT_MAX]!r}")
     return int(text)
 
 
@@ -329,15 +332,16 @@ def trade_row(row: Mapping[str, Any], instrument: Instrument) -> TradeRow:
         venue_order_text=order_text,
         is_whole=False,
     )
-    for name in ("execPrice", "execQty"):
-        decimal_of(row, name)
+    is_sound = min(decimal_of(row, name) for name in ("execPrice", "execQty")) > 0
     try:
         px_ticks, qty_lots = (
             _ticks_of(row, "execPrice", instrument), _lots_of(row, "execQty", instrument)
         )  # fmt: skip
     except ValueError:
         return trade
-    return replace(trade, px_ticks=px_ticks, qty_lots=qty_lots, is_whole=True)
+    return trade if not is_sound else replace(
+        trade, px_ticks=px_ticks, qty_lots=qty_lots, is_whole=True
+    )
 
 
 def _fee_asset(coin: str, instrument: Instrument) -> FeeAsset:

@@ -8,6 +8,7 @@ websocket connect.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +26,7 @@ PING_TEXT = '{"op":"ping"}'
 PING_EVERY_S = 20.0
 TEXT_SIZE_MAX = 200
 
+MILLISECONDS = re.compile(r"[0-9]{1,15}")
 CODE_CLOCK = 10002
 # Key, signature, permission, address, expiry; 10007: of the retired login, 10024: compliance.
 CODES_CREDENTIAL = frozenset({10003, 10004, 10005, 10007, 10009, 10010, 10024, 33004})
@@ -79,7 +81,7 @@ def _body_of(params: Mapping[str, str]) -> str:
 def failure(status: int, headers: Mapping[str, str], body: bytes) -> Failure | None:
     try:
         answer = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict) or not isinstance(answer.get("retCode"), int):
         return _without_code(status, body)
@@ -133,8 +135,9 @@ def _retry_after_s(
     told = {name.lower(): value for name, value in headers.items()}
     reset = told.get("x-bapi-limit-reset-timestamp", "")
     now_ms = answer.get("time")
-    if reset.isascii() and reset.isdigit() and isinstance(now_ms, int):
-        return min(max((int(reset) - now_ms) / 1000, 0.0), BAN_S) or WAIT_S
+    if MILLISECONDS.fullmatch(reset) and isinstance(now_ms, int):
+        wait_ms = min(max(int(reset) - now_ms, 0), int(BAN_S * 1_000))
+        return wait_ms / 1_000 or WAIT_S
     return WAIT_S
 
 
@@ -182,7 +185,7 @@ def read_greeting(frame: bytes) -> tuple[Said, str]:
         return Said.NOTHING, ""
     try:
         answer = json.loads(frame)
-    except ValueError:
+    except (ValueError, RecursionError):
         return Said.NOTHING, ""  # the core says what is wrong with it
     op = answer.get("op") if isinstance(answer, dict) else None
     if op not in ("auth", "subscribe", "pong") or "topic" in answer:

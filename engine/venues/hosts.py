@@ -7,6 +7,7 @@ connect, demo trading).
 """
 
 import ipaddress
+import re
 from urllib.parse import urlsplit
 
 # Exact names, or parents of names where a dot leads.
@@ -25,14 +26,38 @@ TEST_HOSTS = (
 )  # fmt: skip
 # Names that no public host has: RFC 6761, RFC 6762, RFC 9476; and local networks' own.
 LOCAL_SUFFIXES = (".localhost", ".test", ".local", ".internal", ".lan", ".home.arpa")
+# What all who read a name read alike. Clients fold other dots (U+3002) and letters to these, and
+# resolvers take a name that ends in a number for an IPv4 address in short (URL Standard, 3.5): by
+# either an address of production could pass for a local name.
+_LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
+_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*", re.ASCII)
+_NUMBER = re.compile(r"(.*\.)?(0x[0-9a-f]*|[0-9]+)", re.ASCII)
+_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 
 
 def host_of(url: str) -> str:
-    """Lower case, without port or final dot; ValueError: the URL has none."""
-    host = urlsplit(url).hostname
+    """Lower case, without port or final dot; ValueError: the URL has none, or one that not
+    everybody reads alike."""
+    host = (urlsplit(url).hostname or "").removesuffix(".")
     if not host:
         raise ValueError("Expected a URL with a host, such as https://host/path")
-    return host.rstrip(".")
+    if not _is_address(host) and (not _NAME.fullmatch(host) or _NUMBER.fullmatch(host)):
+        raise ValueError("Expected a host of plain letters and digits, or a whole IP address")
+    return host
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def place_of(url: str) -> str:
+    """Host and port: what is one place under whatever spelling."""
+    parts = urlsplit(url)
+    return f"{host_of(url)}:{parts.port or _PORTS.get(parts.scheme, 0)}"
 
 
 def is_test(url: str) -> bool:

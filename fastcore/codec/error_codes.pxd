@@ -39,6 +39,14 @@ cdef inline bint is_too_fast_at_bybit(int64_t code) noexcept nogil:
             or code == 170005 or code == 170222)
 
 
+cdef inline bint is_of_address(int status, int code) noexcept nogil:
+    """Of what is too fast: the limit is the whole address's, so until it ends nobody may knock.
+    By the code where there is one: 429 is the status of an account's order limit, too."""
+    if code > 0:
+        return code == 10018 or code == 10403
+    return status == 418 or code != -1015
+
+
 cdef inline bint is_clock_refusal(int code) noexcept nogil:
     """Our timestamp is outside the venue's window."""
     return code == -1021 or code == 10002

@@ -16,7 +16,6 @@ from engine.exchange.instruments import Grid, Instrument, e8_text
 from engine.exchange.terms import MarketState
 
 DECIMALS = 8
-MS_NS = 1_000_000
 US_NS = 1_000
 
 ORDER_TYPES = (

@@ -16,7 +16,6 @@ from engine.exchange.events import Refused
 from engine.exchange.instruments import Instrument, e8_text
 from engine.exchange.terms import Reason
 
-MS = 1_000_000
 TRADES_MAX = 1_000
 WEEK_MS = 7 * 86_400_000  # the longest time that a request for trades may span
 BAD_COMBINATION = "Combination of optional parameters invalid."

@@ -19,7 +19,6 @@ from engine.exchange.events import Market, Trade
 from engine.exchange.instruments import Instrument, Kind
 from engine.exchange.terms import MarketState
 
-MS = 1_000_000
 Query = Mapping[str, str]
 BOOK_LIMITS = {Kind.LINEAR: (25, 1_000), Kind.SPOT: (1, 1_000)}  # (default, most)
 TRADE_LIMITS = {Kind.LINEAR: (500, TRADES_KEPT), Kind.SPOT: (60, 60)}

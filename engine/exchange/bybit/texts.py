@@ -12,7 +12,6 @@ from engine.exchange.instruments import Grid, Instrument, Kind, e8_text
 from engine.exchange.terms import Order
 
 MS = 1_000_000
-PPM = 1_000_000
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.ASCII)
 # Spot ids are decimal, as in the samples of create-batch and of public trades.
 SPOT_ORDER_BASE = 1_523_347_540_000_000_000
