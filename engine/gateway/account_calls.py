@@ -171,6 +171,9 @@ class AccountCalls:
                             await self.cancel_rows(instrument, ours, on_wait)
                     except TickmakerError as error:
                         problem = error.what
+                        if isinstance(error, VenueError) and error.status == 0:
+                            # Our own budget's: of many instruments a question may wait a minute.
+                            extend(deadline, now_s() + error.retry_after_s + timeout_s, last_s)
                         await _heed(error)
                     # The first query may well come before the cancel has done its work.
                     await asyncio.sleep(backoff_s(attempt, self._rng, cap_s=PAUSE_S_MAX))
