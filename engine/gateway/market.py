@@ -146,7 +146,7 @@ class Snapshots:
         before this one spent may be forgotten long before we would forget it."""
         if not isinstance(error, VenueError):
             await asyncio.sleep(pause_s)
-        elif error.status:
+        elif not error.is_held_back:
             await asyncio.sleep(max(pause_s, error.retry_after_s))
         else:
             await asyncio.sleep(min(max(pause_s, error.retry_after_s), HELD_S))
