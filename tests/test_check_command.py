@@ -120,6 +120,12 @@ def local_exchange(file: Path, venue: str, symbols: str) -> Iterator[None]:
         process.communicate()
 
 
+KINDS = {
+    "binance_usdm": ("public", "private", "ws_api"), "binance_spot": ("market", "ws_api"),
+    "bybit": ("linear", "spot", "private", "trade"),
+}  # fmt: skip
+
+
 def told_addresses(text: str) -> str:
     """Without addresses: they are the ready line's."""
     text = re.sub(r'(?m)^rest_url = .*\n', "", text)
@@ -148,6 +154,15 @@ def test_check_asks_the_venue_and_changes_nothing(
         assert (code, document["problems"]) == (EXIT_OK, [])
         assert all(row["is_trading"] for row in document["instruments"])
         assert all(row["key_may_trade"] for row in document["accounts"])
+
+        nobody = "\n".join(f'{kind} = "ws://127.0.0.1:1/{kind}"' for kind in KINDS[venue])
+        code, document = checked(
+            path, text.replace("[account.wanted]", f"[account.ws_url]\n{nobody}\n[account.wanted]")
+        )
+        assert code == EXIT_USAGE
+        for name in ("TRADE", "USER", "MARKET"):
+            assert any(f"ws_url: {name} connection at 127.0.0.1:1: " in problem
+                       for problem in document["problems"])  # fmt: skip
 
         code, document = checked(path, text.replace("BTCUSDT", "NONEUSDT"))
         assert code == EXIT_USAGE

@@ -179,31 +179,39 @@ def test_first_start_is_refused_where_no_reading_tells() -> None:
 
 
 @pytest.mark.parametrize(
-    ("last_trade_ns", "unread", "wanted_ns"),
-    [(7 * HOUR_NS, {}, 7 * HOUR_NS), (0, {}, 5 * HOUR_NS),
-     (7 * HOUR_NS, {"a": 2 * HOUR_NS}, 2 * HOUR_NS + PREVIOUS_MARGIN_NS)],
+    ("last_trade_ns", "unread", "most", "wanted_ns"),
+    [(7 * HOUR_NS, {}, 3, 7 * HOUR_NS), (0, {}, 2, 5 * HOUR_NS),
+     (7 * HOUR_NS, {"a": 2 * HOUR_NS}, 3, 2 * HOUR_NS + PREVIOUS_MARGIN_NS)],
 )  # fmt: skip
 def test_trades_are_read_since_the_run_that_opened_the_instrument(
-    last_trade_ns: int, unread: dict[str, int], wanted_ns: int
+    last_trade_ns: int, unread: dict[str, int], most: int, wanted_ns: int
 ) -> None:
-    """Not since the last run began, which may not have traded it, or not have agreed."""
+    """Not since the last run began, which may not have traded it, or not have agreed. A position
+    over the limit is told of."""
     previous = SimpleNamespace(
         last_trade_ts_ns=last_trade_ns, began_ns=5 * HOUR_NS, booked=(), known=((1, 0, 2),),
         position_in=lambda _: 3, carried_in=lambda _: 0,
     )  # fmt: skip
+    limits = SimpleNamespace(position_lots_max=most)
     made: Any = SimpleNamespace(
-        key="a", number=0, previous=previous, traded=SimpleNamespace(lot="1"), since_ns=0
-    )
+        key="a", number=0, previous=previous, traded=SimpleNamespace(lot="1"), since_ns=0,
+        config=SimpleNamespace(core=SimpleNamespace(limits=limits)), where={},
+    )  # fmt: skip
     told: list[Any] = []
+    warned: list[str] = []
     hot = SimpleNamespace(
         opening=lambda _, lots: told.append(lots), known=lambda _, rows: told.append(rows)
     )
-    stage: Any = SimpleNamespace(hot=hot, log=None)
+    stage: Any = SimpleNamespace(
+        hot=hot, log=None, emit=lambda _, what, **__: warned.append(what)
+    )
     account: Any = SimpleNamespace(instruments=[made], unread=unread, is_opened=False)
     asyncio.run(StartUp(stage, [account], [made])._open(account))
     assert made.since_ns == wanted_ns - PREVIOUS_MARGIN_NS
     assert told == [3, ((1, 0, 2),)]
     assert account.is_opened
+    assert ["+3 lots, over limits.position_lots_max" in what for what in warned] == [True] * (
+        most < 3)
 
 
 def test_start_is_refused_where_its_opening_can_not_be_told_of(

@@ -1,7 +1,8 @@
 """What `tickmaker check` finds out: would this configuration start, and can it be kept?
 
 Without asking anybody: every core's own check, and the plan against documented limits. Asking the
-venues as a start-up would, it changes nothing there: settings are left as they are.
+venues as a start-up would, and opening each kind of connection once, it changes nothing there:
+settings are left as they are.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ from engine.gateway.budget import Hosts
 from engine.gateway.clocksync import ClockSync
 from engine.gateway.listing import listed
 from engine.gateway.rest import RestClient, UnreachableError
-from engine.live import unfit
+from engine.live import try_links, unfit
 from engine.live.coins import shared_coins
 from engine.live.lock import is_held, key_mark, same_keys
 from engine.strategies import compiled, configured
@@ -76,8 +77,11 @@ async def _check_online(loaded: LoadedConfig) -> dict[str, Any]:
         try:
             async with asyncio.timeout(ACCOUNT_DEADLINE_S):
                 await rest.open()
-                asked[account.name] = await _ask(
-                    rest, adapter, account, config.instruments_of(account), rng
+                told = await _ask(rest, adapter, account, config.instruments_of(account), rng)
+                asked[account.name] = told
+                told.problems += await try_links.problems_of(
+                    account, (credential.api_key, credential.secret), rest,
+                    list(told.instruments.values()),
                 )
         except UnreachableError as error:
             if is_local(account.rest_url):
@@ -87,6 +91,10 @@ async def _check_online(loaded: LoadedConfig) -> dict[str, Any]:
                     "listens when it has written its ready line.",
                 ) from None
             raise
+        except TickmakerError as error:
+            raise TickmakerError(
+                f"account {account.name}: {error.what}", error.remedy, error.exit_code
+            ) from None
         except TimeoutError:
             raise TickmakerError(
                 f"account {account.name}: {host_of(account.rest_url)} did not answer all in "

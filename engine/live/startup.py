@@ -174,6 +174,7 @@ class StartUp:
             since_ns = (previous.last_trade_ts_ns or previous.began_ns) - PREVIOUS_MARGIN_NS
             instrument.since_ns = min(since_ns, account.unread.get(instrument.key, since_ns))
             lots = previous.position_in(instrument.traded.lot)
+            self._warn_of_size(instrument, lots)
             self.stage.hot.opening(instrument.number, lots)
             # A stream may yet tell of what that run had read over REST just before it died.
             self.stage.hot.known(instrument.number, previous.known)
@@ -181,6 +182,17 @@ class StartUp:
         if fresh:
             await self._adopt(account, fresh)
         account.is_opened = True
+
+    def _warn_of_size(self, instrument: LiveInstrument, lots: int) -> None:
+        """An earlier run traded it into that, so it is no reason to refuse; but the gate lets
+        only orders pass that shrink it."""
+        most = instrument.config.core.limits.position_lots_max
+        if abs(lots) > most:
+            self.stage.emit(
+                "warning", what=f"{instrument.key}: the run before left {lots:+,} lots, over "
+                f"limits.position_lots_max, {most:,}: only what shrinks it is let through",
+                remedy="raise the limit if that was not meant", **instrument.where,
+            )  # fmt: skip
 
     async def _adopt(self, account: LiveAccount, fresh: list[LiveInstrument]) -> None:
         """The venue's position less the trades that the reconciliation will book. Read between
