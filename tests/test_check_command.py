@@ -211,6 +211,20 @@ def test_the_command_line_is_interrupted_in_order_while_it_is_imported(
     assert capsys.readouterr().err == "interrupted\n"
 
 
+def test_ctrl_c_within_a_command_is_told_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("engine.config_file.load_config", interrupted)
+    monkeypatch.setattr(sys, "argv", ["tickmaker", "check", str(tmp_path / "a.toml")])
+    with pytest.raises(SystemExit) as ended:
+        entry.main()
+    assert ended.value.code == EXIT_INTERRUPTED
+    assert capsys.readouterr().err.strip() == "interrupted"
+
+
 def test_the_journals_budget_reaches_the_run_s_configuration(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     text = (EXAMPLES[0].parent / "local_binance_usdm.toml").read_text()
