@@ -82,6 +82,7 @@ bench: build $(VENV)/.dev ## measure all into bench/results (TAPE=raw capture); 
 	@$(BIN)/tickmaker bench matching --out bench/results/matching.json
 	@$(BIN)/tickmaker bench agents --out bench/results/agents_day.json
 	@$(BIN)/tickmaker bench sim --out bench/results/sim.json
+	@$(BIN)/tickmaker bench sim --hours 24 --out bench/results/sim_day.json
 	@$(BIN)/tickmaker bench wire --out bench/results/wire.json
 	@$(BIN)/tickmaker bench recorder --out bench/results/recorder.json
 	@$(BIN)/tickmaker bench capacity --out bench/results/capacity.json

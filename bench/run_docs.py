@@ -51,7 +51,8 @@ STEPS = {
     "more, too; strangers' where `strangers` says so",
     "account agreed with the venue": "fills missed are booked; position and orders are equal",
     "balances read": "for the ledger",
-    "dead-man switch armed": "and confirmed; where the venue has one",
+    "dead-man switch armed": "and confirmed; where the venue has one. Set anew at Bybit it takes "
+    "10 s to work, and quotes wait for that",
     "TRADE connection up": "logged on where the venue has that",
     "MARKET connection up": "`feeds` of each",
     "book synced": "two-sided and without a gap",
@@ -212,8 +213,9 @@ On SIGTERM, SIGINT (Ctrl-C), at the end of `--for`: quotes are pulled; the venue
 until it says that no order of ours is open; `at_shutdown = "flatten"` then closes positions,
 `"keep"` leaves them to the next run; last fills are booked and compared, the dead-man switch is
 disarmed, the journal closed and the report written. What could not be proved, or a position that
-nothing explains, is told, and is exit code {failed}. Once quotes are pulled no hedge leaves any
-more: what that leaves open is told, and the next run goes on from there.
+nothing explains, is told, and is exit code {failed}; last fills that the venue did not tell in
+time are a warning, and the next start reads them. Once quotes are pulled no hedge leaves any more:
+what that leaves open is told, and the next run goes on from there.
 
 Flattening sends immediate-or-cancel orders of at most `qty_lots_max`, no further from the mid than
 0.5 % or `price_collar_ticks`, whichever is nearer, round by round until the venue says that it is

@@ -133,7 +133,11 @@ class Family:
 
     def _on_signal(self) -> None:
         if self.stop.is_set():
-            self.say("still cancelling orders and closing; a moment")
+            self.say(
+                "still cancelling orders and closing: done when the venue says that none is open, "
+                f"after {self._stop_deadline_s:.0f} s at the latest. To kill it now would leave "
+                "orders at the venue"
+            )
         self.stop.set()
 
     def say(self, text: str) -> None:
@@ -199,6 +203,8 @@ class Family:
         """Ordered shutdown; its exit code, and not 0 if the engine could not prove that nothing
         is left at the venue."""
         if engine.is_alive and engine.process.stdin is not None:
+            with contextlib.suppress(OSError):  # it died meanwhile
+                engine.process.stdin.write(b"stop\n")
             engine.process.stdin.close()
         async with _deadline(self._stop_deadline_s):
             while (line := await engine.next_line()) is not None:

@@ -102,12 +102,21 @@ def bench_sim(
     seeds: Annotated[int, typer.Option(min=1, help="Of the swarm.")] = 200,
     rounds: Annotated[int, typer.Option(min=1)] = 3,
     jobs: Annotated[int, typer.Option(min=1, help="Processes of the swarm.")] = 1,
+    hours: Annotated[
+        float, typer.Option(min=0.0, help="Instead: so long with many instruments.")
+    ] = 0.0,
+    instruments: Annotated[int, typer.Option(min=1, max=200, help="With --hours.")] = 50,
+    venue: Annotated[str, typer.Option(help="With --hours.")] = "binance_usdm",
     out: Annotated[Path | None, typer.Option(help="Also write the result here.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """In process: the simulator's speed against real time, and seeds an hour."""
-    from bench.sim import run
+    """In process: the simulator's speed against real time, and seeds an hour; or a day."""
+    from bench.sim import DAY_PACE, run, run_day
 
+    if hours:
+        result = run_day(hours, instruments, venue, DAY_PACE, out)
+        print_figures(result, as_json)
+        raise typer.Exit(bool(result["breaches"]))
     with progress_bar("measuring", as_json) as advance:
         result = run(seconds, seeds, rounds, jobs, out, advance)
     print_figures(result, as_json)

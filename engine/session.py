@@ -104,6 +104,15 @@ class Session:
         """Ask for the ordered shutdown; asking twice changes nothing."""
         self.stage.stopping.set()
 
+    def orphaned(self) -> None:
+        """Whoever started the engine is gone: nobody could stop it any more."""
+        if not self.stage.stopping.is_set():
+            self.stage.emit(
+                "warning", what="the engine's parent is gone: an ordered shutdown begins",
+                remedy="see what killed `tickmaker run`; the next run takes over what is held",
+            )  # fmt: skip
+        self.stop()
+
     def fail(self, error: TickmakerError) -> None:
         """Report an error, then shut down in order; the first one decides the exit code."""
         if self._error is None:
@@ -202,7 +211,7 @@ class Session:
                 for instrument in own:
                     instrument.tell_of_failure()
             if self._output.is_broken:
-                self.stop()
+                self.orphaned()
             await asyncio.sleep(self.stage.edge.turn_s)
 
     def _prepare_segments(self, waiting: deque[LiveInstrument], budget_bytes: int) -> None:
@@ -278,7 +287,7 @@ async def _main(run_dir: Path, output: Output) -> int:
         context.get("exception") or RuntimeError()))
     if stopped.is_set():
         session.stop()
-    stdin.watch(session.stop)
+    stdin.watch(session.stop, session.orphaned)
     return await session.run()
 
 

@@ -96,7 +96,8 @@ ENGINE: dict[str, set[str]] = {
        "view"},
     "run_view": BASE,
     # Both ends of a wire that never leaves the process: the one room that may see both.
-    "sim": BASE | {"config", "exchange", "gateway", "live.local", "recorder", "session"},
+    "sim": BASE | {"config", "exchange", "gateway", "live.instrument", "live.local", "recorder",
+            "session"},
     "cli": {"*"},
     "entry": BASE | {"cli"},
     "cli_bench": BASE | {"cli_output"},  # and the bench, as the command line may
@@ -123,8 +124,8 @@ CLOCKS = ("engine/clock.py", "engine/gateway/hotsocket.pyx", "bench/")
 LOOPS = (
     "engine/gateway/", "engine/exchange/server.py", "engine/exchange/http_end.py",
     "engine/exchange/ws_end.py", "engine/exchange/process.py",
-    "engine/session.py", "engine/sim/hand.py", "engine/sim/life.py", "engine/sim/loop.py",
-    "engine/sim/network.py", "engine/sim/run.py",
+    "engine/session.py", "engine/sim/fates.py", "engine/sim/hand.py", "engine/sim/life.py",
+    "engine/sim/loop.py", "engine/sim/network.py", "engine/sim/peace.py", "engine/sim/run.py",
     "engine/sim/workers.py",  # a thread that ends a worker whose parent is gone
     # Parents and their children's pipes; the session's parts, which the loop runs.
     "engine/children.py", "engine/demo.py", "engine/paper/", "engine/running.py",

@@ -74,3 +74,18 @@ def test_an_engine_that_was_killed_is_an_exit_code_of_its_own() -> None:
     code, told = stopped(-9)
     assert (code, "SIGKILL" in told) == (EXIT_KILLED, True)
     assert stopped(1)[0] == EXIT_FAILED
+
+
+def test_a_second_ctrl_c_is_told_what_is_waited_for_and_how_long() -> None:
+    told = io.StringIO()
+
+    async def run() -> None:
+        family = Family(Path(), Console(file=told, width=200), stop_deadline_s=33.0)
+        family._on_signal()
+        assert family.stop.is_set()
+        assert told.getvalue() == ""
+        family._on_signal()
+
+    asyncio.run(run())
+    assert "after 33 s at the latest" in told.getvalue()
+    assert "would leave orders at the venue" in told.getvalue()

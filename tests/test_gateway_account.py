@@ -15,6 +15,7 @@ from engine.errors import EXIT_USAGE, TickmakerError
 from engine.gateway import clocksync
 from engine.gateway import rest as rest_module
 from engine.gateway.account_calls import MANY, AccountCalls
+from engine.gateway.budget import Budget
 from engine.gateway.clocksync import ClockSync
 from engine.gateway.rest import RestClient, UnreachableError, VenueError
 from engine.gateway.venue_watch import VenueWatch
@@ -268,6 +269,18 @@ def test_cancel_that_can_not_be_proved_says_so() -> None:
     error = server.fails(lambda rest: calls_of(rest).cancel_ours(BTC, is_ours, 0.2))
     assert "could not prove" in error.what
     assert "1 orders stay open" in error.what
+
+
+def test_proof_that_our_own_budget_holds_back_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of 200 instruments a start failed: the question was held back for 51 s, and 10 s were all
+    that a pull had."""
+    monkeypatch.setattr(rest_module, "WAIT_S_MAX", 0.05)
+    budget = Budget(2_400, 0.6)
+    budget.spend(budget.weight_max, Urgency.SAFETY, clock.monotonic_ns())
+    server = exchange(GET=[[WIRE_ROW], []], DELETE=CANCEL)
+    assert server.run(lambda rest: calls_of(rest).cancel_ours(BTC, is_ours, 0.3), budget) == 1
 
 
 def test_cancel_with_a_wrong_key_fails_at_once() -> None:

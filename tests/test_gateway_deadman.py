@@ -43,6 +43,7 @@ class Switches:
 
     name = "switches"
     has_dead_man = True
+    dead_man_delay_s = 0.0
 
     def __init__(self, *symbols: str) -> None:
         self.symbols = symbols or ("A",)
@@ -52,6 +53,9 @@ class Switches:
             Call("POST", "/c", lambda _: None, {"symbol": symbol, "ms": str(timeout_ms)})
             for symbol in self.symbols
         )
+
+    def dead_man_is_set(self, instruments: Any, timeout_ms: int) -> None:
+        return None
 
 
 class Wire(RestClient):
@@ -216,18 +220,45 @@ def test_dead_man_that_is_not_confirmed_in_time_is_told() -> None:
     asyncio.run(go())
 
 
+class OfStream:
+    name = "bybit"
+    has_dead_man = True
+    dead_man_delay_s = 0.3
+
+    def __init__(self, is_set: bool = True) -> None:
+        self.is_set = is_set
+
+    def dead_man(self, instruments: Any, timeout_ms: int) -> Any:
+        return (Call("POST", "/dcp", lambda _: None),) if timeout_ms > 0 else ()
+
+    def dead_man_is_set(self, instruments: Any, timeout_ms: int) -> Call[bool]:
+        return Call("GET", "/dcp", lambda _: self.is_set)
+
+
+@pytest.mark.parametrize("is_set", [True, False])
+def test_dead_man_that_is_set_anew_is_armed_when_it_works(is_set: bool) -> None:
+    async def go() -> None:
+        told: list[bool] = []
+        one = dead_man(Asked(), told, 1, OfStream(is_set))
+        one.on_user(True)
+        begun_ns = clock.monotonic_ns()
+        await one.arm()
+        assert one.is_armed is is_set
+        keeping = asyncio.ensure_future(one.keep())
+        await until(lambda: one.is_armed)
+        waited_ns = clock.monotonic_ns() - begun_ns
+        keeping.cancel()
+        assert told == [True, False]
+        assert is_set or waited_ns >= 0.3e9
+
+    asyncio.run(go())
+
+
 def test_dead_man_of_the_user_stream_hangs_on_it() -> None:
-    class Bybit:
-        name = "bybit"
-        has_dead_man = True
-
-        def dead_man(self, instruments: Any, timeout_ms: int) -> Any:
-            return (Call("POST", "/dcp", lambda _: None),) if timeout_ms > 0 else ()
-
     async def go() -> None:
         told: list[bool] = []
         rest = Asked()
-        one = dead_man(rest, told, 0.05, Bybit())
+        one = dead_man(rest, told, 0.05, OfStream())
         await one.arm()
         assert told == [True]  # set, but nothing to hang on
         one.on_user(True)
@@ -239,7 +270,7 @@ def test_dead_man_of_the_user_stream_hangs_on_it() -> None:
         keeping.cancel()
         assert told == [True, False, True, False]  # it stays armed without a word
         await one.disarm()
-        assert len(rest.calls) == 1  # it can't be disarmed
+        assert [call.method for call in rest.calls] == ["GET", "POST"]  # it can't be disarmed
 
     asyncio.run(go())
 

@@ -1,6 +1,7 @@
 """What a run does about the one before it, and about a start that failed: sessions at local
 exchanges."""
 
+import asyncio
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ from support_live import Exchange, desk, exchanges, written
 from support_session import run
 
 from engine.errors import EXIT_FAILED, EXIT_OK, EXIT_UNSAFE, TickmakerError
-from engine.live import startup
+from engine.live import startup, takeover
 from engine.live.reconciler import Reconciler
 from engine.live.startup import StartUp
 from engine.live.takeover import recv_window_ms, wait_s
@@ -74,6 +75,39 @@ def test_start_after_a_kill_waits_before_it_cancels_and_another_does_not(tmp_pat
 
 
 # -- INSTRUMENTS THAT NOBODY NAMES ANY MORE ---
+
+
+def test_start_that_is_stopped_early_waits_for_them_before_its_proof(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It said that nothing was open, and then an order of the killed run came."""
+    monkeypatch.setattr(takeover, "wait_s", lambda before, *_: 0.0 if before is None else 1.0)
+
+    async def work() -> None:
+        usdm = Exchange("binance_usdm", ["BTCUSDT"])
+        async with exchanges(tmp_path, usdm):
+            path = written(tmp_path, USDM)
+            async with desk(path, tmp_path / "one", run_tag="0a1b2c3d") as made:
+                await made.quoting()
+                prefix = made.instruments[0].core.client_prefix
+                await made.crash()
+            async with desk(path, tmp_path / "two", run_tag="0b1b2c3d") as made:
+                await made.until(lambda: any(
+                    step["name"] == "USER connection up" for step in made.heard.of("step")))
+                stopping = asyncio.create_task(made.stop())
+                await made.until(lambda: made.session.stage.stopping.is_set())
+                await asyncio.sleep(0.3)
+                calls, traded = made.account.calls, made.instruments[0].traded
+                await made.account.rest.call(made.account.adapter.place(
+                    traded, f"{prefix}{99:012x}", Side.BUY, 500_000, 10, is_ioc=False,
+                    is_reduce_only=False,
+                ))  # fmt: skip
+                assert await calls.open_orders(traded)
+                assert await stopping == EXIT_OK
+                assert made.heard.of("stopped")[0]["open_orders_at_venue"] == 0
+                assert not usdm.core.open_orders(0, "BTCUSDT")
+
+    run(work)
 
 
 def test_orders_in_an_instrument_that_was_dropped_are_cancelled(tmp_path: Path) -> None:

@@ -355,6 +355,28 @@ def test_reconcile_fees_in_base_shrink_what_is_held(held: int, agrees: bool) -> 
     assert (reconcile(belief, told, LEAVE) == [Agreed(held)]) is agrees
 
 
+@pytest.mark.parametrize(
+    ("carried_e8", "held", "agrees"),
+    [(0, 94, False), (0, 95, True), (0, 96, True), (0, 97, False), (0, 100, False),
+     (99, 95, False), (99, 96, True), (99, 97, True), (99, 98, False)],
+)  # fmt: skip
+def test_reconcile_no_missed_buy_hides_in_the_fees(
+    carried_e8: int, held: int, agrees: bool
+) -> None:
+    """Four and a half lots of fees: a buy of four that nobody told of counted as agreed."""
+    belief = replace(Engine(position_lots=100).belief(), base_fees_e8=450, lot_e8=100,
+                     carried_e8=carried_e8, fills=20)  # fmt: skip
+    told = Told([], [], [], [], held, 1)
+    assert (reconcile(belief, told, LEAVE) == [Agreed(held)]) is agrees
+
+
+def test_reconcile_roundings_of_many_fees_add_up() -> None:
+    belief = replace(Engine(position_lots=100).belief(), base_fees_e8=950, lot_e8=100, fills=500)
+    for held, agrees in ((89, False), (90, True), (96, True), (97, False)):
+        told = Told([], [], [], [], held, 1)
+        assert (reconcile(belief, told, LEAVE) == [Agreed(held)]) is agrees
+
+
 def test_reconcile_fees_of_fills_to_book_count_as_well() -> None:
     venue, engine, _ = lone(OrderState.NEW)
     trade = venue.fill(1, 5, 1)

@@ -1,12 +1,13 @@
 """Segments: ready before they are needed, never pulled from under a reader."""
 
 import mmap
+import os
 from pathlib import Path
 
 import pytest
 
 from engine.errors import TickmakerError
-from engine.recorder.segments import Segments, is_writer_alive, segment_path
+from engine.recorder.segments import Segments, give_back, is_writer_alive, segment_path
 
 SIZE = 16 * mmap.PAGESIZE
 
@@ -104,3 +105,40 @@ def test_disk_full_is_named_and_leaves_nothing(tmp_path: Path) -> None:
 def test_size_off_the_page_grid_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not a multiple"):
         Segments(tmp_path / "journal", 1000)
+
+
+def killed(folder: Path, used: int) -> list[Path]:
+    """What a writer leaves that was killed: one segment begun, one ready."""
+    folder.mkdir()
+    paths = [segment_path(folder, index) for index in range(2)]
+    for path in paths:
+        with path.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, SIZE)
+    with paths[0].open("r+b") as file:
+        file.write(b"TMJRNL01".ljust(used, b"x"))
+    return paths
+
+
+def test_what_a_killed_writer_had_allocated_is_given_back(tmp_path: Path) -> None:
+    """A record that was being written stays: used_size() would end before it."""
+    used = 5 * mmap.PAGESIZE - 100
+    begun, ready = killed(tmp_path / "journal", used)
+    whole = begun.read_bytes()
+    give_back(tmp_path / "journal")
+    assert begun.read_bytes() == whole
+    assert begun.stat().st_blocks * 512 == 5 * mmap.PAGESIZE
+    assert not ready.exists()
+    give_back(tmp_path / "journal")
+    assert begun.read_bytes() == whole
+
+
+def test_nothing_is_given_back_of_a_living_writer(tmp_path: Path) -> None:
+    segments = Segments(tmp_path / "journal", SIZE)
+    view = segments.next()
+    view[:8] = b"TMJRNL01"
+    path = segment_path(tmp_path / "journal", 0)
+    before = path.stat().st_blocks
+    give_back(tmp_path / "journal")
+    assert path.stat().st_blocks == before
+    view.release()
+    segments.close()

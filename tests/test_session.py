@@ -544,16 +544,21 @@ class Processes:
 
 
 @pytest.mark.parametrize(
-    ("poll", "how"), [("busy", "SIGTERM"), ("sleep", "SIGINT"), ("sleep", "end of stdin")]
+    ("poll", "how"), [("busy", "SIGTERM"), ("sleep", "SIGINT"), ("sleep", "end of stdin"),
+                      ("sleep", "stop")],
 )
 def test_engine_process_quotes_and_stops_in_order(tmp_path: Path, poll: str, how: str) -> None:
     with Processes(tmp_path) as processes:
         processes.configure(poll)
         processes.line("quoting")
         assert processes.open_orders()
+        stdin = processes.engine.stdin
+        assert stdin is not None
         if how == "end of stdin":
-            assert processes.engine.stdin is not None
-            processes.engine.stdin.close()
+            stdin.close()
+        elif how == "stop":
+            stdin.write("stop\n")
+            stdin.close()
         else:
             processes.engine.send_signal(getattr(signal, how))
             processes.engine.send_signal(getattr(signal, how))
@@ -561,6 +566,8 @@ def test_engine_process_quotes_and_stops_in_order(tmp_path: Path, poll: str, how
         assert processes.engine.wait(timeout=PATIENCE_S) == EXIT_OK
         assert processes.open_orders() == []
         assert (tmp_path / "engine.log").read_text() == ""
+        told = (tmp_path / "events.jsonl").read_text()
+        assert ("the engine's parent is gone" in told) is (how == "end of stdin")
 
 
 def test_engine_process_without_a_config_says_what_it_needs(tmp_path: Path) -> None:

@@ -56,4 +56,18 @@ def test_user_stream_comes_back_after_a_clock_that_jumped() -> None:
         wire("stall", "28294ms", what="user", for_="7450ms"),
     )
     assert outcome.breaches == []
-    assert any("-1021" in str(line.get("why")) for line in outcome.lines)
+
+
+@pytest.mark.parametrize("venue", ["binance_usdm", "binance_spot", "bybit"])
+def test_events_of_the_account_that_come_late_halt_and_heal(venue: str) -> None:
+    """Beyond ack_ms an acknowledged order, or the end of one, that USER does not tell of halts."""
+    outcome = run(
+        venue, 2, fault("delay", at="5s", for_="8s", conn="user", probability=1.0, by="1500ms"),
+        seconds=40.0,
+    )  # fmt: skip
+    assert outcome.breaches == []
+    halted = [
+        line["at_s"] for line in outcome.lines
+        if line["event"] == "state" and "USER_STREAM" in str(line["state"])
+    ]  # fmt: skip
+    assert any(at_s > 5.0 for at_s in halted)

@@ -437,8 +437,12 @@ def test_trade_connection_takes_orders_after_its_plan(desk: Desk) -> None:
 def test_user_connection_hears_of_orders_and_arms_the_switch() -> None:
     desk = Desk(dead_man_s=5)
     instrument = desk.instrument()
-    for call in desk.adapter.dead_man([instrument, desk.instrument("spot")], 4_001):
+    both = [instrument, desk.instrument("spot")]
+    assert desk.ask(desk.adapter.dead_man_is_set(both, 4_001)) is False
+    for call in desk.adapter.dead_man(both, 4_001):
         desk.ask(call)
+    assert desk.ask(desk.adapter.dead_man_is_set(both, 4_001)) is True
+    assert desk.ask(desk.adapter.dead_man_is_set(both, 6_000)) is False
     windows = desk.client.get("/v5/account/query-dcp-info")["result"]["dcpInfos"]
     assert {(w["product"], w["timeWindow"]) for w in windows} == {
         ("DERIVATIVES", "5"), ("SPOT", "5"),

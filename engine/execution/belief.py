@@ -38,7 +38,9 @@ class Belief:
     is_quiet: bool  # halted, nothing on its way: what the venue says can be compared exactly
     booked: Container[tuple[int, Side]]  # (trade id, our side): both sides of one may be ours
     base_fees_e8: int = 0  # spot: what the venue took of the base asset, of the fills booked
-    lot_e8: int = 1  # with it: the venue's position is smaller by up to so many lots, rounded up
+    lot_e8: int = 1  # with it: the venue's position is smaller by so many lots, rounded up
+    carried_e8: int = 0  # spot: what was held beside the opening's lots
+    fills: int = 0  # booked: each one's fee may have been rounded up to 1e-8
 
 
 @dataclass(frozen=True, slots=True)

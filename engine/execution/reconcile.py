@@ -308,9 +308,15 @@ class _Pass:
         fees_e8 = self.belief.base_fees_e8 + sum(
             fill.row.fee_e8 for fill in self.found_fills if fill.row.fee_asset is FeeAsset.BASE
         )
-        # Fees in the base asset shrink what is held, by parts of a lot (core_state._is_ours).
-        least_lots = expected_lots - max(0, -(-fees_e8 // self.belief.lot_e8))
-        if not least_lots <= self.told.position_lots <= expected_lots:
+        # Fees in the base asset shrink what is held (core_state._is_ours). They add up to many
+        # lots, and a missed buy of as many must not hide in them: all of them are gone but for a
+        # lot, and what rounding made of each.
+        shrunk_lots, rest = divmod(fees_e8 - self.belief.carried_e8, self.belief.lot_e8)
+        least_lots = expected_lots - shrunk_lots - (rest > 0)
+        rounded_e8 = self.belief.fills + len(self.found_fills)
+        most_lots = least_lots + 1 + rounded_e8 // self.belief.lot_e8
+        most_lots = max(least_lots, min(most_lots, expected_lots))
+        if not least_lots <= self.told.position_lots <= most_lots:
             self.diverged.add(Diverged(
                 f"position of {self.belief.symbol}: the venue says {self.told.position_lots} "
                 f"lots, we hold {self.belief.position_lots} and {len(self.found_fills)} fills to "

@@ -171,6 +171,9 @@ class AccountCalls:
                             await self.cancel_rows(instrument, ours, on_wait)
                     except TickmakerError as error:
                         problem = error.what
+                        if isinstance(error, VenueError) and error.status == 0:
+                            # Our own budget's: of many instruments a question may wait a minute.
+                            extend(deadline, now_s() + error.retry_after_s + timeout_s, last_s)
                         await _heed(error)
                     # The first query may well come before the cancel has done its work.
                     await asyncio.sleep(backoff_s(attempt, self._rng, cap_s=PAUSE_S_MAX))
@@ -252,7 +255,7 @@ async def _heed(error: TickmakerError) -> None:
     if isinstance(error, VenueError):
         if error.failure.is_credential:
             raise error
-        if error.failure.is_of_address or error.status == 0:
+        if error.failure.is_of_address or error.is_held_back:
             await asyncio.sleep(error.retry_after_s)
 
 

@@ -3,7 +3,8 @@
 Binance USD-M counts down per symbol ("Auto-Cancel All Open Orders", countdownCancelAll): each
 countdown is begun anew at a third of its time, so two renewals may fail before it fires; those of
 many symbols are spread over that third, and none waits for the answer to another's. Bybit's
-(DCP) has its window set over REST and hangs on the user stream's connection; it can't be disarmed.
+(DCP) has its window set over REST, which takes a while to work unless it was set like that before,
+and hangs on the user stream's connection; it can't be disarmed.
 Spot has none. A condition stands while we can't say that the switch is armed: until its first
 confirmation, and whenever one is older than two thirds of the time, because then the venue may be
 about to pull what we believe to rest.
@@ -60,6 +61,7 @@ class DeadMan:
         # What can't be disarmed over REST hangs on the user stream.
         self._is_of_stream = self.is_wanted and not adapter.dead_man(self._instruments, 0)
         self._is_user_up = False
+        self._works_ns = 0  # from then on, what was set anew
         self._is_on = False
         self._is_disarmed = False
         calls = adapter.dead_man(self._instruments, timeout_s * 1_000) if self.is_wanted else ()
@@ -84,9 +86,14 @@ class DeadMan:
 
     async def arm(self) -> None:
         """At start-up: each call, confirmed; TickmakerError when one is not."""
-        if self._switches:
-            await _each(self._arm_one, self._switches)
-            self._look()
+        if not self._switches:
+            return
+        asking = self._adapter.dead_man_is_set(self._instruments, self._timeout_s * 1_000)
+        is_set = asking is not None and (await self._patiently(asking))[0]
+        await _each(self._arm_one, self._switches)
+        if not is_set:
+            self._works_ns = clock.monotonic_ns() + int(self._adapter.dead_man_delay_s * 1e9)
+        self._look()
 
     async def keep(self) -> None:
         """Renews for ever, and looks whether that is in time."""
@@ -141,20 +148,23 @@ class DeadMan:
     # -- RENEWALS ---
 
     async def _arm_one(self, switch: _Switch) -> None:
+        # The countdown begins when the venue reads it, which is after this.
+        _, sent_ns = await self._patiently(switch.call)
+        self._confirmed(switch, sent_ns)
+
+    async def _patiently(self, call: Call[T]) -> tuple[T, int]:
+        """Again while our own budget holds it back; the answer, and when its try began."""
         while True:
+            sent_ns = clock.monotonic_ns()
             try:
-                await self._confirm(switch)
-                return
+                return await self._rest.call(call), sent_ns
             except VenueError as error:
                 if not error.is_held_back:
                     raise
                 wait_s = error.retry_after_s
             await asyncio.sleep(wait_s)
 
-    async def _confirm(self, switch: _Switch, tries: int | None = None) -> None:
-        # The countdown begins when the venue reads it, which is after this.
-        sent_ns = clock.monotonic_ns()
-        await self._rest.call(switch.call, tries=tries)
+    def _confirmed(self, switch: _Switch, sent_ns: int) -> None:
         switch.confirmed_ns = max(sent_ns, switch.confirmed_ns)
         self.renewals += 1
 
@@ -191,7 +201,9 @@ class DeadMan:
         try:
             if self._is_disarmed:
                 return
-            await self._confirm(switch, tries=1)
+            sent_ns = clock.monotonic_ns()
+            await self._rest.call(switch.call, tries=1)
+            self._confirmed(switch, sent_ns)
         except TickmakerError as error:
             if not any(one.failures for one in self._switches):
                 self._emit("warning", what=error.what, remedy=error.remedy)
@@ -210,7 +222,8 @@ class DeadMan:
             return
         oldest_ns = min((switch.confirmed_ns for switch in self._switches), default=0)
         if self._is_of_stream:
-            self._tell(oldest_ns == 0 or not self._is_user_up)
+            is_early = clock.monotonic_ns() < self._works_ns
+            self._tell(oldest_ns == 0 or is_early or not self._is_user_up)
         else:
             age_s = (clock.monotonic_ns() - oldest_ns) / 1e9
             self._tell(oldest_ns == 0 or age_s > self._timeout_s * LATE_SHARE)

@@ -194,11 +194,13 @@ cdef class HotLoop(HotRead):
         self._settle()
         self.busy_ns += hs_monotonic_ns() - now_ns
 
-    def due_in_ns(self) -> int:
+    def due_in_s(self, double least_s, double most_s) -> float:
         """How long a caller may sleep while no socket has anything for it: until the next timer
         is due. Bytes that a socket did not take are tried again each TIMER_NS."""
-        cdef int64_t wait_ns = max(self.timer_due_ns - hs_monotonic_ns(), <int64_t>0)
-        return min(wait_ns, <int64_t>TIMER_NS) if self._is_any_queued() else wait_ns
+        cdef int64_t wait_ns = self.timer_due_ns - hs_monotonic_ns()
+        if self._is_any_queued():
+            wait_ns = min(wait_ns, <int64_t>TIMER_NS)
+        return min(max(wait_ns / 1e9, least_s), most_s)
 
     cdef bint _is_any_queued(self) noexcept nogil:
         cdef int group, i

@@ -15,7 +15,6 @@ answer of the venue ends that, so after a while the core begins again with nothi
 """
 
 import asyncio
-import contextlib
 from dataclasses import dataclass
 
 from engine import clock
@@ -30,7 +29,6 @@ from fastcore.types import Command, SyncState
 RETRY_BASE_S = 0.02  # a snapshot older than the buffered diffs: the next one may do at once
 RETRY_CAP_S = 5.0
 TOGETHER_MAX = 3
-HELD_S = 5.0  # held back by our own count of the address's weight: the venue's may be lower by now
 LEVELS_KNOWN = 10  # of each side, what gate and strategies look at
 LOOK_EVERY_S = 0.5  # at one instrument after the other
 RENEW_S_MIN = 60.0  # of one instrument: a venue's whole book may be smaller than that
@@ -58,7 +56,6 @@ class Snapshots:
         self._anchors: dict[int, asyncio.Task[None]] = {}
         self._begun_again: dict[int, int] = {}  # how often in a row, of an instrument
         self._together = asyncio.Semaphore(TOGETHER_MAX)
-        self._learned_ns = 0
         self.fetched = 0
         self.last_error = ""
 
@@ -124,7 +121,8 @@ class Snapshots:
                     body = await self._link.rest.raw(call, tries=1)
             except TickmakerError as error:
                 self.last_error = error.what
-                await self._wait_out(error, pause_s)
+                asked_s = error.retry_after_s if isinstance(error, VenueError) else 0.0
+                await asyncio.sleep(max(pause_s, asked_s))
             else:
                 hot.snapshot(number, body)
                 self.fetched += 1
@@ -139,26 +137,6 @@ class Snapshots:
                     unlinked_ns = 0
                 await asyncio.sleep(pause_s)
             attempt += 1
-
-    async def _wait_out(self, error: TickmakerError, pause_s: float) -> None:
-        """As long as the venue asked for; where our own count of the address's weight holds it
-        back, the venue's is asked for meanwhile: its minutes are fixed ones, so what an engine
-        before this one spent may be forgotten long before we would forget it."""
-        if not isinstance(error, VenueError):
-            await asyncio.sleep(pause_s)
-        elif error.status:
-            await asyncio.sleep(max(pause_s, error.retry_after_s))
-        else:
-            await asyncio.sleep(min(max(pause_s, error.retry_after_s), HELD_S))
-            await self._learn()
-
-    async def _learn(self) -> None:
-        """Any answer tells the weight that the venue has counted; this one costs the least."""
-        now_ns = clock.monotonic_ns()
-        if now_ns - self._learned_ns >= HELD_S * 1e9:
-            self._learned_ns = now_ns
-            with contextlib.suppress(TickmakerError):  # who needs the venue's time will say so
-                await self._link.rest.call(self._link.adapter.time(), tries=1)
 
     # -- WHAT DOES NOT LINK ---
 

@@ -108,17 +108,20 @@ class Input:
             loop.remove_reader(self._fd)
         return data
 
-    def watch(self, on_stop: Callable[[], None]) -> None:
-        """Call `on_stop` at a line `stop` or at the end; once."""
+    def watch(self, on_stop: Callable[[], None],
+              on_orphan: Callable[[], None] | None = None) -> None:  # fmt: skip
+        """Call `on_stop` at a line `stop`, `on_orphan` (None: the same) at the end without one;
+        once."""
         loop = asyncio.get_running_loop()
 
         def on_readable() -> None:
             chunk = os.read(self._fd, 4096)
             self._rest += chunk
             *lines, self._rest = self._rest.split(b"\n")
-            if not chunk or any(line.strip() == b"stop" for line in lines):
+            is_told = any(line.strip() == b"stop" for line in lines)
+            if is_told or not chunk:
                 loop.remove_reader(self._fd)
-                on_stop()
+                (on_stop if is_told or on_orphan is None else on_orphan)()
 
         loop.add_reader(self._fd, on_readable)
 

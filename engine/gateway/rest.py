@@ -8,6 +8,7 @@ ours each is the same twice.
 """
 
 import asyncio
+import contextlib
 import json
 import re
 from collections.abc import Awaitable, Callable
@@ -31,6 +32,7 @@ TRIES = {Urgency.CANCEL: 1, Urgency.UPKEEP: 3, Urgency.SAFETY: 3, Urgency.NORMAL
 # Of one try; others: TIMEOUT_S.
 DEADLINE_S = {Urgency.CANCEL: 2.0, Urgency.UPKEEP: 2.0, Urgency.SAFETY: 2.0}
 WAIT_S_MAX = 5.0  # a longer wait, the venue's or our budget's, is the caller's to decide
+HELD_S = 6.0  # beyond that; held back by our own count: the venue's may be lower by then
 BAN_S_MAX = 3 * 86_400.0  # the longest of a venue's bans; what is told beyond is garbled
 OnWait = Callable[[float], None]
 SECRET_CHARS_MIN = 8  # of a header's or parameter's value, before an error text may not hold it
@@ -95,6 +97,7 @@ class RestClient:
         self._pace = pace or Pace()
         # What a call without a limit of its own has to wait for, by method and path, once refused;
         # a cancel never waits for that.
+        self._learned_ns = 0
         self._paused_until_ns: dict[tuple[str, str], int] = {}
         # Measure the clock anew: the venue refused a request for its timestamp.
         self.on_clock_refused: Callable[[], Awaitable[None]] | None = None
@@ -242,13 +245,27 @@ class RestClient:
                 self.budget.spend(call.weight, call.urgency, now_ns)
                 return
             if wait_ns > WAIT_S_MAX * 1e9:
-                failure = Failure(0, 0, "", is_throttled=True, retry_after_s=wait_ns / 1e9)
+                if call.urgency is not Urgency.UPKEEP and await self._learn():
+                    continue
+                again_s = min(wait_ns / 1e9, HELD_S)
+                failure = Failure(0, 0, "", is_throttled=True, retry_after_s=again_s)
                 raise VenueError(
                     f"{call.method} {call.path}: held back for {wait_ns / 1e9:.0f} s by the "
                     "venue's request limits",
                     remedy(failure), failure,
                 )
             await asyncio.sleep(wait_ns / 1e9)
+
+    async def _learn(self) -> bool:
+        """The weight that the venue has counted, by the call that costs the least: its minutes are
+        fixed ones, so what an engine before this one spent may be over sooner than we'd know."""
+        now_ns = clock.monotonic_ns()
+        if now_ns - self._learned_ns < HELD_S * 1e9:
+            return False
+        self._learned_ns = now_ns
+        with contextlib.suppress(TickmakerError):  # who needs the venue's time will say so
+            await self.call(self._adapter.time(), tries=1)
+        return True
 
     async def _send(
         self, call: Call[Any], signed: Signed, timeout_s: float | None

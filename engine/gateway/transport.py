@@ -123,23 +123,26 @@ class HotTransport:
         """Busy: poll for a while, let the loop run what else is ready, come back."""
         if self._on_cold is None:
             return
-        self._poll(self._tries)
+        if self.hot.poll(self._tries):
+            self._take()
         self._loop.call_soon(self._turn)
 
     def _read(self) -> None:
         """Sleep: something is readable."""
-        self._poll(1)
+        if self.hot.poll(1):
+            self._take()
 
     def _tick(self) -> None:
         """Sleep: the cores' timers, when they are due, and bytes that wait to be sent."""
         if self._on_cold is None:
             return
-        self._poll(1)
-        due_s = self.hot.due_in_ns() / 1e9
-        self._timer = self._loop.call_later(min(max(due_s, SLEEP_S_MIN), SLEEP_S_MAX), self._tick)
+        if self.hot.poll(1):
+            self._take()
+        due_s = self.hot.due_in_s(SLEEP_S_MIN, SLEEP_S_MAX)
+        self._timer = self._loop.call_later(due_s, self._tick)
 
-    def _poll(self, tries: int) -> None:
-        if not self.hot.poll(tries) or self._on_cold is None:
+    def _take(self) -> None:
+        if self._on_cold is None:
             return
         items = self.hot.take_cold()
         if not self._is_busy:

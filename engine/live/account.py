@@ -60,6 +60,7 @@ class LiveAccount:
             self.rest, self.adapter, self._apply_clock, rng=stage.rng, emit=self.emit
         )
         self.before: Opening | None = None  # how the account's run before this one ended
+        self.is_waited_out = False  # no order of that run can arrive any more
         self.unread: dict[str, int] = {}  # instruments that have not agreed yet, since when
         self._noted_ns = 0
         self.is_opened = False  # the journals hold what the run began with

@@ -52,6 +52,7 @@ class LiveInstrument:
         self.own: OwnStrategy | None = None
         self.previous: InstrumentOpening | None = None
         self.known_trades: set[tuple[int, Side]] = set()  # booked by an earlier run
+        self.carried_e8 = 0  # spot: held beside the opening's lots
         self.since_ns = 0  # venue's UTC: every earlier trade is booked
         self._journal: JournalWriter
         self._segments: Segments | None = None
@@ -175,6 +176,8 @@ class LiveInstrument:
             booked=_Booked(self.core, self.known_trades),
             base_fees_e8=numbers["fees_base_e8"],
             lot_e8=max(1, int(Decimal(self.traded.lot) * 10**8)),
+            carried_e8=self.carried_e8,
+            fills=numbers["fills"],
         )
 
     def unforgotten(self, trades: Sequence[TradeRow]) -> Sequence[TradeRow]:

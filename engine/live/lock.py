@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from engine.errors import EXIT_UNSAFE, TickmakerError
+from engine.recorder.segments import is_locked
 from engine.venues.hosts import is_local, place_of
 
 # Of a file that is cut off, of another program, or no text at all.
@@ -142,18 +143,8 @@ def _previous(told: Any) -> Previous:
 
 
 def is_held(state_dir: Path, account: str) -> bool:
-    """Whether some engine holds the account now; nothing is made, and the lock is not taken."""
-    try:
-        fd = os.open(state_dir / f"{account}.lock", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
-    return False
+    """Whether some engine holds the account now; nothing is made."""
+    return is_locked(state_dir / f"{account}.lock")
 
 
 def _sync_folder(path: Path) -> None:

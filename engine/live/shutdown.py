@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from engine import clock
 from engine.config import EngineConfig
 from engine.errors import TickmakerError
+from engine.live import takeover
 from engine.live.account import LiveAccount
 from engine.live.flatten import flatten
 from engine.live.hedging import Hedging
@@ -21,10 +22,12 @@ FLAT_DEADLINE_S = 3.0  # for cancels over the TRADE connection
 PROOF_DEADLINE_S = 10.0  # for a venue to say that nothing is open
 PROOF_S_EACH = 0.25  # more for every instrument: the budget never holds cancels up, queries it may
 LAST_DEADLINE_S = 3.0  # for the last fills and positions
+LAST_S_EACH = 0.1  # more for every instrument, as above
 LAST_ROUNDS = 4
 LAST_PAUSE_S = 0.25
 FLATTEN_DEADLINE_S = 20.0
 DISARM_DEADLINE_S = 2.0
+DISARM_S_EACH = 0.05  # more for every instrument, as above
 TURN_S = 0.005
 
 
@@ -33,9 +36,10 @@ def longest_s(config: EngineConfig) -> float:
     accounts = config.accounts
     window_s = max(account.recv_window_ms for account in accounts) / 1e3
     is_flattened = any(account.at_shutdown == "flatten" for account in accounts)
+    each_s = PROOF_S_EACH + LAST_S_EACH + DISARM_S_EACH
     return (
-        FLAT_DEADLINE_S + window_s + PROOF_DEADLINE_S + PROOF_S_EACH * len(config.instruments)
-        + FLATTEN_DEADLINE_S * is_flattened + LAST_DEADLINE_S + DISARM_DEADLINE_S
+        FLAT_DEADLINE_S + window_s + PROOF_DEADLINE_S + FLATTEN_DEADLINE_S * is_flattened
+        + LAST_DEADLINE_S + DISARM_DEADLINE_S + each_s * len(config.instruments)
     )  # fmt: skip
 
 
@@ -103,6 +107,8 @@ class ShutDown:
                 break
             await asyncio.sleep(TURN_S)
         await account.pull.nothing_on_its_way(account.instruments)
+        # Of a start that was stopped early: a killed run's orders, which no proof would see.
+        await asyncio.sleep(takeover.still_s(account))
         if pulling is not None:
             await cancelled(pulling)
 
@@ -132,7 +138,7 @@ class ShutDown:
         left = list(account.instruments)
         problem = "no answer in time"
         try:
-            async with asyncio.timeout(LAST_DEADLINE_S):
+            async with asyncio.timeout(LAST_DEADLINE_S + LAST_S_EACH * len(left)):
                 for attempt in range(LAST_ROUNDS):
                     agreed = await account.reconciler.round(left, is_wide=attempt > 0)
                     left = [instrument for instrument in left if instrument not in agreed]
@@ -162,7 +168,9 @@ class ShutDown:
     async def _disarm(self, account: LiveAccount) -> None:
         assert account.dead_man is not None
         try:
-            async with asyncio.timeout(DISARM_DEADLINE_S):
+            async with asyncio.timeout(
+                DISARM_DEADLINE_S + DISARM_S_EACH * len(account.instruments)
+            ):
                 await account.dead_man.disarm()
         except (TickmakerError, TimeoutError) as error:
             what = error.what if isinstance(error, TickmakerError) else "no answer in time"

@@ -60,7 +60,7 @@ class Stage:
     async def step(
         self, name: str, work: Awaitable[T], deadline_s: float = STEP_DEADLINE_S, **where: Any
     ) -> T:
-        """One visible step of start-up or shutdown."""
+        """One visible step of the start-up; TickmakerError when it is not done in time."""
         started_ns = clock.monotonic_ns()
         try:
             async with asyncio.timeout(deadline_s):

@@ -221,6 +221,7 @@ class StartUp:
     def _carry(self, instrument: LiveInstrument, carried_e8: int) -> None:
         """Of the base asset beside the opening's lots: the parts of a lot of some runs, and their
         fees, grow to a lot."""
+        instrument.carried_e8 = carried_e8
         if carried_e8 and self.stage.log is not None:
             name = instrument.config.account
             now_ns = clock.monotonic_ns()

@@ -39,18 +39,24 @@ def recv_window_ms(run_dir: Path, account: str, ours: int) -> int:
     return max(ours, *(min(one, RECV_WINDOW_MS_MAX) for one in theirs), 0)
 
 
-async def wait_out(account: "LiveAccount") -> None:
-    """A step of the start-up, where there is something to wait for."""
+def still_s(account: "LiveAccount") -> float:
+    """What is left of that, as long as it has not been waited for."""
     before = account.before
-    if before is None:
-        return
+    if before is None or account.is_waited_out:
+        return 0.0
     window_ms = recv_window_ms(before.run_dir, account.name, account.config.recv_window_ms)
     now_ns = clock.monotonic_ns() + clock.wall_minus_monotonic_ns()
-    if (seconds := wait_s(before, now_ns, window_ms)) > 0:
+    return wait_s(before, now_ns, window_ms)
+
+
+async def wait_out(account: "LiveAccount") -> None:
+    """A step of the start-up, where there is something to wait for."""
+    if (seconds := still_s(account)) > 0:
         await account.stage.step(
             "orders of the run before can't arrive any more", asyncio.sleep(seconds),
             seconds + STEP_DEADLINE_S, account=account.name,
         )  # fmt: skip
+    account.is_waited_out = True
 
 
 def dropped(account: "LiveAccount") -> list[InstrumentOpening]:

@@ -10,7 +10,7 @@ from engine.errors import TickmakerError
 from engine.recorder.events_tail import EventsTail
 from engine.recorder.ledger import Ledger, LedgerBusyError
 from engine.recorder.retention import trim_run
-from engine.recorder.segments import is_run_alive, journal_dirs
+from engine.recorder.segments import give_back, is_run_alive, journal_dirs
 from engine.recorder.tail import JournalTail
 
 LEDGER_FILE = "ledger.sqlite"
@@ -130,3 +130,5 @@ def _check_end(run_dir: Path, ledger: Ledger, tails: dict[str, JournalTail]) -> 
             "a part of a journal, or the journal of an instrument, is missing",
             "restore it from a copy; the ledger holds everything else",
         )
+    for path in journal_dirs(run_dir).values():
+        give_back(path)

@@ -7,11 +7,13 @@ could still stall it is the kernel finding disk blocks, or a page at its first t
 loop, and `next` only has to finish what is left.
 
 Segments are never truncated: a recorder may have the file mapped, and touching a page beyond a
-new end of file is a SIGBUS. `close` gives the unused tail back to the disk as a hole instead.
+new end of file is a SIGBUS. `close` gives the unused tail back to the disk as a hole instead;
+`give_back` does so for a writer that was killed.
 The directory is flock'ed for as long as a writer lives; the kernel drops the lock with the
 process, which is how a recorder knows that nothing more will come.
 """
 
+import contextlib
 import fcntl
 import mmap
 import os
@@ -26,6 +28,7 @@ RECORD_HEADER_SIZE = 40
 END_MARK_SIZE = 8  # of a segment that is full; no whole record header needs to fit behind it
 
 _PREFIX = struct.Struct("<IH")  # payload_size, kind
+_BLOCK = 1 << 20
 _MADV_REMOVE = 9  # punch a hole, keep the file's size
 _MADV_POPULATE_WRITE = 23  # Linux 5.14: fault pages in for writing
 _LOCK_TRIES = 1000  # a recorder asking `is_writer_alive` holds the lock for microseconds
@@ -62,8 +65,13 @@ def record_size(payload_size: int) -> int:
 
 def is_writer_alive(directory: Path) -> bool:
     """True while some process holds the journal open for writing."""
+    return is_locked(directory)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether some process holds the flock of a file or folder; the lock is not taken."""
     try:
-        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return False
     try:
@@ -211,10 +219,41 @@ def _populate(page_map: mmap.mmap, start: int, count: int) -> None:
             page_map[offset] = 0
 
 
+def give_back(directory: Path) -> None:
+    """What a dead writer's segments have allocated and not used. A record that was being written
+    stays: it says how that ended. Where the files can't be written nothing is lost but space."""
+    if is_writer_alive(directory):
+        return
+    for path in sorted(directory.glob("*.jnl")):
+        with contextlib.suppress(OSError, ValueError), path.open("r+b") as file:
+            told = os.fstat(file.fileno())
+            if told.st_blocks * 512 < told.st_size:  # it has its hole, or the disk's files do
+                continue
+            with mmap.mmap(file.fileno(), 0) as page_map:
+                if page_map[:1] == b"\0":
+                    path.unlink()
+                else:
+                    _punch(page_map, _written_size(page_map))
+
+
+def _written_size(page_map: mmap.mmap) -> int:
+    """Up to the last byte that is not zero."""
+    end = len(page_map)
+    while end > 0:
+        block = page_map[max(end - _BLOCK, 0) : end]
+        if left := len(block.rstrip(b"\0")):
+            return end - len(block) + left
+        end -= len(block)
+    return 0
+
+
 def _punch_tail(page_map: mmap.mmap) -> None:
     """Free the blocks behind the last record. Reads there keep giving zeros: end so far."""
+    _punch(page_map, used_size(page_map))
+
+
+def _punch(page_map: mmap.mmap, used: int) -> None:
     size = len(page_map)
-    used = used_size(page_map)
     start = -(-used // mmap.PAGESIZE) * mmap.PAGESIZE
     if start >= size:
         return

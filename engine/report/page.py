@@ -30,10 +30,8 @@ from fastcore.types import FeeAsset
 
 _TEMPLATE = Path(__file__).with_name("template.html")
 FILLS_SHOWN = 20
-_BUTTONS = ["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]
-
-
 INSTRUMENTS_DRAWN = 8  # each is a megabyte of page; the rest are rows of the table
+_BUTTONS = ["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]
 
 
 def render_page(folder: Folder, report: dict[str, Any]) -> str:

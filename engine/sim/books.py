@@ -4,6 +4,7 @@ Ledgers are brought up to date here, by the recorder's own code; judges only rea
 """
 
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -96,9 +97,9 @@ class Books:
                 halted.end_input()
 
     def _read_segment(self, path: Path, halted: HaltedQuotes) -> None:
-        data = path.read_bytes()
+        data = _written(path)
         self._digest.update(data.rstrip(b"\0"))
-        if data[:1] != b"\0":
+        if data[:1] not in (b"", b"\0"):
             halted.on_segment(data)
         path.unlink()
 
@@ -112,3 +113,11 @@ class Books:
             self.checker.on_truth(as_told(record, self._venue, self._instruments))
             self.audit.on_truth(record)
         truth.let_go(self._truth_read)
+
+
+def _written(path: Path) -> bytes:
+    """A segment up to its first hole: what was given back at its end is most of it."""
+    with path.open("rb") as file:
+        end = os.lseek(file.fileno(), 0, os.SEEK_HOLE)
+        file.seek(0)
+        return file.read(end)

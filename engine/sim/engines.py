@@ -14,7 +14,7 @@ from engine.config import EngineConfig, demo_core, load, ws_url_of
 from engine.exchange.face import Face
 from engine.exchange.instruments import Grid, Instrument, Kind, Listing, catalogue
 from engine.live.local import DEAD_MAN_S, local_engine
-from engine.sim.outcome import SYMBOLS, Scenario
+from engine.sim.outcome import PACE, SYMBOLS, Scenario
 
 STRATEGY = "spread"
 WORTH = 600  # of a quote, in the quote asset
@@ -134,6 +134,9 @@ def _core(
     }  # fmt: skip
     core["halts"]["spread_ticks_max"] *= finer
     core["limits"] |= _limits(pace, finer, qty_lots, most_lots, listing.start_px_ticks)
+    # A market in slow motion is not a stale one.
+    slower = max(1.0, PACE / scenario.pace)
+    core["limits"]["book_age_ms_max"] = round(core["limits"]["book_age_ms_max"] * slower)
     return core
 
 

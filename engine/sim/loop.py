@@ -95,7 +95,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
         context: Context | None = None,
     ) -> asyncio.TimerHandle:  # fmt: skip
         when_ns = self._now_ns + round(delay * 1e9)
-        return self._set(when_ns, when_ns / 1e9, callback, args, context)
+        if context is not None:
+            return self._set(when_ns, when_ns / 1e9, callback, args, context)
+        handle = _Timer(when_ns / 1e9, callback, args)
+        self._timer_count += 1
+        heapq.heappush(self._timers, (when_ns, self._timer_count, handle, None))
+        return handle
 
     def at_ns(self, when_ns: int, callback: Callable[[Any], object], arg: Any = None) -> None:
         """Call at `when_ns` of monotonic_ns(), or once nothing is ready if that has passed."""

@@ -8,7 +8,6 @@ from typing import Any
 from engine.exchange.core import Core
 from engine.exchange.instruments import Listing
 from engine.exchange.terms import MarketState
-from engine.live.instrument import LiveInstrument
 from engine.sim.checker import OURS
 from engine.sim.life import Life
 from fastcore.types import Halt
@@ -49,8 +48,8 @@ class Peace:
     def end(self) -> None:
         self._after = self._halts()
 
-    def _instruments(self) -> list[tuple[LiveInstrument, Listing]]:
-        """That trade, of an engine that has started."""
+    def _instruments(self) -> list[tuple[Any, Listing]]:
+        """That trade, the session's and the exchange's, of an engine that has started."""
         session = self._lives[-1].session if self._lives else None
         if session is None or not session.stage.is_active:
             return []

@@ -291,6 +291,7 @@ class Adapter(Protocol):
     weight_per_min: int  # of an address
     connection_age_s_max: float  # the venue closes older connections
     has_dead_man: bool
+    dead_man_delay_s: float  # until a switch that was set anew works
     keep_alive_every_s: float | None  # of what keeps the user stream alive; None: needs nothing
     cancel_batch_max: int  # of rows in cancel_many
     # cancel_many has a limit of its own: beside it as many go again, one by one.
@@ -347,6 +348,9 @@ class Adapter(Protocol):
     # timeout_ms 0: disarm. None: the venue has none, or arms it in the user stream.
     def dead_man(self, instruments: Sequence[Instrument], timeout_ms: int) -> tuple[
         Call[None], ...]: ...
+    # Whether it is set to that already; None: the venue does not tell.
+    def dead_man_is_set(self, instruments: Sequence[Instrument], timeout_ms: int) -> (
+        Call[bool] | None): ...
 
     # -- CONNECTIONS; utc_ms as for signing
     def market_plan(self, instruments: Sequence[Instrument]) -> ConnPlan: ...

@@ -55,6 +55,7 @@ class Binance:
     weight_per_min: int
     connection_age_s_max: float = 24 * 3600.0
     has_dead_man: bool
+    dead_man_delay_s: float = 0.0
     keep_alive_every_s: float | None = None
     cancel_batch_max: int = 1
     has_cancels_apart: bool = False  # none is limited but by the address's weight
@@ -319,6 +320,11 @@ class Binance:
             symbol=instrument.symbol,
             orderId=row.venue_order_text,
         )
+
+    def dead_man_is_set(
+        self, instruments: Sequence[Instrument], timeout_ms: int
+    ) -> Call[bool] | None:
+        return None
 
     # -- CONNECTIONS ---
 

@@ -69,6 +69,7 @@ class Bybit:
     # None is documented ("may get disconnected at any time"): changed before it can matter.
     connection_age_s_max = 24 * 3600.0
     has_dead_man = True
+    dead_man_delay_s = 10.0  # of a new window: "Set Disconnect Cancel All"
     keep_alive_every_s: float | None = None
     cancel_batch_max = BATCH_MAX
     has_cancels_apart = True
@@ -352,13 +353,22 @@ class Bybit:
         if not DEAD_MAN_S[0] <= seconds <= DEAD_MAN_S[1]:
             raise ValueError("the dead-man switch of Bybit takes 3 to 300 s")
         path = "/v5/order/disconnected-cancel-all"
-        found = {calls.category_of(instrument) for instrument in instruments}
         windows = (
-            {"product": calls.PRODUCTS[category], "timeWindow": str(seconds)}
-            for category in sorted(found)
+            {"product": product, "timeWindow": str(seconds)}
+            for product in calls.products(instruments)
         )
         return tuple(
             calls.order_call(path, window, calls.nothing, Urgency.UPKEEP) for window in windows
+        )
+
+    def dead_man_is_set(
+        self, instruments: Sequence[Instrument], timeout_ms: int
+    ) -> Call[bool] | None:
+        """Of an earlier run; one set within its delay counts, as nothing tells since when."""
+        wanted = {(product, -(-timeout_ms // 1000)) for product in calls.products(instruments)}
+        path = "/v5/account/query-dcp-info"
+        return calls.signed(
+            "GET", path, {}, lambda body: wanted <= calls.dcp_windows(body), Urgency.UPKEEP
         )
 
     # -- CONNECTIONS ---

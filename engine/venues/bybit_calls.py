@@ -3,7 +3,7 @@
 How the venue's limits are kept: engine/venues/bybit.py.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from engine.venues import bybit_rows as rows
@@ -126,6 +126,22 @@ def setting(what: str, path: str, params: Mapping[str, str]) -> Setting:
 
 
 # -- ANSWERS ---
+
+
+def products(instruments: Iterable[Instrument]) -> list[str]:
+    """The lines of products that they are of, by the names of disconnection protection."""
+    return sorted({PRODUCTS[category_of(instrument)] for instrument in instruments})
+
+
+def dcp_windows(body: Any) -> set[tuple[str, int]]:
+    """(product, seconds) of what is set and on."""
+    rows_told = rows.result_of(body).get("dcpInfos")
+    if not isinstance(rows_told, list):
+        raise ValueError("Expected result.dcpInfos to be a list")
+    return {
+        (rows.text_of(row, "product"), rows.whole_of(row, "timeWindow"))
+        for row in rows_told if rows.text_of(row, "dcpStatus") == "ON"
+    }  # fmt: skip
 
 
 def nothing(body: Any) -> None:

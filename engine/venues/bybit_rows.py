@@ -54,6 +54,7 @@ MARGIN_MODES = {
 # Of the lowest tier: "Rate Limit" of the v5 documents. A batch's orders count one by one.
 ORDERS_PER_S_MAX = {"linear": 10, "spot": 20}
 OPEN_ORDERS_MAX = 500  # linear: a symbol's; spot: the account's
+UNIFIED_FROM = 3  # unifiedMarginStatus: 1 classic; 3 to 6 unified 1.0, 2.0 and their pro tiers
 
 
 # -- VALUES ---
@@ -211,9 +212,6 @@ def account_facts(body: Any) -> AccountFacts:
         raise ValueError("this is a classic account: upgrade it to a unified trading account")
     mode = text_of(info, "marginMode")
     return AccountFacts(None, MARGIN_MODES.get(mode, mode), can_trade=True)
-
-
-UNIFIED_FROM = 3  # unifiedMarginStatus: 1 classic; 3 to 6 unified 1.0, 2.0 and their pro tiers
 
 
 def fee_rates(body: Any, instrument: Instrument) -> FeeRates:
