@@ -53,7 +53,8 @@ def _words(event: str, line: Mapping[str, Any]) -> str:
     if event == "adopted":
         return f"it held {line.get('position_lots', 0):+,} lots: the opening of its first run"
     if event == "reconciled":
-        return f"both sides agree ({line.get('rounds')} rounds, {line.get('ms')} ms)"
+        rounds = line.get("rounds", 0)
+        return f"both sides agree ({rounds} round{'s' * (rounds != 1)}, {line.get('ms')} ms)"
     if event == "router":
         return _plan_words(line)
     if event == "hedged":

@@ -1,5 +1,6 @@
 """`tickmaker check`: every example can be kept; what can't is refused, with its exit code."""
 
+import asyncio
 import json
 import re
 import socket
@@ -21,6 +22,7 @@ from engine.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, TickmakerError
 from engine.live.check import check_online
 from engine.live.lock import AccountLock, is_held
 from engine.live.params import changed
+from engine.live.stage import Stage
 from engine.recorder.follow import journal_bytes_max
 from engine.runs import write_config
 
@@ -182,6 +184,32 @@ def test_check_without_an_answer_says_so(tmp_path: Path) -> None:
     result = run(app, ["check", str(tmp_path / "config.toml")])
     assert isinstance(result.exception, TickmakerError)
     assert "127.0.0.1" in result.exception.what
+
+
+def test_whose_key_the_venue_refuses_is_said(tmp_path: Path) -> None:
+    ready = tmp_path / "usdm.json"
+    with local_exchange(ready, "binance_usdm", "BTCUSDT"):
+        told = json.loads(ready.read_text())
+        told["accounts"][0] |= {"api_key": "x" * 64, "secret": "y" * 64}
+        ready.write_text(json.dumps(told))
+        path = tmp_path / "config.toml"
+        text = (EXAMPLES[0].parent / "local_binance_usdm.toml").read_text()
+        path.write_text(told_addresses(text))
+        result = run(app, ["check", str(path)])
+    assert isinstance(result.exception, TickmakerError)
+    assert result.exception.what.startswith("account usdm: ")
+    assert "HTTP 401" in result.exception.what
+
+
+def test_whose_step_failed_is_said() -> None:
+    async def refused() -> None:
+        raise TickmakerError("GET /time: HTTP 404")
+
+    stage = Stage.__new__(Stage)  # a step that fails asks nothing of it
+    with pytest.raises(TickmakerError, match=r"^account a: GET /time"):
+        asyncio.run(stage.step("clock", refused(), account="a"))
+    with pytest.raises(TickmakerError, match=r"^GET /time"):
+        asyncio.run(stage.step("clock", refused()))
 
 
 def test_an_error_is_a_json_object_too(tmp_path: Path) -> None:

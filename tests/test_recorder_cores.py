@@ -315,6 +315,7 @@ def test_halts_say_when_why_and_how_long(tmp_path: Path) -> None:
 def test_start_up_and_shutdown_are_no_halts_of_a_run(tmp_path: Path) -> None:
     builder = JournalBuilder(tmp_path)
     builder.config()
+    builder.timer(1)
     builder.now_ns += 1_000_000_000
     builder.state(Halt.BOOK, Halt.NONE)
     builder.now_ns += 1_000_000_000

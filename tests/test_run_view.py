@@ -107,6 +107,8 @@ def test_what_differs_in_numbers_only_is_told_once_a_minute() -> None:
     ({"event": "started", "instruments": 3}, "started: 3 instruments free to quote"),
     ({"event": "adopted", "position_lots": 25, "account": "a", "instrument": KEY, "core": 0},
      f"adopted: {KEY}: it held +25 lots: the opening of its first run"),
+    ({"event": "reconciled", "rounds": 1, "ms": 3.5, "instrument": KEY},
+     f"reconciled: {KEY}: both sides agree (1 round, 3.5 ms)"),
     ({"event": "operator", "command": "HALT", "count": 1}, "operator: halt of 1 instrument"),
     ({"event": "operator", "command": "PARAMS", "set": {"qty_lots": 5.0}, "instrument": KEY},
      f"operator: {KEY}: set qty_lots 5"),

@@ -86,6 +86,10 @@ async def _check_online(loaded: LoadedConfig) -> dict[str, Any]:
                     "The local exchange may still be starting, or is not running at all: it "
                     "listens when it has written its ready line.",
                 ) from None
+            error.name_account(account.name)
+            raise
+        except TickmakerError as error:
+            error.name_account(account.name)
             raise
         except TimeoutError:
             raise TickmakerError(
