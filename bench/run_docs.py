@@ -40,7 +40,8 @@ STEPS = {
     "fees read": "the configuration reckons with no less than the venue takes",
     "key rights checked": "a key that may withdraw, or is bound to no address, is refused",
     "account set up": "one-way and single-asset mode; margin, leverage, STP and fee asset as "
-    "`wanted`",
+    "`wanted`; what is asked to be set is a line of its own before it, such as *one-way "
+    "positions*",
     STEP_LOOKED_BACK: "where that run's ledger ended, torn or not",
     STEP_BUILT: "one core and journal an instrument",
     "opening position known": "by our own ledger; of an instrument's first run by the venue, "

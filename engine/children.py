@@ -252,8 +252,10 @@ def _stopped_text(line: dict[str, Any], is_built: bool) -> str:
     if not is_built:
         return "stopped before anything was sent; no venue was asked what is open"
     left = line["open_orders_at_venue"]
-    proof = "it is not known how many are left" if left is None else f"{left} left"
-    return f"stopped: {line['orders_cancelled']} orders cancelled, {proof} at the venue"
+    count = line["orders_cancelled"]
+    # What strangers have there may rest on: `strangers = "leave"`.
+    proof = "it is not known how many of ours are" if left is None else f"{left} of ours"
+    return f"stopped: {count} order{'s' * (count != 1)} cancelled, {proof} left at the venue"
 
 
 @contextlib.asynccontextmanager

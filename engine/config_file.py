@@ -285,6 +285,12 @@ def _urls(
     ws_url = table.ws_url or {kind: told[kind] for kind in kinds if kind in told}
     if not rest_url:
         raise sought.error(key, "rest_url is required", "docs/run.md lists the venues' addresses.")
+    for kind in ws_url:  # before a missing one, which it may be misspelt
+        if kind not in kinds:
+            raise sought.error(
+                (*key, "ws_url", kind), f"unknown key ws_url.{kind}",
+                nearest(kind, kinds) or f"A {table.venue} account has {', '.join(kinds)}.",
+            )  # fmt: skip
     for kind in needed:
         if kind not in ws_url:
             raise sought.error(
@@ -292,11 +298,6 @@ def _urls(
                 f"This {table.venue} account needs {', '.join(needed)}.",
             )  # fmt: skip
     for kind, url in ws_url.items():
-        if kind not in kinds:
-            raise sought.error(
-                (*key, "ws_url", kind), f"unknown key ws_url.{kind}",
-                nearest(kind, kinds) or f"A {table.venue} account has {', '.join(kinds)}.",
-            )  # fmt: skip
         _check_url((*key, "ws_url", kind), url, ("ws", "wss"), where)
     _check_url((*key, "rest_url"), rest_url, ("http", "https"), where)
     return rest_url, ws_url

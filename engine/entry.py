@@ -14,6 +14,11 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         sys.exit(EXIT_INTERRUPTED)
+    except SystemExit as ended:
+        # Once a command has begun, the command line's library turns Ctrl-C into this, silently.
+        if ended.code == EXIT_INTERRUPTED:
+            sys.stderr.write("interrupted\n")
+        raise
 
 
 if __name__ == "__main__":

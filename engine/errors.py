@@ -21,5 +21,10 @@ class TickmakerError(Exception):
         self.remedy = remedy
         self.exit_code = exit_code
 
+    def name_account(self, account: str) -> None:
+        """Of several accounts at one venue, whose it is; once."""
+        if account not in self.what:
+            self.what = f"account {account}: {self.what}"
+
     def __str__(self) -> str:
         return f"{self.what}\n  {self.remedy}" if self.remedy else self.what

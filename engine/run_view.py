@@ -49,12 +49,12 @@ def told(line: Mapping[str, Any]) -> str:
 
 def _words(event: str, line: Mapping[str, Any]) -> str:
     if event == "started":
-        count = line.get("instruments", 0)
-        return f"{count} instrument{'s' * (count != 1)} free to quote"
+        return f"{_instruments(line.get('instruments', 0))} free to quote"
     if event == "adopted":
         return f"it held {line.get('position_lots', 0):+,} lots: the opening of its first run"
     if event == "reconciled":
-        return f"both sides agree ({line.get('rounds')} rounds, {line.get('ms')} ms)"
+        rounds = line.get("rounds", 0)
+        return f"both sides agree ({rounds} round{'s' * (rounds != 1)}, {line.get('ms')} ms)"
     if event == "router":
         return _plan_words(line)
     if event == "hedged":
@@ -62,8 +62,12 @@ def _words(event: str, line: Mapping[str, Any]) -> str:
     if event == "operator" and line.get("command") == "PARAMS":
         return f"set {_fields(line.get('set', {}))}"
     if event == "operator":
-        return f"{str(line.get('command')).lower()} of {line.get('count')} instruments"
+        return f"{str(line.get('command')).lower()} of {_instruments(line.get('count', 0))}"
     return _fields({key: value for key, value in line.items() if key not in _NOT_SHOWN})
+
+
+def _instruments(count: int) -> str:
+    return f"{count} instrument{'s' * (count != 1)}"
 
 
 def _plan_words(line: Mapping[str, Any]) -> str:
@@ -84,7 +88,7 @@ def _fields(values: Mapping[str, Any]) -> str:
 
 def plain_value(value: Any) -> str:
     if isinstance(value, float):
-        return f"{value:g}"
+        return f"{value:,.12g}"
     return json.dumps(value) if isinstance(value, dict | list) else str(value)
 
 

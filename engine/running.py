@@ -31,7 +31,7 @@ from engine.live.shutdown import longest_s
 from engine.paper import parent as paper
 from engine.report.before import ending_text, how_it_ended, last_run
 from engine.report.text import LATCHED
-from engine.run_view import Denials, Repeats, plain, table, told
+from engine.run_view import Denials, Repeats, plain, plain_value, table, told
 from engine.runs import has_journal, make_run_dir
 from engine.status import StatusReader
 from fastcore.core_stats import halt_names
@@ -132,10 +132,11 @@ class _Run(Family):
             self._tell({"event": "warning", "what": warning, "remedy": ""})
         if not self.options.as_json:
             for one in config.instruments[:PARAMS_MAX]:
-                told_params = ", ".join(f"{name} {value:g}" for name, value in
+                told_params = ", ".join(f"{name} {plain_value(value)}" for name, value in
                                         one.core.params.items())  # fmt: skip
                 more = " and its own defaults" if one.strategy_file else ""
-                self.say(f"params      {one.key} {one.core.strategy}: {told_params}{more}")
+                self.say(f"params      {one.key} {one.core.strategy}: "
+                         f"{told_params or 'none'}{more}")
         engine, recorder = await self.start_engine(config.model_dump(mode="json"), keys)
         try:
             if await self._wait_for_start(engine):

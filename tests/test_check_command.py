@@ -1,5 +1,6 @@
 """`tickmaker check`: every example can be kept; what can't is refused, with its exit code."""
 
+import asyncio
 import json
 import re
 import socket
@@ -21,6 +22,7 @@ from engine.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, TickmakerError
 from engine.live.check import check_online
 from engine.live.lock import AccountLock, is_held
 from engine.live.params import changed
+from engine.live.stage import Stage
 from engine.recorder.follow import journal_bytes_max
 from engine.runs import write_config
 
@@ -199,6 +201,32 @@ def test_check_without_an_answer_says_so(tmp_path: Path) -> None:
     assert "127.0.0.1" in result.exception.what
 
 
+def test_whose_key_the_venue_refuses_is_said(tmp_path: Path) -> None:
+    ready = tmp_path / "usdm.json"
+    with local_exchange(ready, "binance_usdm", "BTCUSDT"):
+        told = json.loads(ready.read_text())
+        told["accounts"][0] |= {"api_key": "x" * 64, "secret": "y" * 64}
+        ready.write_text(json.dumps(told))
+        path = tmp_path / "config.toml"
+        text = (EXAMPLES[0].parent / "local_binance_usdm.toml").read_text()
+        path.write_text(told_addresses(text))
+        result = run(app, ["check", str(path)])
+    assert isinstance(result.exception, TickmakerError)
+    assert result.exception.what.startswith("account usdm: ")
+    assert "HTTP 401" in result.exception.what
+
+
+def test_whose_step_failed_is_said() -> None:
+    async def refused() -> None:
+        raise TickmakerError("GET /time: HTTP 404")
+
+    stage = Stage.__new__(Stage)  # a step that fails asks nothing of it
+    with pytest.raises(TickmakerError, match=r"^account a: GET /time"):
+        asyncio.run(stage.step("clock", refused(), account="a"))
+    with pytest.raises(TickmakerError, match=r"^GET /time"):
+        asyncio.run(stage.step("clock", refused()))
+
+
 def test_an_error_is_a_json_object_too(tmp_path: Path) -> None:
     missing = tmp_path / "none.toml"
     done = subprocess.run(
@@ -224,6 +252,20 @@ def test_the_command_line_is_interrupted_in_order_while_it_is_imported(
         entry.main()
     assert ended.value.code == EXIT_INTERRUPTED
     assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_ctrl_c_within_a_command_is_told_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("engine.config_file.load_config", interrupted)
+    monkeypatch.setattr(sys, "argv", ["tickmaker", "check", str(tmp_path / "a.toml")])
+    with pytest.raises(SystemExit) as ended:
+        entry.main()
+    assert ended.value.code == EXIT_INTERRUPTED
+    assert capsys.readouterr().err.strip() == "interrupted"
 
 
 def test_the_journals_budget_reaches_the_run_s_configuration(tmp_path: Path) -> None:

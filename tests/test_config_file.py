@@ -332,7 +332,9 @@ def test_loopback_needs_no_tls(write: Write) -> None:
 
 
 @pytest.mark.parametrize(("old", "new", "expected"), [
-    ('private = "ws:', 'secret = "ws:', "ws_url.private is required"),
+    ('private = "ws:', 'secret = "ws:', "unknown key ws_url.secret"),
+    ('private = "ws:', '# "ws:', "ws_url.private is required"),
+    ('ws_api = "ws:', 'wsapi = "ws:', "unknown key ws_url.wsapi"),
     ('[account.wanted]', 'other = "ws://127.0.0.1"\n[account.wanted]', "unknown key ws_url.other"),
     ('account = "usdm"', 'account = "usdn"', "there is no account 'usdn'"),
     ('strategy = "spread"', 'strategy = "spred"', "Unknown strategy 'spred'"),

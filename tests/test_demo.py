@@ -110,7 +110,7 @@ def test_demo_pulls_every_order_on_ctrl_c(tmp_path: Path) -> None:
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, seen + err
     report = json.loads(out.splitlines()[-1])
-    assert "0 left at the venue" in err
+    assert "0 of ours left at the venue" in err
     assert Path(report["run_dir"], "report.html").exists()
     assert verify_run(Path(report["run_dir"]))["identical"] is True
 
@@ -209,7 +209,7 @@ def test_demo_whose_recorder_is_killed_reports_from_the_journal(tmp_path: Path) 
         code, said = running.ended()
         assert code == 1
         assert "the recorder died (SIGKILL)" in said
-        assert "0 left at the venue" in said
+        assert "0 of ours left at the venue" in said
         assert check_report(running, said)["state"] == "STOPPED"
 
 

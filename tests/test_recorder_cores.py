@@ -312,6 +312,30 @@ def test_halts_say_when_why_and_how_long(tmp_path: Path) -> None:
     assert seconds["BOOK"] == pytest.approx(0.100002)
 
 
+def test_start_up_and_shutdown_are_no_halts_of_a_run(tmp_path: Path) -> None:
+    builder = JournalBuilder(tmp_path)
+    builder.config()
+    builder.timer(1)
+    builder.now_ns += 1_000_000_000
+    builder.state(Halt.BOOK, Halt.NONE)
+    builder.now_ns += 1_000_000_000
+    builder.state(Halt.NONE, Halt.RECONCILING)
+    builder.now_ns += 2_000_000_000
+    builder.state(Halt.RECONCILING, Halt.NONE)
+    builder.now_ns += 1_000_000_000
+    builder.state(Halt.NONE, Halt.SHUTDOWN)
+    builder.state(Halt.SHUTDOWN, Halt.SHUTDOWN | Halt.BOOK | Halt.RECONCILING)
+    builder.timer(1)
+    builder.close()
+    catch_up(tmp_path)
+    of_the_run = rows(tmp_path, "SELECT reason, times, seconds FROM v_halt_reasons_running")
+    assert of_the_run == [{"reason": "RECONCILING", "times": 1, "seconds": 2.0}]
+    every = rows(tmp_path, "SELECT reason, times FROM v_halt_reasons")
+    assert {row["reason"]: row["times"] for row in every} == {
+        "BOOK": 2, "RECONCILING": 2, "SHUTDOWN": 1,
+    }  # fmt: skip
+
+
 def test_what_a_core_starts_with_counts_as_a_halt(tmp_path: Path) -> None:
     builder = JournalBuilder(tmp_path)
     builder.config()

@@ -10,6 +10,7 @@ import pytest
 from engine.report.build import build_report
 from engine.report.latency import latency_summary, nearest_rank
 from engine.report.pnl import Books, Fill, sum_fills, value
+from engine.report.text import other_fees
 from fastcore.types import Conn, FeeAsset, SendOutcome, Side, Verb
 from tests.support_journal import JournalBuilder, page_text, rows, write_run
 
@@ -191,6 +192,36 @@ def test_adopted_position_counts_from_its_adoption(tmp_path: Path) -> None:
     assert report["pnl_exact"]["total"] == "-0.04900000"  # -50 lots * 10 ticks + 10 lots * 1 tick
     assert report["pnl_exact"]["spread"] == "0.00100"
     assert report["reconciled"] is True
+
+
+def test_run_that_ended_before_its_book_was_there_has_no_result(tmp_path: Path) -> None:
+    builder = build(tmp_path)
+    builder.config()
+    builder.sample()
+    builder.opening(1_000_000)
+    builder.cash = 0  # it is valued once the book is synced
+    builder.close()
+    report = build_report(tmp_path)
+    assert report["opening_position_lots"] == report["position_lots"] == 1_000_000
+    assert report["reconciled"] is None  # no sample knows of the opening
+    assert report["pnl_exact"] is None
+
+
+def test_position_that_was_never_valued_is_no_profit(tmp_path: Path) -> None:
+    builder = build(tmp_path)
+    builder.config()
+    builder.opening(1_000_000)
+    builder.cash = 0  # a touch is there, but the book never got synced
+    builder.sample()
+    builder.close()
+    report = build_report(tmp_path)
+    assert report["reconciled"] is True
+    assert report["pnl_exact"] is None
+
+
+def test_fees_in_the_base_asset_are_told_by_its_name() -> None:
+    paid = {"quote": "USDT", "base": "BTC", "fees_by_asset": {"quote": "1.0", "base": "0.004"}}
+    assert other_fees(paid) == "0.004 BTC"
 
 
 @pytest.mark.parametrize(

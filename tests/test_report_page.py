@@ -303,9 +303,8 @@ def test_several_instruments_are_added_where_that_makes_sense(tmp_path: Path) ->
     assert (report["divergences"], report["open_at_the_end"]) == (1, 3)
     assert len(told["recovered_fills"]) == 3
     assert [row["text"] for row in told["connections"]] == ["silent"]
-    assert {(row["symbol"], row["reason"]) for row in told["halts"]} >= {
-        ("BTCUSDT", "LINK"), ("ETHBTC", "SHUTDOWN"),
-    }  # fmt: skip
+    assert ("BTCUSDT", "LINK") in {(row["symbol"], row["reason"]) for row in told["halts"]}
+    assert "SHUTDOWN" not in {row["reason"] for row in told["halts"]}
 
 
 def test_page_and_terminal_tell_what_happened_to_several(tmp_path: Path) -> None:

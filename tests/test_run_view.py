@@ -107,8 +107,13 @@ def test_what_differs_in_numbers_only_is_told_once_a_minute() -> None:
     ({"event": "started", "instruments": 3}, "started: 3 instruments free to quote"),
     ({"event": "adopted", "position_lots": 25, "account": "a", "instrument": KEY, "core": 0},
      f"adopted: {KEY}: it held +25 lots: the opening of its first run"),
+    ({"event": "reconciled", "rounds": 1, "ms": 3.5, "instrument": KEY},
+     f"reconciled: {KEY}: both sides agree (1 round, 3.5 ms)"),
+    ({"event": "operator", "command": "HALT", "count": 1}, "operator: halt of 1 instrument"),
     ({"event": "operator", "command": "PARAMS", "set": {"qty_lots": 5.0}, "instrument": KEY},
      f"operator: {KEY}: set qty_lots 5"),
+    ({"event": "operator", "command": "PARAMS", "set": {"qty_lots": 12_345_678.0},
+      "instrument": KEY}, f"operator: {KEY}: set qty_lots 12,345,678"),
     ({"event": "warning", "what": "no", "remedy": "do"}, "warning: no\n    do"),
     ({"event": "state", "state": []}, ""),
     ({"event": "stopped", "orders_cancelled": 2}, ""),
@@ -122,7 +127,9 @@ def test_lines_are_words(line: dict[str, Any], text: str) -> None:
     ({"in_order": False, "is_stopped": False, "open_orders": 2, "held_lots": {"BTCUSDT": 25}},
      ("without its shutdown (x)", "2 orders not seen to end", "it held BTCUSDT +25 lots")),
     ({"in_order": False, "is_stopped": True, "open_orders": 1, "held_lots": {}},
-     ("with trouble", "1 order not seen", "it held nothing")),
+     ("with trouble (x)", "1 order not seen", "it held nothing. Its orders are pulled")),
+    ({"in_order": False, "is_stopped": True, "open_orders": 0, "held_lots": {}},
+     ("with trouble (x)", "0 orders not seen", "it held nothing. What filled since is booked")),
 ])  # fmt: skip
 def test_how_the_run_before_ended_is_told(
     ended: dict[str, Any], words: tuple[str, ...]

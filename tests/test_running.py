@@ -97,7 +97,7 @@ def test_run_trades_for_its_time_and_reports(folder: Path) -> None:
     running.until("quoting")
     code, report, said = running.ended()
     assert code == EXIT_OK, said
-    assert "0 left at the venue" in said
+    assert "0 of ours left at the venue" in said
     run_dir = Path(report["run_dir"])
     assert verify_run(run_dir)["identical"] is True
     for name in ("report.json", "report.html", "ledger.sqlite", "config.json", "events.jsonl"):

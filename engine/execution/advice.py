@@ -25,13 +25,13 @@ def problems_of_params(limits: Limits, params: Mapping[str, float]) -> Iterator[
             most = getattr(limits, limit)
             if lots > most:
                 yield (
-                    f"params.{name} is {lots:g}, over limits.{limit} = {most}: the gate would "
-                    "deny every order"
+                    f"params.{name} is {lots:,.12g}, over limits.{limit} = {most:,}: the gate "
+                    "would deny every order"
                 )
         if lots and lots < limits.qty_lots_min:
             yield (
-                f"params.{name} is {lots:g}, under limits.qty_lots_min = {limits.qty_lots_min}: "
-                "the gate would deny every order"
+                f"params.{name} is {lots:,.12g}, under limits.qty_lots_min = "
+                f"{limits.qty_lots_min:,}: the gate would deny every order"
             )
 
 
@@ -67,8 +67,8 @@ def _of_instrument(one: InstrumentConfig) -> Iterator[str]:
     for name in POSITION_LOTS:
         if (lots := params.get(name)) is not None and lots > limits.position_lots_max:
             yield (
-                f"params.{name} is {lots:g}, over limits.position_lots_max = "
-                f"{limits.position_lots_max}: the gate denies before the strategy holds back"
+                f"params.{name} is {lots:,.12g}, over limits.position_lots_max = "
+                f"{limits.position_lots_max:,}: the gate denies before the strategy holds back"
             )
     wanted, left = _quotes_per_s(one), _left_per_s(one, "")
     if wanted > left:

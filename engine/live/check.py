@@ -90,11 +90,11 @@ async def _check_online(loaded: LoadedConfig) -> dict[str, Any]:
                     "The local exchange may still be starting, or is not running at all: it "
                     "listens when it has written its ready line.",
                 ) from None
+            error.name_account(account.name)
             raise
         except TickmakerError as error:
-            raise TickmakerError(
-                f"account {account.name}: {error.what}", error.remedy, error.exit_code
-            ) from None
+            error.name_account(account.name)
+            raise
         except TimeoutError:
             raise TickmakerError(
                 f"account {account.name}: {host_of(account.rest_url)} did not answer all in "

@@ -71,11 +71,10 @@ class Stage:
                 f"start-up{of}: {name}: not done within {deadline_s:g} s",
                 "check that the exchange runs and answers",
             ) from None
-        except VenueError as error:  # it names what was asked, and not by whom
-            of = f"account {where['account']}: " if "account" in where else ""
-            raise TickmakerError(
-                f"{of}{name}: {error.what}", error.remedy, error.exit_code
-            ) from None
+        except TickmakerError as error:
+            if "account" in where:
+                error.name_account(where["account"])
+            raise
         self.say_step(name, started_ns, **where)
         return result
 

@@ -95,7 +95,8 @@ _OPEN = ", ".join(
 _BITS = ", ".join(f"({int(halt)}, '{halt.name}')" for halt in Halt if halt)
 _ANY_OFFSET = "(SELECT max(wall_minus_monotonic_ns) FROM instruments)"
 
-_SINCE_FREE = """v_spans.ts_ns >= coalesce(
+# What an ordered shutdown hangs up is no halt, nor is the shutdown itself.
+_WHILE_IT_RAN = f"""(new_bits & {int(Halt.SHUTDOWN)}) = 0 AND v_spans.ts_ns >= coalesce(
     (SELECT min(ts_ns) FROM states WHERE states.core = v_spans.core AND states.new_bits = 0), 0)"""
 
 
@@ -186,8 +187,8 @@ WHERE new_bits <> 0 AND until_ns > ts_ns ORDER BY ts_ns, core;
 
 {_halt_reasons("v_halt_reasons", "1")}
 
--- The same from the moment on when the core was first free to quote: without its start-up.
-{_halt_reasons("v_halt_reasons_running", _SINCE_FREE)}
+-- The same from when the core was first free to quote until its shutdown.
+{_halt_reasons("v_halt_reasons_running", _WHILE_IT_RAN)}
 
 CREATE VIEW v_params AS        -- the strategy's parameters from that moment on
 SELECT {_utc("ts_ns")} AS utc, account, symbol, strategy, params, why FROM (

@@ -45,11 +45,11 @@ def ending_text(ended: dict[str, Any]) -> str:
     """A sentence; empty where it ended in order: nothing is to be told."""
     if ended["in_order"]:
         return ""
-    how = "with trouble in its shutdown" if ended["is_stopped"] else "without its shutdown"
+    how = "with trouble" if ended["is_stopped"] else "without its shutdown"
     held = ", ".join(f"{symbol} {lots:+,} lots" for symbol, lots in ended["held_lots"].items())
     count = ended["open_orders"]
     return (
         f"the run before this one ended {how} ({Path(ended['run_dir']).name}): "
         f"{count} order{'s' * (count != 1)} not seen to end; it held {held or 'nothing'}. "
-        "Its orders are pulled, and what filled since is booked"
+        f"{'Its orders are pulled, and what' if count else 'What'} filled since is booked"
     )

@@ -91,7 +91,7 @@ def core_report(run: Run, *, is_over: bool = False) -> dict[str, Any]:
     opening = _opening(run)
     books = sum_fills(run.fills, opening)
     mark = _mark(run)
-    pnl = value(books, mark, run.unit)
+    pnl = value(books, mark, run.unit) if _is_valued(opening) else None
     events = sum(int(run.meta[key]) for key in _EVENT_COUNTERS)
     owners = Counter(FillOwner(fill.owner).name.lower() for fill in run.fills)
     return {
@@ -156,6 +156,12 @@ def _opening(run: Run) -> Books:
     return Books(position, last["cash_ticks_lots"] - traded.cash_ticks_lots)
 
 
+def _is_valued(opening: Books) -> bool:
+    """False of a position that was held before the run, in one that ended before its book was
+    there: no mid is known at which it counts as bought, so there is no result either."""
+    return opening.position_lots == 0 or opening.cash_ticks_lots != 0
+
+
 def _mark(run: Run) -> int | None:
     """Twice the mid, in ticks, of the last sample with a two-sided book; else of the last fill."""
     newest = [run.last_sample] if run.last_sample else []
@@ -166,9 +172,10 @@ def _mark(run: Run) -> int | None:
 
 
 def _reconcile(run: Run, opening: Books) -> dict[str, Any]:
-    """Our sums at the core's last sample beside its own. `reconciled` is null without a sample."""
+    """Our sums at the core's last sample beside its own. `reconciled` is null without a sample
+    since the opening: one of before holds nothing of it (a run ended while it started)."""
     last = run.last_sample
-    if last is None:
+    if last is None or last["seq"] < run.opening_seq:
         return {"reconciled": None}
     ours = asdict(sum_fills((fill for fill in run.fills if fill.seq < last["seq"]), opening))
     core = {key: last[key] for key in ours}

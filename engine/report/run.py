@@ -23,7 +23,7 @@ FROM fills WHERE core = ? ORDER BY seq"""
 _SENDS = "SELECT core, verb, outcome, count(*) AS count FROM sends GROUP BY 1, 2, 3"
 _DENIES = "SELECT core, name, count(*) AS count FROM denies GROUP BY 1, 2 ORDER BY 3 DESC"
 _GAPS = "SELECT core, count(*) AS count FROM book_events WHERE new_state = 3 GROUP BY 1"
-_OPENINGS = "SELECT core, position_lots FROM openings ORDER BY seq"
+_OPENINGS = "SELECT core, seq, position_lots FROM openings ORDER BY seq"
 _SAMPLES = """SELECT * FROM (
     SELECT *, row_number() OVER (ORDER BY seq) - 1 AS number FROM samples WHERE core = ?
 ) WHERE number % ? = 0 ORDER BY seq"""
@@ -57,6 +57,7 @@ class Run:
     denies: dict[str, int]
     gaps: int
     opening_lots: int | None  # None: the run did not open it
+    opening_seq: int = 0  # its place in the ledger
 
     @property
     def first_ts_ns(self) -> int:
@@ -196,13 +197,14 @@ class _Sums:
         for row in rows(_DENIES):
             self.denies.setdefault(row["core"], {})[row["name"]] = row["count"]
         self.gaps = {row["core"]: row["count"] for row in rows(_GAPS)}
-        self.openings = {row["core"]: row["position_lots"] for row in rows(_OPENINGS)}
+        self.openings = {row["core"]: row for row in rows(_OPENINGS)}
 
 
 def _load_core(
     run_dir: Path, meta: dict[str, Any], rows: _Rows, sums: _Sums, samples_max: int
 ) -> Run:
     core = meta["core"]
+    opening = sums.openings.get(core)
     latency = rows(_LATENCY, core, SendOutcome.SENT, Verb.PLACE, Verb.CANCEL, Verb.MODIFY)
     symbol = meta["symbol"] or "unknown"
     count = rows("SELECT count(*) FROM samples WHERE core = ?", core)[0][0]
@@ -223,7 +225,8 @@ def _load_core(
         latency_ns=[row["tick_to_order_ns"] for row in latency],
         denies=sums.denies.get(core, {}),
         gaps=sums.gaps.get(core, 0),
-        opening_lots=sums.openings.get(core),
+        opening_lots=opening["position_lots"] if opening else None,
+        opening_seq=opening["seq"] if opening else 0,
     )
 
 

@@ -8,7 +8,7 @@ from engine.report.text import NONE, money, plain
 
 # Heading of each part of `what_happened`; a part that is empty is left out.
 HEADS = {
-    "halts": "Halts, by reason, after the start-up",
+    "halts": "Halts, by reason, without start-up and shutdown",
     "divergences": "Divergences from the venue",
     "unknown_outcomes": "Orders whose fate was open, and how it was settled",
     "open_at_the_end": "Orders that were not seen to end",

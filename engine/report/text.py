@@ -56,7 +56,10 @@ def other_fees(report: dict[str, Any]) -> str:
     """What was paid in assets that the P&L has no price for; empty where nothing was."""
     priced = {"quote", report.get("quote"), *report.get("pnl_by_quote", ())}
     paid = report.get("fees_by_asset", {})
-    return ", ".join(f"{paid[name]} {name}" for name in paid if name not in priced)
+    base = report.get("base") or "base"
+    return ", ".join(
+        f"{paid[name]} {base if name == 'base' else name}" for name in paid if name not in priced
+    )
 
 
 def denied_text(report: dict[str, Any]) -> str:

@@ -210,8 +210,9 @@ def _orders(
 
 def _ended_so(place: Place, row: dict[str, Any], record: dict[str, Any]) -> bool:
     state = STATES.get(record["status"])
-    if place.is_bybit and row["state"] == STATES["EXPIRED"]:
-        state = {STATES["CANCELED"]: STATES["EXPIRED"]}.get(state or 0, state)  # its post-only
+    ends = {STATES["CANCELED"], STATES["EXPIRED"]}
+    if place.is_bybit and {state, row["state"]} == ends:
+        state = row["state"]  # it has one word, Cancelled, for both: post-only, a delisting
     return (row["state"], row["cum_qty_lots"]) == (state, record["cum_lots"])
 
 
