@@ -192,7 +192,7 @@ def test_demo_whose_exchange_is_killed_says_so_and_reports(tmp_path: Path) -> No
         code, said = running.ended()
         assert code == 1
         assert "The exchange died (SIGKILL)" in said
-        assert "it is not known how many are left" in said
+        assert "it is not known how many of ours are left" in said
         assert check_report(running, said)["state"] == "STOPPED"
 
 
