@@ -66,6 +66,10 @@ AT_ONCE = 3  # venues that reconcile at the same time: they wait most of it
 # Of the reconnect: else Bybit's ten messages a second are used up by quotes when the streams end,
 # and the wait for the next one is in the figure.
 REQUOTE_MS = "1000"
+# Of the same: what quoting may send in a second is what the instrument may, as the cancels that
+# the loss asks for are counted with it.
+QUOTING = re.compile(r"(\[instrument\.quoting\][^\[]*messages_per_s_max = )\d+(.*?\n"
+                     r"messages_per_s_max = )(\d+)", re.DOTALL)
 ACCOUNTS = 2  # of one exchange, each with an engine: a cut is as many samples
 TARGETS = {
     "reconnect.p50_us": "< 1000000", "reconcile.own.max_us": "< 2000000",
@@ -74,7 +78,8 @@ TARGETS = {
 METHOD = (
     "Local exchange with agents, an engine that shares its processor (poll = sleep), the examples "
     "of deploy/, the halt for a wide spread off: the market's, not the link's. reconnect: quotes "
-    "are replaced once a second, so that the venue's order rate is not used up; every "
+    "are replaced once a second, so that the venue's order rate is not used up, and quoting may "
+    "send what the instrument may; every "
     "stream of the exchange ends at once (its fault drop_all), `cuts` times, `pause_s` apart, "
     "so that each connection counts as a stable one; from that moment to the first order that "
     "the exchange takes of each of its two accounts again, by its own clock and log. reconcile: "
@@ -370,6 +375,8 @@ def _config(
     text = re.sub(r'exchange_json = "[^"]+", account = 0',
                   f'exchange_json = "exchange.json", account = {account}', text)
     own = {"spread_factor": "0.0", "state_dir": f'"state-{account}"'}
+    if "requote_ms" in changes:
+        text = QUOTING.sub(r"\g<1>\g<3>\g<2>\g<3>", text)
     for key, value in (own | changes).items():
         text = re.sub(rf"(?m)^({key} = )[^#\n]*", rf"\g<1>{value}  ", text)
     path = folder / f"recovery-{account}.toml"
