@@ -206,7 +206,7 @@ def test_start_that_failed_before_its_opening_does_not_read_trades(
             desk(written(tmp_path, USDM), tmp_path / "one") as made,
         ):
             assert await made.task == EXIT_FAILED
-            assert made.heard.of("error")[0]["what"] == NO_WAY
+            assert made.heard.of("error")[0]["what"] == f"account usdm: {NO_WAY}"
             assert not rounds
 
     run(work)

@@ -236,18 +236,21 @@ class RestClient:
         """Until the budget lets it go; VenueError when that would be long."""
         while True:
             now_ns = clock.monotonic_ns()
-            wait_ns = self.budget.wait_ns(call.weight, call.urgency, now_ns)
+            # What the venue asked for is waited out; our own count may be higher than its.
+            told_ns = self.budget.banned_until_ns - now_ns
             if call.urgency is not Urgency.CANCEL:
                 until_ns = self._paused_until_ns.get((call.method, call.path), 0)
-                wait_ns = max(wait_ns, until_ns - now_ns)
+                told_ns = max(told_ns, until_ns - now_ns)
+            wait_ns = max(self.budget.wait_ns(call.weight, call.urgency, now_ns), told_ns)
             if wait_ns == 0:
                 # Counted before it is sent: nobody else may spend it meanwhile.
                 self.budget.spend(call.weight, call.urgency, now_ns)
                 return
             if wait_ns > WAIT_S_MAX * 1e9:
-                if call.urgency is not Urgency.UPKEEP and await self._learn():
+                is_counted = told_ns <= 0
+                if is_counted and call.urgency is not Urgency.UPKEEP and await self._learn():
                     continue
-                again_s = min(wait_ns / 1e9, HELD_S)
+                again_s = min(wait_ns / 1e9, HELD_S) if is_counted else wait_ns / 1e9
                 failure = Failure(0, 0, "", is_throttled=True, retry_after_s=again_s)
                 raise VenueError(
                     f"{call.method} {call.path}: held back for {wait_ns / 1e9:.0f} s by the "
