@@ -168,6 +168,17 @@ def test_first_start_finds_its_opening_while_somebody_trades_all_the_time() -> N
     assert refused < 10
 
 
+def test_trades_before_a_first_start_are_in_its_opening() -> None:
+    """Later readings go back beyond it, to be sure; a trade shortly before was booked again."""
+    made: Any = object.__new__(LiveInstrument)
+    made.core = SimpleNamespace(forgotten_ts_ns=0)
+    made.adopted_ns = 5_000_000
+    rows: Any = [SimpleNamespace(exch_ts_ns=ns) for ns in (4_000_000, 5_000_000, 6_000_000)]
+    assert list(made.unforgotten(rows)) == rows[1:]
+    made.core.forgotten_ts_ns = 5_000_000
+    assert list(made.unforgotten(rows)) == rows[2:]
+
+
 def test_first_start_is_refused_where_no_reading_tells() -> None:
     """Whatever he buys he sells again: each reading fits two openings."""
     venue = Busy(40, Random(1))

@@ -54,6 +54,7 @@ class LiveInstrument:
         self.known_trades: set[tuple[int, Side]] = set()  # booked by an earlier run
         self.carried_e8 = 0  # spot: held beside the opening's lots
         self.since_ns = 0  # venue's UTC: every earlier trade is booked
+        self.adopted_ns = 0  # venue's UTC: earlier trades are in a first run's opening
         self._journal: JournalWriter
         self._segments: Segments | None = None
         self._free_since_ns = 0
@@ -181,8 +182,10 @@ class LiveInstrument:
         )
 
     def unforgotten(self, trades: Sequence[TradeRow]) -> Sequence[TradeRow]:
-        """Without those that the core's memory has let go of: they were booked long ago."""
-        return [row for row in trades if row.exch_ts_ns > self.core.forgotten_ts_ns]
+        """Without those that the core's memory has let go of, as they were booked long ago, and
+        those that the opening holds: a reading goes back beyond the last one, to be sure."""
+        after_ns = max(self.core.forgotten_ts_ns, self.adopted_ns - 1)
+        return [row for row in trades if row.exch_ts_ns > after_ns]
 
     def is_any_on_its_way(self) -> bool:
         """A place that may not have reached the venue yet. One that has its number there has,

@@ -40,6 +40,7 @@ from fastcore.types import Command, Halt, Side
 
 BOOK_DEADLINE_S = 15.0
 LEFTOVERS_S = 60.0  # more, for as long as it goes on: a venue lets few cancels go a second
+NS_PER_MS = 1_000_000
 OPENING_TRIES = 10
 PREVIOUS_MARGIN_NS = 300_000_000_000  # the run before may have missed trades before its last one
 
@@ -217,6 +218,7 @@ class StartUp:
             for instrument, lots in agreed.items():
                 refuse_too_much(instrument, lots)
                 instrument.since_ns = since_ns
+                instrument.adopted_ns = since_ns // NS_PER_MS * NS_PER_MS  # as venues tell time
                 self.stage.hot.opening(instrument.number, lots)
                 self._carry(instrument, dust_e8(instrument, held, coins))
                 if lots:

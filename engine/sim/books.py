@@ -4,6 +4,7 @@ Ledgers are brought up to date here, by the recorder's own code; judges only rea
 """
 
 import hashlib
+import mmap
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -116,8 +117,9 @@ class Books:
 
 
 def _written(path: Path) -> bytes:
-    """A segment up to its first hole: what was given back at its end is most of it."""
+    """A segment up to its first hole, and a little beyond: what was given back at its end is most
+    of it, and a last record may end in zeros there."""
     with path.open("rb") as file:
         end = os.lseek(file.fileno(), 0, os.SEEK_HOLE)
         file.seek(0)
-        return file.read(end)
+        return file.read(end + mmap.PAGESIZE)
