@@ -131,7 +131,7 @@ class Rig:
         made.__dict__.update(
             stage=stage, number=number, key=f"a.{BTC.venue}.{number}", symbol=BTC.symbol,
             traded=BTC, core=core, core_config=core.config, known_trades=set(), since_ns=0,
-            carried_e8=0,
+            adopted_ns=0, carried_e8=0,
             config=Namespace(account="a", core=budgets),
         )
         return made
