@@ -18,7 +18,7 @@ from engine.live import hedging
 from fastcore.types import Side
 
 PURSE = {"spot.binance_spot.BTCUSDT": Decimal(10)}
-FAULTS = 10
+FAULTS = 6
 KINDS = ("ack_lost", "timeout", "drop", "half_open", "unknown", "drop_all", "delay",
          "error_after_effect")  # fmt: skip
 # Own markets for the agents of each exchange: what is dear or wide is none of this test's matter.
