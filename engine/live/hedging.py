@@ -199,16 +199,20 @@ class Hedge:
         if now_ns - self._acted_ns < self._pause_ns:
             return
         self._fills = fills
-        decision = self._decide(
-            self.config, [place.leg(now_ns, self._pause_ns) for place in self._places], now_ns
-        )
-        self._last = decision
+        decision = self._decided(now_ns)
         self._next_ns = now_ns + (IDLE_NS if decision.is_within else OPEN_NS)
         if decision.plan is not None:
             self._next_ns = now_ns + self._pause_ns  # a plan is dear, one for nothing, too
             if decision.plan.slices:
                 self._act(decision, decision.plan, now_ns)
         self._note(decision, now_ns)
+
+    def _decided(self, now_ns: int) -> Decision:
+        """On what the cores hold now."""
+        self._last = self._decide(
+            self.config, [place.leg(now_ns, self._pause_ns) for place in self._places], now_ns
+        )
+        return self._last
 
     def _act(self, decision: Decision, plan: Plan, now_ns: int) -> None:
         """Each venue's first slice."""
@@ -264,10 +268,7 @@ class Hedge:
     def tell_last(self) -> None:
         """After the shutdown: positions are what they are."""
         now_ns = clock.monotonic_ns()
-        decision = self._decide(
-            self.config, [place.leg(now_ns, self._pause_ns) for place in self._places], now_ns
-        )
-        self._last = decision
+        decision = self._decided(now_ns)
         if abs(decision.net - self.config.target) <= self.config.band:
             return
         self._stage.emit(
